@@ -1,0 +1,2 @@
+//! The `tentpole` command.
+fn main() {}

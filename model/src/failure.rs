@@ -1,0 +1,149 @@
+//! What went wrong, whose fault it is and what may be done about it. The shape is Pingora's idea.
+
+use std::io;
+
+/// One failed step of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Whose fault.
+    pub side: Side,
+    /// During what.
+    pub phase: Phase,
+    /// Whether the same request may be sent again.
+    pub retry: Retry,
+    /// Bytes of this request (or of the response, for `Side::Visitor`) already sent to the other party.
+    pub bytes_sent: u64,
+    /// What the system or the codec said.
+    pub source: Cause,
+}
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The visitor's.
+    Visitor,
+    /// The endpoint's.
+    Upstream,
+    /// Ours.
+    Internal,
+}
+
+/// What was being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Choosing an endpoint.
+    Choose,
+    /// Waiting for a permit.
+    Permit,
+    /// Making the connection.
+    Connect,
+    /// Sending the request's head.
+    SendHead,
+    /// Sending the request's body.
+    SendBody,
+    /// Waiting for the response's first byte.
+    FirstByte,
+    /// Reading the response's head.
+    ReadHead,
+    /// Reading the response's body.
+    ReadBody,
+    /// Sending to the visitor.
+    Deliver,
+}
+
+/// Whether the request may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Nothing reached the endpoint: any request may.
+    Unsent,
+    /// The endpoint may have seen it: only a safe request may (RFC 9110 section 9.2.1).
+    IfSafe,
+    /// No: part of the answer is out, or the body is gone.
+    Never,
+}
+
+/// What the system or the codec said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The operating system.
+    Io(io::ErrorKind),
+    /// A deadline of ours.
+    TimedOut,
+    /// The other party closed before it was done.
+    Closed,
+    /// Bytes that are not HTTP as we accept it.
+    Malformed,
+    /// A limit of ours was reached.
+    TooLarge,
+    /// There was nobody to ask.
+    NoEndpoint,
+    /// The queue before the endpoints is full.
+    QueueFull,
+    /// A fill ended before its object was whole.
+    FillAborted,
+}
+
+impl Failure {
+    /// A failure of the endpoint's.
+    pub fn upstream(phase: Phase, retry: Retry, source: Cause) -> Self {
+        Self { side: Side::Upstream, phase, retry, bytes_sent: 0, source }
+    }
+
+    /// A failure of the visitor's.
+    pub fn visitor(phase: Phase, source: Cause) -> Self {
+        Self { side: Side::Visitor, phase, retry: Retry::Never, bytes_sent: 0, source }
+    }
+
+    /// A failure of ours.
+    pub fn internal(phase: Phase, source: Cause) -> Self {
+        Self { side: Side::Internal, phase, retry: Retry::Never, bytes_sent: 0, source }
+    }
+}
+
+impl Cause {
+    /// One word for logs and metric labels.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Io(io::ErrorKind::ConnectionRefused) => "refused",
+            Self::Io(io::ErrorKind::ConnectionReset) => "reset",
+            Self::Io(io::ErrorKind::BrokenPipe) => "broken_pipe",
+            Self::Io(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => "unreachable",
+            Self::Io(io::ErrorKind::AddrNotAvailable) => "no_local_port",
+            Self::Io(_) => "io",
+            Self::TimedOut => "timed_out",
+            Self::Closed => "closed",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::NoEndpoint => "no_endpoint",
+            Self::QueueFull => "queue_full",
+            Self::FillAborted => "fill_aborted",
+        }
+    }
+}
+
+impl From<&io::Error> for Cause {
+    fn from(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::TimedOut,
+            io::ErrorKind::UnexpectedEof => Self::Closed,
+            kind => Self::Io(kind),
+        }
+    }
+}
+
+impl Phase {
+    /// One word for logs and metric labels.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Choose => "choose",
+            Self::Permit => "permit",
+            Self::Connect => "connect",
+            Self::SendHead => "send_head",
+            Self::SendBody => "send_body",
+            Self::FirstByte => "first_byte",
+            Self::ReadHead => "read_head",
+            Self::ReadBody => "read_body",
+            Self::Deliver => "deliver",
+        }
+    }
+}

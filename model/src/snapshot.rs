@@ -1,0 +1,299 @@
+//! The structure that an edge serves: sites, routes, pools, limits. Already checked: whoever holds a Snapshot
+//! need not check it again. Knows nothing of health (`Membership`) or of weights in force (`Dials`).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Index of a site in [`Snapshot::sites`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SiteId(pub u16);
+
+/// Index of a route among all routes of all sites, in the order of the Snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub u32);
+
+/// Index of a pool in [`Snapshot::pools`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PoolId(pub u16);
+
+/// Everything an edge needs to know before its first request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Addresses that visitors connect to.
+    pub listen: Vec<SocketAddr>,
+    /// Address of the admin API; `None` switches it off.
+    pub admin: Option<SocketAddr>,
+    /// Data threads; `None` means one for each core.
+    pub threads: Option<usize>,
+    /// In configuration order; at least one.
+    pub sites: Vec<Site>,
+    /// Referred to by [`Route::pool`].
+    pub pools: Vec<Pool>,
+    /// What a visitor's connection may cost.
+    pub visitors: VisitorLimits,
+    /// The shared cache.
+    pub cache: CacheSettings,
+    /// The access log.
+    pub log: LogSettings,
+}
+
+/// Host names that are served alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    /// The name in the configuration.
+    pub name: String,
+    /// Which `Host` values belong to it; empty means every host that no other site claims.
+    pub hosts: Vec<HostPattern>,
+    /// What happens to a path that is not in canonical form.
+    pub canonical: Canonical,
+    /// `//` means the same as `/`. Off for applications that carry URLs inside their paths.
+    pub merge_slashes: bool,
+    /// In configuration order; the most specific match wins, not the first.
+    pub routes: Vec<Route>,
+}
+
+/// One host pattern, lower case, without port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// `shop.example`
+    Exact(String),
+    /// `*.shop.example`, stored as `shop.example`; matches any depth below it, not itself.
+    Below(String),
+}
+
+/// What happens to a path that is equivalent to a canonical one, but not written like it (RFC 3986 section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Canonical {
+    /// GET and HEAD are redirected (308) to the canonical path; other methods are served under it.
+    Redirect,
+    /// Served under the canonical path without a redirect.
+    Rewrite,
+    /// The path is forwarded as it came; routes and cache still see the canonical one.
+    Forward,
+}
+
+/// A path pattern and what is done with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// The pattern as written: `/exact`, `/prefix/*`, `/p/{slug}`.
+    pub path: String,
+    /// Who answers.
+    pub pool: PoolId,
+    /// Additional segments after the pattern lead to the canonical path without them (S2.3).
+    pub swallow_segments: bool,
+    /// Whether and how responses are cached.
+    pub cache: RouteCache,
+    /// Largest request body, in bytes.
+    pub body_bytes_max: u64,
+}
+
+/// Caching on a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteCache {
+    /// By RFC 9111.
+    Standard,
+    /// Never looked up, never stored.
+    Off,
+}
+
+/// Endpoints that serve the same thing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// The name in the configuration.
+    pub name: String,
+    /// At least one.
+    pub endpoints: Vec<Endpoint>,
+    /// How one of them is chosen.
+    pub balance: Balance,
+    /// Active probes; `None` leaves health to counted failures.
+    pub health: Option<HealthCheck>,
+    /// Consecutive failures (connect, time-out, reset; not 5xx) that take an endpoint out.
+    pub failures_max: u32,
+    /// How long each phase of an exchange may take.
+    pub timeouts: UpstreamTimeouts,
+    /// What waits when all endpoints are at their limit.
+    pub queue: QueueSettings,
+}
+
+/// One address in a pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// How the endpoint is reached.
+    pub scheme: Scheme,
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Share of traffic against its siblings, 1 to 100.
+    pub weight: u32,
+    /// Requests in flight at most; `None` is unlimited.
+    pub requests_max: Option<u32>,
+    /// Open connections at most, idle ones included; `None` is unlimited.
+    pub connections_max: Option<u32>,
+}
+
+/// How an endpoint is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// HTTP/1.1 in the clear.
+    Http,
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Power of two choices on requests in flight (Mitzenmacher 2001).
+    LeastRequests,
+    /// Each in turn, by weight.
+    RoundRobin,
+}
+
+/// Active probing of an endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthCheck {
+    /// Path that is asked with GET.
+    pub path: String,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Time for one probe.
+    pub timeout: Duration,
+    /// Good probes in a row until an endpoint comes back.
+    pub healthy_after: u32,
+    /// Bad probes in a row until an endpoint goes.
+    pub unhealthy_after: u32,
+}
+
+/// Time-outs towards an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamTimeouts {
+    /// Until the connection stands.
+    pub connect: Duration,
+    /// From the request's last byte to the response's first.
+    pub first_byte: Duration,
+    /// Between two pieces of a body, in either direction.
+    pub stall: Duration,
+    /// How long an unused connection is kept.
+    pub idle: Duration,
+}
+
+/// What waits for a permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// Requests that may wait in one pool.
+    pub length_max: u32,
+    /// How long one may wait.
+    pub wait_max: Duration,
+}
+
+/// What visitors' connections may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VisitorLimits {
+    /// Open connections over all threads; one more gets a 503.
+    pub connections_max: usize,
+    /// From a request's first byte (or from connecting) to the end of its head.
+    pub head_time: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle_time: Duration,
+    /// How long a body may stand still, either way.
+    pub stall_time: Duration,
+    /// Bytes of request line and header together.
+    pub head_bytes_max: usize,
+    /// Header fields in one head.
+    pub fields_max: usize,
+    /// How long requests in flight may take to finish when the edge ends.
+    pub drain_time: Duration,
+}
+
+/// The shared cache in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// Bytes of stored objects with their overhead; 0 switches the cache off.
+    pub memory_bytes_max: u64,
+    /// Bytes of one object; larger ones stream through.
+    pub object_bytes_max: u64,
+    /// Waiters on one fill.
+    pub waiters_max: u32,
+    /// How long a waiter waits for a fill's head before it goes to an endpoint itself.
+    pub wait_max: Duration,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The form of a line.
+    pub access: AccessLog,
+    /// File to append to; `None` is standard output.
+    pub file: Option<PathBuf>,
+}
+
+/// Form of the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// One JSON object a line.
+    Json,
+    /// Apache's combined format, with cache and reason appended.
+    Combined,
+}
+
+impl Default for VisitorLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 16_384,
+            head_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(75),
+            stall_time: Duration::from_secs(30),
+            head_bytes_max: 32 * 1024,
+            fields_max: 100,
+            drain_time: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 256 << 20,
+            object_bytes_max: 16 << 20,
+            waiters_max: 10_000,
+            wait_max: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            first_byte: Duration::from_secs(60),
+            stall: Duration::from_secs(30),
+            // Below the 60 s or 65 s after which common servers close, above the 5 s of others: those are retried.
+            idle: Duration::from_secs(50),
+        }
+    }
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        Self { length_max: 1_000, wait_max: Duration::from_secs(10) }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { access: AccessLog::Off, file: None }
+    }
+}
+
+impl Endpoint {
+    /// `host:port`, with brackets around an IPv6 address: what a `Host` field or a log shows.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! Why a request went as it did: one fixed-size record of enums and numbers, filled on its way and never
+//! formatted there. The same values reach the access log, the metrics, `Cache-Status` and the API.
+
+use crate::{Failure, RouteId, SiteId};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Attempts at endpoints that one request may make, and that a record holds.
+pub const ATTEMPTS_MAX: usize = 3;
+
+/// The record of one request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Why {
+    /// Arrival of the request's first byte, in microseconds since 1970.
+    pub arrived_unix_us: u64,
+    /// From arrival to the last byte handed to the kernel, in microseconds.
+    pub took_us: u32,
+    /// From arrival to the response's head handed to the kernel, in microseconds.
+    pub head_us: u32,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes sent to the visitor, head included.
+    pub bytes_out: u64,
+    /// The visitor's address.
+    pub peer: IpAddr,
+    /// The visitor's port.
+    pub peer_port: u16,
+    /// Status sent; 0 when nothing was.
+    pub status: u16,
+    /// Method, as far as it matters.
+    pub method: Method,
+    /// Minor version of HTTP/1.
+    pub minor_version: u8,
+    /// Whether the connection served requests before.
+    pub connection_reused: bool,
+    /// The data thread that served it.
+    pub thread: u8,
+    /// Site, once known.
+    pub site: Option<SiteId>,
+    /// Route, once known.
+    pub route: Option<RouteId>,
+    /// What the cache did.
+    pub cache: CacheOutcome,
+    /// How it ended.
+    pub end: End,
+    /// What was tried, in order.
+    pub attempts: [Option<Attempt>; ATTEMPTS_MAX],
+}
+
+/// One try at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attempt {
+    /// Slot of the endpoint's cell (`runtime::cells`): stays the same across Snapshots.
+    pub endpoint: u32,
+    /// Whether the connection had served before.
+    pub connection_reused: bool,
+    /// Time waited for a permit, in microseconds.
+    pub queued_us: u32,
+    /// Time to connect, in microseconds; 0 on a reused connection.
+    pub connect_us: u32,
+    /// From sending to the first byte, in microseconds.
+    pub first_byte_us: u32,
+    /// How it went.
+    pub outcome: Outcome,
+}
+
+/// How an attempt went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// A response with this status.
+    Status(u16),
+    /// None.
+    Failed(Failure),
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End {
+    /// Not yet.
+    Open,
+    /// The whole response was handed to the kernel.
+    Complete,
+    /// We said no, and why.
+    Refused(Refused),
+    /// Something broke.
+    Failed(Failure),
+    /// The connection became a tunnel, which has closed.
+    Tunnelled,
+}
+
+/// Methods, as far as they matter here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is its own name")]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+    Trace,
+    Connect,
+    Other,
+}
+
+/// What the cache did for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheOutcome {
+    /// Was never asked: refused before, or answered by the edge itself.
+    NotAsked,
+    /// Served what was stored and fresh.
+    Hit,
+    /// Served a stored 304 or 206 out of what was fresh.
+    HitPartial,
+    /// Stored but stale; the endpoint said it still holds.
+    Revalidated,
+    /// Not stored; fetched and stored.
+    Stored,
+    /// Joined a fill that another request had started.
+    Joined,
+    /// Not stored, nor may it be.
+    Bypass(Bypass),
+}
+
+/// Why a response was not shared (or not looked for).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bypass {
+    /// The cache or the route's caching is switched off.
+    SwitchedOff,
+    /// The method is not GET or HEAD.
+    Method,
+    /// The request asks for a range and nothing is stored.
+    Range,
+    /// The request said `no-store`.
+    RequestNoStore,
+    /// The request carried Authorization and the response does not allow sharing (RFC 9111 section 3.5).
+    Authorization,
+    /// The response sets a cookie.
+    SetCookie,
+    /// The response is `private`.
+    Private,
+    /// The response is `no-store`.
+    NoStore,
+    /// The response says nothing about how long it may be kept.
+    NoLifetime,
+    /// The lifetime is only a guess and the request carried a cookie.
+    CookieWithoutLifetime,
+    /// The response is already stale and cannot be revalidated.
+    AlreadyStale,
+    /// `Vary: *`.
+    VaryStar,
+    /// The status is not cacheable.
+    Status,
+    /// The object is larger than one may be.
+    TooLarge,
+    /// The Ledger is nearly full.
+    MemoryPressure,
+    /// Too many already wait for this object.
+    TooManyWaiters,
+    /// Waited too long for another request's fill.
+    WaitedTooLong,
+    /// The same URL answered uncacheably a moment ago, so nobody waits for it.
+    HitForMiss,
+    /// The request upgrades the connection.
+    Upgrade,
+    /// A purge came in between.
+    Purged,
+    /// The head is larger than a stored one may be.
+    HeadTooLarge,
+    /// The response ended early or broke its framing.
+    Incomplete,
+}
+
+/// Why a request was refused by the edge itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Refused {
+    /// The bytes are not HTTP/1 as it must be: bare CR or LF, obs-fold, a space before the colon.
+    Malformed,
+    /// The request line is malformed.
+    RequestLine,
+    /// The path has an invalid escape or leads above the root.
+    Target,
+    /// `Host` is missing, repeated or invalid.
+    Host,
+    /// Not HTTP/1.0 or HTTP/1.1.
+    Version,
+    /// Conflicting or repeated Content-Length, or not a number.
+    ContentLength,
+    /// Transfer-Encoding with Content-Length, or not exactly `chunked`, or in HTTP/1.0.
+    TransferEncoding,
+    /// A chunk's size or end is wrong.
+    Chunk,
+    /// The request line is longer than allowed.
+    TargetTooLong,
+    /// The header is larger than allowed, or has too many fields.
+    HeadTooLarge,
+    /// The body is larger than allowed.
+    BodyTooLarge,
+    /// The head took too long.
+    HeadTimeout,
+    /// The body stood still too long.
+    BodyTimeout,
+    /// CONNECT, or TRACE.
+    Method,
+    /// `Expect` with something other than `100-continue`.
+    Expect,
+    /// No site for this host.
+    NoSite,
+    /// No route for this path.
+    NoRoute,
+    /// As many connections as allowed are open.
+    TooManyConnections,
+    /// The Ledger is full.
+    MemoryFull,
+    /// All endpoints are at their limit and the queue is full.
+    QueueFull,
+    /// Waited in the queue as long as allowed.
+    QueueTimeout,
+    /// `only-if-cached`, and nothing is.
+    OnlyIfCached,
+    /// The edge is ending.
+    Draining,
+}
+
+impl Why {
+    /// A record that knows nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            arrived_unix_us: 0,
+            took_us: 0,
+            head_us: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            peer_port: 0,
+            status: 0,
+            method: Method::Other,
+            minor_version: 1,
+            connection_reused: false,
+            thread: 0,
+            site: None,
+            route: None,
+            cache: CacheOutcome::NotAsked,
+            end: End::Open,
+            attempts: [None; ATTEMPTS_MAX],
+        }
+    }
+
+    /// Notes one attempt; those beyond [`ATTEMPTS_MAX`] overwrite the last.
+    pub fn attempted(&mut self, attempt: Attempt) {
+        let free = self.attempts.iter().position(Option::is_none).unwrap_or(ATTEMPTS_MAX - 1);
+        self.attempts[free] = Some(attempt);
+    }
+}
+
+impl Default for Why {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Method {
+    /// From its bytes; methods are case-sensitive (RFC 9110 section 9.1).
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        match bytes {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"PATCH" => Self::Patch,
+            b"DELETE" => Self::Delete,
+            b"OPTIONS" => Self::Options,
+            b"TRACE" => Self::Trace,
+            b"CONNECT" => Self::Connect,
+            _ => Self::Other,
+        }
+    }
+
+    /// Safe methods change nothing (RFC 9110 section 9.2.1).
+    pub fn is_safe(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
+    }
+
+    /// For logs; methods that we do not know are `OTHER`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Trace => "TRACE",
+            Self::Connect => "CONNECT",
+            Self::Other => "OTHER",
+        }
+    }
+}
+
+/// Gives an enum its list of values and one label each, so that log, metric and header cannot disagree.
+macro_rules! labels {
+    ($type:ty { $($variant:ident = $label:literal),+ $(,)? }) => {
+        impl $type {
+            /// All values, in the order of their declaration: the index of one is its metric slot.
+            pub const ALL: &'static [$type] = &[$(<$type>::$variant),+];
+
+            /// The word that log, metric and header use.
+            pub fn label(self) -> &'static str {
+                match self { $(<$type>::$variant => $label),+ }
+            }
+        }
+    };
+}
+
+labels!(Bypass {
+    SwitchedOff = "switched_off",
+    Method = "method",
+    Range = "range",
+    RequestNoStore = "request_no_store",
+    Authorization = "authorization",
+    SetCookie = "set_cookie",
+    Private = "private",
+    NoStore = "no_store",
+    NoLifetime = "no_lifetime",
+    CookieWithoutLifetime = "cookie_without_lifetime",
+    AlreadyStale = "already_stale",
+    VaryStar = "vary_star",
+    Status = "status",
+    TooLarge = "too_large",
+    MemoryPressure = "memory_pressure",
+    TooManyWaiters = "too_many_waiters",
+    WaitedTooLong = "waited_too_long",
+    HitForMiss = "hit_for_miss",
+    Upgrade = "upgrade",
+    Purged = "purged",
+    HeadTooLarge = "head_too_large",
+    Incomplete = "incomplete",
+});
+
+labels!(Refused {
+    Malformed = "malformed",
+    RequestLine = "request_line",
+    Target = "target",
+    Host = "host",
+    Version = "version",
+    ContentLength = "content_length",
+    TransferEncoding = "transfer_encoding",
+    Chunk = "chunk",
+    TargetTooLong = "target_too_long",
+    HeadTooLarge = "head_too_large",
+    BodyTooLarge = "body_too_large",
+    HeadTimeout = "head_timeout",
+    BodyTimeout = "body_timeout",
+    Method = "method",
+    Expect = "expect",
+    NoSite = "no_site",
+    NoRoute = "no_route",
+    TooManyConnections = "too_many_connections",
+    MemoryFull = "memory_full",
+    QueueFull = "queue_full",
+    QueueTimeout = "queue_timeout",
+    OnlyIfCached = "only_if_cached",
+    Draining = "draining",
+});
+
+impl Refused {
+    /// The status that tells the visitor.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Malformed | Self::RequestLine | Self::Target | Self::Host => 400,
+            Self::ContentLength | Self::TransferEncoding | Self::Chunk => 400,
+            Self::Version => 505,
+            Self::TargetTooLong => 414,
+            Self::HeadTooLarge => 431,
+            Self::BodyTooLarge => 413,
+            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::Method => 405,
+            Self::Expect => 417,
+            Self::NoSite => 421,
+            Self::NoRoute => 404,
+            Self::TooManyConnections | Self::MemoryFull | Self::Draining => 503,
+            Self::QueueFull | Self::QueueTimeout => 503,
+            Self::OnlyIfCached => 504,
+        }
+    }
+}
+
+impl CacheOutcome {
+    /// The word that log and metric use.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NotAsked => "none",
+            Self::Hit => "hit",
+            Self::HitPartial => "hit_partial",
+            Self::Revalidated => "revalidated",
+            Self::Stored => "stored",
+            Self::Joined => "joined",
+            Self::Bypass(_) => "bypass",
+        }
+    }
+}
+
+impl From<Refused> for End {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}

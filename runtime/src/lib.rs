@@ -1,0 +1,14 @@
+//! What every thread stands on: time, published values, the byte Ledger, bounded rings, endpoint cells,
+//! randomness from a seed, a socket with a deadline. Knows no message and decides nothing.
+
+pub mod cells;
+pub mod clock;
+pub mod ledger;
+pub mod published;
+pub mod random;
+
+pub use cells::{Cell, Cells};
+pub use clock::Instant;
+pub use ledger::Ledger;
+pub use published::Published;
+pub use random::Random;
