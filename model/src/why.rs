@@ -253,6 +253,20 @@ impl Why {
     }
 }
 
+impl Attempt {
+    /// An attempt that is about to be made; its outcome is to be filled in.
+    pub const fn new(endpoint: u32, queued_us: u32) -> Self {
+        Self {
+            endpoint,
+            connection_reused: false,
+            queued_us,
+            connect_us: 0,
+            first_byte_us: 0,
+            outcome: Outcome::Status(0),
+        }
+    }
+}
+
 impl Default for Why {
     fn default() -> Self {
         Self::new()

@@ -29,6 +29,8 @@ pub struct Expired;
 struct Table {
     /// Microseconds on the process's clock; scanned as a whole at each sweep.
     at: Vec<u64>,
+    /// Whether what waits may as well be ended when the thread drains.
+    idle: Vec<bool>,
     wakers: Vec<Option<Waker>>,
     free: Vec<usize>,
 }
@@ -46,6 +48,7 @@ impl Deadline {
                 return slot;
             }
             table.at.push(NEVER);
+            table.idle.push(false);
             table.wakers.push(None);
             table.at.len() - 1
         });
@@ -61,7 +64,17 @@ impl Deadline {
     /// Sets it.
     #[inline]
     pub fn set_at(&self, at: Instant) {
-        TABLE.with_borrow_mut(|table| table.at[self.slot] = at.as_micros().max(PASSED + 1));
+        TABLE.with_borrow_mut(|table| {
+            table.at[self.slot] = at.as_micros().max(PASSED + 1);
+            table.idle[self.slot] = false;
+        });
+    }
+
+    /// Sets it for a wait that [`expire_idle`] may cut short: between two requests, say.
+    #[inline]
+    pub fn set_idle_in(&self, duration: Duration) {
+        self.set_in(duration);
+        TABLE.with_borrow_mut(|table| table.idle[self.slot] = true);
     }
 
     /// Unsets it.
@@ -114,11 +127,20 @@ impl Drop for Deadline {
 
 /// Wakes every task of this thread whose deadline passed. The loop that calls it is one a thread.
 pub fn sweep(now: Instant) {
+    expire(|at, _| at <= now.as_micros());
+}
+
+/// Wakes every task of this thread whose wait is an idle one, as if its deadline had passed.
+pub fn expire_idle() {
+    expire(|at, idle| idle && at != NEVER);
+}
+
+fn expire(is_due: impl Fn(u64, bool) -> bool) {
     // Woken outside the borrow: a waker may run anything.
     let due: Vec<Waker> = TABLE.with_borrow_mut(|table| {
         let mut due = Vec::new();
         for (slot, at) in table.at.iter_mut().enumerate() {
-            if *at <= now.as_micros() && *at != PASSED {
+            if *at != PASSED && is_due(*at, table.idle[slot]) {
                 *at = PASSED;
                 due.extend(table.wakers[slot].clone());
             }
@@ -144,6 +166,18 @@ mod tests {
         };
         let (outcome, ()) = tokio::join!(waiting, sweeping);
         assert_eq!(outcome, Err(Expired));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn only_idle_waits_are_cut_short() {
+        let idle = Deadline::new();
+        let busy = Deadline::new();
+        idle.set_idle_in(Duration::from_secs(60));
+        busy.set_in(Duration::from_secs(60));
+        expire_idle();
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(idle.poll_expired(&mut context), Poll::Ready(Expired));
+        assert_eq!(busy.poll_expired(&mut context), Poll::Pending);
     }
 
     #[tokio::test(flavor = "current_thread")]
