@@ -6,6 +6,7 @@ pub mod clock;
 pub mod ledger;
 pub mod published;
 pub mod random;
+pub mod ring;
 
 pub use cells::{Cell, Cells};
 pub use clock::Instant;
