@@ -274,6 +274,20 @@ impl Default for Why {
 }
 
 impl Method {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 10] = [
+        Self::Get,
+        Self::Head,
+        Self::Post,
+        Self::Put,
+        Self::Patch,
+        Self::Delete,
+        Self::Options,
+        Self::Trace,
+        Self::Connect,
+        Self::Other,
+    ];
+
     /// From its bytes; methods are case-sensitive (RFC 9110 section 9.1).
     pub fn from_bytes(bytes: &[u8]) -> Self {
         match bytes {

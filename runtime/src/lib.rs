@@ -8,6 +8,7 @@ pub mod deadline;
 pub mod ledger;
 pub mod published;
 pub mod random;
+pub mod ring;
 pub mod socket;
 
 pub use cells::{Cell, Cells};
