@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod cells;
 pub mod clock;
 pub mod deadline;
+pub mod descriptors;
 pub mod ledger;
 pub mod published;
 pub mod random;

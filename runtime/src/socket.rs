@@ -76,7 +76,11 @@ impl Socket {
 
     /// Writes once, as much as the kernel takes.
     #[inline]
-    pub fn poll_write(&mut self, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    pub fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         match parts {
             [one] => Pin::new(&mut self.stream).poll_write(context, one),
             many => Pin::new(&mut self.stream).poll_write_vectored(context, many),

@@ -54,7 +54,10 @@ impl Doors {
     pub fn new(connections_max: usize, threads: usize, ledger: Arc<Ledger>) -> (Arc<Self>, Vec<Handover>) {
         let (handovers, receivers) = (0..threads).map(|_| mpsc::channel(HANDOVERS_MAX)).unzip();
         let of_thread = (0..threads).map(|_| AtomicUsize::new(0)).collect();
-        (Arc::new(Self { connections_max, open: AtomicUsize::new(0), of_thread, handovers, ledger }), receivers)
+        (
+            Arc::new(Self { connections_max, open: AtomicUsize::new(0), of_thread, handovers, ledger }),
+            receivers,
+        )
     }
 
     /// Connections open now, over all threads.

@@ -5,6 +5,6 @@ mod accept;
 mod bind;
 mod visitor;
 
-pub use accept::{Doors, Handover, accept};
+pub use accept::{Doors, Handover, Open, accept, take_over};
 pub use bind::{BindError, bind};
 pub use visitor::{BodyError, Next, Piece, RequestBody, Visitor};

@@ -5,7 +5,7 @@ use crate::accept::Open;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
-use tentpole_http1::{BodyDecoder, Decoded, Framing, Limits, Parsed, parse_request};
+use tentpole_http1::{BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, parse_request};
 use tentpole_message::{Fields, RequestHead};
 use tentpole_model::{Cause, Failure, Phase, Refused, VisitorLimits};
 use tentpole_runtime::clock::{self, Instant};
@@ -227,7 +227,8 @@ impl Visitor {
         let Self { socket, deadline, .. } = &mut self;
         let _ = deadline.guard(|context| socket.poll_shutdown(context)).await;
         let mut left = DISCARDED_MAX / 4096;
-        while left > 0 && matches!(deadline.guard(|context| socket.poll_discard(context)).await, Ok(Ok(true))) {
+        while left > 0 && matches!(deadline.guard(|context| socket.poll_discard(context)).await, Ok(Ok(true)))
+        {
             left -= 1;
         }
     }
@@ -253,7 +254,12 @@ impl RequestBody {
         if matches!(framing, Framing::Length(length) if length > bytes_max) {
             return Err(Refused::BodyTooLarge);
         }
-        Ok(Self { decoder: BodyDecoder::new(framing), framing, bytes_seen: 0, bytes_max })
+        Ok(Self {
+            decoder: BodyDecoder::new(framing, BodyLimits::default()),
+            framing,
+            bytes_seen: 0,
+            bytes_max,
+        })
     }
 
     /// Whether all of it was read.

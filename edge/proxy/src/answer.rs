@@ -25,7 +25,11 @@ pub fn refusal(out: &mut Vec<u8>, refused: Refused, manner: Manner) {
     let status = refused.status();
     let retry = (status == 503).then_some(RETRY_AFTER_S);
     let words = words(refused);
-    let extra: &[u8] = if refused == Refused::Method { b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" } else { b"" };
+    let extra: &[u8] = if refused == Refused::Method {
+        b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+    } else {
+        b""
+    };
     whole(out, status, words, retry, extra, refused.label(), manner);
 }
 

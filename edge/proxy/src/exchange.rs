@@ -100,8 +100,9 @@ async fn send_head(
         let left = [IoSlice::new(&request[written..])];
         // What the endpoint has of the request now: with nothing of it, any method may be sent again.
         let retry = if written == 0 { Retry::Unsent } else { Retry::IfSafe };
-        let failed = |source| {
-            Failure { bytes_sent: written as u64, ..Failure::upstream(Phase::SendHead, retry, source) }
+        let failed = |source| Failure {
+            bytes_sent: written as u64,
+            ..Failure::upstream(Phase::SendHead, retry, source)
         };
         let step = poll_fn(|context| match connection.poll_write(context, &left) {
             Poll::Ready(wrote) => Poll::Ready(Ok(wrote)),

@@ -13,8 +13,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use tentpole_balance::Candidate;
 use tentpole_message::ResponseHead;
 use tentpole_model::{
-    ATTEMPTS_MAX, Attempt, Balance, Cause, Endpoint, Failure, Member, Method, Outcome, Phase, Pool, PoolId, Refused,
-    Retry,
+    ATTEMPTS_MAX, Attempt, Balance, Cause, Endpoint, Failure, Member, Method, Outcome, Phase, Pool, PoolId,
+    Refused, Retry,
 };
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
@@ -67,7 +67,15 @@ pub async fn fetch(
         let mut attempt = Attempt::new(choice.prepared.cells[chosen.index].slot, chosen.queued_us);
         let index = chosen.index;
         let tried_now = attempt_once(
-            thread, &choice, chosen, outgoing, upload.as_mut(), response, &mut attempt, fresh, deadline,
+            thread,
+            &choice,
+            chosen,
+            outgoing,
+            upload.as_mut(),
+            response,
+            &mut attempt,
+            fresh,
+            deadline,
         );
         let outcome = tried_now.await;
         attempt.outcome = match &outcome {
@@ -140,8 +148,7 @@ async fn attempt_once(
         let sent = clock::coarse();
         attempt.connect_us = micros(began, sent);
         let upload = upload.map(|upload| Upload { visitor: upload.visitor, body: upload.body });
-        let sending =
-            exchange(&mut connection, outgoing.head, upload, response, &timeouts, deadline).await?;
+        let sending = exchange(&mut connection, outgoing.head, upload, response, &timeouts, deadline).await?;
         attempt.first_byte_us = micros(sent, clock::coarse());
         let body = ResponseBody::of(response, outgoing.method).map_err(NoResponse::Failed)?;
         let keeps_alive = Exchange::keeps_alive(response, &body, outgoing.method);

@@ -15,5 +15,5 @@ mod thread;
 mod tunnel;
 mod visit;
 
-pub use edge::{Edge, EdgeParts, StartError};
+pub use edge::{Bound, Edge, EdgeParts, StartError};
 pub use prepare::Prepared;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use tentpole_model::{Pool, Route, Site, SiteId, RouteId, Snapshot};
+use tentpole_model::{Pool, Route, RouteId, Site, SiteId, Snapshot};
 use tentpole_route::{CompileError, Table};
 use tentpole_runtime::{Cell, Cells};
 use tentpole_upstream::{Gate, Gates};

@@ -52,8 +52,8 @@ pub struct Thread {
     pub random: RefCell<Random>,
     /// Whether the edge is ending: answers say `Connection: close`.
     pub draining: Cell<bool>,
-    /// Whether an access log wants the texts of each request.
-    pub log_texts: bool,
+    /// Connections of visitors open on this thread.
+    pub open: Cell<usize>,
     reading: RefCell<Reading>,
     scratches: RefCell<Vec<Box<Scratch>>>,
 }
@@ -102,7 +102,6 @@ impl Thread {
         metrics: Arc<EdgeMetrics>,
         recorder: Recorder,
         seed: u64,
-        log_texts: bool,
     ) -> Rc<Self> {
         let reading = Reading::new(&shared);
         Rc::new(Self {
@@ -113,7 +112,7 @@ impl Thread {
             recorder: RefCell::new(recorder),
             random: RefCell::new(Random::from_seed(seed)),
             draining: Cell::new(false),
-            log_texts,
+            open: Cell::new(0),
             reading: RefCell::new(reading),
             scratches: RefCell::default(),
         })
@@ -139,6 +138,24 @@ impl Thread {
                 () = self.shared.dials.changed_since(dials) => {}
             }
             self.view();
+        }
+    }
+
+    /// Closes an idle connection where requests wait and the endpoint's connections are used up: another thread
+    /// may then open one.
+    pub fn make_room(&self) {
+        let view = self.view();
+        for (pool, prepared) in view.prepared.snapshot.pools.iter().zip(&view.prepared.pools) {
+            if prepared.gate.length() == 0 {
+                continue;
+            }
+            for (endpoint, cell) in pool.endpoints.iter().zip(&prepared.cells) {
+                let open = cell.open.load(std::sync::atomic::Ordering::Relaxed);
+                let full = endpoint.connections_max.is_some_and(|max| open >= max);
+                if full && self.idle.drop_one(cell.slot) {
+                    prepared.gate.call_first();
+                }
+            }
         }
     }
 

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tentpole_http1::{BodyDecoder, Decoded, Framing, Limits, Parsed, parse_response, response_framing};
+use tentpole_http1::{
+    BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, parse_response, response_framing,
+};
 use tentpole_message::{Fields, ResponseHead};
 use tentpole_model::{Cause, Failure, Method, Phase, Retry};
+use tentpole_runtime::Cell;
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
 use tentpole_runtime::socket::Socket;
-use tentpole_runtime::Cell;
 use tokio::net::TcpStream;
 
 /// Largest head of a response.
@@ -99,7 +101,11 @@ impl Connection {
     }
 
     /// Writes once.
-    pub fn poll_write(&mut self, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<std::io::Result<usize>> {
+    pub fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
         self.socket.poll_write(context, parts)
     }
 
@@ -119,7 +125,11 @@ impl Connection {
     }
 
     /// Reads a response's head. Interim responses (1xx) are heads too; the caller asks again after one.
-    pub fn poll_head(&mut self, context: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<(), Failure>> {
+    pub fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<(), Failure>> {
         loop {
             let filled = self.socket.filled();
             let began = !filled.is_empty();
@@ -191,9 +201,8 @@ impl Drop for Connection {
 impl ResponseBody {
     /// The body that belongs to a head which answers `method`.
     pub fn of(head: &ResponseHead, method: Method) -> Result<Self, Failure> {
-        let framing =
-            response_framing(head, method).map_err(|_| never(Phase::ReadHead, Cause::Malformed))?;
-        Ok(Self { decoder: BodyDecoder::new(framing), framing, bytes_seen: 0 })
+        let framing = response_framing(head, method).map_err(|_| never(Phase::ReadHead, Cause::Malformed))?;
+        Ok(Self { decoder: BodyDecoder::new(framing, BodyLimits::default()), framing, bytes_seen: 0 })
     }
 
     /// Whether all of it was read.
