@@ -101,7 +101,8 @@ impl Date {
     /// Unix seconds, 0 before 1970; `None` when the month has no such day. Counting years from March makes the
     /// leap day the last one of a year.
     fn unix(&self, seconds_of_day: u64) -> Option<u64> {
-        let leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
+        let leap =
+            self.year.is_multiple_of(4) && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400));
         let length = match self.month {
             2 => 28 + u64::from(leap),
             4 | 6 | 9 | 11 => 30,
