@@ -54,8 +54,8 @@ pub async fn object(
     out.clear();
     let (status, range) = match asked {
         Asked::Whole => {
-            write_length(out, object.body_bytes);
-            (object.head.status, 0..object.body_bytes)
+            write_length(out, object.body_bytes());
+            (object.head.status, 0..object.body_bytes())
         }
         Asked::NotModified => {
             not_modified_lines(out, &object.head);
@@ -68,7 +68,7 @@ pub async fn object(
         Asked::Unsatisfiable => {
             http1::write_status_line(out, 416, b"");
             // Writing into a Vec cannot fail.
-            let _ = write!(out, "Content-Range: bytes */{}\r\nContent-Length: 0\r\n", object.body_bytes);
+            let _ = write!(out, "Content-Range: bytes */{}\r\nContent-Length: 0\r\n", object.body_bytes());
             (416, 0..0)
         }
     };
@@ -79,7 +79,7 @@ pub async fn object(
     out.extend_from_slice(b"\r\n");
     let stored: &[u8] = if status == object.head.status { &object.head.lines } else { b"" };
     let range = if reply.manner.head_only { 0..0 } else { range };
-    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(&object.body, range)).await?;
+    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
     Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive })
 }
 
@@ -260,7 +260,7 @@ impl Asked {
         let applies = fields
             .get(Name::IfRange)
             .is_none_or(|wanted| freshness::range_applies(wanted, etag, last_modified, None, now));
-        match freshness::byte_range(range, object.body_bytes) {
+        match freshness::byte_range(range, object.body_bytes()) {
             Ranged::Part { start, end_exclusive } if applies => Self::Part(start..end_exclusive),
             Ranged::Unsatisfiable if applies => Self::Unsatisfiable,
             _ => Self::Whole,
@@ -295,7 +295,7 @@ fn not_modified_lines(out: &mut Vec<u8>, head: &StoredHead) {
 fn part_lines(out: &mut Vec<u8>, object: &Object, range: &std::ops::Range<u64>) {
     http1::write_status_line(out, 206, b"");
     stored_fields(&object.head).for_each(|line| out.extend_from_slice(line));
-    let (start, last, whole) = (range.start, range.end - 1, object.body_bytes);
+    let (start, last, whole) = (range.start, range.end - 1, object.body_bytes());
     let _ = write!(out, "Content-Range: bytes {start}-{last}/{whole}\r\n");
     write_length(out, range.end - range.start);
 }

@@ -103,6 +103,7 @@ impl Bound {
             ledger: ledger.clone(),
             cells,
             gates,
+            wait_max: snapshot.cache.wait_max,
         });
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);

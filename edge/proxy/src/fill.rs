@@ -9,9 +9,9 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object};
+use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Room};
 use tentpole_freshness::{
-    CacheControl, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_date,
+    CacheControl, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_age, parse_date,
 };
 use tentpole_http1::{self as http1, Framing};
 use tentpole_message::{Fields, Name, ResponseHead, StoredHead, tokens};
@@ -88,11 +88,11 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     };
     let now = clock::coarse().unix_seconds();
     if response.status == 304
-        && let Some(stale) = lead.stale().cloned()
+        && let Some(stale) = lead.stale.clone()
     {
         let (stored, facts) = refreshed(&stale, &response, &facts, requested, now);
         exchange.finish(&thread);
-        let object = lead.refreshed(stored, facts);
+        let object = lead.refreshed(&stale, stored, facts);
         let _ = answer.send((Led::Refreshed(object), attempts));
         return;
     }
@@ -125,8 +125,8 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         length,
     };
     match lead.start(new) {
-        Ok(filling) => {
-            let _ = answer.send((Led::Reader(filling.reader()), attempts));
+        Ok((filling, reader)) => {
+            let _ = answer.send((Led::Reader(reader), attempts));
             pump(&thread, exchange, filling, &deadline).await;
         }
         Err(bypass) => {
@@ -140,7 +140,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
 async fn pump(thread: &Thread, mut exchange: Exchange, mut filling: Filling, deadline: &Deadline) {
     loop {
         // A fill that is no longer storable goes at the pace of its slowest reader, whose own time is bounded.
-        if !std::future::poll_fn(|context| filling.poll_room(context)).await {
+        if std::future::poll_fn(|context| filling.poll_room(context)).await == Room::NobodyReads {
             return;
         }
         deadline.set_in(exchange.timeouts.stall);
@@ -160,10 +160,10 @@ async fn pump(thread: &Thread, mut exchange: Exchange, mut filling: Filling, dea
                 exchange.finish(thread);
                 return;
             }
-            Ok(Err(failure)) => return filling.abort(failure),
+            Ok(Err(failure)) => return filling.failed(failure),
             Err(Expired) => {
                 let late = Failure::upstream(Phase::ReadBody, tentpole_model::Retry::Never, Cause::TimedOut);
-                return filling.abort(late);
+                return filling.failed(late);
             }
         }
     }
@@ -185,10 +185,8 @@ pub fn response_facts(response: &ResponseHead, now: u64) -> ResponseFacts {
         cache_control: CacheControl::parse(fields.all(Name::CacheControl)),
         has_cache_control: fields.has(Name::CacheControl),
         date: date(Name::Date),
-        expires: fields
-            .get(Name::Expires)
-            .map(|value| parse_date(value, now).map_or(Expires::Invalid, Expires::At)),
-        age: fields.get(Name::Age).and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()),
+        expires: Expires::parse(fields.all(Name::Expires), now),
+        age: fields.get(Name::Age).and_then(parse_age),
         last_modified: date(Name::LastModified),
         has_etag: fields.has(Name::Etag),
         set_cookie: fields.has(Name::SetCookie),

@@ -3,7 +3,6 @@
 
 use crate::thread::Shared;
 use std::sync::Arc;
-use tentpole_cache::Key;
 use tentpole_model::{Canonical, PurgeError, PurgePort, Purged};
 
 /// Writes the key of a request: host in lower case without the default port, and the forwarded target.
@@ -26,7 +25,7 @@ impl PurgePort for Purger {
     fn purge_url(&self, url: &str) -> Result<Purged, PurgeError> {
         let key = self.key_of(url)?;
         let cache = &self.shared.cache;
-        Ok(cache.purge(&Key { hash: cache.hash(&key), bytes: &key }))
+        Ok(cache.purge(&cache.key(&key)))
     }
 
     fn purge_all(&self) -> Purged {

@@ -5,6 +5,7 @@ use crate::prepare::Prepared;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tentpole_cache::Cache;
 use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Membership};
@@ -34,6 +35,8 @@ pub struct Shared {
     pub cells: Arc<Cells>,
     /// Queues before the pools.
     pub gates: Gates,
+    /// How long a request waits for another's fill.
+    pub wait_max: Duration,
 }
 
 /// What one data thread has.

@@ -15,7 +15,7 @@ use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
 use std::io::IoSlice;
 use std::rc::Rc;
-use tentpole_cache::{Arrival, Judged, Key, Lead, Looked, Waiter};
+use tentpole_cache::{Arrival, Judged, Lead, Looked, Release, Waiter};
 use tentpole_freshness::{self as freshness, CacheControl, RequestFacts, Use};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_listener::{Next, RequestBody, Visitor};
@@ -155,14 +155,14 @@ async fn miss(
 ) -> Result<Sent, Stop> {
     for _ in 0..LOOKS_MAX {
         let arrival = match looked {
-            Looked::Hit(object) => Arrival::Object(object),
+            Looked::Hit(object) | Looked::Stale(object, _) => Arrival::Object(object),
             Looked::Bypass(bypass) => {
                 return pass(thread, view, visitor, scratch, asked, place, bypass, body, why).await;
             }
             Looked::Lead(lead) => {
                 return self::lead(thread, view, visitor, scratch, asked, place, lead, body, why).await;
             }
-            Looked::Joined(waiter) => join(thread, visitor, waiter).await,
+            Looked::Joined(waiter) => join(thread, visitor, &scratch.request, waiter).await,
         };
         why.cache = CacheOutcome::Joined;
         let reply = asked.reply(why);
@@ -175,11 +175,13 @@ async fn miss(
                 return deliver::reader(visitor, out, reader, reply).await.map_err(Stop::Failed);
             }
             // The endpoint has just failed for someone else: asking it again would only add to its trouble.
-            Arrival::Failed(failure) => return Err(Stop::Failed(failure)),
-            Arrival::GoYourself(bypass) => {
+            Arrival::GoYourself(Release::Failed(failure)) => return Err(Stop::Failed(failure)),
+            Arrival::GoYourself(Release::Bypass(bypass)) => {
                 return pass(thread, view, visitor, scratch, asked, place, bypass, body, why).await;
             }
-            Arrival::OtherVariant => looked = look_up(thread, scratch, asked, place)?,
+            Arrival::GoYourself(Release::VaryMismatch | Release::Abandoned) => {
+                looked = look_up(thread, scratch, asked, place)?;
+            }
         }
     }
     pass(thread, view, visitor, scratch, asked, place, Bypass::TooManyWaiters, body, why).await
@@ -281,7 +283,7 @@ fn look_up(thread: &Thread, scratch: &Scratch, asked: Asked, place: Place) -> Re
         return Ok(Looked::Bypass(bypass));
     }
     let cache = &thread.shared.cache;
-    let key = Key { hash: cache.hash(&scratch.key), bytes: &scratch.key };
+    let key = cache.key(&scratch.key);
     let fields = &scratch.request.fields;
     let only_look = match asked.method {
         Method::Head => Some(Bypass::Method),
@@ -300,7 +302,7 @@ fn look_up(thread: &Thread, scratch: &Scratch, asked: Asked, place: Place) -> Re
     Ok(cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
         Use::Fresh | Use::StaleAccepted => Judged::Use,
         Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
-        Use::Pass => Judged::Pass,
+        Use::Pass => Judged::Pass(Bypass::CookieWithoutLifetime),
     }))
 }
 
@@ -317,11 +319,11 @@ fn goes_past(asked: Asked, place: Place) -> Option<Bypass> {
 }
 
 /// Waits for the head of a fill that someone else leads.
-async fn join(thread: &Thread, visitor: &Visitor, mut waiter: Waiter) -> Arrival {
-    visitor.deadline.set_in(thread.shared.cache.wait_max());
-    match visitor.deadline.guard(|context| waiter.poll_arrival(context)).await {
+async fn join(thread: &Thread, visitor: &Visitor, request: &RequestHead, mut waiter: Waiter) -> Arrival {
+    visitor.deadline.set_in(thread.shared.wait_max);
+    match visitor.deadline.guard(|context| waiter.poll_arrival(&request.fields, context)).await {
         Ok(arrival) => arrival,
-        Err(_) => Arrival::GoYourself(Bypass::WaitedTooLong),
+        Err(_) => Arrival::GoYourself(Release::Bypass(Bypass::WaitedTooLong)),
     }
 }
 
@@ -338,7 +340,7 @@ async fn lead(
     body: &mut RequestBody,
     why: &mut Why,
 ) -> Result<Sent, Stop> {
-    let purpose = match lead.stale() {
+    let purpose = match &lead.stale {
         Some(stale) if stale.facts.validator => {
             Purpose::Revalidate { etag: stale.etag.as_deref(), last_modified: stale.last_modified.as_deref() }
         }
@@ -405,7 +407,7 @@ async fn pass(
     if freshness::invalidates(asked.method, response.status) {
         // A change was made: what is stored for the same URL no longer holds (RFC 9111 section 4.4).
         let cache = &thread.shared.cache;
-        cache.purge(&Key { hash: cache.hash(key), bytes: key });
+        cache.purge(&cache.key(key));
     }
     let reply = asked.reply(why);
     let sent = deliver::exchange(visitor, out, response, &mut exchange, body, reply).await;
