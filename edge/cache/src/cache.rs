@@ -302,13 +302,14 @@ impl Cache {
         let attached = shard.detach(fill);
         let stored = attached && reserved;
         let removed = if stored { shard.insert(object.clone(), superseded) } else { Vec::new() };
+        // Under the lock: a purge right after it subtracts.
+        self.counts.objects.fetch_add(u64::from(stored), Ordering::Relaxed);
         let wakers = fill.end(Ok(object.clone()));
         drop(shard);
         wake(wakers);
         if reserved && !stored {
             self.counts.bytes.fetch_sub(object.cost(), Ordering::Relaxed);
         }
-        self.counts.objects.fetch_add(u64::from(stored), Ordering::Relaxed);
         self.counts.removed(removed.len() as u64, removed.iter().map(|object| object.cost()).sum());
         match (attached, reserved) {
             (true, true) => Ok(()),

@@ -99,9 +99,9 @@ impl Queues {
     pub(crate) fn victim(&mut self) -> Option<(u32, Arc<Object>)> {
         let mut passed_over = 0;
         loop {
-            let from_small =
-                self.main.oldest == NONE || self.small.bytes * 100 >= self.bytes() * SMALL_PARTS;
-            let index = if from_small && self.small.oldest != NONE { self.small.oldest } else { self.main.oldest };
+            let from_small = self.main.oldest == NONE || self.small.bytes * 100 >= self.bytes() * SMALL_PARTS;
+            let index =
+                if from_small && self.small.oldest != NONE { self.small.oldest } else { self.main.oldest };
             let node = self.nodes.get(index as usize)?;
             let object = node.object.clone()?;
             let (in_main, uses) = (node.in_main, object.uses());

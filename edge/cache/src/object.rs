@@ -140,7 +140,8 @@ impl Frame {
     /// What the object costs without its body.
     pub(crate) fn cost(&self) -> u64 {
         let optional = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        let named = self.key.len() + self.head.lines.len() + optional(&self.etag) + optional(&self.last_modified);
+        let named =
+            self.key.len() + self.head.lines.len() + optional(&self.etag) + optional(&self.last_modified);
         OBJECT_OVERHEAD + self.vary.bytes() + named as u64
     }
 }

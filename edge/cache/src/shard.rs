@@ -58,7 +58,12 @@ impl Shard {
     }
 
     /// Changes what is known under a key, and forgets the key when nothing is left.
-    fn change<T>(&mut self, hash: u64, key: &[u8], change: impl FnOnce(&mut Entry, &mut Queues) -> T) -> Option<T> {
+    fn change<T>(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        change: impl FnOnce(&mut Entry, &mut Queues) -> T,
+    ) -> Option<T> {
         let same = |entry: &Entry| entry.hash == hash && *entry.key == *key;
         let mut found = self.table.find_entry(hash, same).ok()?;
         let changed = change(found.get_mut(), &mut self.queues);
@@ -83,10 +88,15 @@ impl Shard {
     }
 
     /// Stores an object, in the place of those that it supersedes; returns these.
-    pub(crate) fn insert(&mut self, object: Arc<Object>, superseded: Option<&Arc<Object>>) -> Vec<Arc<Object>> {
+    pub(crate) fn insert(
+        &mut self,
+        object: Arc<Object>,
+        superseded: Option<&Arc<Object>>,
+    ) -> Vec<Arc<Object>> {
         let key = object.shared_key().clone();
         self.entry(object.hash(), &key);
-        let insert = |entry: &mut Entry, queues: &mut Queues| entry.insert(queues, object.clone(), superseded);
+        let insert =
+            |entry: &mut Entry, queues: &mut Queues| entry.insert(queues, object.clone(), superseded);
         self.change(object.hash(), &key, insert).unwrap_or_default()
     }
 
@@ -126,7 +136,7 @@ impl Shard {
     /// Forgets everything in constant time under the lock.
     pub(crate) fn empty(&mut self, ledger: &Arc<Ledger>) -> Contents {
         let Self { table, queues, markers } = std::mem::replace(self, Self::new(ledger));
-        Contents { table, queues, markers }
+        Contents { table, queues, _markers: markers }
     }
 }
 
@@ -134,7 +144,8 @@ impl Shard {
 pub(crate) struct Contents {
     table: HashTable<Entry>,
     queues: Queues,
-    markers: Markers,
+    /// Only to be dropped outside the lock.
+    _markers: Markers,
 }
 
 impl Entry {

@@ -160,9 +160,9 @@ fn same_codings<'a>(stored: &[u8], values: impl Iterator<Item = &'a [u8]> + Clon
     let mut claimed = 0u32;
     tokens(stored).count() == count
         && members.clone().all(|member| {
-            let found = tokens(stored)
-                .enumerate()
-                .find(|(index, coding)| claimed & (1 << index) == 0 && plain(member).eq(coding.iter().copied()));
+            let found = tokens(stored).enumerate().find(|(index, coding)| {
+                claimed & (1 << index) == 0 && plain(member).eq(coding.iter().copied())
+            });
             found.inspect(|(index, _)| claimed |= 1 << index).is_some()
         })
 }
@@ -187,7 +187,11 @@ mod tests {
     fn selects(names: &[&str], first: &[(&str, &str)], second: &[(&str, &str)]) -> bool {
         let vary = Vary::of(names, &request(first)).unwrap();
         assert!(vary.matches(&request(first)), "a request must match itself");
-        assert_eq!(vary == vary.like(&request(second)), vary.matches(&request(second)), "both ways to compare agree");
+        assert_eq!(
+            vary == vary.like(&request(second)),
+            vary.matches(&request(second)),
+            "both ways to compare agree"
+        );
         vary.matches(&request(second))
     }
 
@@ -228,9 +232,17 @@ mod tests {
     fn accept_encoding_is_compared_as_a_set() {
         let vary = &["Accept-Encoding"];
         assert!(selects(vary, &[("Accept-Encoding", "gzip, br")], &[("Accept-Encoding", "BR,gzip")]));
-        assert!(selects(vary, &[("Accept-Encoding", "gzip;q=1, br")], &[("Accept-Encoding", "br,gzip; q=1")]));
+        assert!(selects(
+            vary,
+            &[("Accept-Encoding", "gzip;q=1, br")],
+            &[("Accept-Encoding", "br,gzip; q=1")]
+        ));
         assert!(!selects(vary, &[("Accept-Encoding", "gzip, br")], &[("Accept-Encoding", "gzip")]));
-        assert!(!selects(vary, &[("Accept-Encoding", "gzip, gzip, br")], &[("Accept-Encoding", "gzip, br, br")]));
+        assert!(!selects(
+            vary,
+            &[("Accept-Encoding", "gzip, gzip, br")],
+            &[("Accept-Encoding", "gzip, br, br")]
+        ));
         let many = vec!["gzip"; 40].join(", ");
         assert!(selects(vary, &[("Accept-Encoding", &many)], &[("Accept-Encoding", &many)]));
         assert!(!selects(vary, &[("Accept-Encoding", &many)], &[("Accept-Encoding", "gzip")]));

@@ -16,7 +16,7 @@ use crate::tunnel::tunnel;
 use std::io::IoSlice;
 use std::rc::Rc;
 use tentpole_cache::{Arrival, Judged, Lead, Looked, Release, Waiter};
-use tentpole_freshness::{self as freshness, CacheControl, RequestFacts, Use};
+use tentpole_freshness::{self as freshness, CacheControl, RequestFacts, StoredFacts, Use};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_listener::{Next, RequestBody, Visitor};
 use tentpole_message::{Name, RequestHead};
@@ -168,6 +168,14 @@ async fn miss(
         let reply = asked.reply(why);
         let Scratch { request, out, .. } = scratch;
         match arrival {
+            // What must be asked for each time was asked for someone else: this visitor may get another answer.
+            Arrival::Object(object) if let Some(bypass) = asked.refuses(&object.facts) => {
+                return pass(thread, view, visitor, scratch, asked, place, bypass, body, why).await;
+            }
+            Arrival::Reader(reader) if let Some(bypass) = asked.refuses(reader.facts()) => {
+                drop(reader);
+                return pass(thread, view, visitor, scratch, asked, place, bypass, body, why).await;
+            }
             Arrival::Object(object) => {
                 return deliver::object(visitor, out, &object, request, reply).await.map_err(Stop::Failed);
             }
@@ -546,6 +554,15 @@ fn cache_control(head: &RequestHead) -> CacheControl {
 }
 
 impl Asked {
+    /// Why a response that another request has just fetched is not for this one.
+    fn refuses(&self, facts: &StoredFacts) -> Option<Bypass> {
+        match facts.may_use(&self.facts, self.now) {
+            Use::Fresh | Use::StaleAccepted => None,
+            Use::Pass => Some(Bypass::CookieWithoutLifetime),
+            Use::Revalidate | Use::OnlyIfCached => Some(Bypass::AlreadyStale),
+        }
+    }
+
     fn reply(&self, why: &Why) -> Reply {
         Reply { manner: self.manner, cache: why.cache, now: self.now }
     }
