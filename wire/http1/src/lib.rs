@@ -7,7 +7,6 @@
 
 mod authority;
 mod body;
-
 mod framing;
 mod head;
 mod persist;
