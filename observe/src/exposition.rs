@@ -23,6 +23,24 @@ pub struct Exposition {
     out: String,
 }
 
+/// The counters of all data threads, read as one.
+struct Threads(Vec<Arc<EdgeMetrics>>);
+
+impl Threads {
+    fn sum(&self, pick: impl Fn(&EdgeMetrics) -> &AtomicU64) -> u64 {
+        self.0.iter().map(|thread| pick(thread).load(Ordering::Relaxed)).sum()
+    }
+
+    fn merged(&self, pick: impl Fn(&EdgeMetrics) -> &Histogram) -> Distribution {
+        let mut all = Distribution::default();
+        self.0.iter().for_each(|thread| all.merge(pick(thread)));
+        all
+    }
+}
+
+/// An endpoint's figures, whether it takes traffic, and its weight.
+type EndpointRow = (Arc<Cell>, bool, u32);
+
 impl Exposition {
     /// An empty page.
     pub fn new() -> Self {
@@ -42,13 +60,10 @@ impl Exposition {
 
     /// Everything that the data threads counted, and what observing itself lost.
     pub fn edge(&mut self, observed: &Observed) {
-        let threads = observed.metrics();
-        let sum = |pick: &dyn Fn(&EdgeMetrics) -> &AtomicU64| -> u64 {
-            threads.iter().map(|thread| pick(thread).load(Ordering::Relaxed)).sum()
-        };
-        self.requests(&sum);
-        self.connections(&sum);
-        self.upstream(&sum);
+        let threads = Threads(observed.metrics());
+        self.requests(&threads);
+        self.connections(&threads);
+        self.upstream(&threads);
         self.times(&threads);
         self.single(&names::RECORDS_DROPPED, &[], observed.records_dropped());
         self.single(&names::LOG_DROPPED, &[], observed.log_counts.lines_dropped.load(Ordering::Relaxed));
@@ -75,7 +90,7 @@ impl Exposition {
                 rows.push((cells.of(&pool.name, &endpoint.authority()), up, weight));
             }
         }
-        let mut each = |metric: &Metric, value: &dyn Fn(&(Arc<Cell>, bool, u32)) -> u64| {
+        let mut each = |metric: &Metric, value: &dyn Fn(&EndpointRow) -> u64| {
             self.family(metric);
             for row in &rows {
                 let cell = &row.0;
@@ -93,15 +108,15 @@ impl Exposition {
         each(&names::ENDPOINT_ERRORS, &|(cell, ..)| cell.errors_5xx.load(Ordering::Relaxed));
     }
 
-    fn requests(&mut self, sum: &dyn Fn(&dyn Fn(&EdgeMetrics) -> &AtomicU64) -> u64) {
+    fn requests(&mut self, threads: &Threads) {
         self.family(&names::REQUESTS);
         for outcome in CACHE_OUTCOMES {
-            let value = sum(&|thread| &thread.cache[cache_slot(outcome)]);
+            let value = threads.sum(|thread| &thread.cache[cache_slot(outcome)]);
             self.sample(&names::REQUESTS, &[("cache", outcome.label())], value);
         }
         self.family(&names::RESPONSES);
         for slot in 0..STATUS_SLOTS {
-            let value = sum(&|thread| &thread.statuses[slot]);
+            let value = threads.sum(|thread| &thread.statuses[slot]);
             let (class, status) = status_labels(slot);
             // Statuses that never happened are left out; the classes always stand there, to compute rates from.
             if value > 0 || slot >= STATUSES.len() {
@@ -110,7 +125,7 @@ impl Exposition {
         }
         self.family(&names::BYPASSES);
         for (slot, bypass) in Bypass::ALL.iter().enumerate() {
-            let value = sum(&|thread| &thread.bypasses[slot]);
+            let value = threads.sum(|thread| &thread.bypasses[slot]);
             self.sample(&names::BYPASSES, &[("reason", bypass.label())], value);
         }
         self.family(&names::REFUSED);
@@ -118,67 +133,66 @@ impl Exposition {
             self.sample(
                 &names::REFUSED,
                 &[("reason", refused.label())],
-                sum(&|thread| &thread.refused[slot]),
+                threads.sum(|thread| &thread.refused[slot]),
             );
         }
         self.family(&names::FAILURES);
         for side in Side::ALL {
             for phase in Phase::ALL {
                 let labels = [("side", side.label()), ("phase", phase.label())];
-                let value = sum(&|thread| &thread.failures[failure_slot(side, phase)]);
+                let value = threads.sum(|thread| &thread.failures[failure_slot(side, phase)]);
                 self.sample(&names::FAILURES, &labels, value);
             }
         }
     }
 
-    fn connections(&mut self, sum: &dyn Fn(&dyn Fn(&EdgeMetrics) -> &AtomicU64) -> u64) {
-        self.single(&names::RECEIVED, &[], sum(&|thread| &thread.bytes_in));
-        self.single(&names::SENT, &[], sum(&|thread| &thread.bytes_out));
+    fn connections(&mut self, threads: &Threads) {
+        self.single(&names::RECEIVED, &[], threads.sum(|thread| &thread.bytes_in));
+        self.single(&names::SENT, &[], threads.sum(|thread| &thread.bytes_out));
         // Closed ones first: a connection that opens and closes in between must not make the difference negative.
-        let closed = sum(&|thread| &thread.connections_closed);
-        let accepted = sum(&|thread| &thread.connections_accepted);
+        let closed = threads.sum(|thread| &thread.connections_closed);
+        let accepted = threads.sum(|thread| &thread.connections_accepted);
         self.single(&names::CONNECTIONS, &[], accepted);
         self.single(&names::CONNECTIONS_OPEN, &[], accepted.saturating_sub(closed));
-        self.single(&names::CONNECTIONS_REFUSED, &[], sum(&|thread| &thread.connections_refused));
-        self.single(&names::KEEPALIVE, &[], sum(&|thread| &thread.keepalive_reuses));
-        self.single(&names::UPGRADES, &[], sum(&|thread| &thread.upgrades));
+        self.single(&names::CONNECTIONS_REFUSED, &[], threads.sum(|thread| &thread.connections_refused));
+        self.single(&names::KEEPALIVE, &[], threads.sum(|thread| &thread.keepalive_reuses));
+        self.single(&names::UPGRADES, &[], threads.sum(|thread| &thread.upgrades));
     }
 
-    fn upstream(&mut self, sum: &dyn Fn(&dyn Fn(&EdgeMetrics) -> &AtomicU64) -> u64) {
+    fn upstream(&mut self, threads: &Threads) {
         self.family(&names::ATTEMPTS);
-        self.sample(&names::ATTEMPTS, &[("connection", "new")], sum(&|thread| &thread.attempts_fresh));
-        self.sample(&names::ATTEMPTS, &[("connection", "kept")], sum(&|thread| &thread.attempts_reused));
+        self.sample(&names::ATTEMPTS, &[("connection", "new")], threads.sum(|thread| &thread.attempts_fresh));
+        self.sample(
+            &names::ATTEMPTS,
+            &[("connection", "kept")],
+            threads.sum(|thread| &thread.attempts_reused),
+        );
         self.family(&names::ATTEMPTS_FAILED);
         for (slot, phase) in Phase::ALL.iter().enumerate() {
-            let value = sum(&|thread| &thread.attempts_failed[slot]);
+            let value = threads.sum(|thread| &thread.attempts_failed[slot]);
             self.sample(&names::ATTEMPTS_FAILED, &[("phase", phase.label())], value);
         }
         self.family(&names::ATTEMPT_CAUSES);
         for (slot, cause) in CAUSES.iter().enumerate() {
-            let value = sum(&|thread| &thread.attempts_failed_by_cause[slot]);
+            let value = threads.sum(|thread| &thread.attempts_failed_by_cause[slot]);
             self.sample(&names::ATTEMPT_CAUSES, &[("cause", cause)], value);
         }
-        self.single(&names::RETRIES, &[], sum(&|thread| &thread.retries));
+        self.single(&names::RETRIES, &[], threads.sum(|thread| &thread.retries));
     }
 
-    fn times(&mut self, threads: &[Arc<EdgeMetrics>]) {
-        let merged = |pick: &dyn Fn(&EdgeMetrics) -> &Histogram| {
-            let mut all = Distribution::default();
-            threads.iter().for_each(|thread| all.merge(pick(thread)));
-            all
-        };
+    fn times(&mut self, threads: &Threads) {
         self.family(&names::DURATION);
         for (slot, answered) in AnsweredBy::ALL.iter().enumerate() {
-            let times = merged(&|thread| &thread.durations[slot]);
+            let times = threads.merged(|thread| &thread.durations[slot]);
             self.histogram(&names::DURATION, &[("answered_by", answered.label())], &times);
         }
         self.family(&names::HEAD_DURATION);
         for (slot, answered) in AnsweredBy::ALL.iter().enumerate() {
-            let times = merged(&|thread| &thread.head_durations[slot]);
+            let times = threads.merged(|thread| &thread.head_durations[slot]);
             self.histogram(&names::HEAD_DURATION, &[("answered_by", answered.label())], &times);
         }
         self.family(&names::QUEUE_WAIT);
-        self.histogram(&names::QUEUE_WAIT, &[], &merged(&|thread| &thread.queue_waits));
+        self.histogram(&names::QUEUE_WAIT, &[], &threads.merged(|thread| &thread.queue_waits));
     }
 
     /// Begins a family: HELP and TYPE.

@@ -7,6 +7,7 @@
 //!              Recorder::record(&why, texts) ──ring──▶ drain thread ──▶ recent requests, access log
 //! ```
 
+pub mod drain;
 pub mod exposition;
 pub mod histogram;
 pub mod log;
@@ -14,9 +15,11 @@ pub mod metrics;
 pub mod names;
 pub mod observed;
 pub mod record;
+mod sink;
 #[cfg(test)]
 mod testing;
 
+pub use drain::Drain;
 pub use histogram::Histogram;
 pub use log::Names;
 pub use metrics::EdgeMetrics;

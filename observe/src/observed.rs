@@ -22,7 +22,6 @@ pub const THREADS_MAX: usize = 256;
 pub struct Observed {
     log: LogSettings,
     threads: Mutex<Vec<Thread>>,
-    recent: Mutex<VecDeque<Vec<u8>>>,
     /// What the access log lost and met.
     pub log_counts: LogCounts,
 }
@@ -41,6 +40,8 @@ struct Thread {
     metrics: Arc<EdgeMetrics>,
     consumer: Consumer,
     credit: Arc<Credit>,
+    /// Its last records, as they came from the ring.
+    recent: VecDeque<Vec<u8>>,
 }
 
 /// How many more records the recent list takes from a thread until the drain thread comes by again. Refreshed by the
@@ -63,12 +64,7 @@ pub struct Recorder {
 impl Observed {
     /// Nothing observed yet.
     pub fn new(log: &LogSettings) -> Arc<Self> {
-        Arc::new(Self {
-            log: log.clone(),
-            threads: Mutex::new(Vec::new()),
-            recent: Mutex::new(VecDeque::with_capacity(RECENT_MAX)),
-            log_counts: LogCounts::default(),
-        })
+        Arc::new(Self { log: log.clone(), threads: Mutex::new(Vec::new()), log_counts: LogCounts::default() })
     }
 
     /// Gives a data thread its counters and its recorder. Called once by each at its start.
@@ -82,7 +78,8 @@ impl Observed {
         let metrics = Arc::new(EdgeMetrics::default());
         let credit = Arc::new(Credit { ordinary: AtomicU32::new(0), troubled: AtomicU32::new(0) });
         credit.renew();
-        threads.push(Thread { metrics: metrics.clone(), consumer, credit: credit.clone() });
+        let recent = VecDeque::with_capacity(RECENT_MAX);
+        threads.push(Thread { metrics: metrics.clone(), consumer, credit: credit.clone(), recent });
         (metrics, Recorder { producer, credit, logs: self.log.access != AccessLog::Off })
     }
 
@@ -101,39 +98,43 @@ impl Observed {
         self.threads().iter().map(|thread| thread.consumer.dropped()).sum()
     }
 
-    /// The newest requests first, `limit` at most.
-    pub fn recent(&self, limit: usize, mut each: impl FnMut(Record<'_>)) {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        recent.iter().rev().take(limit).filter_map(|bytes| record::decode(bytes)).for_each(&mut each);
+    /// The newest requests of all threads first, [`RECENT_MAX`] and `limit` at most.
+    pub fn recent(&self, limit: usize, each: impl FnMut(Record<'_>)) {
+        let records: Vec<_> =
+            self.threads().iter().flat_map(|thread| thread.recent.iter().cloned()).collect();
+        let mut records: Vec<_> = records.iter().filter_map(|bytes| record::decode(bytes)).collect();
+        // By their ends, for that is when they were recorded; a sort that keeps the order of one thread.
+        records
+            .sort_by_key(|record| record.why.arrived_unix_us.saturating_add(u64::from(record.why.took_us)));
+        records.into_iter().rev().take(limit.min(RECENT_MAX)).for_each(each);
     }
 
-    /// Empties all rings once: hands every record to `each`, keeps the newest that carry texts. Returns how full the
-    /// fullest ring was, in percent. Only the drain thread calls this.
+    /// Empties all rings once: hands every record to `each` and keeps the newest. Returns how full the fullest ring
+    /// was, in percent. Only the drain thread calls this.
     pub(crate) fn drain(&self, mut each: impl FnMut(&[u8])) -> u8 {
         let mut fullest = 0;
-        for thread in self.threads().iter_mut() {
-            fullest = fullest.max(thread.consumer.percent_full());
-            thread.consumer.drain(|bytes| {
-                self.keep(bytes);
+        for Thread { consumer, credit, recent, .. } in self.threads().iter_mut() {
+            fullest = fullest.max(consumer.percent_full());
+            consumer.drain(|bytes| {
+                keep(recent, bytes);
                 each(bytes);
             });
-            thread.credit.renew();
+            credit.renew();
         }
         fullest
-    }
-
-    fn keep(&self, bytes: &[u8]) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        // The oldest one's memory serves again.
-        let mut kept = if recent.len() < RECENT_MAX { None } else { recent.pop_front() }.unwrap_or_default();
-        kept.clear();
-        kept.extend_from_slice(bytes);
-        recent.push_back(kept);
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<Thread>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Keeps a record among the newest; the memory of the oldest one serves again.
+fn keep(recent: &mut VecDeque<Vec<u8>>, bytes: &[u8]) {
+    let mut kept = if recent.len() < RECENT_MAX { None } else { recent.pop_front() }.unwrap_or_default();
+    kept.clear();
+    kept.extend_from_slice(bytes);
+    recent.push_back(kept);
 }
 
 impl Credit {
