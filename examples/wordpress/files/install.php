@@ -78,6 +78,14 @@ function settings(): void {
 		flush_rewrite_rules( false );
 	}
 	wp_delete_post( 1, true ); // "Hello world!"
+
+	// The editor's welcome shows pictures from s.w.org.
+	global $wpdb;
+	update_user_meta(
+		1,
+		$wpdb->get_blog_prefix() . 'persisted_preferences',
+		array( 'core/edit-post' => array( 'welcomeGuide' => false ), '_modified' => gmdate( 'c' ) )
+	);
 }
 
 /**
