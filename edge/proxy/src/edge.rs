@@ -101,8 +101,6 @@ impl Bound {
             dials,
             cache: Cache::new(snapshot.cache, ledger.clone()),
             ledger: ledger.clone(),
-            cells,
-            gates,
             wait_max: snapshot.cache.wait_max,
         });
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);

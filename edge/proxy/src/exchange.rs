@@ -19,7 +19,7 @@ pub struct Exchange {
     /// The response's body.
     pub body: ResponseBody,
     /// Given back when the exchange ends.
-    pub permit: Permit,
+    pub _permit: Permit,
     /// Whether the connection may serve again once the body was read.
     pub keeps_alive: bool,
     /// What is left to send, when the endpoint answered early.

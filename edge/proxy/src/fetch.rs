@@ -152,7 +152,7 @@ async fn attempt_once(
         attempt.first_byte_us = micros(sent, clock::coarse());
         let body = ResponseBody::of(response, outgoing.method).map_err(NoResponse::Failed)?;
         let keeps_alive = Exchange::keeps_alive(response, &body, outgoing.method);
-        Ok(Exchange { connection, body, permit: chosen.permit, keeps_alive, sending, timeouts })
+        Ok(Exchange { connection, body, _permit: chosen.permit, keeps_alive, sending, timeouts })
     }
     .await;
     match &outcome {

@@ -11,8 +11,8 @@ use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Membership};
 use tentpole_observe::{EdgeMetrics, Recorder};
 use tentpole_runtime::published::Reader;
-use tentpole_runtime::{Cells, Ledger, Published, Random};
-use tentpole_upstream::{Gates, Idle};
+use tentpole_runtime::{Ledger, Published, Random};
+use tentpole_upstream::Idle;
 
 /// Scratch memories that a thread keeps for reuse.
 const SCRATCH_KEPT_MAX: usize = 512;
@@ -31,10 +31,6 @@ pub struct Shared {
     pub cache: Arc<Cache>,
     /// The account of bytes.
     pub ledger: Arc<Ledger>,
-    /// Live figures of the endpoints.
-    pub cells: Arc<Cells>,
-    /// Queues before the pools.
-    pub gates: Gates,
     /// How long a request waits for another's fill.
     pub wait_max: Duration,
 }
