@@ -57,9 +57,13 @@ pub fn failure_status(failure: &Failure) -> u16 {
 
 /// Writes a permanent redirect that keeps the method (308, RFC 9110 section 15.4.9).
 pub fn redirect(out: &mut Vec<u8>, location: &[u8], manner: Manner) {
-    let extra_start = out.len();
-    http1::write_field(out, b"Location", location);
-    let extra = out.split_off(extra_start);
+    let mut extra = b"Location: ".to_vec();
+    if location.starts_with(b"//") {
+        // Read as a host otherwise (RFC 3986 section 4.2): the visitor would be sent elsewhere.
+        extra.extend_from_slice(b"/.");
+    }
+    extra.extend_from_slice(location);
+    extra.extend_from_slice(b"\r\n");
     whole(out, 308, "this page lives at its canonical address.", None, &extra, "canonical", manner);
 }
 
@@ -153,6 +157,14 @@ mod tests {
         refusal(&mut out, Refused::NoRoute, Manner { head_only: true, ..MANNER });
         let text = String::from_utf8(out).unwrap();
         assert!(text.ends_with("\r\n\r\n") && !text.contains("Content-Length: 0"), "{text}");
+    }
+
+    #[test]
+    fn a_redirect_never_leads_to_another_host() {
+        let mut out = Vec::new();
+        redirect(&mut out, b"//evil.example/a", MANNER);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("\r\nLocation: /.//evil.example/a\r\n"), "{text}");
     }
 
     #[test]

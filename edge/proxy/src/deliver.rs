@@ -88,8 +88,20 @@ pub async fn reader(
     visitor: &mut Visitor,
     out: &mut Vec<u8>,
     mut reader: FillReader,
+    request: &RequestHead,
     reply: Reply,
 ) -> Result<Sent, Failure> {
+    if reader.head().status == 200
+        && holds(
+            request,
+            reader.etag().map(|tag| &**tag),
+            reader.last_modified().map(|date| &**date),
+            reply.now,
+        )
+    {
+        // What the visitor has is what arrives: he need not wait for it.
+        return not_modified(visitor, out, reader.head(), reply).await;
+    }
     let framing = to_visitor(reader.length().map_or(Framing::Chunked, Framing::Length), reply.manner);
     let manner = keeping(reply.manner, framing);
     let facts = *reader.facts();
@@ -206,7 +218,7 @@ async fn next_piece(
     poll_fn(|context| {
         let Exchange { connection, sending, timeouts, .. } = exchange;
         if let Some(rest) = sending {
-            match rest.poll(context, connection, &mut Upload { visitor, body }) {
+            match rest.poll(context, connection, &mut Upload { visitor, body, interim: false }) {
                 Poll::Ready(Ok(())) => *sending = None,
                 // The endpoint does not want the rest: what it answers still counts.
                 Poll::Ready(Err(NoResponse::Failed(f))) if f.phase == Phase::SendBody => {}
@@ -248,11 +260,8 @@ impl Asked {
             return Self::Whole;
         }
         let (etag, last_modified) = (object.etag.as_deref(), object.last_modified.as_deref());
-        if fields.has(Name::IfNoneMatch) || fields.has(Name::IfModifiedSince) {
-            let since = fields.get(Name::IfModifiedSince);
-            if freshness::not_modified(fields.all(Name::IfNoneMatch), since, etag, last_modified, now) {
-                return Self::NotModified;
-            }
+        if holds(request, etag, last_modified, now) {
+            return Self::NotModified;
         }
         let Some(range) = fields.get(Name::Range).filter(|_| request.method == Method::Get) else {
             return Self::Whole;
@@ -266,6 +275,32 @@ impl Asked {
             _ => Self::Whole,
         }
     }
+}
+
+/// Whether the visitor's own copy still holds.
+fn holds(request: &RequestHead, etag: Option<&[u8]>, last_modified: Option<&[u8]>, now: u64) -> bool {
+    let fields = &request.fields;
+    if !fields.has(Name::IfNoneMatch) && !fields.has(Name::IfModifiedSince) {
+        return false;
+    }
+    let since = fields.get(Name::IfModifiedSince);
+    freshness::not_modified(fields.all(Name::IfNoneMatch), since, etag, last_modified, now)
+}
+
+/// Answers 304 for an object that is only just arriving.
+async fn not_modified(
+    visitor: &mut Visitor,
+    out: &mut Vec<u8>,
+    head: &StoredHead,
+    reply: Reply,
+) -> Result<Sent, Failure> {
+    out.clear();
+    not_modified_lines(out, head);
+    cache_status(out, reply.cache, None);
+    answer::connection(out, reply.manner);
+    out.extend_from_slice(b"\r\n");
+    let bytes = write_parts(visitor, [out, b""], std::iter::empty()).await?;
+    Ok(Sent { status: 304, bytes, keep_alive: reply.manner.keep_alive })
 }
 
 /// The stored lines without their status line.

@@ -218,14 +218,9 @@ async fn run(start: Start) {
     let serve = {
         let thread = thread.clone();
         move |socket, open| {
-            thread.metrics.connection_opened();
-            thread.open.set(thread.open.get() + 1);
-            let thread = thread.clone();
-            tokio::task::spawn_local(async move {
-                visit::serve(thread.clone(), Visitor::new(socket, open, limits)).await;
-                thread.open.set(thread.open.get() - 1);
-                thread.metrics.connection_closed();
-            });
+            let served = Served::new(&thread);
+            let visitor = Visitor::new(socket, open, limits);
+            tokio::task::spawn_local(async move { visit::serve(served.0.clone(), visitor).await });
         }
     };
     let refused = {
@@ -260,6 +255,24 @@ async fn run(start: Start) {
     taking.abort();
 }
 
+/// Counts a connection while it is served, however that ends.
+struct Served(Rc<Thread>);
+
+impl Served {
+    fn new(thread: &Rc<Thread>) -> Self {
+        thread.metrics.connection_opened();
+        thread.open.set(thread.open.get() + 1);
+        Self(thread.clone())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.metrics.connection_closed();
+    }
+}
+
 /// The thread's one sweeper: deadlines, and now and then idle connections.
 async fn sweep(thread: Rc<Thread>) {
     let mut idle_swept = clock::now();
@@ -270,6 +283,7 @@ async fn sweep(thread: Rc<Thread>) {
         thread.make_room();
         if now.since(idle_swept) >= IDLE_SWEEP_EVERY {
             idle_swept = now;
+            clock::resync();
             thread.idle.sweep(now);
         }
     }

@@ -44,8 +44,10 @@ pub struct Sending {
 pub struct Upload<'a> {
     /// Who sends the body, and hears of interim responses.
     pub visitor: &'a mut Visitor,
-    /// The body.
+    /// The body; there is one without content too.
     pub body: &'a mut RequestBody,
+    /// Whether the visitor understands interim responses: those of HTTP/1.0 do not.
+    pub interim: bool,
 }
 
 /// Why there is no response.
@@ -82,7 +84,7 @@ pub async fn exchange(
         if !matches!(response.status, 100..=199) || response.status == 101 {
             return Ok((!sending.done).then_some(sending));
         }
-        if let Some(upload) = &mut upload {
+        if let Some(upload) = upload.as_mut().filter(|upload| upload.interim) {
             pass_interim(upload.visitor, response).await.map_err(NoResponse::Failed)?;
         }
     }
@@ -181,7 +183,7 @@ fn timed_out(waiting: Waiting, bytes_sent: u64) -> NoResponse {
     NoResponse::Failed(Failure { bytes_sent, ..Failure::upstream(phase, retry, Cause::TimedOut) })
 }
 
-/// Forwards a 1xx as it is (RFC 9110 section 15.2), to visitors who can understand it.
+/// Forwards a 1xx as it is (RFC 9110 section 15.2).
 async fn pass_interim(visitor: &mut Visitor, response: &ResponseHead) -> Result<(), Failure> {
     let mut out = Vec::with_capacity(128);
     http1::write_status_line(&mut out, response.status, response.reason());

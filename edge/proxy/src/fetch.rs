@@ -147,7 +147,8 @@ async fn attempt_once(
         };
         let sent = clock::coarse();
         attempt.connect_us = micros(began, sent);
-        let upload = upload.map(|upload| Upload { visitor: upload.visitor, body: upload.body });
+        let upload =
+            upload.map(|Upload { visitor, body, interim }| Upload { visitor, body, interim: *interim });
         let sending = exchange(&mut connection, outgoing.head, upload, response, &timeouts, deadline).await?;
         attempt.first_byte_us = micros(sent, clock::coarse());
         let body = ResponseBody::of(response, outgoing.method).map_err(NoResponse::Failed)?;

@@ -220,7 +220,11 @@ fn refreshed(
     let mut bytes = stale.head.lines.to_vec();
     bytes.extend_from_slice(b"\r\n");
     // What was stored was written by us, so it parses; if it did not, the 304 alone still is a head.
-    let _ = http1::parse_response(&bytes, &http1::Limits { head_bytes_max: usize::MAX, ..http1::Limits::default() }, &mut merged);
+    let _ = http1::parse_response(
+        &bytes,
+        &http1::Limits { head_bytes_max: usize::MAX, ..http1::Limits::default() },
+        &mut merged,
+    );
     let mut lines = Vec::with_capacity(bytes.len() + 64);
     http1::write_status_line(&mut lines, stale.head.status, merged.reason());
     let replaced = |name: &[u8]| response.fields.find(name).next().is_some();
@@ -233,7 +237,11 @@ fn refreshed(
     }
     let mut updated = ResponseHead::new();
     lines.extend_from_slice(b"\r\n");
-    let _ = http1::parse_response(&lines, &http1::Limits { head_bytes_max: usize::MAX, ..http1::Limits::default() }, &mut updated);
+    let _ = http1::parse_response(
+        &lines,
+        &http1::Limits { head_bytes_max: usize::MAX, ..http1::Limits::default() },
+        &mut updated,
+    );
     lines.truncate(lines.len() - 2);
     let seen = ResponseFacts { status: stale.head.status, ..response_facts(&updated, now) };
     let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..stale.facts };

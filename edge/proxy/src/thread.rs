@@ -54,6 +54,10 @@ pub struct Thread {
     /// Connections of visitors open on this thread.
     pub open: Cell<usize>,
     reading: RefCell<Reading>,
+    #[allow(
+        clippy::vec_box,
+        reason = "a scratch moves between pool and connection; its box moves as a pointer"
+    )]
     scratches: RefCell<Vec<Box<Scratch>>>,
 }
 

@@ -26,6 +26,7 @@ use tentpole_model::{
 };
 use tentpole_observe::Texts;
 use tentpole_runtime::clock;
+use tentpole_runtime::deadline::Deadline;
 
 /// How often a request looks up again because the fill it joined was of another variant.
 const LOOKS_MAX: usize = 3;
@@ -62,6 +63,15 @@ struct Asked {
     now: u64,
 }
 
+/// What must be known of a request to answer it and to go on, however early it stops.
+struct Begun {
+    manner: Manner,
+    /// Whether it has a body; true until the head was understood.
+    has_body: bool,
+    /// The body, once it may be read.
+    body: Option<RequestBody>,
+}
+
 /// Where a request belongs.
 #[derive(Clone, Copy)]
 struct Place {
@@ -88,20 +98,19 @@ pub async fn serve(thread: Rc<Thread>, mut visitor: Visitor) {
 /// Serves one request and records why it went as it did.
 async fn visit(thread: &Rc<Thread>, visitor: &mut Visitor, scratch: &mut Scratch) -> After {
     let mut why = begin(thread, visitor);
-    let mut manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
-    let mut body = None;
-    let stop = match steps(thread, visitor, scratch, &mut why, &mut manner, &mut body).await {
+    let mut begun = Begun::new();
+    let stop = match steps(thread, visitor, scratch, &mut why, &mut begun).await {
         Ok(sent) => {
             why.status = sent.status;
             why.bytes_out = sent.bytes;
             why.end = End::Complete;
-            manner.keep_alive = sent.keep_alive;
+            begun.manner.keep_alive = sent.keep_alive;
             None
         }
         Err(stop) => Some(stop),
     };
-    let body_read = body.as_ref().is_none_or(RequestBody::is_done);
-    why.bytes_in = body.as_ref().map_or(0, |body: &RequestBody| body.bytes_seen);
+    let (manner, body_read) = (begun.manner, begun.body_read());
+    why.bytes_in = begun.body.as_ref().map_or(0, |body| body.bytes_seen);
     let after = match stop {
         None if manner.keep_alive && body_read => After::NextRequest,
         None if body_read => After::Close,
@@ -119,15 +128,15 @@ async fn steps(
     visitor: &mut Visitor,
     scratch: &mut Scratch,
     why: &mut Why,
-    manner: &mut Manner,
-    body: &mut Option<RequestBody>,
+    begun: &mut Begun,
 ) -> Result<Sent, Stop> {
     read_head(visitor, scratch).await?;
-    let asked = understand(thread, &scratch.request, why, manner)?;
+    let asked = understand(thread, &scratch.request, why, begun)?;
     let view = thread.view();
     let place = route(&view, scratch, asked, why)?;
     // Before the cache: a body that may not be sent must not cost a look-up.
-    let body = body.insert(RequestBody::new(asked.framing, place.body_bytes_max).map_err(Stop::Refused)?);
+    let body = RequestBody::new(asked.framing, place.body_bytes_max).map_err(Stop::Refused)?;
+    let body = begun.body.insert(body);
     // What follows a hit is here, in the connection's own task; everything slower has memory of its own.
     match look_up(thread, scratch, asked, place)? {
         Looked::Hit(object) => {
@@ -180,7 +189,7 @@ async fn miss(
                 return deliver::object(visitor, out, &object, request, reply).await.map_err(Stop::Failed);
             }
             Arrival::Reader(reader) => {
-                return deliver::reader(visitor, out, reader, reply).await.map_err(Stop::Failed);
+                return deliver::reader(visitor, out, reader, request, reply).await.map_err(Stop::Failed);
             }
             // The endpoint has just failed for someone else: asking it again would only add to its trouble.
             Arrival::GoYourself(Release::Failed(failure)) => return Err(Stop::Failed(failure)),
@@ -205,17 +214,14 @@ async fn read_head(visitor: &mut Visitor, scratch: &mut Scratch) -> Result<(), S
 }
 
 /// What the head means; refuses what we do not serve.
-fn understand(
-    thread: &Thread,
-    head: &RequestHead,
-    why: &mut Why,
-    manner: &mut Manner,
-) -> Result<Asked, Stop> {
+fn understand(thread: &Thread, head: &RequestHead, why: &mut Why, begun: &mut Begun) -> Result<Asked, Stop> {
+    let manner = &mut begun.manner;
     why.method = head.method;
     why.minor_version = head.minor_version;
     manner.minor_version = head.minor_version;
     manner.head_only = head.method == Method::Head;
     let framing = http1::request_framing(head).map_err(Stop::Refused)?;
+    begun.has_body = framing != Framing::None;
     http1::expects_continue(head).map_err(Stop::Refused)?;
     manner.keep_alive = http1::keeps_alive_request(head) && !thread.draining.get();
     if matches!(head.method, Method::Connect | Method::Trace) {
@@ -254,6 +260,7 @@ fn route(view: &View, scratch: &mut Scratch, asked: Asked, why: &mut Why) -> Res
     target.clear();
     if raw_path == b"*" {
         target.extend_from_slice(b"*");
+        crate::purge::write_key(key, host, target);
         return place_of(view, site, b"/", why).map(|(place, _)| place);
     }
     let changed = tentpole_route::canonical_path(raw_path, rules.merge_slashes, path)
@@ -367,7 +374,7 @@ async fn lead(
     let sent = match led {
         Led::Reader(reader) => {
             why.cache = CacheOutcome::Stored;
-            deliver::reader(visitor, out, reader, asked.reply(why)).await
+            deliver::reader(visitor, out, reader, request, asked.reply(why)).await
         }
         Led::Refreshed(object) => {
             why.cache = CacheOutcome::Revalidated;
@@ -404,9 +411,9 @@ async fn pass(
     write_forward(scratch, visitor, asked, Purpose::Visitor);
     let Scratch { forward, response, out, key, .. } = scratch;
     let outgoing = Outgoing { head: forward, method: asked.method, pool: place.pool };
-    let has_body = asked.framing != Framing::None;
-    let own_deadline = tentpole_runtime::deadline::Deadline::new();
-    let upload = has_body.then_some(Upload { visitor, body });
+    let own_deadline = Deadline::new();
+    let interim = asked.manner.minor_version > 0;
+    let upload = Some(Upload { visitor, body, interim });
     let fetched = fetch(thread, view, &outgoing, upload, response, &mut why.attempts, &own_deadline).await;
     let mut exchange = fetched?;
     if response.status == 101 {
@@ -551,6 +558,18 @@ fn cache_control(head: &RequestHead) -> CacheControl {
     // RFC 9111 section 5.4: only where there is no Cache-Control.
     let no_cache = fields.has_token(Name::Pragma, b"no-cache");
     CacheControl { no_cache, ..CacheControl::default() }
+}
+
+impl Begun {
+    fn new() -> Self {
+        let manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
+        Self { manner, has_body: true, body: None }
+    }
+
+    /// Whether the next bytes are another request.
+    fn body_read(&self) -> bool {
+        self.body.as_ref().map_or(!self.has_body, RequestBody::is_done)
+    }
 }
 
 impl Asked {

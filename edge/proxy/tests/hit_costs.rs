@@ -1,6 +1,7 @@
 //! What a cached hit costs in memory: nothing is allocated, counted over the whole process while a client that
 //! allocates nothing either asks again and again. (Its system calls are counted in `tests/costs.rs`.)
 
+#![allow(clippy::unwrap_used, reason = "a test, with helpers outside its functions")]
 #![allow(unsafe_code, reason = "GlobalAlloc is an unsafe trait, and counting allocations needs one")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
