@@ -11,7 +11,7 @@ use crate::{Candidate, eligible};
 /// With unequal ones it keeps small shares exact while little is in flight: an endpoint of weight 1 beside one of
 /// weight 99 gets its hundredth, neither nothing nor half.
 ///
-/// `candidate` is called once or twice for each index below `len`; what it reports may change meanwhile. Bit `i` of
+/// `candidate` is called up to three times for each index below `len`; what it reports may change meanwhile. Bit `i` of
 /// `avoid` excludes index `i` (the first 64 only). All bits of `random` count. Allocates nothing.
 pub fn least_requests(
     len: usize,
