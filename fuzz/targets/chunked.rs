@@ -1,4 +1,5 @@
-//! Chunks: never a panic, the same however they are cut, limits hold, and what was read can be written and read again.
+//! Chunks: never a panic, the same however they are cut, limits hold, and what was read can be written and read
+//! again.
 
 #![no_main]
 
