@@ -237,3 +237,52 @@ impl From<ChunkError> for Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announced_length_is_done_with_its_last_byte() {
+        let mut decoder = BodyDecoder::new(Framing::Length(3), BodyLimits::default());
+        assert_eq!(decoder.decode(b""), Ok(Decoded::NeedMore { used: 0 }));
+        assert_eq!(decoder.decode(b"a"), Ok(Decoded::Data { skip: 0, len: 1 }));
+        assert!(!decoder.is_done());
+        assert_eq!(decoder.decode(b"bcGET"), Ok(Decoded::Data { skip: 0, len: 2 }));
+        assert!(decoder.is_done());
+        assert_eq!(decoder.decode(b"GET"), Ok(Decoded::Done { used: 0 }));
+        assert_eq!(decoder.end_of_input(), Ok(()));
+    }
+
+    #[test]
+    fn content_of_chunks_is_shown_where_it_lies() {
+        let mut decoder = BodyDecoder::new(Framing::Chunked, BodyLimits::default());
+        assert_eq!(decoder.decode(b"5\r\nhel"), Ok(Decoded::Data { skip: 3, len: 3 }));
+        assert_eq!(decoder.decode(b"lo\r\n1\r\n!"), Ok(Decoded::Data { skip: 0, len: 2 }));
+        assert_eq!(decoder.decode(b"\r\n1\r\n!\r\n0\r\n\r"), Ok(Decoded::Data { skip: 5, len: 1 }));
+        assert_eq!(decoder.decode(b"\r\n0\r\n\r"), Ok(Decoded::NeedMore { used: 6 }));
+        assert_eq!(decoder.decode(b"\nGET"), Ok(Decoded::Done { used: 1 }));
+        assert!(decoder.trailers().is_none());
+    }
+
+    #[test]
+    fn the_end_of_input_ends_only_what_lasts_that_long() {
+        let after = |framing, bytes: &[u8]| {
+            let mut decoder = BodyDecoder::new(framing, BodyLimits::default());
+            decoder.decode(bytes).and_then(|_| decoder.end_of_input()).map(|()| decoder.is_done())
+        };
+        assert_eq!(after(Framing::None, b""), Ok(true));
+        assert_eq!(after(Framing::UntilClose, b"a"), Ok(true));
+        assert_eq!(after(Framing::Length(2), b"a"), Err(ChunkError::EarlyEnd));
+        assert_eq!(after(Framing::Chunked, b"0\r\n"), Err(ChunkError::EarlyEnd));
+    }
+
+    #[test]
+    fn a_body_that_failed_stays_so() {
+        let mut decoder = BodyDecoder::new(Framing::Chunked, BodyLimits::default());
+        assert_eq!(decoder.decode(b"x"), Err(ChunkError::Size));
+        assert_eq!(decoder.decode(b"0\r\n\r\n"), Err(ChunkError::Size));
+        assert_eq!(decoder.end_of_input(), Err(ChunkError::Size));
+        assert!(!decoder.is_done());
+    }
+}

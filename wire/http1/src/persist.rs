@@ -21,16 +21,17 @@ pub fn keeps_alive_response(head: &ResponseHead, framing: Framing) -> bool {
         && keeps_alive(&head.fields, head.minor_version)
 }
 
-/// Whether the visitor waits for `100 Continue` before it sends its body. HTTP/1.0 has no such thing.
+/// Whether the visitor waits for `100 Continue` before it sends its body. From HTTP/1.0 that is ignored, but
+/// forwarded as HTTP/1.1 it would count: whoever answers it leaves `Expect` out of what is forwarded.
 ///
 /// # Errors
 /// [`Refused::Expect`] for any other expectation.
 pub fn expects_continue(head: &RequestHead) -> Result<bool, Refused> {
-    if head.minor_version == 0 || !head.fields.has(Name::Expect) {
+    if !head.fields.has(Name::Expect) {
         return Ok(false);
     }
     let is_known = head.fields.all(Name::Expect).all(|value| value.eq_ignore_ascii_case(b"100-continue"));
-    if is_known { Ok(true) } else { Err(Refused::Expect) }
+    if is_known { Ok(head.minor_version == 1) } else { Err(Refused::Expect) }
 }
 
 /// The protocol that the visitor would change to: when `Connection: upgrade` is there too, and exactly one protocol
@@ -109,6 +110,7 @@ mod tests {
         assert_eq!(expects_continue(&request(1, &[("expect", "100-Continue")])), Ok(true));
         assert_eq!(expects_continue(&request(0, &[("expect", "100-continue")])), Ok(false));
         assert_eq!(expects_continue(&request(1, &[("expect", "200-ok")])), Err(Refused::Expect));
+        assert_eq!(expects_continue(&request(0, &[("expect", "200-ok")])), Err(Refused::Expect));
         assert_eq!(expects_continue(&request(1, &[("expect", "100-continue, x")])), Err(Refused::Expect));
     }
 

@@ -1,5 +1,5 @@
-//! The line before each chunk: `size [;name[=value]]... CRLF` (RFC 9112 section 7.1), read byte by byte. Extensions are
-//! checked and ignored. Takes none of the white space that the RFC lets recipients put up with.
+//! The line before each chunk: `size [;name[=value]]... CRLF` (RFC 9112 section 7.1), read byte by byte.
+//! Extensions are checked and ignored. Takes none of the white space that the RFC lets recipients put up with.
 
 use crate::ChunkError;
 use crate::head::is_token_byte;

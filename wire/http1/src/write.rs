@@ -53,8 +53,8 @@ pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 /// Writes all end-to-end fields in order, except those that `skip` names.
 ///
 /// Left out are fields that belong to one connection, Content-Length (see [`write_framing`]), and those that
-/// `Connection` lists (RFC 9110 section 7.6.1). A listed name that decisions ask for is kept: a visitor must not be able
-/// to take away `Host`, `Authorization`, `Cookie` or what a proxy in front has added.
+/// `Connection` lists (RFC 9110 section 7.6.1). A listed name that decisions ask for is kept: a visitor must not
+/// be able to take away `Host`, `Authorization`, `Cookie` or what a proxy in front has added.
 ///
 /// The fields must come from a parser: they are not searched for line ends again.
 pub fn write_fields(out: &mut Vec<u8>, fields: &Fields, skip: impl Fn(Field<'_>) -> bool) {
