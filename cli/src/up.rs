@@ -2,6 +2,7 @@
 //! when it is asked to: requests in flight finish first, a second Ctrl-C does not wait. The only place that knows
 //! all planes.
 
+use crate::say;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub fn run(snapshot: Snapshot) -> ExitCode {
     match start(Arc::new(snapshot)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tentpole: {error}");
+            say::error(&error.to_string());
             ExitCode::FAILURE
         }
     }
@@ -65,36 +66,35 @@ fn start(snapshot: Arc<Snapshot>) -> Result<(), Box<dyn std::error::Error>> {
 
 /// What the person who started it needs to know.
 fn introduce(snapshot: &Snapshot, addresses: &[SocketAddr], admin: Option<SocketAddr>) {
-    println!("tentpole {}", env!("CARGO_PKG_VERSION"));
-    for address in addresses {
-        println!("  listening on http://{address}");
-    }
+    let mut lines = vec![format!("tentpole {}", env!("CARGO_PKG_VERSION"))];
+    lines.extend(addresses.iter().map(|address| format!("  listening on http://{address}")));
     for pool in &snapshot.pools {
         let endpoints: Vec<String> =
             pool.endpoints.iter().map(|endpoint| format!("http://{}", endpoint.authority())).collect();
-        println!("  pool {}: {}", pool.name, endpoints.join(", "));
+        lines.push(format!("  pool {}: {}", pool.name, endpoints.join(", ")));
     }
-    match admin {
-        Some(address) => println!("  admin on http://{address} (/metrics for Prometheus, /api for everybody)"),
-        None => println!("  admin is off"),
-    }
-    match (snapshot.log.access, &snapshot.log.file) {
-        (AccessLog::Off, _) => println!("  access log is off (--log json shows each request)"),
-        (_, Some(file)) => println!("  access log in {}", file.display()),
-        (_, None) => println!("  access log on standard output"),
-    }
-    println!("  Ctrl-C ends it; requests in flight finish first");
+    lines.push(match admin {
+        Some(address) => format!("  admin on http://{address} (/metrics for Prometheus, /api for everybody)"),
+        None => "  admin is off".to_owned(),
+    });
+    lines.push(match (snapshot.log.access, &snapshot.log.file) {
+        (AccessLog::Off, _) => "  access log is off (--log json shows each request)".to_owned(),
+        (_, Some(file)) => format!("  access log in {}", file.display()),
+        (_, None) => "  access log on standard output".to_owned(),
+    });
+    lines.push("  Ctrl-C ends it; requests in flight finish first\n".to_owned());
+    say::out(&lines.join("\n"));
 }
 
 /// A visitor costs one descriptor, and another one while an endpoint answers him.
 fn warn_of_few_descriptors(snapshot: &Snapshot, limit: Option<u64>) {
     let wanted = 2 * snapshot.visitors.connections_max as u64 + OTHER_DESCRIPTORS;
     if let Some(limit) = limit.filter(|&limit| limit < wanted) {
-        eprintln!(
-            "tentpole: the system allows {limit} open files; {} connections may need {wanted}. Raise the limit \
-             (ulimit -n, LimitNOFILE=) or lower limits.connections.",
-            snapshot.visitors.connections_max
-        );
+        let connections = snapshot.visitors.connections_max;
+        say::warning(&format!(
+            "the system allows {limit} open files; {connections} connections may need {wanted}. Raise the limit \
+             (ulimit -n, LimitNOFILE=) or lower limits.connections."
+        ));
     }
 }
 
@@ -120,20 +120,20 @@ impl Signals {
 async fn serve_until_ended(edge: Edge, mut signals: Signals) {
     signals.next().await;
     let seconds = edge.drain_time().as_secs();
-    println!(
-        "ending: {} connections open; requests in flight have {seconds} s to finish (Ctrl-C again: at once)",
-        edge.connections()
-    );
+    let open = edge.connections();
+    say::out(&format!(
+        "ending: {open} connections open; requests in flight have {seconds} s to finish (Ctrl-C again: at once)\n"
+    ));
     edge.end();
     while edge.threads_running() > 0 {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = signals.next() => {
-                println!("ended at once; {} connections were still open", edge.connections());
+                say::out(&format!("ended at once; {} connections were still open\n", edge.connections()));
                 return;
             }
         }
     }
     edge.join();
-    println!("ended");
+    say::out("ended\n");
 }
