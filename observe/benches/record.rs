@@ -1,11 +1,13 @@
 //! What observing one request costs a data thread: the counters, and the record pushed into the ring.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use tentpole_model::{
-    AccessLog, Attempt, CacheOutcome, End, LogSettings, Method, Outcome, RouteId, SiteId, Why,
+    AccessLog, Attempt, CacheOutcome, CacheSettings, End, LogSettings, Method, Outcome, RouteId, SiteId,
+    Snapshot, VisitorLimits, Why,
 };
-use tentpole_observe::{Observed, Texts};
-use tentpole_runtime::ring;
+use tentpole_observe::{Names, Observed, Record, Texts, log};
+use tentpole_runtime::{Cells, ring};
 
 fn main() {
     divan::main();
@@ -87,6 +89,35 @@ fn record_without_a_log(bencher: divan::Bencher) {
         let texts = recorder.wants_texts(why).then_some(TEXTS);
         recorder.record(why, texts.as_ref());
     });
+}
+
+/// What one line costs the drain thread: its capacity is the inverse.
+#[divan::bench(args = [AccessLog::Json, AccessLog::Combined])]
+fn write_a_line(bencher: divan::Bencher, form: &AccessLog) {
+    let (snapshot, cells) = (snapshot(), Cells::new());
+    cells.of("app", "10.0.0.1:80");
+    cells.of("app", "10.0.0.2:80");
+    let names = Names::new(Arc::new(snapshot), cells);
+    let record = Record { why: why(true), texts: Some(TEXTS) };
+    let mut out = Vec::with_capacity(4_096);
+    bencher.bench_local(|| {
+        out.clear();
+        log::write_line(&mut out, *form, divan::black_box(&record), &names);
+    });
+}
+
+/// Sites and routes are looked up by number; here there are none, and the names are `?`.
+fn snapshot() -> Snapshot {
+    Snapshot {
+        listen: Vec::new(),
+        admin: None,
+        threads: None,
+        sites: Vec::new(),
+        pools: Vec::new(),
+        visitors: VisitorLimits::default(),
+        cache: CacheSettings::default(),
+        log: LogSettings::default(),
+    }
 }
 
 /// The ring alone, 250 bytes pushed and drained.

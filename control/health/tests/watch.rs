@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_health::{Event, Watch, Watching};
@@ -39,7 +39,12 @@ impl App {
     }
 
     async fn new() -> Self {
-        Self::at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+        Self::at(SocketAddr::new(our_address(), 0)).await
+    }
+
+    /// Where it is, as an endpoint's host and port.
+    fn host(&self) -> (String, u16) {
+        (self.address.ip().to_string(), self.address.port())
     }
 
     /// Ends it; returns where it was.
@@ -47,6 +52,12 @@ impl App {
         self._serving.shutdown().await;
         self.address
     }
+}
+
+/// A loopback address that only this process binds: no other test can take the port of an endpoint that died.
+fn our_address() -> IpAddr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    IpAddr::from([127, 77, high, low.max(1)])
 }
 
 struct Pond {
@@ -67,11 +78,11 @@ fn probes() -> Option<HealthCheck> {
     })
 }
 
-async fn watch(hosts: &[(&str, u16)], health: Option<HealthCheck>) -> Pond {
-    let endpoint = |&(host, port): &(&str, u16)| Endpoint {
+async fn watch(hosts: &[(String, u16)], health: Option<HealthCheck>) -> Pond {
+    let endpoint = |(host, port): &(String, u16)| Endpoint {
         scheme: Scheme::Http,
-        host: host.into(),
-        port,
+        host: host.clone(),
+        port: *port,
         weight: 1,
         requests_max: None,
         connections_max: None,
@@ -137,7 +148,7 @@ const DOWN: Health = Health::Down(DownReason::Probe);
 #[tokio::test]
 async fn an_endpoint_that_dies_leaves_traffic_and_comes_back_when_it_answers() {
     let (first, second) = (App::new().await, App::new().await);
-    let hosts = [("127.0.0.1", first.address.port()), ("127.0.0.1", second.address.port())];
+    let hosts = [first.host(), second.host()];
     let pond = watch(&hosts, probes()).await;
     assert_eq!(pond.health(), [UP, UP], "optimistic at the start");
     assert_eq!(pond.membership.get().pools[0].members[1].addresses, [second.address]);
@@ -153,7 +164,7 @@ async fn an_endpoint_that_dies_leaves_traffic_and_comes_back_when_it_answers() {
 #[tokio::test]
 async fn s1_4_the_last_endpoint_stays_in_traffic_and_the_event_says_so() {
     let only = App::new().await;
-    let pond = watch(&[("127.0.0.1", only.address.port())], probes()).await;
+    let pond = watch(&[only.host()], probes()).await;
     let address = only.dies().await;
     pond.becomes(&[Health::LastOne(DownReason::Probe)]).await;
     assert!(pond.events.lock().unwrap()[0].to_string().contains("it stays"));
@@ -164,7 +175,7 @@ async fn s1_4_the_last_endpoint_stays_in_traffic_and_the_event_says_so() {
 #[tokio::test]
 async fn without_probes_failures_take_an_endpoint_out_and_a_connection_brings_it_back() {
     let (first, second) = (App::new().await, App::new().await);
-    let hosts = [("127.0.0.1", first.address.port()), ("127.0.0.1", second.address.port())];
+    let hosts = [first.host(), second.host()];
     let pond = watch(&hosts, None).await;
     let cell = pond.cells.of("app", &first.address.to_string());
     let address = first.dies().await;
@@ -179,7 +190,7 @@ async fn without_probes_failures_take_an_endpoint_out_and_a_connection_brings_it
 async fn draining_the_other_endpoint_calls_the_bad_one_back_as_the_last() {
     let good = App::new().await;
     let dead = App::new().await;
-    let hosts = [("127.0.0.1", good.address.port()), ("127.0.0.1", dead.address.port())];
+    let hosts = [good.host(), dead.host()];
     let pond = watch(&hosts, probes()).await;
     dead.dies().await;
     pond.becomes(&[UP, DOWN]).await;
@@ -189,9 +200,9 @@ async fn draining_the_other_endpoint_calls_the_bad_one_back_as_the_last() {
 
 #[tokio::test]
 async fn names_are_resolved_before_the_start_returns_and_unknown_ones_are_down() {
-    let app = App::new().await;
+    let app = App::at(SocketAddr::from(([127, 0, 0, 1], 0))).await;
     let unknown = "x".repeat(300);
-    let pond = watch(&[("localhost", app.address.port()), (&unknown, 80)], None).await;
+    let pond = watch(&[("localhost".into(), app.address.port()), (unknown, 80)], None).await;
     assert_eq!(pond.health(), [UP, Health::Down(DownReason::NoAddress)]);
     assert!(pond.membership.get().pools[0].members[0].addresses.contains(&app.address));
     assert!(pond.membership.get().pools[0].members[1].addresses.is_empty());
@@ -200,7 +211,7 @@ async fn names_are_resolved_before_the_start_returns_and_unknown_ones_are_down()
 #[tokio::test]
 async fn nothing_is_published_while_nothing_changes() {
     let app = App::new().await;
-    let pond = watch(&[("127.0.0.1", app.address.port())], probes()).await;
+    let pond = watch(&[app.host()], probes()).await;
     let version = pond.membership.version();
     let changed = timeout(Duration::from_millis(500), pond.membership.changed_since(version)).await;
     assert!(changed.is_err());

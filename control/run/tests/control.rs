@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_control::{Control, ControlParts};
@@ -13,6 +13,12 @@ use tentpole_model::{
 };
 use tentpole_observe::Observed;
 use tentpole_runtime::{Cells, Ledger, Published, clock};
+
+/// A loopback address that only this process binds: no other test can take the port of an endpoint that died.
+fn our_address() -> IpAddr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    IpAddr::from([127, 77, high, low.max(1)])
+}
 
 struct NoCache;
 
@@ -29,7 +35,7 @@ impl PurgePort for NoCache {
 fn parts(admin: Option<SocketAddr>, ports: &[u16]) -> ControlParts {
     let endpoint = |&port: &u16| Endpoint {
         scheme: Scheme::Http,
-        host: "127.0.0.1".into(),
+        host: our_address().to_string(),
         port,
         weight: 1,
         requests_max: None,
@@ -87,8 +93,8 @@ fn anywhere() -> Option<SocketAddr> {
 
 #[test]
 fn an_endpoint_that_fails_is_out_in_membership_and_status_until_it_answers() {
-    let first = TcpListener::bind("127.0.0.1:0").unwrap();
-    let second = TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = TcpListener::bind((our_address(), 0)).unwrap();
+    let second = TcpListener::bind((our_address(), 0)).unwrap();
     let (address, other) = (first.local_addr().unwrap(), second.local_addr().unwrap());
     let parts = parts(anywhere(), &[address.port(), other.port()]);
     let control = Control::start(parts.clone()).unwrap();
@@ -114,7 +120,7 @@ fn an_endpoint_that_fails_is_out_in_membership_and_status_until_it_answers() {
 
 #[test]
 fn s1_4_the_only_endpoint_stays_in_traffic_however_much_it_fails() {
-    let only = TcpListener::bind("127.0.0.1:0").unwrap();
+    let only = TcpListener::bind((our_address(), 0)).unwrap();
     let address = only.local_addr().unwrap();
     let parts = parts(anywhere(), &[address.port()]);
     let control = Control::start(parts.clone()).unwrap();
@@ -129,7 +135,7 @@ fn s1_4_the_only_endpoint_stays_in_traffic_however_much_it_fails() {
 
 #[test]
 fn a_taken_admin_address_is_an_error_that_names_it() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind((our_address(), 0)).unwrap();
     let address = taken.local_addr().unwrap();
     let error = Control::start(parts(Some(address), &[1])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
