@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tentpole_control::{Control, ControlParts};
 use tentpole_model::{AccessLog, Dials, Membership, Snapshot};
-use tentpole_observe::Observed;
+use tentpole_observe::{Drain, Names, Observed};
 use tentpole_proxy::{Bound, Edge, EdgeParts};
 use tentpole_runtime::{Cells, Published, descriptors};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -48,19 +48,22 @@ fn start(snapshot: Arc<Snapshot>) -> Result<(), Box<dyn std::error::Error>> {
         snapshot: snapshot.clone(),
         membership,
         dials,
-        cells,
-        observed,
+        cells: cells.clone(),
+        observed: observed.clone(),
         ledger: bound.ledger().clone(),
         purge: bound.purger(),
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before anybody is told that we listen: a signal from now on ends us properly.
     let signals = runtime.block_on(async { Signals::new() })?;
+    let drain = Drain::start(observed.clone(), Names::new(snapshot.clone(), cells.clone()))?;
     let edge = bound.open()?;
     introduce(&snapshot, &addresses, control.admin_address());
     warn_of_few_descriptors(&snapshot, descriptors);
     runtime.block_on(serve_until_ended(edge, signals));
     control.stop();
+    // Last: what the data threads recorded to their end is still written.
+    drain.stop();
     Ok(())
 }
 
