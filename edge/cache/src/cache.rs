@@ -403,3 +403,41 @@ impl Counts {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Finished, NewObject, StoredFacts};
+    use bytes::Bytes;
+    use tentpole_message::StoredHead;
+
+    const FACTS: StoredFacts = StoredFacts {
+        lifetime: 60,
+        initial_age: 0,
+        response_time: 0,
+        no_cache: false,
+        must_revalidate: false,
+        heuristic: false,
+        validator: false,
+        stale_while_revalidate: 0,
+        stale_if_error: 0,
+    };
+
+    #[test]
+    fn a_purge_that_has_only_reached_the_shard_already_keeps_a_fill_from_being_stored() {
+        let cache = Cache::new(CacheSettings::default(), Ledger::new(1 << 30));
+        let (key, request) = (cache.key(b"/"), Fields::new());
+        let Looked::Lead(lead) = cache.look_up(&key, &request, |_| Judged::Use) else {
+            panic!("nothing is stored")
+        };
+        let head = StoredHead { lines: Bytes::new(), status: 200 };
+        let (etag, last_modified, length) = (None, None, None);
+        let new = NewObject { head, facts: FACTS, vary: &[], request: &request, etag, last_modified, length };
+        let (filling, _) = lead.start(new).unwrap();
+        // Between the two steps of `Cache::purge`: the fill does not know yet.
+        let (_, fills) = cache.shard(key.hash).purge(&key);
+        assert_eq!(fills.len(), 1);
+        assert!(matches!(filling.finish(), Finished::NotStored(Bypass::Purged)));
+        assert!(matches!(cache.look_up(&key, &request, |_| Judged::Use), Looked::Lead(_)));
+    }
+}
