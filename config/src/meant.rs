@@ -139,19 +139,19 @@ fn meant_site(typed: site::Typed, pools: &mut Pools, problems: &Problems<'_>) ->
     for route in typed.routes {
         match seen.get(&path::shape(&route.path.value)) {
             Some((first, earlier)) => {
-                let (path, first) = (route.path.value.clone(), first.clone());
+                let (path, first) = (route.written.clone(), first.clone());
                 let earlier = problems.whereabouts(earlier);
                 problems.add(Problem::RouteTwice { path, first, earlier }, &route.path.place);
             }
             None => {
                 let place = route.path.place.clone();
-                seen.insert(path::shape(&route.path.value), (route.path.value.clone(), place));
+                seen.insert(path::shape(&route.path.value), (route.written.clone(), place));
             }
         }
         let pool = match (&route.pool, site_pool) {
             (Some(name), _) => pools.named(name, problems),
             (None, Some(site_pool)) => site_pool,
-            (None, None) => pools.only(&format!("route \"{}\"", route.path.value), &route.place, problems),
+            (None, None) => pools.only(&format!("route {:?}", route.written), &route.place, problems),
         };
         routes.extend(pool.map(|pool| meant_route(route, pool, problems)));
     }
