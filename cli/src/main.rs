@@ -16,7 +16,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match Typed::parse().command {
         Command::Up(typed) => match meant::how_started(typed) {
-            Ok((loaded, how)) => up::run(loaded.snapshot, &how),
+            Ok((loaded, _)) => up::run(loaded.snapshot),
             Err(code) => code,
         },
         Command::Check(typed) => check::run(&typed),

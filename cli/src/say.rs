@@ -21,6 +21,12 @@ pub fn error(message: &str) {
     text(&format_args!("{label} {message}\n"));
 }
 
+/// Prints something that one should know and that stops nothing.
+pub fn warning(message: &str) {
+    let label = if colours() { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" };
+    text(&format_args!("{label} {message}\n"));
+}
+
 /// A closed standard error is no reason to fail.
 fn text(what: &dyn Display) {
     let _ = write!(std::io::stderr().lock(), "{what}");
