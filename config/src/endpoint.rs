@@ -21,7 +21,7 @@ static URL: Setting<Text> = Setting {
     name: "url",
     form: Text { what: "a URL in quotes: scheme, host and port" },
     default: Fallback::Required,
-    about: "Scheme, host and port. A name is looked up again every few seconds. The port is 80 when left out.",
+    about: "Scheme, host and port. A name is looked up again every 30 seconds. The port is 80 when left out.",
     example: "\"http://127.0.0.1:3000\"",
 };
 

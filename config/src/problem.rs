@@ -179,6 +179,9 @@ problems! {
     /// Two routes that match the same requests.
     Error RouteTwice { path: String, first: String, earlier: String } =>
         "route {path:?} matches the same requests as {first:?} ({earlier}); keep one.";
+    /// The router does not take them together.
+    Error Routes { says: String, cure: Cure } =>
+        "{says}.{cure}";
     /// A pool that does not exist.
     Error UnknownPool { name: String, cure: Cure } =>
         "there is no pool `{name}`.{cure}";

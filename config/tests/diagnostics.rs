@@ -153,6 +153,13 @@ fn other_cases() -> Vec<(&'static str, &'static str, Report)> {
         tentpole_config::load(&path).unwrap_err()
     };
     let many = format!("[pool.app]\nendpoints = [{}]\n", "\"http://a\", ".repeat(1_001));
+    // Each segment fixed or any: the worst path makes the router try all 256 combinations.
+    let mut ambiguous = format!("{APP}[site.shop]\n");
+    for bits in 0..256_u32 {
+        let segment = |at: u32| if bits >> at & 1 == 0 { "/a".to_owned() } else { format!("/{{p{at}}}") };
+        ambiguous +=
+            &format!("[[site.shop.route]]\npath = \"{}\"\n", (0..8).map(segment).collect::<String>());
+    }
     let up = |urls: &[&str], health, flags: &Flags| {
         let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
         tentpole_config::from_endpoints(&urls, health, flags).unwrap_err()
@@ -170,6 +177,7 @@ fn other_cases() -> Vec<(&'static str, &'static str, Report)> {
             "endpoints",
             only("TooMany", tentpole_config::parse("tentpole.toml", &many).unwrap_err()),
         ),
+        ("Routes", "", tentpole_config::parse("tentpole.toml", &ambiguous).unwrap_err()),
         ("EndpointScheme", "flag", up(&["htp://x"], None, &Flags::default())),
         ("EndpointTwice", "flag", up(&["http://x", "http://x/"], None, &Flags::default())),
         ("EndpointIsEdge", "flag", up(&["http://127.0.0.1:8080"], None, &Flags::default())),
