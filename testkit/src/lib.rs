@@ -2,4 +2,9 @@
 //! what comes back, and the harnesses built on them. Only tests and benches depend on it; nothing here is shipped.
 
 pub mod fast;
+pub mod gate;
 pub mod http;
+pub mod origin;
+
+pub use gate::{Gate, Hold};
+pub use origin::{Continue, Origin, Response, Seen, Step};
