@@ -5,6 +5,8 @@ pub mod fast;
 pub mod gate;
 pub mod http;
 pub mod origin;
+pub mod visitor;
 
 pub use gate::{Gate, Hold};
 pub use origin::{Continue, Origin, Response, Seen, Step};
+pub use visitor::{Answer, Ask, End, Trouble, Visitor};
