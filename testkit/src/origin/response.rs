@@ -49,7 +49,6 @@ pub(crate) enum Body {
 #[derive(Clone, Debug)]
 pub struct Response {
     pub(crate) status: u16,
-    reason: &'static str,
     fields: Vec<(String, String)>,
     trailers: Vec<(String, String)>,
     interim: Vec<(u16, Vec<(String, String)>)>,
@@ -66,17 +65,8 @@ impl Response {
 
     /// A response with this status and an empty body.
     pub fn status(status: u16) -> Self {
-        let reason = match status {
-            200 => "OK",
-            204 => "No Content",
-            304 => "Not Modified",
-            404 => "Not Found",
-            503 => "Service Unavailable",
-            _ => "Scripted",
-        };
         Self {
             status,
-            reason,
             fields: Vec::new(),
             trailers: Vec::new(),
             interim: Vec::new(),
@@ -84,6 +74,12 @@ impl Response {
             closes: false,
             dated: true,
         }
+    }
+
+    /// The same with another status.
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
     }
 
     /// `302` to this place.
@@ -180,11 +176,11 @@ impl Response {
             head.push_str("\r\n");
         };
         for (status, fields) in &self.interim {
-            write(format!("HTTP/1.1 {status} Interim"));
+            write(format!("HTTP/1.1 {status} {}", reason(*status)));
             fields.iter().for_each(|(name, value)| write(format!("{name}: {value}")));
             write(String::new());
         }
-        write(format!("HTTP/1.1 {} {}", self.status, self.reason));
+        write(format!("HTTP/1.1 {} {}", self.status, reason(self.status)));
         if self.dated && !self.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("date")) {
             let date = clock::http_date(clock::unix_seconds());
             write(format!("Date: {}", String::from_utf8_lossy(&date)));
@@ -220,5 +216,19 @@ impl Response {
             self.trailers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         chunks.push(Step::Send(format!("0\r\n{trailers}\r\n").into_bytes()));
         chunks
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        304 => "Not Modified",
+        401 => "Unauthorized",
+        404 => "Not Found",
+        503 => "Service Unavailable",
+        _ => "Scripted",
     }
 }
