@@ -1,2 +1,26 @@
-//! The `tentpole` command.
-fn main() {}
+//! The `tentpole` command: one file a subcommand. The only place that knows all planes; decides nothing itself.
+
+mod admin_client;
+mod args;
+mod check;
+mod meant;
+mod purge;
+mod say;
+mod status;
+mod up;
+
+use args::{Command, Typed};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match Typed::parse().command {
+        Command::Up(typed) => match meant::how_started(typed) {
+            Ok((loaded, _)) => up::run(loaded.snapshot),
+            Err(code) => code,
+        },
+        Command::Check(typed) => check::run(&typed),
+        Command::Purge(typed) => purge::run(&typed),
+        Command::Status(typed) => status::run(&typed),
+    }
+}

@@ -131,7 +131,48 @@ impl From<&io::Error> for Cause {
     }
 }
 
+impl Side {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 3] = [Self::Visitor, Self::Upstream, Self::Internal];
+
+    /// One word for logs and metric labels.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Visitor => "visitor",
+            Self::Upstream => "upstream",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl Retry {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 3] = [Self::Unsent, Self::IfSafe, Self::Never];
+
+    /// One word for logs and metric labels.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Unsent => "unsent",
+            Self::IfSafe => "if_safe",
+            Self::Never => "never",
+        }
+    }
+}
+
 impl Phase {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 9] = [
+        Self::Choose,
+        Self::Permit,
+        Self::Connect,
+        Self::SendHead,
+        Self::SendBody,
+        Self::FirstByte,
+        Self::ReadHead,
+        Self::ReadBody,
+        Self::Deliver,
+    ];
+
     /// One word for logs and metric labels.
     pub fn label(self) -> &'static str {
         match self {

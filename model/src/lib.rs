@@ -13,8 +13,8 @@ pub use failure::{Cause, Failure, Phase, Retry, Side};
 pub use membership::{DownReason, Health, Member, Membership, PoolMembers};
 pub use port::{PurgeError, PurgePort, Purged};
 pub use snapshot::{
-    AccessLog, Balance, CacheSettings, Canonical, Endpoint, HealthCheck, HostPattern, LogSettings, PoolId,
-    Pool, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId, Snapshot, UpstreamTimeouts,
+    AccessLog, Balance, CacheSettings, Canonical, Endpoint, HealthCheck, HostPattern, LogSettings, Pool,
+    PoolId, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId, Snapshot, UpstreamTimeouts,
     VisitorLimits,
 };
-pub use why::{Attempt, Bypass, CacheOutcome, End, Method, Outcome, Refused, Why, ATTEMPTS_MAX};
+pub use why::{ATTEMPTS_MAX, Attempt, Bypass, CacheOutcome, End, Method, Outcome, Refused, Why};

@@ -241,7 +241,8 @@ pub enum AccessLog {
 impl Default for VisitorLimits {
     fn default() -> Self {
         Self {
-            connections_max: 16_384,
+            // Two descriptors each fit into the limit of 20,000 open files that many systems set.
+            connections_max: 8_192,
             head_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(75),
             stall_time: Duration::from_secs(30),

@@ -253,6 +253,20 @@ impl Why {
     }
 }
 
+impl Attempt {
+    /// An attempt that is about to be made; its outcome is to be filled in.
+    pub const fn new(endpoint: u32, queued_us: u32) -> Self {
+        Self {
+            endpoint,
+            connection_reused: false,
+            queued_us,
+            connect_us: 0,
+            first_byte_us: 0,
+            outcome: Outcome::Status(0),
+        }
+    }
+}
+
 impl Default for Why {
     fn default() -> Self {
         Self::new()
@@ -260,6 +274,20 @@ impl Default for Why {
 }
 
 impl Method {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 10] = [
+        Self::Get,
+        Self::Head,
+        Self::Post,
+        Self::Put,
+        Self::Patch,
+        Self::Delete,
+        Self::Options,
+        Self::Trace,
+        Self::Connect,
+        Self::Other,
+    ];
+
     /// From its bytes; methods are case-sensitive (RFC 9110 section 9.1).
     pub fn from_bytes(bytes: &[u8]) -> Self {
         match bytes {

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Monotonic time in microseconds since the process first asked.
@@ -11,8 +12,8 @@ pub struct Instant(u64);
 
 struct Base {
     monotonic: std::time::Instant,
-    /// Wall time at the base, in microseconds since 1970.
-    unix_us: u64,
+    /// Wall time at the base, in microseconds since 1970, as far as is known now.
+    unix_us: AtomicU64,
 }
 
 thread_local! {
@@ -40,10 +41,10 @@ impl Instant {
         Self(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
     }
 
-    /// Wall time of this instant, in microseconds since 1970. Follows the monotonic clock, so it never jumps; it
-    /// was set when the process started.
+    /// Wall time of this instant, in microseconds since 1970: the monotonic clock, and the offset that [`resync`]
+    /// last found.
     pub fn unix_us(self) -> u64 {
-        base().unix_us + self.0
+        base().unix_us.load(Relaxed) + self.0
     }
 
     /// Wall time of this instant, in seconds since 1970.
@@ -54,7 +55,7 @@ impl Instant {
 
 fn base() -> &'static Base {
     static BASE: OnceLock<Base> = OnceLock::new();
-    BASE.get_or_init(|| Base { monotonic: system_now(), unix_us: system_unix_us() })
+    BASE.get_or_init(|| Base { monotonic: system_now(), unix_us: AtomicU64::new(system_unix_us()) })
 }
 
 /// The exact time: one read of the clock.
@@ -75,6 +76,12 @@ pub fn renew() -> Instant {
     let now = now();
     COARSE.with(|coarse| coarse.set(now));
     now
+}
+
+/// Takes over what was done to the system's wall clock meanwhile (NTP, an administrator). Called now and then.
+pub fn resync() {
+    let since_base = now().as_micros();
+    base().unix_us.store(system_unix_us().saturating_sub(since_base), Relaxed);
 }
 
 /// Wall time now, in seconds since 1970.

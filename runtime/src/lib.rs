@@ -1,11 +1,16 @@
 //! What every thread stands on: time, published values, the byte Ledger, bounded rings, endpoint cells,
 //! randomness from a seed, a socket with a deadline. Knows no message and decides nothing.
 
+pub mod buffer;
 pub mod cells;
 pub mod clock;
+pub mod deadline;
+pub mod descriptors;
 pub mod ledger;
 pub mod published;
 pub mod random;
+pub mod ring;
+pub mod socket;
 
 pub use cells::{Cell, Cells};
 pub use clock::Instant;

@@ -133,9 +133,9 @@ impl<T> Reader<T> {
         &self.value
     }
 
-    /// Returns once there is something newer than what was last taken.
-    pub async fn changed(&self) {
-        self.published.changed_since(self.version).await;
+    /// The version last taken.
+    pub fn seen(&self) -> u64 {
+        self.version
     }
 }
 

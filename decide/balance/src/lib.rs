@@ -1,1 +1,28 @@
-//! (being built)
+//! Chooses one endpoint for a request. Never dials, never waits, holds no state: what is in flight, what is usable
+//! and the randomness come from the caller, so that a simulation chooses as the edge does.
+//!
+//! Both ways to choose answer with an index below `len`, or `None` when no endpoint is left: all are unusable, or
+//! those that are not have been tried. A caller who would rather try one again clears `avoid`.
+
+mod least_requests;
+mod round_robin;
+
+pub use least_requests::least_requests;
+pub use round_robin::round_robin;
+
+/// What has to be known of an endpoint to choose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Healthy, and not drained: the caller decides.
+    pub usable: bool,
+    /// Its share of traffic against its siblings; 0 is never chosen.
+    pub weight: u32,
+    /// Requests sent to it that have not ended.
+    pub in_flight: u32,
+}
+
+/// Whether an endpoint can be chosen. `avoid` has a bit for each of the first 64; later ones cannot be avoided.
+fn eligible(candidate: &Candidate, index: usize, avoid: u64) -> bool {
+    let avoided = index < 64 && avoid >> index & 1 == 1;
+    candidate.usable && candidate.weight > 0 && !avoided
+}

@@ -1,1 +1,10 @@
-//! (being built)
+//! Where visitors come in: sockets, connection limits, and a visitor's connection as requests to read and bytes
+//! to write. Knows no site, no cache and no endpoint.
+
+mod accept;
+mod bind;
+mod visitor;
+
+pub use accept::{Doors, Handover, Open, accept, take_over};
+pub use bind::{BindError, bind};
+pub use visitor::{BodyError, Next, Piece, RequestBody, Visitor};

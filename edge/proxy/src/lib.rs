@@ -1,1 +1,19 @@
-//! (being built)
+//! The data plane put together. `visit.rs` and `fetch.rs` know the order in which things happen to a request;
+//! everything else here is a step of theirs. Knows no configuration file and no control plane: they meet in
+//! published values and in what is observed.
+
+mod answer;
+mod deliver;
+mod edge;
+mod exchange;
+mod fetch;
+mod fill;
+mod forward;
+mod prepare;
+mod purge;
+mod thread;
+mod tunnel;
+mod visit;
+
+pub use edge::{Bound, Edge, EdgeParts, StartError};
+pub use prepare::Prepared;

@@ -1,1 +1,10 @@
-//! (being built)
+//! Connections to endpoints: dialing, reuse, permits and the queue before them. Knows no visitor and no cache, and
+//! does not choose an endpoint.
+
+mod connection;
+mod idle;
+mod permit;
+
+pub use connection::{Connection, Piece, ResponseBody};
+pub use idle::Idle;
+pub use permit::{Gate, Gates, Permit, QueueError};

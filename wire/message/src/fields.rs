@@ -132,7 +132,9 @@ impl Fields {
     pub fn find<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + Clone {
         let id = Name::from_bytes(name);
         self.iter()
-            .filter(move |field| field.id == id && (id != Name::Other || field.name.eq_ignore_ascii_case(name)))
+            .filter(move |field| {
+                field.id == id && (id != Name::Other || field.name.eq_ignore_ascii_case(name))
+            })
             .map(|field| field.value)
     }
 

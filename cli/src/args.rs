@@ -1,0 +1,131 @@
+//! What may be typed. `meant` finds out what was meant by it.
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use tentpole_model::AccessLog;
+
+/// The file that is read when none is named.
+pub const FILE_USUAL: &str = "tentpole.toml";
+/// Where the admin API is when nothing else is said.
+pub const ADMIN_USUAL: &str = "127.0.0.1:9900";
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Gets a web application through its biggest event: a caching edge and load balancer in front of any application.
+#[derive(Parser, Debug)]
+#[command(
+    name = "tentpole",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "In front of a running application, without a file:\n  tentpole up --to http://127.0.0.1:3000"
+)]
+pub struct Typed {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Up(Up),
+    Check(Check),
+    Purge(Purge),
+    Status(Status),
+}
+
+/// Serve visitors, until Ctrl-C
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Flags replace what the file says.\n\nExamples:\n  tentpole up --to http://127.0.0.1:3000\n  tentpole up --to http://10.0.0.5:3000 --to http://10.0.0.6:3000 --listen :80\n  tentpole up shop.toml --log json"
+)]
+pub struct Up {
+    /// The configuration [default: tentpole.toml]
+    #[arg(value_name = "FILE", conflicts_with = "to")]
+    pub file: Option<PathBuf>,
+    /// Stand in front of this endpoint, without a file; repeat it for several
+    #[arg(long, value_name = "URL")]
+    pub to: Vec<String>,
+    /// Listen here; repeat it for several [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<String>,
+    /// Put the admin API here, or `off` [default: 127.0.0.1:9900]
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<String>,
+    /// Write an access log in this form [default: off]
+    #[arg(long, value_name = "off|json|combined", hide_possible_values = true)]
+    pub log: Option<Log>,
+    /// Data threads [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<u64>,
+    /// Ask each endpoint for this path every 2 seconds, and leave out those that fail
+    #[arg(long, value_name = "PATH", requires = "to")]
+    pub health: Option<String>,
+}
+
+/// Tell everything that is wrong with a configuration
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exits with 0 when Tentpole can start with it, warnings or not, and with 2 when it cannot."
+)]
+pub struct Check {
+    /// The configuration
+    #[arg(value_name = "FILE", default_value = FILE_USUAL)]
+    pub file: PathBuf,
+}
+
+/// Remove URLs from the cache
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tentpole purge http://shop.example/p/red-shoe\n  tentpole purge --all\n\nWhen it returns, no visitor gets the old response any more."
+)]
+pub struct Purge {
+    /// URLs as visitors see them, query included
+    #[arg(value_name = "URL", required_unless_present = "all", conflicts_with = "all")]
+    pub urls: Vec<String>,
+    /// Remove everything
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub admin: Admin,
+}
+
+/// Show pools and endpoints, and how they are
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Print the API's JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub admin: Admin,
+}
+
+#[derive(Args, Debug)]
+pub struct Admin {
+    /// Where the admin API of the running Tentpole is
+    #[arg(long = "admin", value_name = "ADDR", default_value = ADMIN_USUAL)]
+    pub address: String,
+}
+
+/// Form of the access log.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum Log {
+    Off,
+    Json,
+    Combined,
+}
+
+impl From<Log> for AccessLog {
+    fn from(log: Log) -> Self {
+        match log {
+            Log::Off => Self::Off,
+            Log::Json => Self::Json,
+            Log::Combined => Self::Combined,
+        }
+    }
+}

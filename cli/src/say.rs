@@ -1,0 +1,39 @@
+//! Messages to the person at the terminal: on standard error, with colours only when it is a terminal and
+//! `NO_COLOR` is not set.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use tentpole_config::Report;
+
+/// Whether standard error takes colours.
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+/// Prints what is wrong with a configuration.
+pub fn report(report: &Report) {
+    if colours() { text(&report.coloured()) } else { text(report) }
+}
+
+/// Prints one error in the form of clap's, so that all errors look alike.
+pub fn error(message: &str) {
+    let label = if colours() { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
+    text(&format_args!("{label} {message}\n"));
+}
+
+/// Prints something that one should know and that stops nothing.
+pub fn warning(message: &str) {
+    let label = if colours() { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" };
+    text(&format_args!("{label} {message}\n"));
+}
+
+/// A closed standard error is no reason to fail.
+fn text(what: &dyn Display) {
+    let _ = write!(std::io::stderr().lock(), "{what}");
+}
+
+/// Prints to standard output; false when nobody reads any more.
+pub fn out(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}

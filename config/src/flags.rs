@@ -1,0 +1,93 @@
+//! What was typed after `tentpole up`: it replaces what the file says, and is checked by the same rules.
+
+use crate::address::{endpoint, listen_address};
+use crate::pool;
+use crate::problem::Problem;
+use crate::report::{Place, Problems};
+use crate::table::At;
+use crate::top::{Typed, admin, threads};
+use tentpole_model::AccessLog;
+
+/// Settings given as flags; each that is there replaces the file's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--listen`: addresses for visitors.
+    pub listen: Vec<String>,
+    /// `--admin`: an address of this machine, or `off`.
+    pub admin: Option<String>,
+    /// `--log`: the access log's form.
+    pub log: Option<AccessLog>,
+    /// `--threads`: data threads.
+    pub threads: Option<u64>,
+}
+
+/// Puts the flags over what was typed in the file.
+pub(crate) fn apply(flags: &Flags, typed: &mut Typed, problems: &Problems<'_>) {
+    let mut listen = Vec::new();
+    for address in &flags.listen {
+        let place = Place::Flag(format!("--listen {address}"));
+        match listen_address("listen", address) {
+            Ok(address) => listen.push(At::new(address, place)),
+            Err(problem) => problems.add(problem, &place),
+        }
+    }
+    if !flags.listen.is_empty() {
+        typed.listen = listen;
+    }
+    if let Some(address) = &flags.admin {
+        let place = Place::Flag(format!("--admin {address}"));
+        match admin(address) {
+            Ok(address) => typed.admin = At::new(address, place),
+            Err(problem) => problems.add(problem, &place),
+        }
+    }
+    if let Some(access) = flags.log {
+        typed.log.access = access;
+    }
+    if let Some(number) = flags.threads {
+        match threads(number) {
+            Ok(number) => typed.threads = Some(number),
+            Err(problem) => problems.add(problem, &Place::Flag(format!("--threads {number}"))),
+        }
+    }
+}
+
+/// What a file with one pool of these endpoints would say.
+pub(crate) fn typed_from_endpoints(urls: &[String], health: Option<&str>, problems: &Problems<'_>) -> Typed {
+    let mut endpoints: Vec<At<_>> = Vec::new();
+    for url in urls {
+        let place = Place::Flag(format!("--to {url}"));
+        let read = match endpoint(url) {
+            Ok(endpoint) => endpoint,
+            Err(problem) => {
+                problems.add(problem, &place);
+                continue;
+            }
+        };
+        let authority = read.authority();
+        match endpoints
+            .iter()
+            .find(|earlier: &&At<tentpole_model::Endpoint>| earlier.value.authority() == authority)
+        {
+            Some(earlier) => {
+                let earlier = problems.whereabouts(&earlier.place);
+                problems.add(Problem::EndpointTwice { authority, earlier }, &place);
+            }
+            None => endpoints.push(At::new(read, place)),
+        }
+    }
+    if urls.is_empty() {
+        let cure = "name at least one, like --to http://127.0.0.1:3000";
+        problems.add(Problem::Empty { name: "--to", cure }, &Place::Flag("--to".to_owned()));
+    }
+    let (endpoints, endpoint_places) = endpoints.into_iter().map(|at| (at.value, at.place)).unzip();
+    let mut pool = pool::usual("app", endpoints);
+    if let Some(path) = health {
+        match pool::usual_health(path) {
+            Ok(check) => pool.health = Some(check),
+            Err(problem) => problems.add(problem, &Place::Flag(format!("--health {path}"))),
+        }
+    }
+    let pools = Some(vec![pool::Typed { pool, place: Place::Whole, endpoint_places }]);
+    Typed { pools, ..Typed::default() }
+}

@@ -1,0 +1,268 @@
+//! From what was typed to what is meant: names become indices, what was left out gets its default, and what
+//! contradicts itself across sections is told. The last step before a Snapshot.
+
+use crate::address::collide;
+use crate::problem::Problem;
+use crate::report::{Place, Problems};
+use crate::table::At;
+use crate::top::Typed;
+use crate::words::{Hint, any_of};
+use crate::{host, path, pool, site};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use tentpole_model::{Endpoint, HostPattern, PoolId, Route, Site, Snapshot};
+
+/// The name of the site that stands in for none.
+const SITE_FOR_ALL: &str = "default";
+
+/// Checks across sections and puts the Snapshot together; `None` when there is any error, now or before.
+pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot> {
+    check_addresses(&typed.listen, &typed.admin, problems);
+
+    let mut pools = Pools::new(typed.pools);
+    if pools.known && pools.typed.is_empty() {
+        problems.add(Problem::NoPool {}, &Place::Whole);
+    }
+    check_endpoints(&pools.typed, &typed.listen, problems);
+
+    let sites_told = typed.sites.is_none();
+    let sites = match typed.sites {
+        Some(sites) if sites.is_empty() => site_for_all(&pools, problems).into_iter().collect(),
+        sites => sites.unwrap_or_default(),
+    };
+    check_hosts(&sites, problems);
+    let no_site = sites.is_empty();
+    let sites = sites.into_iter().map(|site| meant_site(site, &mut pools, problems)).collect();
+    // Without sites every pool would be unused, which says nothing new.
+    if !sites_told && !no_site {
+        pools.tell_of_unused(problems);
+    }
+
+    if problems.any_error() {
+        return None;
+    }
+    Some(Snapshot {
+        listen: typed.listen.into_iter().map(|at| at.value).collect(),
+        admin: typed.admin.value,
+        threads: typed.threads,
+        sites,
+        pools: pools.typed.into_iter().map(|typed| typed.pool).collect(),
+        visitors: typed.visitors,
+        cache: typed.cache,
+        log: typed.log,
+    })
+}
+
+/// The pools while sites refer to them.
+struct Pools {
+    typed: Vec<pool::Typed>,
+    used: Vec<bool>,
+    index: HashMap<String, u16>,
+    /// False when the file's pools could not be read at all, so that no name can be called unknown.
+    known: bool,
+    /// Some name was wrong, so that nobody can say which pool is unused.
+    mistaken: bool,
+}
+
+impl Pools {
+    fn new(typed: Option<Vec<pool::Typed>>) -> Self {
+        let known = typed.is_some();
+        let typed = typed.unwrap_or_default();
+        let index = typed.iter().zip(0..).map(|(typed, at)| (typed.pool.name.clone(), at)).collect();
+        Self { used: vec![false; typed.len()], index, typed, known, mistaken: false }
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.typed.iter().map(|typed| typed.pool.name.as_str()).collect()
+    }
+
+    /// The pool of this name; tells when there is none.
+    fn named(&mut self, name: &At<String>, problems: &Problems<'_>) -> Option<PoolId> {
+        if let Some(at) = self.index.get(&name.value) {
+            self.used[usize::from(*at)] = true;
+            return Some(PoolId(*at));
+        }
+        self.mistaken = true;
+        if self.known && !self.typed.is_empty() {
+            let names = self.names();
+            let cure = Hint::near(&name.value, names.iter().copied())
+                .or_else(|| format!("There is {}.", any_of(&names).replace(" or ", " and ")));
+            problems.add(Problem::UnknownPool { name: name.value.clone(), cure }, &name.place);
+        }
+        None
+    }
+
+    /// The only pool; tells when there are several, of which `what` names none.
+    fn only(&mut self, what: &str, place: &Place, problems: &Problems<'_>) -> Option<PoolId> {
+        match self.typed.len() {
+            0 => None,
+            1 => {
+                self.used[0] = true;
+                Some(PoolId(0))
+            }
+            _ => {
+                self.mistaken = true;
+                let problem = Problem::WhichPool { of: what.to_owned(), pools: any_of(&self.names()) };
+                problems.add(problem, place);
+                None
+            }
+        }
+    }
+
+    fn tell_of_unused(&self, problems: &Problems<'_>) {
+        if self.mistaken {
+            return;
+        }
+        for (typed, _) in self.typed.iter().zip(&self.used).filter(|(_, used)| !**used) {
+            problems.add(Problem::PoolUnused { name: typed.pool.name.clone() }, &typed.place);
+        }
+    }
+}
+
+/// The site that stands in when the file has none.
+fn site_for_all(pools: &Pools, problems: &Problems<'_>) -> Option<site::Typed> {
+    match pools.typed.as_slice() {
+        [] => None,
+        [_] => Some(site::usual(SITE_FOR_ALL, Place::Whole)),
+        [first, ..] => {
+            let (first, names) = (first.pool.name.clone(), any_of(&pools.names()).replace(" or ", " and "));
+            problems.add(Problem::NoSite { pools: names, first }, &Place::Whole);
+            None
+        }
+    }
+}
+
+fn meant_site(typed: site::Typed, pools: &mut Pools, problems: &Problems<'_>) -> Site {
+    let mut routes = Vec::new();
+    let mut seen: HashMap<String, (String, Place)> = HashMap::new();
+    let site_pool = typed.pool.as_ref().map(|name| pools.named(name, problems));
+    for route in typed.routes {
+        match seen.get(&path::shape(&route.path.value)) {
+            Some((first, earlier)) => {
+                let (path, first) = (route.path.value.clone(), first.clone());
+                let earlier = problems.whereabouts(earlier);
+                problems.add(Problem::RouteTwice { path, first, earlier }, &route.path.place);
+            }
+            None => {
+                let place = route.path.place.clone();
+                seen.insert(path::shape(&route.path.value), (route.path.value.clone(), place));
+            }
+        }
+        let pool = match (&route.pool, site_pool) {
+            (Some(name), _) => pools.named(name, problems),
+            (None, Some(site_pool)) => site_pool,
+            (None, None) => pools.only(&format!("route \"{}\"", route.path.value), &route.place, problems),
+        };
+        routes.extend(pool.map(|pool| meant_route(route, pool, problems)));
+    }
+    // The site's pool takes what no route takes; a site with routes and without a pool answers 404 there.
+    if !seen.contains_key("/*") {
+        let pool = match site_pool {
+            Some(pool) => pool,
+            None if seen.is_empty() => pools.only(&format!("[site.{}]", typed.name), &typed.place, problems),
+            None => None,
+        };
+        routes.extend(pool.map(|pool| meant_route(site::usual_route(typed.place.clone()), pool, problems)));
+    }
+    Site {
+        name: typed.name,
+        hosts: typed.hosts.unwrap_or_default().into_iter().map(|at| at.value).collect(),
+        canonical: typed.canonical,
+        merge_slashes: typed.merge_slashes,
+        routes,
+    }
+}
+
+fn meant_route(typed: site::TypedRoute, pool: PoolId, problems: &Problems<'_>) -> Route {
+    let path = typed.path.value;
+    let swallow = typed.swallow_segments.filter(|swallow| swallow.value);
+    if let Some(swallow) = &swallow
+        && path.ends_with("/*")
+    {
+        problems.add(Problem::SwallowsNothing { path: path.clone() }, &swallow.place);
+    }
+    Route {
+        path,
+        pool,
+        swallow_segments: swallow.is_some(),
+        cache: typed.cache,
+        body_bytes_max: typed.body_bytes_max,
+    }
+}
+
+/// No two sockets at one address.
+fn check_addresses(listen: &[At<SocketAddr>], admin: &At<Option<SocketAddr>>, problems: &Problems<'_>) {
+    let tell = |address: SocketAddr, earlier: &At<SocketAddr>, place: &Place| {
+        let (address, earlier) = (address.to_string(), problems.whereabouts(&earlier.place));
+        problems.add(Problem::AddressTwice { address, name: "listen", earlier }, place);
+    };
+    for (at, address) in listen.iter().enumerate() {
+        if let Some(earlier) = listen[..at].iter().find(|earlier| collide(earlier.value, address.value)) {
+            tell(address.value, earlier, &address.place);
+        }
+    }
+    if let Some(address) = admin.value
+        && let Some(earlier) = listen.iter().find(|earlier| collide(earlier.value, address))
+    {
+        // At the one that was written, when only one was.
+        let place = if admin.place == Place::Whole { &earlier.place } else { &admin.place };
+        tell(address, earlier, place);
+    }
+}
+
+/// No endpoint is the edge itself.
+fn check_endpoints(pools: &[pool::Typed], listen: &[At<SocketAddr>], problems: &Problems<'_>) {
+    for typed in pools {
+        for (endpoint, place) in typed.pool.endpoints.iter().zip(&typed.endpoint_places) {
+            if listen.iter().any(|at| leads_to(endpoint, at.value)) {
+                problems.add(Problem::EndpointIsEdge { authority: endpoint.authority() }, place);
+            }
+        }
+    }
+}
+
+fn leads_to(endpoint: &Endpoint, listen: SocketAddr) -> bool {
+    if endpoint.port != listen.port() {
+        return false;
+    }
+    if endpoint.host == "localhost" {
+        return listen.ip().is_loopback() || listen.ip().is_unspecified();
+    }
+    let Ok(ip) = endpoint.host.parse::<IpAddr>() else { return false };
+    let here = ip.is_loopback() || ip.is_unspecified();
+    ip.is_ipv4() == listen.is_ipv4()
+        && (ip == listen.ip()
+            || (here && listen.ip().is_unspecified())
+            || (ip.is_unspecified() && listen.ip().is_loopback()))
+}
+
+/// No host belongs to two sites, and at most one site takes all others.
+fn check_hosts(sites: &[site::Typed], problems: &Problems<'_>) {
+    let mut claimed: HashMap<&HostPattern, (&str, &Place)> = HashMap::new();
+    let mut for_all: Option<(&str, &Place)> = None;
+    for site in sites {
+        let Some(hosts) = &site.hosts else {
+            match for_all {
+                Some((first, place)) => {
+                    let (first, earlier) = (first.to_owned(), problems.whereabouts(place));
+                    problems.add(Problem::TwoSitesForAll { site: first, earlier }, &site.place);
+                }
+                None => for_all = Some((&site.name, &site.place)),
+            }
+            continue;
+        };
+        for pattern in hosts {
+            match claimed.get(&pattern.value) {
+                Some((owner, place)) => {
+                    let earlier = problems.whereabouts(place);
+                    let host = host::show(&pattern.value);
+                    let problem = Problem::HostTwice { host, site: (*owner).to_owned(), earlier };
+                    problems.add(problem, &pattern.place);
+                }
+                None => {
+                    claimed.insert(&pattern.value, (&site.name, &pattern.place));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Everything that can be wrong with a configuration, with the sentence that says so: the cause first, then the
+//! cure. One list, so that the texts can be read side by side. Knows nothing of places in a file: see `report`.
+
+use crate::words::{Cure, Hint};
+
+/// How much a problem matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Tentpole does not start with it.
+    Error,
+    /// Probably not what was meant; Tentpole starts.
+    Warning,
+}
+
+/// Declares [`Problem`]: one variant a line of text, so that a problem without a text cannot exist, and
+/// [`Problem::NAMES`], by which a test holds that each has a snapshot.
+macro_rules! problems {
+    ($($(#[$doc:meta])* $severity:ident $name:ident { $($field:ident: $type:ty),* } => $text:literal;)+) => {
+        /// One thing that is wrong.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(missing_docs, reason = "the sentence beside each says what its fields are")]
+        pub enum Problem {
+            $($(#[$doc])* $name { $($field: $type),* },)+
+        }
+
+        impl Problem {
+            /// The names of all problems.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
+
+            /// Its name, one of [`Problem::NAMES`].
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$name { .. } => stringify!($name)),+ }
+            }
+
+            /// How much it matters.
+            pub fn severity(&self) -> Severity {
+                match self { $(Self::$name { .. } => Severity::$severity),+ }
+            }
+        }
+
+        impl std::fmt::Display for Problem {
+            /// The cause and the cure in one or two sentences.
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self { $(Self::$name { $($field),* } => write!(f, $text),)+ }
+            }
+        }
+    };
+}
+
+problems! {
+    // The file as such.
+
+    /// The file cannot be opened or read.
+    Error Unreadable { cause: String } =>
+        "this file cannot be read: {cause}. To start without one: tentpole up --to http://127.0.0.1:3000";
+    /// Not UTF-8, as TOML must be.
+    Error NotUtf8 { byte: usize } =>
+        "the file is not UTF-8 from byte {byte} on; save it as UTF-8.";
+    /// Larger than we read.
+    Error TooLong { bytes_max: String } =>
+        "the file is larger than {bytes_max}; split off what Tentpole does not need.";
+    /// Not TOML.
+    Error Syntax { says: String } =>
+        "{says}";
+
+    // Keys and values.
+
+    /// A key that its section does not have.
+    Error UnknownSetting { key: String, section: String, cure: Cure } =>
+        "{section} has no setting `{key}`.{cure}";
+    /// `[pool]` instead of `[pool.app]`.
+    Error Nameless { what: &'static str } =>
+        "this {what} has no name; write it as [{what}.main], with a name of your choice.";
+    /// A value of another type than its setting's.
+    Error WrongType { name: String, found: &'static str, wanted: String, example: String } =>
+        "`{name}` is {found}; it must be {wanted}. For example: {example}";
+    /// A number, duration or size outside its limits.
+    Error OutOfRange { name: String, typed: String, from: String, to: String, cure: Cure } =>
+        "{name} is {typed}; it must be {from} to {to}.{cure}";
+    /// A text that is not a duration.
+    Error NotADuration { name: String, typed: String } =>
+        "{name} is {typed:?}; a duration is a whole number with its unit: \"250ms\", \"2s\", \"5m\" or \"1h\".";
+    /// A text that is not a size.
+    Error NotASize { name: String, typed: String } =>
+        "{name} is {typed:?}; a size is a whole number with its unit: \"16KiB\", \"16MiB\", \"1GiB\" or \"1GB\".";
+    /// A word that its setting does not know.
+    Error UnknownWord { name: String, typed: String, words: String, hint: Hint } =>
+        "{name} cannot be {typed:?}; it can be {words}.{hint}";
+    /// Something that must be there is not.
+    Error Missing { section: String, name: &'static str, example: String } =>
+        "{section} has no `{name}`; add for example: {example}";
+    /// A list or a text without anything in it.
+    Error Empty { name: &'static str, cure: &'static str } =>
+        "{name} is empty; {cure}";
+    /// A name that would not survive in logs and metrics.
+    Error BadName { what: &'static str, name: String } =>
+        "{name:?} cannot be the name of a {what}; it takes 1 to 64 letters, digits, `-` or `_`, for logs and metrics.";
+    /// More of something than we carry.
+    Error TooMany { what: &'static str, count: usize, most: usize } =>
+        "{count} {what}; at most {most} fit.";
+
+    // Addresses.
+
+    /// Not an address with a port.
+    Error NotAnAddress { name: &'static str, typed: String, cure: Cure } =>
+        "{name} is {typed:?}; it takes an IP address and a port, like \"127.0.0.1:8080\".{cure}";
+    /// Strangers could reach the admin API.
+    Error AdminNotLoopback { typed: String, instead: String } =>
+        "admin is {typed}, which other machines can reach; whoever reaches it can empty the cache, and it asks for \
+         no password. Use \"{instead}\", and an SSH tunnel from elsewhere.";
+    /// Two sockets at one address.
+    Error AddressTwice { address: String, name: &'static str, earlier: String } =>
+        "{address} is already taken by `{name}` ({earlier}); give each its own port.";
+
+    // Pools and endpoints.
+
+    /// No `http://`.
+    Error EndpointWithoutScheme { typed: String, meant: String } =>
+        "{typed:?} has no scheme; write \"{meant}\".";
+    /// `htp://`, `ftp://`.
+    Error EndpointScheme { scheme: String, meant: String } =>
+        "Tentpole does not speak `{scheme}://` to endpoints; write \"{meant}\".";
+    /// `https://`.
+    Error EndpointTls { meant: String } =>
+        "Tentpole does not speak TLS to endpoints yet. If the endpoint also listens in the clear on a network you \
+         trust, write \"{meant}\" with that port.";
+    /// A path, a query or a user name in an endpoint's URL.
+    Error EndpointTooMuch { part: &'static str, meant: String, cure: Cure } =>
+        "an endpoint is a scheme, a host and a port, without {part}; write \"{meant}\".{cure}";
+    /// Neither a name nor an address.
+    Error EndpointHost { host: String } =>
+        "{host:?} is not a host; it takes a name, an IPv4 address, or an IPv6 address in brackets.";
+    /// Not a port.
+    Error EndpointPort { port: String } =>
+        "the port is {port:?}; it must be 1 to 65535.";
+    /// One endpoint twice in a pool.
+    Error EndpointTwice { authority: String, earlier: String } =>
+        "{authority} is already in this pool ({earlier}); keep one. For a larger share of the requests, raise its weight.";
+    /// The endpoint is the edge.
+    Error EndpointIsEdge { authority: String } =>
+        "{authority} is where Tentpole itself listens: each request would come back to it for ever. Give the \
+         application another port, or change `listen`.";
+    /// A health path that is not a path.
+    Error HealthPath { typed: String, meant: String } =>
+        "the health path is {typed:?}; it is a path on the endpoint that begins with `/`, like \"{meant}\".";
+    /// Nothing to send requests to.
+    Error NoPool {} =>
+        "there is no pool, so nobody answers; add one:\n    [pool.app]\n    endpoints = [\"http://127.0.0.1:3000\"]";
+    /// A pool that nothing uses.
+    Warning PoolUnused { name: String } =>
+        "no site uses pool `{name}`; name it in a route, or remove it.";
+    /// Probes that overlap.
+    Warning ProbesOverlap { timeout: String, interval: String } =>
+        "a probe may take {timeout}, but one starts every {interval}; a timeout below the interval tells failures sooner.";
+    /// A queue that nothing fills.
+    Warning QueueUnused { pool: String } =>
+        "nothing waits in this queue: no endpoint of pool `{pool}` has `requests_max` or `connections_max`.";
+    /// A limit that another hides.
+    Warning RequestsAboveConnections { requests: u64, connections: u64 } =>
+        "requests_max {requests} is never reached: each request in flight takes one of {connections} connections.";
+
+    // Sites and routes.
+
+    /// Not a host pattern.
+    Error HostPattern { typed: String, why: &'static str, cure: Cure } =>
+        "{typed:?} is not a host: {why}.{cure}";
+    /// A host that two sites claim.
+    Error HostTwice { host: String, site: String, earlier: String } =>
+        "`{host}` already belongs to site `{site}` ({earlier}); keep it once, in one site.";
+    /// Two sites for every other host.
+    Error TwoSitesForAll { site: String, earlier: String } =>
+        "this site has no `hosts`, so it takes every host, and so does site `{site}` ({earlier}); give one of them `hosts`.";
+    /// Not a path pattern.
+    Error RoutePath { typed: String, why: &'static str, cure: Cure } =>
+        "{typed:?} is not a route's path: {why}.{cure}";
+    /// A path that no canonical request has.
+    Error RouteUnreachable { typed: String, why: &'static str, cure: Cure } =>
+        "no request reaches {typed:?}: {why}.{cure}";
+    /// Two routes that match the same requests.
+    Error RouteTwice { path: String, first: String, earlier: String } =>
+        "route \"{path}\" matches the same requests as \"{first}\" ({earlier}); keep one.";
+    /// A pool that does not exist.
+    Error UnknownPool { name: String, cure: Cure } =>
+        "there is no pool `{name}`.{cure}";
+    /// Which of several pools?
+    Error WhichPool { of: String, pools: String } =>
+        "{of} does not say which pool answers; add pool = \"NAME\" with one of {pools}.";
+    /// Several pools and no site.
+    Error NoSite { pools: String, first: String } =>
+        "there are several pools ({pools}) and no site that says which one answers; add for example:\n    \
+         [site.main]\n    pool = \"{first}\"";
+    /// `swallow_segments` where everything is taken anyway.
+    Warning SwallowsNothing { path: String } =>
+        "swallow_segments does nothing here: \"{path}\" takes all further segments already.";
+
+    // Limits.
+
+    /// One object larger than all.
+    Error ObjectAboveMemory { object: String, memory: String } =>
+        "an object may take {object}, but the whole cache has {memory}; lower `object` or raise `memory`.";
+}

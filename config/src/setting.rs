@@ -1,0 +1,139 @@
+//! What a setting is: its name, form, default, meaning and an example, said once. The reader, the diagnostics and
+//! the reference in `docs/configuration.md` all take it from here, so they cannot disagree.
+
+use crate::problem::Problem;
+use toml::Spanned;
+use toml::de::DeValue;
+
+/// One setting of a section.
+pub(crate) struct Setting<F: Form> {
+    /// Its key.
+    pub(crate) name: &'static str,
+    /// What it takes.
+    pub(crate) form: F,
+    /// What holds when it is left out.
+    pub(crate) default: Fallback<F::Value>,
+    /// One or two sentences for the reference.
+    pub(crate) about: &'static str,
+    /// A value as written in the file.
+    pub(crate) example: &'static str,
+}
+
+/// What holds when a setting is left out.
+pub(crate) enum Fallback<V: 'static> {
+    /// It cannot be.
+    Required,
+    /// This value.
+    Value(fn() -> V),
+    /// Nothing; said in words.
+    Absent(&'static str),
+}
+
+/// A kind of value: how it is read and shown.
+pub(crate) trait Form: Sync + 'static {
+    /// What it becomes.
+    type Value;
+
+    /// What it takes, in words: "a whole number from 1 to 100".
+    fn words(&self) -> String;
+
+    /// Reads the value of the setting called `name`.
+    fn read(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<Self::Value, Wrong>;
+
+    /// Writes a value as it would stand in the file.
+    fn show(&self, value: &Self::Value) -> String;
+
+    /// Words that it knows with their meaning, for the reference.
+    fn choices(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
+
+    /// The settings inside it, when it is a table.
+    fn inside(&self) -> Option<&'static Section> {
+        None
+    }
+}
+
+/// Why a value cannot be read.
+pub(crate) enum Wrong {
+    /// It is of another type.
+    Type,
+    /// This.
+    Value(Problem),
+}
+
+/// A table of the file and what may stand in it.
+pub(crate) struct Section {
+    /// As its header is written: `[pool.NAME]`; empty at the top of the file.
+    pub(crate) header: &'static str,
+    /// For the reference.
+    pub(crate) about: &'static str,
+    /// In the order of the reference.
+    pub(crate) settings: &'static [&'static dyn Described],
+}
+
+/// A [`Setting`] of whatever form, for lists.
+pub(crate) trait Described: Sync {
+    fn name(&self) -> &'static str;
+    fn form_words(&self) -> String;
+    fn default_words(&self) -> Option<String>;
+    fn about(&self) -> &'static str;
+    fn example(&self) -> &'static str;
+    fn choices(&self) -> Vec<(&'static str, &'static str)>;
+    fn inside(&self) -> Option<&'static Section>;
+}
+
+impl<F: Form> Setting<F> {
+    /// Its default.
+    ///
+    /// # Panics
+    /// When it has none: a mistake of this crate, which its tests would meet.
+    pub(crate) fn usual(&self) -> F::Value {
+        match self.default {
+            Fallback::Value(value) => value(),
+            Fallback::Required | Fallback::Absent(_) => panic!("`{}` has no default", self.name),
+        }
+    }
+}
+
+impl<F: Form> Described for Setting<F> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn form_words(&self) -> String {
+        self.form.words()
+    }
+
+    /// `None` when the setting is required.
+    fn default_words(&self) -> Option<String> {
+        match &self.default {
+            Fallback::Required => None,
+            Fallback::Value(value) => Some(format!("`{}`", self.form.show(&value()))),
+            Fallback::Absent(words) => Some((*words).to_owned()),
+        }
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn example(&self) -> &'static str {
+        self.example
+    }
+
+    fn choices(&self) -> Vec<(&'static str, &'static str)> {
+        self.form.choices()
+    }
+
+    fn inside(&self) -> Option<&'static Section> {
+        self.form.inside()
+    }
+}
+
+impl Section {
+    /// The names of its settings.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.settings.iter().map(|setting| setting.name())
+    }
+}

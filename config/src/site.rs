@@ -1,0 +1,273 @@
+//! `[site.NAME]` and its routes, as typed. Which pool each means, `meant` finds out.
+
+use crate::forms::{Shaped, Size, Switch, Text, Word};
+use crate::problem::Problem;
+use crate::report::Place;
+use crate::setting::{Fallback, Section, Setting};
+use crate::table::{At, Table};
+use crate::{host, path};
+use tentpole_model::{Canonical, HostPattern, RouteCache};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+pub(crate) static SECTION: Section = Section {
+    header: "[site.NAME]",
+    about: "Host names that are served alike. Without any site, one that takes every host sends everything to the \
+            only pool.",
+    settings: &[&HOSTS, &POOL, &CANONICAL, &MERGE_SLASHES, &ROUTE],
+};
+
+static HOSTS: Setting<Shaped> = Setting {
+    name: "hosts",
+    form: Shaped { what: "a host in quotes or a list of them", inside: None },
+    default: Fallback::Absent("every host that no other site claims"),
+    about: "Which `Host` values belong to the site. `*.shop.example` takes every name below `shop.example`, not \
+            `shop.example` itself. Requests for a host that no site takes get a 421.",
+    example: "[\"shop.example\", \"*.shop.example\"]",
+};
+
+static POOL: Setting<Text> = Setting {
+    name: "pool",
+    form: Text { what: "a pool's name in quotes" },
+    default: Fallback::Absent("the only pool, when there is only one and the site has no routes"),
+    about: "The pool for every path that no route takes, and for routes that name none.",
+    example: "\"app\"",
+};
+
+static CANONICAL: Setting<Word<Canonical>> = Setting {
+    name: "canonical",
+    form: Word {
+        words: &[
+            (
+                "forward",
+                Canonical::Forward,
+                "The endpoint gets the path as it came; routes and cache compare the canonical form.",
+            ),
+            ("rewrite", Canonical::Rewrite, "The endpoint gets the canonical form."),
+            (
+                "redirect",
+                Canonical::Redirect,
+                "GET and HEAD are redirected (308) to the canonical form, other methods are rewritten.",
+            ),
+        ],
+    },
+    // The one that cannot break an application: signed URLs stay as signed, and applications that link to
+    // lower-case escapes (`%c3%a4`) get no redirect on each click.
+    default: Fallback::Value(|| Canonical::Forward),
+    about: "What happens to a path that means the same as a canonical one but is written otherwise: `/a/../b`, \
+            `/%7Euser`, `/k%c3%a4se` (RFC 3986 section 6.2.2).",
+    example: "\"redirect\"",
+};
+
+static MERGE_SLASHES: Setting<Switch> = Setting {
+    name: "merge_slashes",
+    form: Switch,
+    default: Fallback::Value(|| false),
+    about: "`//` in a path means the same as `/`. Leave it off for applications that carry URLs inside their paths.",
+    example: "true",
+};
+
+pub(crate) static ROUTE: Setting<Shaped> = Setting {
+    name: "route",
+    form: Shaped { what: "tables, each under [[site.NAME.route]]", inside: Some(&ROUTE_SECTION) },
+    default: Fallback::Absent("one route `/*` to the site's pool"),
+    about: "What is done with a path. The most specific route wins, not the first.",
+    example: "[{ path = \"/p/{slug}\", pool = \"app\" }]",
+};
+
+pub(crate) static ROUTE_SECTION: Section = Section {
+    header: "[[site.NAME.route]]",
+    about: "A path pattern and what is done with it.",
+    settings: &[&PATH, &ROUTE_POOL, &SWALLOW_SEGMENTS, &CACHE, &BODY],
+};
+
+static PATH: Setting<Text> = Setting {
+    name: "path",
+    form: Text { what: "a path pattern in quotes" },
+    default: Fallback::Required,
+    about: "`/exact`, `/prefix/*` for a path and everything below it, `/p/{slug}` for any one segment.",
+    example: "\"/p/{slug}\"",
+};
+
+static ROUTE_POOL: Setting<Text> = Setting {
+    name: "pool",
+    form: Text { what: "a pool's name in quotes" },
+    default: Fallback::Absent("the site's pool, or the only one"),
+    about: "Who answers.",
+    example: "\"app\"",
+};
+
+static SWALLOW_SEGMENTS: Setting<Switch> = Setting {
+    name: "swallow_segments",
+    form: Switch,
+    default: Fallback::Value(|| false),
+    about: "Paths with more segments than the pattern belong to the route too: `/p/shoe/red/sale` leads to `/p/shoe`.",
+    example: "true",
+};
+
+static CACHE: Setting<Word<RouteCache>> = Setting {
+    name: "cache",
+    form: Word {
+        words: &[
+            ("standard", RouteCache::Standard, "As the responses' `Cache-Control` says (RFC 9111)."),
+            ("off", RouteCache::Off, "Never looked up, never stored."),
+        ],
+    },
+    default: Fallback::Value(|| RouteCache::Standard),
+    about: "Whether responses are cached.",
+    example: "\"off\"",
+};
+
+static BODY: Setting<Size> = Setting {
+    name: "body",
+    form: Size::new(0, 1 << 40),
+    default: Fallback::Value(|| 16 << 20),
+    about: "The largest request body. A larger one gets a 413.",
+    example: "\"16MiB\"",
+};
+
+/// Routes that one site takes.
+const ROUTES_MAX: usize = 10_000;
+/// Hosts that one site takes.
+const HOSTS_MAX: usize = 10_000;
+
+/// A site as it was typed.
+pub(crate) struct Typed {
+    pub(crate) name: String,
+    pub(crate) place: Place,
+    /// `None` when left out: every host.
+    pub(crate) hosts: Option<Vec<At<HostPattern>>>,
+    pub(crate) canonical: Canonical,
+    pub(crate) merge_slashes: bool,
+    pub(crate) pool: Option<At<String>>,
+    pub(crate) routes: Vec<TypedRoute>,
+}
+
+/// A route as it was typed.
+pub(crate) struct TypedRoute {
+    pub(crate) path: At<String>,
+    pub(crate) place: Place,
+    pub(crate) pool: Option<At<String>>,
+    pub(crate) swallow_segments: Option<At<bool>>,
+    pub(crate) cache: RouteCache,
+    pub(crate) body_bytes_max: u64,
+}
+
+/// Reads `[site.NAME]`.
+pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
+    let merge_slashes = table.value(&MERGE_SLASHES);
+    Typed {
+        name: name.to_owned(),
+        place: table.place().clone(),
+        hosts: read_hosts(table),
+        canonical: table.value(&CANONICAL),
+        merge_slashes,
+        pool: table.optional(&POOL),
+        routes: read_routes(table, merge_slashes),
+    }
+}
+
+/// A site for every host and path, with the defaults for everything.
+pub(crate) fn usual(name: &str, place: Place) -> Typed {
+    Typed {
+        name: name.to_owned(),
+        place,
+        hosts: None,
+        canonical: CANONICAL.usual(),
+        merge_slashes: MERGE_SLASHES.usual(),
+        pool: None,
+        routes: Vec::new(),
+    }
+}
+
+/// A route for every path, with the defaults for everything.
+pub(crate) fn usual_route(place: Place) -> TypedRoute {
+    TypedRoute {
+        path: At::new("/*".to_owned(), place.clone()),
+        place,
+        pool: None,
+        swallow_segments: None,
+        cache: CACHE.usual(),
+        body_bytes_max: BODY.usual(),
+    }
+}
+
+fn read_hosts(table: &Table<'_>) -> Option<Vec<At<HostPattern>>> {
+    let value = table.raw(&HOSTS)?;
+    let items = match value.get_ref() {
+        DeValue::String(_) => std::slice::from_ref(value),
+        DeValue::Array(items) => &items[..],
+        _ => {
+            table.wrong_type(&HOSTS, value);
+            return Some(Vec::new());
+        }
+    };
+    let place = Place::Bytes(value.span());
+    if items.is_empty() {
+        let cure = "leave it out to take every host that no other site claims.";
+        table.tell(Problem::Empty { name: HOSTS.name, cure }, &place);
+    }
+    if items.len() > HOSTS_MAX {
+        table.tell(Problem::TooMany { what: "hosts in a site", count: items.len(), most: HOSTS_MAX }, &place);
+    }
+    Some(items.iter().take(HOSTS_MAX).filter_map(|item| read_host(item, table)).collect())
+}
+
+fn read_host(item: &Spanned<DeValue<'_>>, table: &Table<'_>) -> Option<At<HostPattern>> {
+    let DeValue::String(typed) = item.get_ref() else {
+        table.wrong_type(&HOSTS, item);
+        return None;
+    };
+    let place = Place::Bytes(item.span());
+    match host::pattern(typed) {
+        Ok(pattern) => Some(At::new(pattern, place)),
+        Err(problem) => {
+            table.tell(problem, &place);
+            None
+        }
+    }
+}
+
+fn read_routes(table: &Table<'_>, merge_slashes: bool) -> Vec<TypedRoute> {
+    let Some(value) = table.raw(&ROUTE) else { return Vec::new() };
+    let DeValue::Array(items) = value.get_ref() else {
+        table.wrong_type(&ROUTE, value);
+        return Vec::new();
+    };
+    if items.len() > ROUTES_MAX {
+        let problem = Problem::TooMany { what: "routes in a site", count: items.len(), most: ROUTES_MAX };
+        table.tell(problem, &Place::Bytes(value.span()));
+    }
+    let mut routes = Vec::new();
+    for item in items.iter().take(ROUTES_MAX) {
+        match item.get_ref() {
+            DeValue::Table(entries) => routes.extend(read_route(entries, item, table, merge_slashes)),
+            _ => table.wrong_type(&ROUTE, item),
+        }
+    }
+    routes
+}
+
+fn read_route(
+    entries: &DeTable<'_>,
+    item: &Spanned<DeValue<'_>>,
+    site: &Table<'_>,
+    merge_slashes: bool,
+) -> Option<TypedRoute> {
+    let place = Place::Bytes(item.span());
+    let table = Table::open(&ROUTE_SECTION, "the route".to_owned(), place.clone(), entries, site.problems());
+    let typed = table.required(&PATH);
+    let pool = table.optional(&ROUTE_POOL);
+    let swallow_segments = table.optional(&SWALLOW_SEGMENTS);
+    let cache = table.value(&CACHE);
+    let body_bytes_max = table.value(&BODY);
+    let typed = typed?;
+    let path = match path::pattern(&typed.value, merge_slashes) {
+        Ok(path) => At::new(path, typed.place),
+        Err(problem) => {
+            table.tell(problem, &typed.place);
+            return None;
+        }
+    };
+    Some(TypedRoute { path, place, pool, swallow_segments, cache, body_bytes_max })
+}

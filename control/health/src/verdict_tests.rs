@@ -1,0 +1,218 @@
+//! Tests of the decision: by example, and for any sequence of observations.
+
+use super::*;
+use proptest::prelude::*;
+
+const PROBED: Rules = Rules { healthy_after: 2, unhealthy_after: Some(3), failures_max: 5 };
+const COUNTED: Rules = Rules { healthy_after: 1, unhealthy_after: None, failures_max: 5 };
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_micros(seconds * 1_000_000)
+}
+
+fn judge(rules: Rules, endpoints: usize) -> Judge {
+    let mut judge = Judge::new(rules, endpoints);
+    (0..endpoints).for_each(|endpoint| judge.resolved(endpoint, true));
+    judge
+}
+
+/// One letter an endpoint: `U`p, `D`own, `L`ast one.
+fn said(judge: &mut Judge, weights: &[u32]) -> String {
+    let letter = |health: &Health| match health {
+        Health::Up => 'U',
+        Health::Down(_) => 'D',
+        Health::LastOne(_) => 'L',
+    };
+    judge.verdict(weights).iter().map(letter).collect()
+}
+
+#[test]
+fn bad_probes_in_a_row_take_an_endpoint_out_and_good_ones_bring_it_back() {
+    let mut judge = judge(PROBED, 2);
+    for good in [false, false, true, false, false] {
+        judge.probed(0, at(1), good);
+    }
+    assert_eq!(said(&mut judge, &[1, 1]), "UU", "never three in a row");
+    judge.probed(0, at(2), false);
+    assert_eq!(judge.verdict(&[1, 1])[0], Health::Down(DownReason::Probe));
+    judge.probed(0, at(3), true);
+    judge.probed(0, at(4), false);
+    judge.probed(0, at(5), true);
+    assert_eq!(said(&mut judge, &[1, 1]), "DU", "never two in a row");
+    judge.probed(0, at(6), true);
+    assert_eq!(said(&mut judge, &[1, 1]), "UU");
+}
+
+#[test]
+fn when_nobody_would_be_left_all_stay_until_one_is_back() {
+    let mut judge = judge(PROBED, 3);
+    for endpoint in 0..3 {
+        for second in 0..3 {
+            judge.probed(endpoint, at(second), false);
+        }
+    }
+    assert_eq!(said(&mut judge, &[1, 1, 1]), "LLL");
+    judge.probed(1, at(4), true);
+    judge.probed(1, at(5), true);
+    assert_eq!(said(&mut judge, &[1, 1, 1]), "DUD");
+}
+
+#[test]
+fn a_drained_endpoint_does_not_count_as_one_that_is_left() {
+    let mut judge = judge(COUNTED, 2);
+    judge.failed(1, at(1), 5);
+    assert_eq!(said(&mut judge, &[1, 1]), "UD");
+    assert_eq!(said(&mut judge, &[0, 1]), "UL");
+    judge.failed(0, at(1), 5);
+    assert_eq!(said(&mut judge, &[0, 1]), "DL", "a drained one is not called back");
+    assert_eq!(said(&mut judge, &[0, 0]), "LL", "nor does it matter when all are drained");
+}
+
+#[test]
+fn an_endpoint_without_an_address_stays_only_when_no_other_can() {
+    let mut judge = judge(COUNTED, 2);
+    judge.resolved(0, false);
+    assert_eq!(said(&mut judge, &[1, 1]), "DU");
+    judge.failed(1, at(1), 5);
+    assert_eq!(judge.verdict(&[1, 1])[0], Health::Down(DownReason::NoAddress));
+    assert_eq!(said(&mut judge, &[1, 1]), "DL");
+    judge.resolved(1, false);
+    assert_eq!(said(&mut judge, &[1, 1]), "LL");
+}
+
+#[test]
+fn failures_take_an_endpoint_out_for_longer_each_time_it_goes_again() {
+    let mut judge = judge(COUNTED, 2);
+    let mut now = 100;
+    for out in [1, 2, 4, 8, 16, 30, 30] {
+        judge.failed(0, at(now), 4);
+        assert_eq!(said(&mut judge, &[1, 1]), "UU");
+        judge.failed(0, at(now), 5);
+        assert_eq!(said(&mut judge, &[1, 1]), "DU");
+        assert!(judge.is_out_by_failures(0));
+        assert!(!judge.probed(0, at(now + out - 1), true), "too early");
+        assert_eq!(said(&mut judge, &[1, 1]), "DU");
+        assert!(judge.probed(0, at(now + out), true));
+        assert_eq!(said(&mut judge, &[1, 1]), "UU");
+        now += out + 1;
+    }
+    now += FORGIVEN_AFTER.as_secs();
+    judge.failed(0, at(now), 5);
+    assert!(judge.probed(0, at(now + 1), true), "forgiven");
+}
+
+#[test]
+fn a_request_that_succeeds_at_the_last_one_brings_it_back() {
+    let mut judge = judge(COUNTED, 1);
+    judge.failed(0, at(1), 7);
+    assert_eq!(said(&mut judge, &[1]), "L");
+    judge.failed(0, at(1), 0);
+    assert_eq!(said(&mut judge, &[1]), "U");
+}
+
+#[test]
+fn a_success_that_was_under_way_does_not_bring_back_what_is_out() {
+    let mut judge = judge(COUNTED, 2);
+    judge.failed(0, at(1), 5);
+    assert_eq!(said(&mut judge, &[1, 1]), "DU");
+    judge.failed(0, at(2), 0);
+    assert_eq!(said(&mut judge, &[1, 1]), "DU");
+}
+
+/// One thing that was observed, some time after the one before.
+#[derive(Clone, Debug)]
+enum Seen {
+    Probe(usize, bool),
+    Failures(usize, u32),
+    Resolved(usize, bool),
+    Weight(usize, u32),
+}
+
+fn seen(endpoints: usize) -> impl Strategy<Value = (u64, Seen)> {
+    let what = prop_oneof![
+        4 => (0..endpoints, any::<bool>()).prop_map(|(endpoint, good)| Seen::Probe(endpoint, good)),
+        4 => (0..endpoints, 0..8u32).prop_map(|(endpoint, count)| Seen::Failures(endpoint, count)),
+        1 => (0..endpoints, any::<bool>()).prop_map(|(endpoint, has)| Seen::Resolved(endpoint, has)),
+        1 => (0..endpoints, 0..3u32).prop_map(|(endpoint, weight)| Seen::Weight(endpoint, weight)),
+    ];
+    (0..2_000_000u64, what)
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    (1..4u32, prop::option::of(1..4u32), 1..6u32).prop_map(
+        |(healthy_after, unhealthy_after, failures_max)| Rules {
+            healthy_after,
+            unhealthy_after,
+            failures_max,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn somebody_always_takes_traffic(
+        rules in rules(),
+        (endpoints, history) in
+            (1..5usize).prop_flat_map(|n| (Just(n), prop::collection::vec(seen(n), 0..300))),
+    ) {
+        let mut judge = Judge::new(rules, endpoints);
+        let mut weights = vec![1; endpoints];
+        let mut now = 0;
+        for (later, what) in history {
+            now += later;
+            let instant = Instant::from_micros(now);
+            match what {
+                Seen::Probe(endpoint, good) => _ = judge.probed(endpoint, instant, good),
+                Seen::Failures(endpoint, count) => judge.failed(endpoint, instant, count),
+                Seen::Resolved(endpoint, has) => judge.resolved(endpoint, has),
+                Seen::Weight(endpoint, weight) => weights[endpoint] = weight,
+            }
+            let verdict = judge.verdict(&weights);
+            let all_drained = weights.iter().all(|&weight| weight == 0);
+            let serves = |endpoint: usize| all_drained || weights[endpoint] > 0;
+            prop_assert!((0..endpoints).any(|e| serves(e) && verdict[e].takes_traffic()), "{verdict:?} {weights:?}");
+            let up = (0..endpoints).any(|e| serves(e) && verdict[e] == Health::Up);
+            let last = verdict.iter().any(|health| matches!(health, Health::LastOne(_)));
+            prop_assert!(!(up && last), "fails open only when nobody is left: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn failures_make_an_endpoint_flap_a_bounded_number_of_times(
+        history in prop::collection::vec(seen(1), 100..600),
+    ) {
+        let mut judge = judge(COUNTED, 2);
+        let (mut now, mut outs, mut was_out) = (0, 0, false);
+        for (later, what) in history {
+            now += later;
+            let instant = Instant::from_micros(now);
+            match what {
+                Seen::Probe(_, good) => _ = judge.probed(0, instant, good),
+                Seen::Failures(_, count) => judge.failed(0, instant, count),
+                Seen::Resolved(..) | Seen::Weight(..) => {}
+            }
+            let out = !judge.verdict(&[1, 1])[0].takes_traffic();
+            outs += u64::from(out && !was_out);
+            was_out = out;
+        }
+        // The worst: 1 + 2 + 4 + 8 + 16 s out, then half a minute each time; a minute in traffic begins anew.
+        prop_assert!(outs <= 6 + now / 1_000_000 / 15, "{outs} times in {} s", now / 1_000_000);
+    }
+
+    #[test]
+    fn probes_make_an_endpoint_flap_no_faster_than_rise_and_fall_allow(
+        rules in rules(),
+        probes in prop::collection::vec(any::<bool>(), 0..500),
+    ) {
+        let mut judge = judge(rules, 2);
+        let (mut changes, mut was) = (0, true);
+        for (n, &good) in probes.iter().enumerate() {
+            judge.probed(0, at(n as u64), good);
+            let is = judge.verdict(&[1, 1])[0].takes_traffic();
+            changes += usize::from(is != was);
+            was = is;
+        }
+        let cycle = (rules.healthy_after + rules.unhealthy_after.unwrap_or(u32::MAX / 2)) as usize;
+        prop_assert!(changes <= 2 * (probes.len() / cycle) + 1);
+    }
+}

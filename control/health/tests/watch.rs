@@ -1,0 +1,218 @@
+//! Watching real endpoints on loopback: one that dies leaves traffic and comes back, and the last one stays (S1.4).
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tentpole_health::{Event, Watch, Watching};
+use tentpole_model::{
+    Balance, CacheSettings, Dials, DownReason, Endpoint, Health, HealthCheck, LogSettings, Membership, Pool,
+    QueueSettings, Scheme, Snapshot, UpstreamTimeouts, VisitorLimits,
+};
+use tentpole_runtime::{Cells, Published};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// An endpoint that answers every request with 200 until it is dropped.
+struct App {
+    address: SocketAddr,
+    _serving: JoinSet<()>,
+}
+
+impl App {
+    async fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 1_024];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+            }
+        });
+        Self { address, _serving: serving }
+    }
+
+    async fn new() -> Self {
+        Self::at(SocketAddr::new(our_address(), 0)).await
+    }
+
+    /// Where it is, as an endpoint's host and port.
+    fn host(&self) -> (String, u16) {
+        (self.address.ip().to_string(), self.address.port())
+    }
+
+    /// Ends it; returns where it was.
+    async fn dies(mut self) -> SocketAddr {
+        self._serving.shutdown().await;
+        self.address
+    }
+}
+
+/// A loopback address that only this process binds: no other test can take the port of an endpoint that died.
+fn our_address() -> IpAddr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    IpAddr::from([127, 77, high, low.max(1)])
+}
+
+struct Pond {
+    membership: Arc<Published<Membership>>,
+    dials: Arc<Published<Dials>>,
+    cells: Arc<Cells>,
+    events: Arc<Mutex<Vec<Event>>>,
+    _watching: Watching,
+}
+
+fn probes() -> Option<HealthCheck> {
+    Some(HealthCheck {
+        path: "/up".into(),
+        interval: Duration::from_millis(20),
+        timeout: Duration::from_secs(5),
+        healthy_after: 2,
+        unhealthy_after: 2,
+    })
+}
+
+async fn watch(hosts: &[(String, u16)], health: Option<HealthCheck>) -> Pond {
+    let endpoint = |(host, port): &(String, u16)| Endpoint {
+        scheme: Scheme::Http,
+        host: host.clone(),
+        port: *port,
+        weight: 1,
+        requests_max: None,
+        connections_max: None,
+    };
+    let snapshot = Snapshot {
+        listen: Vec::new(),
+        admin: None,
+        threads: None,
+        sites: Vec::new(),
+        pools: vec![Pool {
+            name: "app".into(),
+            endpoints: hosts.iter().map(endpoint).collect(),
+            balance: Balance::RoundRobin,
+            health,
+            failures_max: 3,
+            timeouts: UpstreamTimeouts::default(),
+            queue: QueueSettings::default(),
+        }],
+        visitors: VisitorLimits::default(),
+        cache: CacheSettings::default(),
+        log: LogSettings::default(),
+    };
+    let membership = Published::new(Membership::default());
+    let dials = Published::new(Dials::from_snapshot(&snapshot));
+    let (cells, events) = (Cells::new(), Arc::new(Mutex::new(Vec::new())));
+    let watching = Watch {
+        snapshot: Arc::new(snapshot),
+        membership: membership.clone(),
+        dials: dials.clone(),
+        cells: cells.clone(),
+        on_event: Box::new({
+            let events = events.clone();
+            move |event| events.lock().unwrap().push(event)
+        }),
+    };
+    Pond { membership, dials, cells, events, _watching: watching.start().await }
+}
+
+impl Pond {
+    fn health(&self) -> Vec<Health> {
+        self.membership.get().pools[0].members.iter().map(|member| member.health).collect()
+    }
+
+    /// Waits until the published health is this.
+    async fn becomes(&self, wanted: &[Health]) {
+        let becomes = async {
+            loop {
+                let seen = self.membership.version();
+                if self.health() == wanted {
+                    return;
+                }
+                self.membership.changed_since(seen).await;
+            }
+        };
+        let within = timeout(Duration::from_secs(20), becomes).await;
+        assert!(within.is_ok(), "wanted {wanted:?}, it is {:?}", self.health());
+    }
+}
+
+const UP: Health = Health::Up;
+const DOWN: Health = Health::Down(DownReason::Probe);
+
+#[tokio::test]
+async fn an_endpoint_that_dies_leaves_traffic_and_comes_back_when_it_answers() {
+    let (first, second) = (App::new().await, App::new().await);
+    let hosts = [first.host(), second.host()];
+    let pond = watch(&hosts, probes()).await;
+    assert_eq!(pond.health(), [UP, UP], "optimistic at the start");
+    assert_eq!(pond.membership.get().pools[0].members[1].addresses, [second.address]);
+    let address = first.dies().await;
+    pond.becomes(&[DOWN, UP]).await;
+    let event = pond.events.lock().unwrap()[0].clone();
+    assert_eq!((event.pool.as_str(), event.authority), ("app", address.to_string()));
+    assert!(event.because.starts_with("2 bad probes in a row"), "{}", event.because);
+    let _again = App::at(address).await;
+    pond.becomes(&[UP, UP]).await;
+}
+
+#[tokio::test]
+async fn s1_4_the_last_endpoint_stays_in_traffic_and_the_event_says_so() {
+    let only = App::new().await;
+    let pond = watch(&[only.host()], probes()).await;
+    let address = only.dies().await;
+    pond.becomes(&[Health::LastOne(DownReason::Probe)]).await;
+    assert!(pond.events.lock().unwrap()[0].to_string().contains("it stays"));
+    let _again = App::at(address).await;
+    pond.becomes(&[UP]).await;
+}
+
+#[tokio::test]
+async fn without_probes_failures_take_an_endpoint_out_and_a_connection_brings_it_back() {
+    let (first, second) = (App::new().await, App::new().await);
+    let hosts = [first.host(), second.host()];
+    let pond = watch(&hosts, None).await;
+    let cell = pond.cells.of("app", &first.address.to_string());
+    let address = first.dies().await;
+    (0..3).for_each(|_| _ = cell.failed());
+    pond.becomes(&[Health::Down(DownReason::Failures), UP]).await;
+    let _again = App::at(address).await;
+    pond.becomes(&[UP, UP]).await;
+    assert_eq!(cell.failures_in_a_row.load(std::sync::atomic::Ordering::Relaxed), 0, "counts anew");
+}
+
+#[tokio::test]
+async fn draining_the_other_endpoint_calls_the_bad_one_back_as_the_last() {
+    let good = App::new().await;
+    let dead = App::new().await;
+    let hosts = [good.host(), dead.host()];
+    let pond = watch(&hosts, probes()).await;
+    dead.dies().await;
+    pond.becomes(&[UP, DOWN]).await;
+    pond.dials.publish(Dials { weights: vec![vec![0, 1]] });
+    pond.becomes(&[UP, Health::LastOne(DownReason::Probe)]).await;
+}
+
+#[tokio::test]
+async fn names_are_resolved_before_the_start_returns_and_unknown_ones_are_down() {
+    let app = App::at(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+    let unknown = "x".repeat(300);
+    let pond = watch(&[("localhost".into(), app.address.port()), (unknown, 80)], None).await;
+    assert_eq!(pond.health(), [UP, Health::Down(DownReason::NoAddress)]);
+    assert!(pond.membership.get().pools[0].members[0].addresses.contains(&app.address));
+    assert!(pond.membership.get().pools[0].members[1].addresses.is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_published_while_nothing_changes() {
+    let app = App::new().await;
+    let pond = watch(&[app.host()], probes()).await;
+    let version = pond.membership.version();
+    let changed = timeout(Duration::from_millis(500), pond.membership.changed_since(version)).await;
+    assert!(changed.is_err());
+}

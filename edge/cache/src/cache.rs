@@ -1,0 +1,405 @@
+//! The cache that all data threads share. A hit is one hash, one short lock of the key's shard, a comparison and
+//! one more reference. Holds no more than its settings allow, and less when the Ledger is nearly full. Fetches
+//! nothing, waits for nothing, decides nothing about freshness: it asks the caller's judge.
+
+use crate::fill::{Fill, Join, wake};
+use crate::shard::{Entry, Shard};
+use crate::{Key, Lead, Object, Release, Waiter};
+use foldhash::quality::RandomState;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tentpole_message::Fields;
+use tentpole_model::{Bypass, CacheSettings, Purged};
+use tentpole_runtime::Ledger;
+use tentpole_runtime::ledger::Pressure;
+
+/// Most shards that there are: enough that threads on different keys seldom meet.
+const SHARDS_MAX: u64 = 64;
+
+/// Bytes that a shard should have at least, so that its queues hold enough objects to tell them apart.
+const SHARD_BYTES_MIN: u64 = 1 << 20;
+
+/// Objects in memory, and the fills that will become some.
+#[derive(Debug)]
+pub struct Cache {
+    settings: CacheSettings,
+    pub(crate) ledger: Arc<Ledger>,
+    seed: RandomState,
+    shards: Box<[Padded]>,
+    /// The shard that gives up an object next: in turn, so that all grow old alike.
+    hand: AtomicUsize,
+    pub(crate) counts: Counts,
+}
+
+/// A shard on cache lines of its own. A plain mutex: held for some 50 ns and by as many threads as there are cores,
+/// it is hardly ever contended, a reader-writer lock would write the same line, and std's sleeps when it must.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Padded(Mutex<Shard>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Bytes of stored objects, and those reserved for objects about to be.
+    bytes: AtomicU64,
+    objects: AtomicU64,
+    evictions: AtomicU64,
+    pub fills: AtomicU64,
+    fills_started: AtomicU64,
+    joined: AtomicU64,
+}
+
+/// How full the cache is and what it did since the process began. Hits are counted by those who serve them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Objects stored.
+    pub objects: u64,
+    /// Bytes that they cost, overhead included.
+    pub bytes: u64,
+    /// Bytes that they may cost.
+    pub bytes_max: u64,
+    /// Objects that gave way to others.
+    pub evictions: u64,
+    /// Fills under way.
+    pub fills: u64,
+    /// Fills begun.
+    pub fills_started: u64,
+    /// Requests that joined the fill of another.
+    pub joined: u64,
+}
+
+/// What the caller thinks of a stored object for the request at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// It may be served.
+    Use,
+    /// It may be served while somebody revalidates it (RFC 5861 section 3).
+    UseStale,
+    /// It must be revalidated first.
+    Revalidate,
+    /// This request has nothing to do with the cache.
+    Pass(Bypass),
+}
+
+/// What a look-up found.
+#[derive(Debug)]
+pub enum Looked {
+    /// Serve this.
+    Hit(Arc<Object>),
+    /// Serve this; with a lead, also fetch a new one apart from this request. Without, another request does.
+    Stale(Arc<Object>, Option<Lead>),
+    /// Nothing usable, and nobody fetches it: you do.
+    Lead(Lead),
+    /// Another request fetches it.
+    Joined(Waiter),
+    /// Fetch it without the cache.
+    Bypass(Bypass),
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(settings: CacheSettings, ledger: Arc<Ledger>) -> Arc<Self> {
+        let count = (settings.memory_bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX).next_power_of_two();
+        let shards = (0..count).map(|_| Padded(Mutex::new(Shard::new(&ledger)))).collect();
+        let (seed, hand, counts) = (RandomState::default(), AtomicUsize::new(0), Counts::default());
+        Arc::new(Self { settings, ledger, seed, shards, hand, counts })
+    }
+
+    /// The hash of a key's bytes. Its seed is random in each process.
+    #[inline]
+    pub fn hash(&self, bytes: &[u8]) -> u64 {
+        self.seed.hash_one(bytes)
+    }
+
+    /// A key from its bytes.
+    #[inline]
+    pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        Key { hash: self.hash(bytes), bytes }
+    }
+
+    /// Finds what is stored, or joins whoever fetches it, or makes the caller the one who does: one critical
+    /// section, so that of any number of requests at once exactly one fetches. `judge` is called under the lock
+    /// with the variant that the request selects: it must be quick and must not call the cache.
+    pub fn look_up(
+        self: &Arc<Self>,
+        key: &Key<'_>,
+        request: &Fields,
+        mut judge: impl FnMut(&Object) -> Judged,
+    ) -> Looked {
+        if self.settings.memory_bytes_max == 0 {
+            return Looked::Bypass(Bypass::SwitchedOff);
+        }
+        let mut shard = self.shard(key.hash);
+        let (mut stale, mut serve_stale) = (None, false);
+        if let Some(object) = shard.find(key).and_then(|entry| entry.select(request)) {
+            match judge(object) {
+                Judged::Use => {
+                    object.touch();
+                    return Looked::Hit(object.clone());
+                }
+                Judged::UseStale => serve_stale = true,
+                Judged::Revalidate => {}
+                Judged::Pass(bypass) => return Looked::Bypass(bypass),
+            }
+            object.touch();
+            stale = Some(object.clone());
+        }
+        let looked = self.look_for_fill(&mut shard, key, request, stale.clone(), serve_stale);
+        drop(shard);
+        match (stale, looked) {
+            (Some(stale), Looked::Lead(lead)) if serve_stale => Looked::Stale(stale, Some(lead)),
+            (Some(stale), Looked::Bypass(_)) if serve_stale => Looked::Stale(stale, None),
+            (_, looked) => looked,
+        }
+    }
+
+    /// The part of a look-up that finds nothing usable.
+    fn look_for_fill(
+        self: &Arc<Self>,
+        shard: &mut Shard,
+        key: &Key<'_>,
+        request: &Fields,
+        stale: Option<Arc<Object>>,
+        serve_stale: bool,
+    ) -> Looked {
+        let entry = shard.find(key);
+        let mut names = entry.and_then(Entry::newest).map(|object| object.vary().clone());
+        for fill in entry.iter().flat_map(|entry| &entry.fills) {
+            // Who is served what is stale needs no seat: that somebody fetches is enough.
+            let waiters_max = if serve_stale { 0 } else { self.settings.waiters_max };
+            match fill.join(request, waiters_max) {
+                Join::Joined(waiter) => {
+                    self.counts.joined.fetch_add(1, Ordering::Relaxed);
+                    return Looked::Joined(waiter);
+                }
+                Join::Full => return Looked::Bypass(Bypass::TooManyWaiters),
+                Join::Mismatch(vary) => names = Some(vary),
+                Join::Closed => {}
+            }
+        }
+        let bytes = entry.map(|entry| entry.key.clone());
+        if shard.markers.holds(key.hash) {
+            return Looked::Bypass(Bypass::HitForMiss);
+        }
+        // Waiters would only be told to go when the head arrives. A 304 needs no memory.
+        if stale.is_none() && self.ledger.pressure() >= Pressure::PassFills {
+            return Looked::Bypass(Bypass::MemoryPressure);
+        }
+        let expected = names.filter(|names| !names.is_empty()).map(|names| names.like(request));
+        let bytes = bytes.unwrap_or_else(|| Arc::from(key.bytes));
+        let fill = Fill::new(&self.ledger, key.hash, bytes, expected);
+        shard.attach(&fill);
+        self.counts.fills.fetch_add(1, Ordering::Relaxed);
+        self.counts.fills_started.fetch_add(1, Ordering::Relaxed);
+        Looked::Lead(Lead::new(self.clone(), fill, stale))
+    }
+
+    /// What is stored for a request, fresh or not. Joins nothing and starts nothing: for ranges,
+    /// `only-if-cached` and conditions.
+    pub fn peek(&self, key: &Key<'_>, request: &Fields) -> Option<Arc<Object>> {
+        let shard = self.shard(key.hash);
+        let object = shard.find(key)?.select(request)?;
+        object.touch();
+        Some(object.clone())
+    }
+
+    /// Removes all variants of a key. Fills of it are delivered to those who already wait and are not stored. When
+    /// it returns, no thread finds what was stored or joins what was under way.
+    pub fn purge(&self, key: &Key<'_>) -> Purged {
+        let (objects, fills) = self.shard(key.hash).purge(key);
+        let bytes = objects.iter().map(|object| object.cost()).sum();
+        let purged = Purged { objects: objects.len() as u64, fills: fills.len() as u64 };
+        fills.iter().for_each(|fill| fill.refuse(Bypass::Purged));
+        self.counts.removed(purged.objects, bytes);
+        purged
+    }
+
+    /// [`Cache::purge`] of every key. Holds each shard's lock for a constant time.
+    pub fn purge_all(&self) -> Purged {
+        let mut purged = Purged { objects: 0, fills: 0 };
+        for shard in &self.shards {
+            let contents = shard.lock().empty(&self.ledger);
+            let (objects, bytes) = contents.objects();
+            for fill in contents.fills() {
+                fill.refuse(Bypass::Purged);
+                purged.fills += 1;
+            }
+            purged.objects += objects;
+            self.counts.removed(objects, bytes);
+        }
+        purged
+    }
+
+    /// Gives objects up until the Ledger is below the pressure at which the cache shrinks, or as many as that would
+    /// take if nobody were still sending them; returns the bytes that they cost.
+    pub fn shrink(&self) -> u64 {
+        if self.ledger.pressure() < Pressure::ShrinkCache {
+            return 0;
+        }
+        let allowed = self.ledger.bytes_max() / 100 * 95;
+        let excess = self.ledger.total().saturating_sub(allowed) + 1;
+        let mut freed = 0;
+        while freed < excess {
+            let Some(bytes) = self.evict() else { break };
+            freed += bytes;
+        }
+        freed
+    }
+
+    /// How full it is and what it did.
+    pub fn stats(&self) -> Stats {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let counts = &self.counts;
+        Stats {
+            objects: read(&counts.objects),
+            bytes: read(&counts.bytes),
+            bytes_max: self.settings.memory_bytes_max,
+            evictions: read(&counts.evictions),
+            fills: read(&counts.fills),
+            fills_started: read(&counts.fills_started),
+            joined: read(&counts.joined),
+        }
+    }
+
+    /// Bytes that an object may cost while it can still be stored.
+    pub(crate) fn storable_max(&self) -> u64 {
+        self.settings.object_bytes_max.min(self.settings.memory_bytes_max)
+    }
+
+    /// Ends a fill for everybody who waits; `marked` keeps later requests from waiting for the same.
+    pub(crate) fn release(&self, fill: &Arc<Fill>, release: Release, marked: Option<Duration>) {
+        let mut shard = self.shard(fill.hash);
+        let attached = shard.detach(fill);
+        if let Some(remember_for) = marked.filter(|_| attached) {
+            shard.markers.mark(fill.hash, remember_for);
+        }
+        let wakers = fill.end(Err(release));
+        drop(shard);
+        wake(wakers);
+    }
+
+    /// Closes a fill to newcomers.
+    pub(crate) fn close(&self, fill: &Arc<Fill>, marked: Option<Duration>) {
+        let mut shard = self.shard(fill.hash);
+        if shard.detach(fill)
+            && let Some(remember_for) = marked
+        {
+            shard.markers.mark(fill.hash, remember_for);
+        }
+    }
+
+    /// Ends a fill with its object, and stores this unless a purge came. `superseded` is what it replaces.
+    pub(crate) fn store(
+        &self,
+        fill: &Arc<Fill>,
+        object: &Arc<Object>,
+        superseded: Option<&Arc<Object>>,
+    ) -> Result<(), Bypass> {
+        self.shrink();
+        let reserved = self.reserve(object.cost());
+        let mut shard = self.shard(fill.hash);
+        let attached = shard.detach(fill);
+        let stored = attached && reserved;
+        let removed = if stored { shard.insert(object.clone(), superseded) } else { Vec::new() };
+        // Under the lock: a purge right after it subtracts.
+        self.counts.objects.fetch_add(u64::from(stored), Ordering::Relaxed);
+        let wakers = fill.end(Ok(object.clone()));
+        drop(shard);
+        wake(wakers);
+        if reserved && !stored {
+            self.counts.bytes.fetch_sub(object.cost(), Ordering::Relaxed);
+        }
+        self.counts.removed(removed.len() as u64, removed.iter().map(|object| object.cost()).sum());
+        match (attached, reserved) {
+            (true, true) => Ok(()),
+            (false, _) => Err(Bypass::Purged),
+            (true, false) => Err(Bypass::TooLarge),
+        }
+    }
+
+    /// Ends a fill with an object that shares the body of `old`, and puts it into its place unless a purge came or
+    /// `old` has been evicted.
+    pub(crate) fn refresh(&self, fill: &Arc<Fill>, old: &Arc<Object>, new: &Arc<Object>) {
+        let reserved = self.reserve(new.own_cost());
+        let mut shard = self.shard(fill.hash);
+        let replaced = shard.detach(fill) && reserved && shard.replace(old, new);
+        let wakers = fill.end(Ok(new.clone()));
+        drop(shard);
+        wake(wakers);
+        // The body stays counted once.
+        let given_back = if replaced { old.own_cost() } else { new.own_cost() };
+        if reserved {
+            self.counts.bytes.fetch_sub(given_back, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends a fill with what is stored already.
+    pub(crate) fn keep(&self, fill: &Arc<Fill>, stale: &Arc<Object>) {
+        let mut shard = self.shard(fill.hash);
+        shard.detach(fill);
+        let wakers = fill.end(Ok(stale.clone()));
+        drop(shard);
+        wake(wakers);
+    }
+
+    /// Whether a fill may hold no more: the Ledger stays nearly full although the cache has shrunk.
+    pub(crate) fn is_too_full(&self) -> bool {
+        self.ledger.pressure() >= Pressure::ShrinkCache && {
+            self.shrink();
+            self.ledger.pressure() >= Pressure::ShrinkCache
+        }
+    }
+
+    /// Makes room for an object and counts it as there, so that the limit holds at every moment; false when even
+    /// an empty cache is too small.
+    fn reserve(&self, cost: u64) -> bool {
+        let Some(held_max) = self.settings.memory_bytes_max.checked_sub(cost) else { return false };
+        loop {
+            let reserve = |held| (held <= held_max).then_some(held + cost);
+            if self.counts.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve).is_ok() {
+                return true;
+            }
+            // Nothing left to give up: others have reserved the rest.
+            if self.evict().is_none() {
+                return false;
+            }
+        }
+    }
+
+    /// Gives one object up; returns what it cost.
+    fn evict(&self) -> Option<u64> {
+        for _ in 0..self.shards.len() {
+            let turn = self.hand.fetch_add(1, Ordering::Relaxed);
+            let evicted = self.shards[turn % self.shards.len()].lock().evict();
+            if let Some(object) = evicted {
+                self.counts.evictions.fetch_add(1, Ordering::Relaxed);
+                self.counts.removed(1, object.cost());
+                return Some(object.cost());
+            }
+        }
+        None
+    }
+
+    /// The table uses the hash's low and highest bits.
+    #[inline]
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        let index = (hash >> 40) as usize & (self.shards.len() - 1);
+        self.shards[index].lock()
+    }
+}
+
+impl Padded {
+    /// A judge that panics leaves the shard as it was.
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, Shard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn removed(&self, objects: u64, bytes: u64) {
+        self.objects.fetch_sub(objects, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}

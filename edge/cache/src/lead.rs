@@ -1,0 +1,230 @@
+//! The one request that fetches for all who want the same, first without an answer ([`Lead`]), then with one that
+//! arrives ([`Filling`]). Both end well or are dropped, and whoever waits learns of it at once.
+
+use crate::fill::{ABORTED, Appended, Completed, Fill};
+use crate::object::Frame;
+use crate::{Cache, FillReader, Object, Release, Room, StoredFacts, Vary};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tentpole_message::{Fields, StoredHead};
+use tentpole_model::Bypass;
+use tentpole_model::Failure;
+use tentpole_runtime::ledger::Pressure;
+
+/// How long a key is remembered whose object was too large: nobody waits for its head in vain meanwhile.
+const TOO_LARGE_REMEMBERED: Duration = Duration::from_secs(60);
+
+/// The duty to fetch. Dropping it releases those who wait ([`Release::Abandoned`]).
+#[derive(Debug)]
+pub struct Lead {
+    duty: Duty,
+    /// What is stored but may not be used as it is: to be revalidated, or served if the endpoint fails.
+    pub stale: Option<Arc<Object>>,
+}
+
+/// A response as its head describes it. None of its bytes should lie in a much larger buffer: they are kept.
+#[derive(Debug)]
+pub struct NewObject<'a> {
+    /// Status line and fields as they will be sent.
+    pub head: StoredHead,
+    /// From `may_store`.
+    pub facts: StoredFacts,
+    /// Names in `Vary`, in any case and order.
+    pub vary: &'a [&'a [u8]],
+    /// The request that it answers, for the values of those names.
+    pub request: &'a Fields,
+    /// The entity tag.
+    pub etag: Option<Bytes>,
+    /// The date of the last modification.
+    pub last_modified: Option<Bytes>,
+    /// Bytes of content, when announced.
+    pub length: Option<u64>,
+}
+
+/// A response on its way into the cache. May be kept in a task of its own after the first visitor has left.
+/// Dropping it without [`Filling::finish`] aborts: readers get a `Failure` with `Cause::FillAborted`.
+#[derive(Debug)]
+pub struct Filling {
+    duty: Duty,
+    superseded: Option<Arc<Object>>,
+    /// Neither stored nor joined any more.
+    refused: bool,
+}
+
+/// How a filling ended.
+#[derive(Debug)]
+pub enum Finished {
+    /// It is stored.
+    Stored(Arc<Object>),
+    /// It was delivered only, and why. `Bypass::Incomplete`: readers got a failure.
+    NotStored(Bypass),
+}
+
+/// A fill that somebody must end. Dropped before, it ends with what it was told.
+#[derive(Debug)]
+struct Duty {
+    cache: Arc<Cache>,
+    fill: Arc<Fill>,
+    /// What those who wait are told on drop; `None` once they know.
+    release: Option<Release>,
+}
+
+impl Lead {
+    pub(crate) fn new(cache: Arc<Cache>, fill: Arc<Fill>, stale: Option<Arc<Object>>) -> Self {
+        Self { duty: Duty { cache, fill, release: Some(Release::Abandoned) }, stale }
+    }
+
+    /// Requests that wait now: whether it is worth going on when the visitor has left.
+    pub fn waiters(&self) -> usize {
+        self.duty.fill.seats()
+    }
+
+    /// The response is not shared. Those who wait go themselves, and so does everybody for a while: without that,
+    /// requests for what is never cacheable would queue behind one another.
+    pub fn uncacheable(self, bypass: Bypass, remember_for: Duration) {
+        self.duty.end(Release::Bypass(bypass), Some(remember_for));
+    }
+
+    /// There is no response.
+    pub fn failed(self, failure: Failure) {
+        self.duty.end(Release::Failed(failure), None);
+    }
+
+    /// There is no new response, and the stored one is served in its place (RFC 5861 section 4), to those who wait
+    /// too. It stays stored, as stale as it is.
+    pub fn kept(mut self, stale: &Arc<Object>) {
+        let Duty { cache, fill, release } = &mut self.duty;
+        *release = None;
+        cache.keep(fill, stale);
+    }
+
+    /// A 304 says that `stale` still holds (RFC 9111 section 4.3.4): it is stored anew with this head and these
+    /// facts, sharing its body.
+    pub fn refreshed(mut self, stale: &Arc<Object>, head: StoredHead, facts: StoredFacts) -> Arc<Object> {
+        let Duty { cache, fill, release } = &mut self.duty;
+        let frame = Frame {
+            facts,
+            head,
+            etag: stale.etag.clone(),
+            last_modified: stale.last_modified.clone(),
+            vary: stale.vary().clone(),
+            key: fill.key.clone(),
+            hash: fill.hash,
+        };
+        let object = Arc::new(frame.with_body_of(&cache.ledger, stale));
+        *release = None;
+        cache.refresh(fill, stale, &object);
+        object
+    }
+
+    /// A response begins that will be stored. Its reader is the lead's own way to the content; drop it when there
+    /// is no visitor. Refused when its length is known to be too large, when the Ledger is nearly full or when
+    /// `Vary` cannot be compared: then the caller streams by itself, and those who wait go themselves.
+    pub fn start(mut self, new: NewObject<'_>) -> Result<(Filling, FillReader), Bypass> {
+        let cache = self.duty.cache.clone();
+        let fill = self.duty.fill.clone();
+        let refused = match Vary::of(new.vary, new.request) {
+            None => Bypass::VaryStar,
+            Some(_) if cache.ledger.pressure() >= Pressure::PassFills => Bypass::MemoryPressure,
+            Some(_) if new.length.is_some_and(|length| length > cache.storable_max()) => Bypass::TooLarge,
+            Some(vary) => {
+                let NewObject { head, facts, etag, last_modified, length, .. } = new;
+                let (key, hash) = (fill.key.clone(), fill.hash);
+                let frame = Frame { facts, head, etag, last_modified, vary, key, hash };
+                let reader = fill.start(frame, length);
+                self.duty.release = Some(Release::Failed(ABORTED));
+                let filling = Filling { duty: self.duty, superseded: self.stale, refused: false };
+                return Ok((filling, reader));
+            }
+        };
+        let marked = (refused != Bypass::MemoryPressure).then_some(TOO_LARGE_REMEMBERED);
+        self.duty.end(Release::Bypass(refused), marked);
+        Err(refused)
+    }
+}
+
+impl Filling {
+    /// Adds a piece of content; readers are woken. Pieces may have any size; small ones are copied.
+    pub fn append(&mut self, data: Bytes) {
+        if data.is_empty() || self.duty.release.is_none() {
+            return;
+        }
+        let Duty { cache, fill, .. } = &self.duty;
+        let too_full = (!self.refused && cache.is_too_full()).then_some(Bypass::MemoryPressure);
+        match fill.append(data, cache.storable_max(), too_full) {
+            Appended::Kept => {}
+            Appended::Refused(bypass) => {
+                self.refused = true;
+                cache.close(fill, (bypass == Bypass::TooLarge).then_some(TOO_LARGE_REMEMBERED));
+            }
+            Appended::Overran => self.duty.tell(Release::Failed(ABORTED), None),
+        }
+    }
+
+    /// Ready when the next piece may be appended: at once while it may be stored, within a window before the
+    /// slowest reader once it may not.
+    pub fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Room> {
+        if self.duty.release.is_none() {
+            return Poll::Ready(Room::NobodyReads);
+        }
+        self.duty.fill.poll_room(context)
+    }
+
+    /// All those who read or still wait.
+    pub fn readers(&self) -> usize {
+        self.duty.fill.seats()
+    }
+
+    /// The response is whole.
+    pub fn finish(mut self) -> Finished {
+        if self.duty.release.is_none() {
+            return Finished::NotStored(Bypass::Incomplete);
+        }
+        let Duty { cache, fill, .. } = &self.duty;
+        let (frame, chunks) = match fill.complete() {
+            Ok(Completed::Storable(frame, chunks)) => (frame, chunks),
+            Ok(Completed::PassedThrough(bypass)) => {
+                self.duty.release = None;
+                return Finished::NotStored(bypass);
+            }
+            // Dropping it tells the readers.
+            Err(bypass) => return Finished::NotStored(bypass),
+        };
+        let object = Arc::new(Frame::clone(&frame).with_chunks(&cache.ledger, chunks));
+        let stored = cache.store(fill, &object, self.superseded.as_ref());
+        self.duty.release = None;
+        match stored {
+            Ok(()) => Finished::Stored(object),
+            Err(bypass) => Finished::NotStored(bypass),
+        }
+    }
+
+    /// The response broke off: readers get this failure.
+    pub fn failed(mut self, failure: Failure) {
+        self.duty.tell(Release::Failed(failure), None);
+    }
+}
+
+impl Duty {
+    fn end(mut self, release: Release, marked: Option<Duration>) {
+        self.tell(release, marked);
+    }
+
+    fn tell(&mut self, release: Release, marked: Option<Duration>) {
+        if self.release.take().is_some() {
+            self.cache.release(&self.fill, release, marked);
+        }
+    }
+}
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        if let Some(release) = self.release {
+            self.tell(release, None);
+        }
+        self.cache.counts.fills.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,20 @@
+//! What the cache promises, from the outside.
+
+#[cfg(test)]
+mod bounds;
+#[cfg(test)]
+mod fills;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod purges;
+#[cfg(test)]
+mod revalidation;
+#[cfg(test)]
+mod scan;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod threads;
+#[cfg(test)]
+mod variants;

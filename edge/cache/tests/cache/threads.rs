@@ -1,0 +1,224 @@
+//! All at once, on several threads.
+
+use crate::support::*;
+use bytes::Bytes;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
+use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Object, Release};
+use tentpole_message::{BodyStream, Chunk, Fields};
+use tentpole_model::CacheSettings;
+use tentpole_runtime::Random;
+
+const KEYS: usize = 12;
+
+/// An endpoint whose content changes, and is purged when it does.
+struct World {
+    edge: Edge,
+    /// The content's version now.
+    current: [AtomicU64; KEYS],
+    /// No look-up that begins now may find an older one.
+    purged_up_to: [AtomicU64; KEYS],
+    delivered: AtomicUsize,
+}
+
+/// Content that tells its key and version in each word, and whose length follows from both.
+fn body(key: usize, version: u64) -> Vec<u8> {
+    let words = (key as u64 * 7_919 + version * 104_729) % 2_500;
+    (0..words + 2).flat_map(|at| ((key as u64) << 48 | version << 16 | (at & 0xFFFF)).to_le_bytes()).collect()
+}
+
+/// The version, once every byte is as it must be.
+fn check(key: usize, seen: &[u8]) -> u64 {
+    let first = u64::from_le_bytes(seen[..8].try_into().unwrap());
+    let version = first >> 16 & 0xFFFF_FFFF;
+    assert!(seen == body(key, version), "a torn body of key {key}, version {version}");
+    version
+}
+
+impl World {
+    fn new(memory_bytes_max: u64) -> Self {
+        let edge = Edge::with(CacheSettings { memory_bytes_max, ..SETTINGS }, 1 << 30);
+        let zeros = || std::array::from_fn(|_| AtomicU64::new(1));
+        Self { edge, current: zeros(), purged_up_to: zeros(), delivered: AtomicUsize::new(0) }
+    }
+
+    fn visit(&self, key: usize, random: &mut Random) {
+        let request = Fields::new();
+        for _ in 0..20 {
+            let oldest = self.purged_up_to[key].load(Ordering::SeqCst);
+            let judged = if random.next_u64().is_multiple_of(16) { Judged::Revalidate } else { Judged::Use };
+            let version = match self.edge.get_as(&format!("/{key}"), &request, judged) {
+                Looked::Hit(object) => Some(check(key, &body_of(&object))),
+                Looked::Lead(lead) => self.fetch(key, lead, random),
+                Looked::Joined(mut waiter) => {
+                    match block_on(|context| waiter.poll_arrival(&request, context)) {
+                        Arrival::Object(object) => Some(check(key, &body_of(&object))),
+                        Arrival::Reader(reader) => read_all(reader).map(|seen| check(key, &seen)),
+                        Arrival::GoYourself(Release::Abandoned) => continue,
+                        Arrival::GoYourself(_) => None,
+                    }
+                }
+                other => panic!("{other:?}"),
+            };
+            if let Some(version) = version {
+                assert!(version >= oldest, "version {version} of key {key}, purged up to {oldest}");
+                self.delivered.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
+    }
+
+    /// Returns the version that the lead's own visitor saw.
+    fn fetch(&self, key: usize, lead: Lead, random: &mut Random) -> Option<u64> {
+        let version = self.current[key].load(Ordering::SeqCst);
+        std::thread::yield_now();
+        let fate = random.next_u64() % 16;
+        if fate == 0 {
+            return None;
+        }
+        if let Some(stale) = lead.stale.clone()
+            && version_of(key, &stale) == version
+        {
+            return Some(version_of(key, &lead.refreshed(&stale, head(), FACTS)));
+        }
+        let (request, whole) = (Fields::new(), body(key, version));
+        let length = fate.is_multiple_of(2).then_some(whole.len() as u64);
+        let (mut filling, reader) = lead.start(new_object(&request, &[], length)).unwrap();
+        let mut rest = &whole[..];
+        while !rest.is_empty() {
+            let size = (1 + random.next_u64() as usize % 9_000).min(rest.len());
+            filling.append(Bytes::copy_from_slice(&rest[..size]));
+            rest = &rest[size..];
+            if fate == 1 && rest.len() < whole.len() / 2 {
+                drop(filling);
+                assert!(read_all(reader).is_none(), "an aborted fill must not look whole");
+                return None;
+            }
+            std::thread::yield_now();
+        }
+        let _ = filling.finish();
+        read_all(reader).map(|seen| check(key, &seen))
+    }
+
+    fn change_and_purge(&self, key: usize) {
+        let version = self.current[key].fetch_add(1, Ordering::SeqCst) + 1;
+        self.edge.purge(&format!("/{key}"));
+        self.purged_up_to[key].fetch_max(version, Ordering::SeqCst);
+    }
+
+    fn change_and_purge_all(&self) {
+        let versions: Vec<u64> = self.current.iter().map(|v| v.fetch_add(1, Ordering::SeqCst) + 1).collect();
+        self.edge.cache.purge_all();
+        for (purged, version) in self.purged_up_to.iter().zip(versions) {
+            purged.fetch_max(version, Ordering::SeqCst);
+        }
+    }
+}
+
+fn version_of(key: usize, object: &Object) -> u64 {
+    check(key, &body_of(object))
+}
+
+fn read_all(mut reader: FillReader) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    loop {
+        match block_on(|context| reader.poll_chunk(context)) {
+            Ok(Chunk::Data(data)) => out.extend_from_slice(&data),
+            Ok(Chunk::End) => return Some(out),
+            Err(_) => return None,
+        }
+    }
+}
+
+fn storm(memory_bytes_max: u64, seed: u64) {
+    let world = World::new(memory_bytes_max);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let world = &world;
+            scope.spawn(move || {
+                let mut random = Random::from_seed(seed + thread);
+                for _ in 0..4_000 {
+                    let key = (random.next_u64() % KEYS as u64) as usize;
+                    match random.next_u64() % 64 {
+                        0 => world.change_and_purge_all(),
+                        1..8 => world.change_and_purge(key),
+                        _ => world.visit(key, &mut random),
+                    }
+                    let stats = world.edge.cache.stats();
+                    assert!(stats.bytes <= stats.bytes_max);
+                }
+            });
+        }
+    });
+    assert!(world.delivered.load(Ordering::Relaxed) > 8_000);
+    world.edge.assert_nothing_is_held();
+}
+
+#[test]
+fn nobody_sees_a_torn_body_or_one_older_than_the_last_purge() {
+    storm(8 << 20, 11);
+}
+
+#[test]
+fn nor_when_everything_is_evicted_all_the_time() {
+    storm(80_000, 23);
+}
+
+#[test]
+fn of_a_thousand_at_once_one_fetches() {
+    let edge = Edge::new();
+    let (leads, served, all_in) = (AtomicUsize::new(0), AtomicUsize::new(0), Barrier::new(4));
+    let whole = content(200_000);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let request = Fields::new();
+                let (mut waiters, mut lead) = (Vec::new(), None);
+                for _ in 0..250 {
+                    match edge.get("/doors-open") {
+                        Looked::Lead(mine) => lead = Some(mine),
+                        Looked::Joined(waiter) => waiters.push(waiter),
+                        other => panic!("{other:?}"),
+                    }
+                }
+                all_in.wait();
+                if let Some(lead) = lead {
+                    leads.fetch_add(1, Ordering::Relaxed);
+                    assert_eq!(lead.waiters(), 999);
+                    let (mut filling, reader) = lead.start(new_object(&request, &[], None)).unwrap();
+                    drop(reader);
+                    for piece in whole.chunks(1_000) {
+                        filling.append(Bytes::copy_from_slice(piece));
+                    }
+                    filling.finish().stored();
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+                let mut readers = Vec::new();
+                block_on(|context| {
+                    waiters.retain_mut(|waiter| match waiter.poll_arrival(&request, context) {
+                        Poll::Pending => true,
+                        Poll::Ready(Arrival::Reader(reader)) => {
+                            readers.push(reader);
+                            false
+                        }
+                        Poll::Ready(Arrival::Object(object)) => {
+                            assert!(body_of(&object) == whole);
+                            served.fetch_add(1, Ordering::Relaxed);
+                            false
+                        }
+                        Poll::Ready(Arrival::GoYourself(release)) => panic!("{release:?}"),
+                    });
+                    if waiters.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+                });
+                for reader in readers {
+                    assert!(read_all(reader).unwrap() == whole);
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!((leads.into_inner(), served.into_inner()), (1, 1_000));
+    assert_eq!(edge.cache.stats().joined, 999);
+    edge.assert_nothing_is_held();
+}

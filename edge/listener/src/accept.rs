@@ -1,0 +1,250 @@
+//! Accepts connections on one data thread. One too many gets a 503 at once, never a hang. A thread that carries
+//! clearly more than the least loaded one hands the socket over before reading from it.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+use tentpole_model::Refused;
+use tentpole_runtime::deadline::Deadline;
+use tentpole_runtime::ledger::{Ledger, Pressure};
+use tentpole_runtime::socket::Socket;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+/// Sockets that may wait for another thread to take them.
+const HANDOVERS_MAX: usize = 256;
+/// Refused connections that are still read from, so that their 503 arrives before the reset.
+const LINGERING_MAX: usize = 256;
+/// How long one of them may take.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+/// How far a thread may be ahead of the least loaded one: this many connections, and a quarter of its own.
+const AHEAD_MAX: usize = 8;
+
+/// What the 503 at the door says. Small enough to fit into any send buffer.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 58\r\nRetry-After: 2\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n\
+    503: too many visitors right now. Please try again in 2 s\n";
+
+/// Counts the open connections of all threads and knows where a socket is best carried.
+#[derive(Debug)]
+pub struct Doors {
+    connections_max: usize,
+    open: AtomicUsize,
+    of_thread: Vec<AtomicUsize>,
+    handovers: Vec<mpsc::Sender<std::net::TcpStream>>,
+    ledger: Arc<Ledger>,
+}
+
+/// The sockets that other threads hand to one thread.
+pub type Handover = mpsc::Receiver<std::net::TcpStream>;
+
+/// An accepted connection's place; given back when dropped.
+#[derive(Debug)]
+pub struct Open {
+    doors: Arc<Doors>,
+    thread: usize,
+}
+
+impl Doors {
+    /// Doors for `threads` data threads, and for each the sockets handed to it.
+    pub fn new(connections_max: usize, threads: usize, ledger: Arc<Ledger>) -> (Arc<Self>, Vec<Handover>) {
+        let (handovers, receivers) = (0..threads).map(|_| mpsc::channel(HANDOVERS_MAX)).unzip();
+        let of_thread = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+        (
+            Arc::new(Self { connections_max, open: AtomicUsize::new(0), of_thread, handovers, ledger }),
+            receivers,
+        )
+    }
+
+    /// Connections open now, over all threads.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn enter(self: &Arc<Self>, thread: usize) -> Result<Open, Refused> {
+        if self.ledger.pressure() == Pressure::RefuseConnections {
+            return Err(Refused::MemoryFull);
+        }
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.connections_max {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refused::TooManyConnections);
+        }
+        self.of_thread[thread].fetch_add(1, Ordering::Relaxed);
+        Ok(Open { doors: self.clone(), thread })
+    }
+
+    /// The least loaded thread, when `thread` is clearly ahead of it.
+    fn better_than(&self, thread: usize) -> Option<usize> {
+        let mine = self.of_thread[thread].load(Ordering::Relaxed);
+        let loads = self.of_thread.iter().map(|load| load.load(Ordering::Relaxed));
+        let (least, load) = loads.enumerate().min_by_key(|&(_, load)| load)?;
+        (mine > load + AHEAD_MAX + mine / 4).then_some(least)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.doors.open.fetch_sub(1, Ordering::Relaxed);
+        self.doors.of_thread[self.thread].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Accepts on one listener until `ending` says so; then takes what the kernel already holds, and returns.
+/// `serve` gets each connection with its place, `refused` hears of each that got none.
+pub async fn accept(
+    listener: TcpListener,
+    doors: Arc<Doors>,
+    thread: usize,
+    mut ending: watch::Receiver<bool>,
+    serve: impl Fn(Socket, Open),
+    refused: impl Fn(Refused),
+) {
+    let lingering = Rc::new(std::cell::Cell::new(0));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            _ = ending.wait_for(|&ending| ending) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => admit(stream, &doors, thread, &lingering, &serve, &refused),
+            Err(error) if is_for_one_connection(&error) => {}
+            // Out of descriptors or memory: those who wait keep waiting, and we do not spin.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    let waiting = |context: &mut std::task::Context<'_>| match listener.poll_accept(context) {
+        Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
+        Poll::Pending => Poll::Ready(None),
+    };
+    while let Some((stream, _)) = poll_fn(waiting).await {
+        admit(stream, &doors, thread, &lingering, &serve, &refused);
+    }
+}
+
+/// Serves the sockets that other threads hand over, until no thread can hand over any more.
+pub async fn take_over(
+    mut handover: Handover,
+    doors: Arc<Doors>,
+    thread: usize,
+    serve: impl Fn(Socket, Open),
+    refused: impl Fn(Refused),
+) {
+    while let Some(stream) = handover.recv().await {
+        let Ok(stream) = TcpStream::from_std(stream) else { continue };
+        match doors.enter(thread) {
+            Ok(open) => serve(Socket::new(stream), open),
+            Err(why) => refused(why),
+        }
+    }
+}
+
+fn admit(
+    stream: TcpStream,
+    doors: &Arc<Doors>,
+    thread: usize,
+    lingering: &Rc<std::cell::Cell<usize>>,
+    serve: &impl Fn(Socket, Open),
+    refused: &impl Fn(Refused),
+) {
+    let stream = match doors.better_than(thread) {
+        None => stream,
+        Some(other) => match hand_over(stream, &doors.handovers[other]) {
+            None => return,
+            Some(stream) => stream,
+        },
+    };
+    match doors.enter(thread) {
+        Ok(open) => serve(Socket::new(stream), open),
+        Err(why) => {
+            refused(why);
+            if lingering.get() < LINGERING_MAX {
+                lingering.set(lingering.get() + 1);
+                let lingering = lingering.clone();
+                tokio::task::spawn_local(async move {
+                    turn_away(Socket::new(stream)).await;
+                    lingering.set(lingering.get() - 1);
+                });
+            } else {
+                // Too many even for that: say it and close; the reset may overtake the words.
+                let _ = stream.try_write(TOO_MANY);
+            }
+        }
+    }
+}
+
+/// Gives the socket to another thread; gives it back when that thread's queue is full.
+fn hand_over(stream: TcpStream, to: &mpsc::Sender<std::net::TcpStream>) -> Option<TcpStream> {
+    let Ok(place) = to.try_reserve() else { return Some(stream) };
+    // A socket that cannot leave the reactor is broken: dropping it closes it.
+    if let Ok(stream) = stream.into_std() {
+        place.send(stream);
+    }
+    None
+}
+
+/// Says 503 and reads until the visitor closes: closing with unread bytes would reset the connection and take
+/// the words with it (RFC 9112 section 9.6).
+async fn turn_away(mut socket: Socket) {
+    let deadline = Deadline::new();
+    deadline.set_in(LINGER_TIME);
+    let parts = [io::IoSlice::new(TOO_MANY)];
+    let said = deadline.guard(|context| socket.poll_write(context, &parts)).await;
+    if !matches!(said, Ok(Ok(count)) if count == TOO_MANY.len()) {
+        return;
+    }
+    let _ = deadline.guard(|context| socket.poll_shutdown(context)).await;
+    while let Ok(Ok(true)) = deadline.guard(|context| socket.poll_discard(context)).await {}
+}
+
+/// Errors of accept(2) that concern only the connection that was to be accepted.
+fn is_for_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_at_the_door_counts_its_own_length_right() {
+        let text = std::str::from_utf8(TOO_MANY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    }
+
+    #[test]
+    fn one_connection_too_many_is_refused_and_a_place_given_back_serves_again() {
+        let (doors, _handovers) = Doors::new(2, 1, Ledger::new(1 << 20));
+        let first = doors.enter(0).unwrap();
+        let _second = doors.enter(0).unwrap();
+        assert_eq!(doors.enter(0).unwrap_err(), Refused::TooManyConnections);
+        drop(first);
+        assert!(doors.enter(0).is_ok());
+    }
+
+    #[test]
+    fn a_full_ledger_refuses_new_connections() {
+        let ledger = Ledger::new(100);
+        ledger.charge(tentpole_runtime::ledger::Account::Cache, 100);
+        let (doors, _handovers) = Doors::new(2, 1, ledger);
+        assert_eq!(doors.enter(0).unwrap_err(), Refused::MemoryFull);
+    }
+
+    #[test]
+    fn a_thread_hands_over_only_when_it_is_clearly_ahead() {
+        let (doors, _handovers) = Doors::new(1_000, 2, Ledger::new(1 << 20));
+        let _mine: Vec<_> = (0..8).map(|_| doors.enter(0).unwrap()).collect();
+        assert_eq!(doors.better_than(0), None);
+        let _more: Vec<_> = (0..8).map(|_| doors.enter(0).unwrap()).collect();
+        assert_eq!(doors.better_than(0), Some(1));
+        assert_eq!(doors.better_than(1), None);
+    }
+}

@@ -1,0 +1,280 @@
+//! A visitor's connection: requests to read, bodies to stream, bytes to write, each within its time. Decides
+//! nothing about a request beyond whether it is one.
+
+use crate::accept::Open;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::task::{Context, Poll, ready};
+use tentpole_http1::{BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, parse_request};
+use tentpole_message::{Fields, RequestHead};
+use tentpole_model::{Cause, Failure, Phase, Refused, VisitorLimits};
+use tentpole_runtime::clock::{self, Instant};
+use tentpole_runtime::deadline::Deadline;
+use tentpole_runtime::socket::{Socket, advance};
+
+/// Refused bytes that are read and thrown away so that the refusal arrives (RFC 9112 section 9.6).
+const DISCARDED_MAX: usize = 256 * 1024;
+/// How long that may take.
+const DISCARD_TIME: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// One visitor's connection.
+#[derive(Debug)]
+pub struct Visitor {
+    socket: Socket,
+    /// One deadline for all waits of this connection: they never overlap.
+    pub deadline: Deadline,
+    /// Where the connection comes from.
+    pub peer: SocketAddr,
+    limits: VisitorLimits,
+    codec: Limits,
+    /// Requests served before the present one.
+    pub served: u32,
+    /// When the present request's first byte was seen.
+    pub arrived: Instant,
+    _open: Open,
+}
+
+/// What a visitor does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A request; its head was read.
+    Request,
+    /// Nothing more, and nothing to answer.
+    Gone,
+    /// Something that must be refused; the connection cannot go on.
+    Refused(Refused),
+}
+
+/// The body of a request on its way in.
+#[derive(Debug)]
+pub struct RequestBody {
+    decoder: BodyDecoder,
+    /// How it is framed.
+    pub framing: Framing,
+    /// Content seen so far, in bytes.
+    pub bytes_seen: u64,
+    bytes_max: u64,
+}
+
+/// A piece of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Content: `len` bytes after `skip` bytes of framing, at the start of what is read.
+    Data {
+        /// Framing before it.
+        skip: usize,
+        /// Content.
+        len: usize,
+    },
+    /// All of it was read.
+    End,
+}
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum BodyError {
+    /// The visitor sent what we refuse.
+    Refused(Refused),
+    /// The connection failed.
+    Failed(Failure),
+}
+
+impl Visitor {
+    /// A connection that was just accepted.
+    pub fn new(socket: Socket, open: Open, limits: VisitorLimits) -> Self {
+        let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let peer = socket.peer().unwrap_or(unknown);
+        let codec = Limits {
+            head_bytes_max: limits.head_bytes_max,
+            fields_max: limits.fields_max,
+            ..Limits::default()
+        };
+        Self {
+            socket,
+            deadline: Deadline::new(),
+            peer,
+            limits,
+            codec,
+            served: 0,
+            arrived: clock::coarse(),
+            _open: open,
+        }
+    }
+
+    /// Waits until something of the next request is there; false when nothing comes any more. Holds no buffer
+    /// while it waits. Ended early by `deadline::expire_idle`.
+    pub async fn awaits_request(&mut self) -> bool {
+        if !self.socket.filled().is_empty() {
+            self.arrived = clock::coarse();
+            return true;
+        }
+        self.socket.rest();
+        let first = self.served == 0;
+        self.deadline.set_idle_in(if first { self.limits.head_time } else { self.limits.idle_time });
+        let (socket, bytes_max) = (&mut self.socket, self.limits.head_bytes_max);
+        let filled = self.deadline.guard(|context| socket.poll_fill(context, bytes_max)).await;
+        self.arrived = clock::coarse();
+        matches!(filled, Ok(Ok(count)) if count > 0)
+    }
+
+    /// Reads the request's head, of which something is there: within [`VisitorLimits::head_time`].
+    pub async fn read_head(&mut self, head: &mut RequestHead) -> Next {
+        let mut waited = false;
+        loop {
+            match parse_request(self.socket.filled(), &self.codec, head) {
+                Ok(Parsed::Complete { head_bytes }) => {
+                    self.socket.consume(head_bytes);
+                    return Next::Request;
+                }
+                Ok(Parsed::Partial) => {}
+                Err(refused) => return Next::Refused(refused),
+            }
+            if !waited {
+                waited = true;
+                // Once for the whole head: a byte now and then does not buy more time.
+                self.deadline.set_in(self.limits.head_time);
+            }
+            // Room for the largest head and for the body bytes that came with it.
+            let bytes_max = self.limits.head_bytes_max + 4096;
+            let socket = &mut self.socket;
+            match self.deadline.guard(|context| socket.poll_fill(context, bytes_max)).await {
+                Ok(Ok(0)) | Ok(Err(_)) => return Next::Gone,
+                Ok(Ok(_)) => {}
+                Err(_) => return Next::Refused(Refused::HeadTimeout),
+            }
+        }
+    }
+
+    /// The bytes at hand.
+    pub fn filled(&self) -> &[u8] {
+        self.socket.filled()
+    }
+
+    /// Marks bytes at hand as used.
+    pub fn consume(&mut self, count: usize) {
+        self.socket.consume(count);
+    }
+
+    /// The next piece of the request's body. Its bytes lie in [`Visitor::filled`]; [`Visitor::consume`] skip and
+    /// length together before the next call.
+    pub fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+        body: &mut RequestBody,
+    ) -> Poll<Result<Piece, BodyError>> {
+        let failed = |source| BodyError::Failed(Failure::visitor(Phase::SendBody, source));
+        loop {
+            match body.decoder.decode(self.socket.filled()) {
+                Err(_) => return Poll::Ready(Err(BodyError::Refused(Refused::Chunk))),
+                Ok(Decoded::Done { used }) => {
+                    self.socket.consume(used);
+                    return Poll::Ready(Ok(Piece::End));
+                }
+                Ok(Decoded::Data { skip, len }) => {
+                    body.bytes_seen += len as u64;
+                    if body.bytes_seen > body.bytes_max {
+                        return Poll::Ready(Err(BodyError::Refused(Refused::BodyTooLarge)));
+                    }
+                    return Poll::Ready(Ok(Piece::Data { skip, len }));
+                }
+                Ok(Decoded::NeedMore { used }) => self.socket.consume(used),
+            }
+            match ready!(self.socket.poll_fill(context, self.limits.head_bytes_max)) {
+                Ok(0) => return Poll::Ready(Err(failed(Cause::Closed))),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(failed(Cause::from(&error)))),
+            }
+        }
+    }
+
+    /// Writes all parts; each pause is bounded by [`VisitorLimits::stall_time`]. Returns the bytes written.
+    pub async fn write(&mut self, parts: &mut [IoSlice<'_>]) -> Result<u64, Failure> {
+        let mut parts = parts;
+        let mut written = 0;
+        let mut waited = false;
+        while !parts.is_empty() {
+            // The first write hardly ever waits: no deadline is set for it.
+            let step = std::future::poll_fn(|context| match self.socket.poll_write(context, parts) {
+                Poll::Ready(wrote) => Poll::Ready(Some(wrote)),
+                Poll::Pending if waited => self.deadline.poll_expired(context).map(|_| None),
+                Poll::Pending => {
+                    waited = true;
+                    self.deadline.set_in(self.limits.stall_time);
+                    self.deadline.poll_expired(context).map(|_| None)
+                }
+            })
+            .await;
+            waited = false;
+            match step {
+                Some(Ok(0)) => return Err(self.lost(written, Cause::Closed)),
+                Some(Ok(count)) => {
+                    written += count as u64;
+                    if !advance(&mut parts, count) {
+                        break;
+                    }
+                }
+                Some(Err(error)) => return Err(self.lost(written, Cause::from(&error))),
+                None => return Err(self.lost(written, Cause::TimedOut)),
+            }
+        }
+        Ok(written)
+    }
+
+    /// After a refusal: says that nothing more comes and reads on for a moment, so that the refusal arrives
+    /// instead of a reset.
+    pub async fn linger(mut self) {
+        self.deadline.set_in(DISCARD_TIME);
+        let Self { socket, deadline, .. } = &mut self;
+        let _ = deadline.guard(|context| socket.poll_shutdown(context)).await;
+        let mut left = DISCARDED_MAX / 4096;
+        while left > 0 && matches!(deadline.guard(|context| socket.poll_discard(context)).await, Ok(Ok(true)))
+        {
+            left -= 1;
+        }
+    }
+
+    /// The socket, for a tunnel.
+    pub fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// How long this connection's peer may stand still.
+    pub fn stall_time(&self) -> std::time::Duration {
+        self.limits.stall_time
+    }
+
+    fn lost(&self, written: u64, source: Cause) -> Failure {
+        Failure { bytes_sent: written, ..Failure::visitor(Phase::Deliver, source) }
+    }
+}
+
+impl RequestBody {
+    /// A body of this framing, of at most `bytes_max` of content.
+    pub fn new(framing: Framing, bytes_max: u64) -> Result<Self, Refused> {
+        if matches!(framing, Framing::Length(length) if length > bytes_max) {
+            return Err(Refused::BodyTooLarge);
+        }
+        Ok(Self {
+            decoder: BodyDecoder::new(framing, BodyLimits::default()),
+            framing,
+            bytes_seen: 0,
+            bytes_max,
+        })
+    }
+
+    /// Whether all of it was read.
+    pub fn is_done(&self) -> bool {
+        self.decoder.is_done()
+    }
+
+    /// Its trailers, once done.
+    pub fn trailers(&self) -> Option<&Fields> {
+        self.decoder.trailers()
+    }
+}
+
+impl From<io::Error> for BodyError {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(Failure::visitor(Phase::SendBody, Cause::from(&error)))
+    }
+}

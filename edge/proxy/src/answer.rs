@@ -1,0 +1,178 @@
+//! What the edge itself says: refusals, failures, redirects. Short and kind to the visitor; the cause is in the
+//! log. Never says which endpoint failed.
+
+use std::io::Write;
+use tentpole_http1 as http1;
+use tentpole_model::{Cause, Failure, Phase, Refused};
+use tentpole_runtime::clock;
+
+/// How an answer ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Whether the visitor asked with HEAD.
+    pub head_only: bool,
+    /// Whether the connection goes on.
+    pub keep_alive: bool,
+    /// 0 or 1.
+    pub minor_version: u8,
+}
+
+/// Seconds after which a visitor whom we could not serve may try again.
+const RETRY_AFTER_S: u32 = 4;
+
+/// Writes the answer to a refusal.
+pub fn refusal(out: &mut Vec<u8>, refused: Refused, manner: Manner) {
+    let status = refused.status();
+    let retry = (status == 503).then_some(RETRY_AFTER_S);
+    let words = words(refused);
+    let extra: &[u8] = if refused == Refused::Method {
+        b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+    } else {
+        b""
+    };
+    whole(out, status, words, retry, extra, refused.label(), manner);
+}
+
+/// Writes the answer to a failure; its status is returned too.
+pub fn failure(out: &mut Vec<u8>, failure: &Failure, manner: Manner) -> u16 {
+    let status = failure_status(failure);
+    let words = match status {
+        503 => "the application cannot be reached right now. Please try again in a moment.",
+        504 => "the application takes too long to answer. Please try again in a moment.",
+        _ => "the application did not answer properly. Please try again in a moment.",
+    };
+    let retry = (status == 503).then_some(RETRY_AFTER_S);
+    whole(out, status, words, retry, b"", failure.source.label(), manner);
+    status
+}
+
+/// The status that tells a visitor of a failure.
+pub fn failure_status(failure: &Failure) -> u16 {
+    match (failure.phase, failure.source) {
+        (Phase::Choose | Phase::Permit, _) => 503,
+        (_, Cause::TimedOut) => 504,
+        _ => 502,
+    }
+}
+
+/// Writes a permanent redirect that keeps the method (308, RFC 9110 section 15.4.9).
+pub fn redirect(out: &mut Vec<u8>, location: &[u8], manner: Manner) {
+    let mut extra = b"Location: ".to_vec();
+    if location.starts_with(b"//") {
+        // Read as a host otherwise (RFC 3986 section 4.2): the visitor would be sent elsewhere.
+        extra.extend_from_slice(b"/.");
+    }
+    extra.extend_from_slice(location);
+    extra.extend_from_slice(b"\r\n");
+    whole(out, 308, "this page lives at its canonical address.", None, &extra, "canonical", manner);
+}
+
+fn words(refused: Refused) -> &'static str {
+    match refused {
+        Refused::Malformed | Refused::RequestLine => "the request is not valid HTTP.",
+        Refused::Target => "the address is not valid.",
+        Refused::Host => "the Host field is missing or not valid.",
+        Refused::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here.",
+        Refused::ContentLength | Refused::TransferEncoding | Refused::Chunk => {
+            "the length of the request's body is not clear."
+        }
+        Refused::TargetTooLong => "the address is too long.",
+        Refused::HeadTooLarge => "the request's header is too large.",
+        Refused::BodyTooLarge => "what you sent is larger than allowed here.",
+        Refused::HeadTimeout | Refused::BodyTimeout => "the request took too long to arrive.",
+        Refused::Method => "this method is not served here.",
+        Refused::Expect => "only 100-continue can be expected.",
+        Refused::NoSite => "no site of this name is served here.",
+        Refused::NoRoute => "nothing is served at this address.",
+        Refused::TooManyConnections | Refused::MemoryFull | Refused::QueueFull | Refused::QueueTimeout => {
+            "too many visitors right now. Please try again in 4 s."
+        }
+        Refused::OnlyIfCached => "not in the cache, and only the cache was asked.",
+        Refused::Draining => "this server is being stopped. Please try again in 4 s.",
+    }
+}
+
+fn whole(
+    out: &mut Vec<u8>,
+    status: u16,
+    words: &str,
+    retry_after: Option<u32>,
+    extra: &[u8],
+    detail: &str,
+    manner: Manner,
+) {
+    http1::write_status_line(out, status, b"");
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(&clock::date_value());
+    out.extend_from_slice(b"\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n");
+    out.extend_from_slice(extra);
+    if let Some(seconds) = retry_after {
+        // Writing into a Vec cannot fail.
+        let _ = write!(out, "Retry-After: {seconds}\r\n");
+    }
+    // "503: ", the words, and a line end.
+    let length = 5 + words.len() + 1;
+    let _ = write!(out, "Content-Length: {length}\r\nCache-Status: tentpole; detail={detail}\r\n");
+    connection(out, manner);
+    out.extend_from_slice(b"\r\n");
+    if !manner.head_only {
+        let _ = writeln!(out, "{status}: {words}");
+    }
+}
+
+/// Writes what the visitor must know about the connection.
+pub fn connection(out: &mut Vec<u8>, manner: Manner) {
+    match (manner.keep_alive, manner.minor_version) {
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+        (true, 0) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (true, _) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANNER: Manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
+
+    #[test]
+    fn every_refusal_is_a_whole_response_that_counts_its_length_right() {
+        clock::renew();
+        for &refused in Refused::ALL {
+            let mut out = Vec::new();
+            refusal(&mut out, refused, MANNER);
+            let text = String::from_utf8(out).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {} ", refused.status())), "{head}");
+            assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
+            assert!(head.ends_with("Connection: close"), "{head}");
+            assert!(body.starts_with(&format!("{}: ", refused.status())), "{body}");
+            assert_eq!(head.contains("Retry-After"), refused.status() == 503, "{head}");
+        }
+    }
+
+    #[test]
+    fn a_head_request_gets_the_length_without_the_words() {
+        let mut out = Vec::new();
+        refusal(&mut out, Refused::NoRoute, Manner { head_only: true, ..MANNER });
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.ends_with("\r\n\r\n") && !text.contains("Content-Length: 0"), "{text}");
+    }
+
+    #[test]
+    fn a_redirect_never_leads_to_another_host() {
+        let mut out = Vec::new();
+        redirect(&mut out, b"//evil.example/a", MANNER);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("\r\nLocation: /.//evil.example/a\r\n"), "{text}");
+    }
+
+    #[test]
+    fn a_redirect_says_where() {
+        let mut out = Vec::new();
+        redirect(&mut out, b"/a?b", Manner { keep_alive: true, ..MANNER });
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("HTTP/1.1 308 Permanent Redirect\r\n"), "{text}");
+        assert!(text.contains("\r\nLocation: /a?b\r\n") && !text.contains("Connection"), "{text}");
+    }
+}

@@ -1,0 +1,432 @@
+//! Sends a response to the visitor: a stored object, a fill while it arrives, or an exchange's own body. Head and
+//! first bytes go out in one write. Framing is written anew for this visitor; nothing is decided here about what
+//! he may get.
+
+use crate::answer::{self, Manner};
+use crate::exchange::{Exchange, NoResponse, Upload};
+use std::future::poll_fn;
+use std::io::{IoSlice, Write};
+use std::task::Poll;
+use tentpole_cache::{FillReader, Object};
+use tentpole_freshness::{self as freshness, Ranged};
+use tentpole_http1::{self as http1, Framing};
+use tentpole_listener::Visitor;
+use tentpole_message::{BodyStream, Chunk, Name, RequestHead, ResponseHead, StoredHead};
+use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Retry};
+use tentpole_runtime::clock;
+use tentpole_runtime::deadline::Expired;
+use tentpole_upstream::Piece;
+
+/// Slices in one write; Linux takes 1,024, but so many chunks fill the socket's buffer anyway.
+const SLICES_MAX: usize = 16;
+
+/// What was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// The status.
+    pub status: u16,
+    /// Bytes handed to the kernel, head included.
+    pub bytes: u64,
+    /// Whether the connection can go on.
+    pub keep_alive: bool,
+}
+
+/// What is the same for every way of delivering.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply {
+    /// Version and connection.
+    pub manner: Manner,
+    /// What `Cache-Status` says.
+    pub cache: CacheOutcome,
+    /// Now, in seconds since 1970.
+    pub now: u64,
+}
+
+/// Sends a stored object, or as much of it as the visitor's conditions ask for.
+pub async fn object(
+    visitor: &mut Visitor,
+    out: &mut Vec<u8>,
+    object: &Object,
+    request: &RequestHead,
+    reply: Reply,
+) -> Result<Sent, Failure> {
+    let asked = Asked::of(object, request, reply.now);
+    out.clear();
+    let (status, range) = match asked {
+        Asked::Whole => {
+            write_length(out, object.body_bytes());
+            (object.head.status, 0..object.body_bytes())
+        }
+        Asked::NotModified => {
+            not_modified_lines(out, &object.head);
+            (304, 0..0)
+        }
+        Asked::Part(range) => {
+            part_lines(out, object, &range);
+            (206, range)
+        }
+        Asked::Unsatisfiable => {
+            http1::write_status_line(out, 416, b"");
+            // Writing into a Vec cannot fail.
+            let _ = write!(out, "Content-Range: bytes */{}\r\nContent-Length: 0\r\n", object.body_bytes());
+            (416, 0..0)
+        }
+    };
+    let age = object.facts.age(reply.now);
+    let _ = write!(out, "Age: {age}\r\n");
+    cache_status(out, reply.cache, Some(i64::from(object.facts.lifetime) - age as i64));
+    answer::connection(out, reply.manner);
+    out.extend_from_slice(b"\r\n");
+    let stored: &[u8] = if status == object.head.status { &object.head.lines } else { b"" };
+    let range = if reply.manner.head_only { 0..0 } else { range };
+    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
+    Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive })
+}
+
+/// Sends a fill's object while it arrives.
+pub async fn reader(
+    visitor: &mut Visitor,
+    out: &mut Vec<u8>,
+    mut reader: FillReader,
+    request: &RequestHead,
+    reply: Reply,
+) -> Result<Sent, Failure> {
+    if reader.head().status == 200
+        && holds(
+            request,
+            reader.etag().map(|tag| &**tag),
+            reader.last_modified().map(|date| &**date),
+            reply.now,
+        )
+    {
+        // What the visitor has is what arrives: he need not wait for it.
+        return not_modified(visitor, out, reader.head(), reply).await;
+    }
+    let framing = to_visitor(reader.length().map_or(Framing::Chunked, Framing::Length), reply.manner);
+    let manner = keeping(reply.manner, framing);
+    let facts = *reader.facts();
+    let (status, lines) = (reader.head().status, reader.head().lines.clone());
+    out.clear();
+    http1::write_framing(out, framing);
+    let age = facts.age(reply.now);
+    if age > 0 {
+        let _ = write!(out, "Age: {age}\r\n");
+    }
+    cache_status(out, reply.cache, None);
+    answer::connection(out, manner);
+    out.extend_from_slice(b"\r\n");
+    let mut bytes = 0;
+    let mut head: [&[u8]; 2] = [&lines, out];
+    loop {
+        // Without waiting first: what is already there goes out with the head.
+        let at_hand = poll_fn(|context| match reader.poll_chunk(context) {
+            Poll::Pending if bytes == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(chunk) => Poll::Ready(Some(chunk)),
+        });
+        let mut frame = [0; 20];
+        match at_hand.await {
+            None => bytes += write_parts(visitor, head, std::iter::empty()).await?,
+            Some(Ok(Chunk::Data(data))) => {
+                let (start, end) = frame_of(framing, data.len(), &mut frame);
+                let parts = [start, &data, end];
+                bytes += write_parts(visitor, head, parts.into_iter()).await?;
+            }
+            Some(Ok(Chunk::End)) => {
+                let last: &[u8] = if framing == Framing::Chunked { b"0\r\n\r\n" } else { b"" };
+                bytes += write_parts(visitor, head, std::iter::once(last)).await?;
+                return Ok(Sent { status, bytes, keep_alive: manner.keep_alive });
+            }
+            Some(Err(failure)) => return Err(Failure { bytes_sent: bytes, ..failure }),
+        }
+        head = [b"", b""];
+    }
+}
+
+/// Sends a response that is for this visitor alone, at the pace of the slower side.
+pub async fn exchange(
+    visitor: &mut Visitor,
+    out: &mut Vec<u8>,
+    response: &ResponseHead,
+    exchange: &mut Exchange,
+    body: &mut tentpole_listener::RequestBody,
+    reply: Reply,
+) -> Result<Sent, Failure> {
+    let framing = to_visitor(exchange.body.framing, reply.manner);
+    // A visitor whose body was not read to its end cannot send another request.
+    let manner = keeping(reply.manner, framing);
+    let manner = Manner { keep_alive: manner.keep_alive && exchange.sending.is_none(), ..manner };
+    out.clear();
+    own_head(out, response, framing, Reply { manner, ..reply });
+    let status = response.status;
+    let mut bytes = 0;
+    let mut head: [&[u8]; 2] = [out, b""];
+    while !exchange.body.is_done() {
+        let piece = next_piece(visitor, exchange, body, bytes == 0).await;
+        let piece = piece.map_err(|failure| Failure { bytes_sent: bytes, ..failure })?;
+        let mut frame = [0; 20];
+        match piece {
+            None => bytes += write_parts(visitor, head, std::iter::empty()).await?,
+            Some(Piece::Data { skip, len }) => {
+                let (start, end) = frame_of(framing, len, &mut frame);
+                let content = &exchange.connection.filled()[skip..skip + len];
+                let parts = [start, content, end];
+                bytes += write_parts(visitor, head, parts.into_iter()).await?;
+                exchange.connection.consume(skip + len);
+            }
+            Some(Piece::End) => break,
+        }
+        head = [b"", b""];
+    }
+    let mut last = Vec::new();
+    if framing == Framing::Chunked {
+        http1::write_last_chunk(&mut last, exchange.body.trailers());
+    }
+    bytes += write_parts(visitor, head, std::iter::once(last.as_slice())).await?;
+    // The rest of the visitor's body may have gone out meanwhile.
+    Ok(Sent { status, bytes, keep_alive: manner.keep_alive && exchange.sending.is_none() })
+}
+
+/// Writes the whole head of a response that is not stored.
+pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, reply: Reply) {
+    http1::write_status_line(out, response.status, response.reason());
+    http1::write_fields(out, &response.fields, |_| false);
+    if !response.fields.has(Name::Date) {
+        http1::write_field(out, b"Date", &clock::date_value());
+    }
+    match response.fields.get(Name::ContentLength) {
+        // HEAD and 304: the length of what is not sent (RFC 9110 section 8.6).
+        Some(length) if framing == Framing::None && response.status != 204 => {
+            http1::write_field(out, b"Content-Length", length);
+        }
+        _ => http1::write_framing(out, framing),
+    }
+    cache_status(out, reply.cache, None);
+    answer::connection(out, reply.manner);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The next piece of an exchange's body; `None` when there is none yet and the head should not wait for it.
+/// Meanwhile what is left of the visitor's own body goes to the endpoint.
+async fn next_piece(
+    visitor: &mut Visitor,
+    exchange: &mut Exchange,
+    body: &mut tentpole_listener::RequestBody,
+    first: bool,
+) -> Result<Option<Piece>, Failure> {
+    let mut waited = false;
+    poll_fn(|context| {
+        let Exchange { connection, sending, timeouts, .. } = exchange;
+        if let Some(rest) = sending {
+            match rest.poll(context, connection, &mut Upload { visitor, body, interim: false }) {
+                Poll::Ready(Ok(())) => *sending = None,
+                // The endpoint does not want the rest: what it answers still counts.
+                Poll::Ready(Err(NoResponse::Failed(f))) if f.phase == Phase::SendBody => {}
+                Poll::Ready(Err(NoResponse::Failed(failure))) => return Poll::Ready(Err(failure)),
+                Poll::Ready(Err(NoResponse::Refused(_))) => {
+                    return Poll::Ready(Err(Failure::visitor(Phase::SendBody, Cause::Malformed)));
+                }
+                Poll::Pending => {}
+            }
+        }
+        match connection.poll_piece(context, &mut exchange.body) {
+            Poll::Ready(piece) => Poll::Ready(piece.map(Some)),
+            Poll::Pending if first => Poll::Ready(Ok(None)),
+            Poll::Pending => {
+                if !waited {
+                    waited = true;
+                    visitor.deadline.set_in(timeouts.stall);
+                }
+                let late = Failure::upstream(Phase::ReadBody, Retry::Never, Cause::TimedOut);
+                visitor.deadline.poll_expired(context).map(|Expired| Err(late))
+            }
+        }
+    })
+    .await
+}
+
+/// What the visitor asked of a stored object.
+enum Asked {
+    Whole,
+    NotModified,
+    Part(std::ops::Range<u64>),
+    Unsatisfiable,
+}
+
+impl Asked {
+    fn of(object: &Object, request: &RequestHead, now: u64) -> Self {
+        let fields = &request.fields;
+        if object.head.status != 200 {
+            return Self::Whole;
+        }
+        let (etag, last_modified) = (object.etag.as_deref(), object.last_modified.as_deref());
+        if holds(request, etag, last_modified, now) {
+            return Self::NotModified;
+        }
+        let Some(range) = fields.get(Name::Range).filter(|_| request.method == Method::Get) else {
+            return Self::Whole;
+        };
+        let applies = fields
+            .get(Name::IfRange)
+            .is_none_or(|wanted| freshness::range_applies(wanted, etag, last_modified, None, now));
+        match freshness::byte_range(range, object.body_bytes()) {
+            Ranged::Part { start, end_exclusive } if applies => Self::Part(start..end_exclusive),
+            Ranged::Unsatisfiable if applies => Self::Unsatisfiable,
+            _ => Self::Whole,
+        }
+    }
+}
+
+/// Whether the visitor's own copy still holds.
+fn holds(request: &RequestHead, etag: Option<&[u8]>, last_modified: Option<&[u8]>, now: u64) -> bool {
+    let fields = &request.fields;
+    if !fields.has(Name::IfNoneMatch) && !fields.has(Name::IfModifiedSince) {
+        return false;
+    }
+    let since = fields.get(Name::IfModifiedSince);
+    freshness::not_modified(fields.all(Name::IfNoneMatch), since, etag, last_modified, now)
+}
+
+/// Answers 304 for an object that is only just arriving.
+async fn not_modified(
+    visitor: &mut Visitor,
+    out: &mut Vec<u8>,
+    head: &StoredHead,
+    reply: Reply,
+) -> Result<Sent, Failure> {
+    out.clear();
+    not_modified_lines(out, head);
+    cache_status(out, reply.cache, None);
+    answer::connection(out, reply.manner);
+    out.extend_from_slice(b"\r\n");
+    let bytes = write_parts(visitor, [out, b""], std::iter::empty()).await?;
+    Ok(Sent { status: 304, bytes, keep_alive: reply.manner.keep_alive })
+}
+
+/// The stored lines without their status line.
+fn stored_fields(head: &StoredHead) -> impl Iterator<Item = &[u8]> {
+    head.lines.split_inclusive(|&byte| byte == b'\n').skip(1)
+}
+
+fn name_of(line: &[u8]) -> Name {
+    let end = line.iter().position(|&byte| byte == b':').unwrap_or(0);
+    Name::from_bytes(&line[..end])
+}
+
+/// A 304 repeats only what a cache needs (RFC 9110 section 15.4.5).
+fn not_modified_lines(out: &mut Vec<u8>, head: &StoredHead) {
+    http1::write_status_line(out, 304, b"");
+    for line in stored_fields(head) {
+        let repeated = matches!(
+            name_of(line),
+            Name::CacheControl | Name::ContentLocation | Name::Date | Name::Etag | Name::Expires | Name::Vary
+        );
+        if repeated {
+            out.extend_from_slice(line);
+        }
+    }
+}
+
+fn part_lines(out: &mut Vec<u8>, object: &Object, range: &std::ops::Range<u64>) {
+    http1::write_status_line(out, 206, b"");
+    stored_fields(&object.head).for_each(|line| out.extend_from_slice(line));
+    let (start, last, whole) = (range.start, range.end - 1, object.body_bytes());
+    let _ = write!(out, "Content-Range: bytes {start}-{last}/{whole}\r\n");
+    write_length(out, range.end - range.start);
+}
+
+fn write_length(out: &mut Vec<u8>, length: u64) {
+    http1::write_framing(out, Framing::Length(length));
+}
+
+/// How a body goes to this visitor.
+fn to_visitor(framing: Framing, manner: Manner) -> Framing {
+    match framing {
+        Framing::None | Framing::Length(_) => framing,
+        _ if manner.head_only => Framing::None,
+        _ if manner.minor_version == 0 => Framing::UntilClose,
+        _ => Framing::Chunked,
+    }
+}
+
+/// A body that lasts until the connection closes leaves no connection to keep.
+fn keeping(manner: Manner, framing: Framing) -> Manner {
+    Manner { keep_alive: manner.keep_alive && framing != Framing::UntilClose, ..manner }
+}
+
+/// What stands around a piece of content.
+fn frame_of(framing: Framing, len: usize, frame: &mut [u8; 20]) -> (&[u8], &'static [u8]) {
+    if framing != Framing::Chunked {
+        return (b"", b"");
+    }
+    let mut room = &mut frame[..];
+    // 16 digits and a line end fit into 20 bytes.
+    let _ = write!(room, "{len:X}\r\n");
+    let used = 20 - room.len();
+    (&frame[..used], http1::CHUNK_END)
+}
+
+/// The slices of `chunks` that cover `range`.
+fn slices(chunks: &[bytes::Bytes], range: std::ops::Range<u64>) -> impl Iterator<Item = &[u8]> {
+    let mut at = 0;
+    chunks.iter().filter_map(move |chunk| {
+        let (begin, end) = (at, at + chunk.len() as u64);
+        at = end;
+        let from = range.start.clamp(begin, end) - begin;
+        let to = range.end.clamp(begin, end) - begin;
+        (from < to).then(|| &chunk[from as usize..to as usize])
+    })
+}
+
+/// Writes head and body with as few system calls as the kernel's buffers allow.
+async fn write_parts<'a>(
+    visitor: &mut Visitor,
+    head: [&'a [u8]; 2],
+    body: impl Iterator<Item = &'a [u8]>,
+) -> Result<u64, Failure> {
+    let mut parts = head.into_iter().chain(body).filter(|part| !part.is_empty());
+    let mut bytes = 0;
+    loop {
+        let mut slices = [IoSlice::new(b""); SLICES_MAX];
+        let mut count = 0;
+        for (slot, part) in slices.iter_mut().zip(&mut parts) {
+            *slot = IoSlice::new(part);
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(bytes);
+        }
+        bytes += visitor.write(&mut slices[..count]).await?;
+        if count < SLICES_MAX {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// Writes `Cache-Status` (RFC 9211).
+fn cache_status(out: &mut Vec<u8>, cache: CacheOutcome, ttl: Option<i64>) {
+    out.extend_from_slice(b"Cache-Status: tentpole");
+    match cache {
+        CacheOutcome::NotAsked => {}
+        CacheOutcome::Hit | CacheOutcome::HitPartial => out.extend_from_slice(b"; hit"),
+        CacheOutcome::Revalidated => out.extend_from_slice(b"; fwd=stale; fwd-status=304"),
+        CacheOutcome::Stored => out.extend_from_slice(b"; fwd=miss; stored"),
+        CacheOutcome::Joined => out.extend_from_slice(b"; fwd=miss; collapsed"),
+        CacheOutcome::Bypass(bypass) => {
+            out.extend_from_slice(match bypass {
+                Bypass::Method => b"; fwd=method",
+                Bypass::Range | Bypass::RequestNoStore => b"; fwd=request",
+                Bypass::SwitchedOff | Bypass::Upgrade | Bypass::HitForMiss => b"; fwd=bypass",
+                Bypass::TooManyWaiters | Bypass::WaitedTooLong => b"; fwd=bypass",
+                _ => b"; fwd=miss",
+            });
+            out.extend_from_slice(b"; detail=");
+            out.extend_from_slice(bypass.label().as_bytes());
+        }
+    }
+    if let Some(ttl) = ttl {
+        // Writing into a Vec cannot fail.
+        let _ = write!(out, "; ttl={ttl}");
+    }
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,302 @@
+//! Starts and ends the data plane: binds, starts one thread a core, waits for the last request. Knows who does
+//! what, and does nothing itself.
+
+use crate::prepare::Prepared;
+use crate::purge::Purger;
+use crate::thread::{Shared, Thread};
+use crate::visit;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{fmt, io};
+use tentpole_cache::Cache;
+use tentpole_listener::{BindError, Doors, Handover, Visitor, accept, bind, take_over};
+use tentpole_model::{Dials, Membership, PurgePort, Refused, Snapshot, VisitorLimits};
+use tentpole_observe::Observed;
+use tentpole_observe::observed::THREADS_MAX;
+use tentpole_route::CompileError;
+use tentpole_runtime::{Cells, Ledger, Published, buffer, clock, deadline};
+use tentpole_upstream::Gates;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+/// Bytes that traffic may hold beside the cache: buffers and fills.
+const TRAFFIC_BYTES: u64 = 512 << 20;
+/// How often idle connections to endpoints are looked through.
+const IDLE_SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// What an edge is made of.
+pub struct EdgeParts {
+    /// The structure to begin with.
+    pub snapshot: Arc<Snapshot>,
+    /// Where the control plane publishes endpoints and their health.
+    pub membership: Arc<Published<Membership>>,
+    /// Where it publishes weights.
+    pub dials: Arc<Published<Dials>>,
+    /// Live figures of the endpoints.
+    pub cells: Arc<Cells>,
+    /// Where requests are counted and recorded.
+    pub observed: Arc<Observed>,
+}
+
+/// A data plane that has its sockets and takes no connection yet: the control plane can be joined to it first.
+pub struct Bound {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    ending: watch::Sender<bool>,
+    doors: Arc<Doors>,
+    starts: Vec<Start>,
+    drain_time: Duration,
+}
+
+/// A running data plane.
+pub struct Edge {
+    ending: watch::Sender<bool>,
+    doors: Arc<Doors>,
+    threads: Vec<JoinHandle<()>>,
+    running: Arc<AtomicUsize>,
+    drain_time: Duration,
+}
+
+/// Why an edge did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address could not be listened on.
+    Bind(BindError),
+    /// The routes do not compile.
+    Routes(CompileError),
+    /// The system refused a thread or a runtime.
+    System(io::Error),
+}
+
+/// What one data thread starts with; everything in it may cross to that thread.
+struct Start {
+    number: usize,
+    shared: Arc<Shared>,
+    observed: Arc<Observed>,
+    doors: Arc<Doors>,
+    handover: Handover,
+    listeners: Vec<std::net::TcpListener>,
+    ending: watch::Receiver<bool>,
+    limits: VisitorLimits,
+}
+
+impl Bound {
+    /// Compiles the Snapshot and binds its addresses. Connections wait in the kernel until [`Bound::open`].
+    pub fn new(parts: EdgeParts) -> Result<Self, StartError> {
+        let EdgeParts { snapshot, membership, dials, cells, observed } = parts;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = snapshot.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
+        let ledger = Ledger::new(snapshot.cache.memory_bytes_max + TRAFFIC_BYTES);
+        let gates = Gates::default();
+        let prepared = Prepared::new(snapshot.clone(), &cells, &gates).map_err(StartError::Routes)?;
+        let listeners = bind(&snapshot.listen, count).map_err(StartError::Bind)?;
+        let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let shared = Arc::new(Shared {
+            prepared: Published::new(prepared),
+            membership,
+            dials,
+            cache: Cache::new(snapshot.cache, ledger.clone()),
+            ledger: ledger.clone(),
+            wait_max: snapshot.cache.wait_max,
+        });
+        let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
+        let (ending, _) = watch::channel(false);
+        let of_thread = listeners.into_iter().zip(handovers).enumerate();
+        let starts = of_thread.map(|(number, (listeners, handover))| Start {
+            number,
+            shared: shared.clone(),
+            observed: observed.clone(),
+            doors: doors.clone(),
+            handover,
+            listeners,
+            ending: ending.subscribe(),
+            limits: snapshot.visitors,
+        });
+        let starts = starts.collect();
+        Ok(Self { shared, addresses, ending, doors, starts, drain_time: snapshot.visitors.drain_time })
+    }
+
+    /// The addresses it listens on, with the ports that were found for port 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// For the control plane: empties the cache.
+    pub fn purger(&self) -> Arc<dyn PurgePort> {
+        Arc::new(Purger { shared: self.shared.clone() })
+    }
+
+    /// The account of bytes.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.shared.ledger
+    }
+
+    /// Starts the data threads. Membership should have been published: until then requests find no endpoint.
+    pub fn open(self) -> Result<Edge, StartError> {
+        let running = Arc::new(AtomicUsize::new(self.starts.len()));
+        let mut threads = Vec::with_capacity(self.starts.len());
+        for start in self.starts {
+            threads.push(spawn(start, running.clone()).map_err(StartError::System)?);
+        }
+        Ok(Edge { ending: self.ending, doors: self.doors, threads, running, drain_time: self.drain_time })
+    }
+}
+
+impl Edge {
+    /// Connections open now.
+    pub fn connections(&self) -> usize {
+        self.doors.open()
+    }
+
+    /// Data threads that have not ended.
+    pub fn threads_running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
+    }
+
+    /// Begins to end: takes no new connection, closes idle ones, lets requests in flight finish within the drain
+    /// time. Returns at once; see [`Edge::join`].
+    pub fn end(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// How long requests in flight may take after [`Edge::end`].
+    pub fn drain_time(&self) -> Duration {
+        self.drain_time
+    }
+
+    /// Waits for the data threads after [`Edge::end`].
+    pub fn join(self) {
+        for thread in self.threads {
+            // A thread that panicked has said so on standard error.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn spawn(start: Start, running: Arc<AtomicUsize>) -> io::Result<JoinHandle<()>> {
+    let runtime = move || {
+        Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .on_thread_unpark(|| {
+                clock::renew();
+            })
+            .build_local(LocalOptions::default())
+    };
+    std::thread::Builder::new().name(format!("edge-{}", start.number)).spawn(move || {
+        let _gone = Gone(running);
+        match runtime() {
+            Ok(runtime) => runtime.block_on(run(start)),
+            Err(error) => eprintln!("tentpole: a data thread could not start: {error}"),
+        }
+    })
+}
+
+/// Counts a data thread out, however it ends.
+struct Gone(Arc<AtomicUsize>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+async fn run(start: Start) {
+    let Start { number, shared, observed, doors, handover, listeners, mut ending, limits } = start;
+    buffer::charge_to(shared.ledger.clone());
+    let now = clock::renew();
+    let (metrics, recorder) = observed.register();
+    let seed = now.unix_us() ^ ((number as u64) << 48);
+    let thread = Thread::new(number, shared, metrics, recorder, seed);
+    tokio::task::spawn_local(thread.clone().follow());
+    tokio::task::spawn_local(sweep(thread.clone()));
+
+    let serve = {
+        let thread = thread.clone();
+        move |socket, open| {
+            let served = Served::new(&thread);
+            let visitor = Visitor::new(socket, open, limits);
+            tokio::task::spawn_local(async move { visit::serve(served.0.clone(), visitor).await });
+        }
+    };
+    let refused = {
+        let thread = thread.clone();
+        move |why: Refused| thread.metrics.connection_refused(why)
+    };
+    let mut accepting = Vec::new();
+    for listener in listeners {
+        let listener = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                eprintln!("tentpole: a listener could not be taken over: {error}");
+                continue;
+            }
+        };
+        let task = accept(listener, doors.clone(), number, ending.clone(), serve.clone(), refused.clone());
+        accepting.push(tokio::task::spawn_local(task));
+    }
+    let taking = tokio::task::spawn_local(take_over(handover, doors, number, serve, refused));
+
+    let _ = ending.wait_for(|&ending| ending).await;
+    thread.draining.set(true);
+    for task in accepting {
+        let _ = task.await;
+    }
+    let latest = clock::now().after(limits.drain_time);
+    while thread.open.get() > 0 && clock::now() < latest {
+        // Again and again: a connection may have become idle just now, or been handed over.
+        deadline::expire_idle();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    taking.abort();
+}
+
+/// Counts a connection while it is served, however that ends.
+struct Served(Rc<Thread>);
+
+impl Served {
+    fn new(thread: &Rc<Thread>) -> Self {
+        thread.metrics.connection_opened();
+        thread.open.set(thread.open.get() + 1);
+        Self(thread.clone())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.metrics.connection_closed();
+    }
+}
+
+/// The thread's one sweeper: deadlines, and now and then idle connections.
+async fn sweep(thread: Rc<Thread>) {
+    let mut idle_swept = clock::now();
+    loop {
+        tokio::time::sleep(deadline::SWEEP_EVERY).await;
+        let now = clock::renew();
+        deadline::sweep(now);
+        thread.make_room();
+        if now.since(idle_swept) >= IDLE_SWEEP_EVERY {
+            idle_swept = now;
+            clock::resync();
+            thread.idle.sweep(now);
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Routes(error) => error.fmt(f),
+            Self::System(error) => write!(f, "the system refused a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

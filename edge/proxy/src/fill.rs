@@ -1,0 +1,250 @@
+//! Leads a fill: fetches an object that is wanted, and stores it while its readers already read. Runs as a task
+//! of its own, so that no visitor's leaving ends a fetch that others wait for. Decides nothing about
+//! cacheability: `decide/freshness` does.
+
+use crate::exchange::{Exchange, NoResponse};
+use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::thread::{Thread, View};
+use bytes::Bytes;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Room};
+use tentpole_freshness::{
+    CacheControl, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_age, parse_date,
+};
+use tentpole_http1::{self as http1, Framing};
+use tentpole_message::{Fields, Name, ResponseHead, StoredHead, tokens};
+use tentpole_model::{Bypass, Cause, Failure, Method, Phase, PoolId};
+use tentpole_runtime::clock;
+use tentpole_runtime::deadline::{Deadline, Expired};
+use tentpole_upstream::Piece;
+use tokio::sync::oneshot;
+
+/// How long a URL that answered uncacheably is not waited for by others.
+const HIT_FOR_MISS: Duration = Duration::from_secs(10);
+/// Largest stored head.
+const STORED_HEAD_MAX: usize = 32 * 1024;
+
+/// What the visitor who leads gets.
+pub enum Led {
+    /// The object, as it arrives.
+    Reader(FillReader),
+    /// What was stored still holds.
+    Refreshed(Arc<Object>),
+    /// It may not be shared: the response is this visitor's own.
+    Own(Box<Own>),
+    /// No response.
+    None(NoResponse),
+}
+
+/// A response for one visitor.
+pub struct Own {
+    /// Its body and connection.
+    pub exchange: Exchange,
+    /// Its head.
+    pub response: ResponseHead,
+    /// Why it is not shared.
+    pub bypass: Bypass,
+}
+
+/// What a lead needs of the request; the visitor may go.
+pub struct Wanted {
+    /// Pinned until the endpoint is chosen.
+    pub view: Rc<View>,
+    /// Who answers.
+    pub pool: PoolId,
+    /// The head that goes to the endpoint.
+    pub head: Vec<u8>,
+    /// The visitor's fields, for Vary.
+    pub fields: Fields,
+    /// What the request allows.
+    pub facts: RequestFacts,
+}
+
+/// Starts a lead's task on this thread; its first result comes over the channel.
+pub fn start(thread: &Rc<Thread>, lead: Lead, wanted: Wanted) -> oneshot::Receiver<(Led, Attempts)> {
+    let (answer, answered) = oneshot::channel();
+    tokio::task::spawn_local(run(thread.clone(), lead, wanted, answer));
+    answered
+}
+
+async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Sender<(Led, Attempts)>) {
+    let deadline = Deadline::new();
+    let mut response = ResponseHead::new();
+    let mut attempts = Attempts::default();
+    let requested = clock::coarse().unix_seconds();
+    let Wanted { view, pool, head, fields, facts } = wanted;
+    let outgoing = Outgoing { head: &head, method: Method::Get, pool };
+    let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
+    // The visitor may be gone: then nobody hears the answer, and the fill goes on.
+    let exchange = match fetched {
+        Ok(exchange) => exchange,
+        Err(no) => {
+            lead.failed(failure_of(&no));
+            let _ = answer.send((Led::None(no), attempts));
+            return;
+        }
+    };
+    let now = clock::coarse().unix_seconds();
+    if response.status == 304
+        && let Some(stale) = lead.stale.clone()
+    {
+        let (stored, facts) = refreshed(&stale, &response, &facts, requested, now);
+        exchange.finish(&thread);
+        let object = lead.refreshed(&stale, stored, facts);
+        let _ = answer.send((Led::Refreshed(object), attempts));
+        return;
+    }
+    let seen = response_facts(&response, now);
+    let started = may_store(&facts, &seen, requested, now)
+        .and_then(|facts| store_head(&response, now).map(|head| (facts, head)));
+    let (facts, head) = match started {
+        Ok(stored) => stored,
+        Err(bypass) => {
+            lead.uncacheable(bypass, HIT_FOR_MISS);
+            let own = Own { exchange, response, bypass };
+            let _ = answer.send((Led::Own(Box::new(own)), attempts));
+            return;
+        }
+    };
+    let vary: Vec<&[u8]> = response.fields.all(Name::Vary).flat_map(tokens).collect();
+    let length = match exchange.body.framing {
+        Framing::Length(length) => Some(length),
+        Framing::None => Some(0),
+        Framing::Chunked | Framing::UntilClose => None,
+    };
+    let copy = |name| response.fields.get(name).map(Bytes::copy_from_slice);
+    let new = NewObject {
+        head,
+        facts,
+        vary: &vary,
+        request: &fields,
+        etag: copy(Name::Etag),
+        last_modified: copy(Name::LastModified),
+        length,
+    };
+    match lead.start(new) {
+        Ok((filling, reader)) => {
+            let _ = answer.send((Led::Reader(reader), attempts));
+            pump(&thread, exchange, filling, &deadline).await;
+        }
+        Err(bypass) => {
+            let own = Own { exchange, response, bypass };
+            let _ = answer.send((Led::Own(Box::new(own)), attempts));
+        }
+    }
+}
+
+/// Moves the body into the fill. Dropping the filling before its end aborts it: nothing is stored.
+async fn pump(thread: &Thread, mut exchange: Exchange, mut filling: Filling, deadline: &Deadline) {
+    loop {
+        // A fill that is no longer storable goes at the pace of its slowest reader, whose own time is bounded.
+        if std::future::poll_fn(|context| filling.poll_room(context)).await == Room::NobodyReads {
+            return;
+        }
+        deadline.set_in(exchange.timeouts.stall);
+        let piece = {
+            let Exchange { connection, body, .. } = &mut exchange;
+            deadline.guard(|context| connection.poll_piece(context, body)).await
+        };
+        match piece {
+            Ok(Ok(Piece::Data { skip, len })) => {
+                let connection = &mut exchange.connection;
+                let chunk = Bytes::copy_from_slice(&connection.filled()[skip..skip + len]);
+                connection.consume(skip + len);
+                filling.append(chunk);
+            }
+            Ok(Ok(Piece::End)) => {
+                filling.finish();
+                exchange.finish(thread);
+                return;
+            }
+            Ok(Err(failure)) => return filling.failed(failure),
+            Err(Expired) => {
+                let late = Failure::upstream(Phase::ReadBody, tentpole_model::Retry::Never, Cause::TimedOut);
+                return filling.failed(late);
+            }
+        }
+    }
+}
+
+fn failure_of(no: &NoResponse) -> Failure {
+    match no {
+        NoResponse::Failed(failure) => *failure,
+        NoResponse::Refused(_) => Failure::internal(Phase::Permit, Cause::QueueFull),
+    }
+}
+
+/// What a response's head says about caching.
+pub fn response_facts(response: &ResponseHead, now: u64) -> ResponseFacts {
+    let fields = &response.fields;
+    let date = |name| fields.get(name).and_then(|value| parse_date(value, now));
+    ResponseFacts {
+        status: response.status,
+        cache_control: CacheControl::parse(fields.all(Name::CacheControl)),
+        has_cache_control: fields.has(Name::CacheControl),
+        date: date(Name::Date),
+        expires: Expires::parse(fields.all(Name::Expires), now),
+        age: fields.get(Name::Age).and_then(parse_age),
+        last_modified: date(Name::LastModified),
+        has_etag: fields.has(Name::Etag),
+        set_cookie: fields.has(Name::SetCookie),
+        vary_star: fields.all(Name::Vary).flat_map(tokens).any(|name| name == b"*"),
+    }
+}
+
+/// Serialises the stored part of a head: all that does not change with the request.
+fn store_head(response: &ResponseHead, now: u64) -> Result<StoredHead, Bypass> {
+    let mut lines = Vec::with_capacity(response.fields.bytes().len() + 64);
+    http1::write_status_line(&mut lines, response.status, response.reason());
+    http1::write_fields(&mut lines, &response.fields, |field| field.id == Name::Age);
+    if !response.fields.has(Name::Date) {
+        http1::write_field(&mut lines, b"Date", &clock::http_date(now));
+    }
+    if lines.len() > STORED_HEAD_MAX {
+        return Err(Bypass::HeadTooLarge);
+    }
+    Ok(StoredHead { lines: lines.into(), status: response.status })
+}
+
+/// A stored head after a 304: the fields of the 304 replace those of the same name (RFC 9111 section 3.2).
+fn refreshed(
+    stale: &Object,
+    response: &ResponseHead,
+    request: &RequestFacts,
+    requested: u64,
+    now: u64,
+) -> (StoredHead, StoredFacts) {
+    let mut merged = ResponseHead::new();
+    let mut bytes = stale.head.lines.to_vec();
+    bytes.extend_from_slice(b"\r\n");
+    // What was stored was written by us, so it parses; if it did not, the 304 alone still is a head.
+    let _ = http1::parse_response(
+        &bytes,
+        &http1::Limits { head_bytes_max: usize::MAX, ..http1::Limits::default() },
+        &mut merged,
+    );
+    let mut lines = Vec::with_capacity(bytes.len() + 64);
+    http1::write_status_line(&mut lines, stale.head.status, merged.reason());
+    let replaced = |name: &[u8]| response.fields.find(name).next().is_some();
+    http1::write_fields(&mut lines, &merged.fields, |field| replaced(field.name));
+    http1::write_fields(&mut lines, &response.fields, |field| {
+        matches!(field.id, Name::Age | Name::ContentEncoding | Name::ContentType | Name::ContentRange)
+    });
+    if !response.fields.has(Name::Date) && !merged.fields.has(Name::Date) {
+        http1::write_field(&mut lines, b"Date", &clock::http_date(now));
+    }
+    let mut updated = ResponseHead::new();
+    lines.extend_from_slice(b"\r\n");
+    let _ = http1::parse_response(
+        &lines,
+        &http1::Limits { head_bytes_max: usize::MAX, ..http1::Limits::default() },
+        &mut updated,
+    );
+    lines.truncate(lines.len() - 2);
+    let seen = ResponseFacts { status: stale.head.status, ..response_facts(&updated, now) };
+    let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..stale.facts };
+    let facts = may_store(request, &seen, requested, now).unwrap_or(expired);
+    (StoredHead { lines: lines.into(), status: stale.head.status }, facts)
+}

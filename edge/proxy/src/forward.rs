@@ -1,0 +1,74 @@
+//! Writes the request that goes to an endpoint. Framing is written from what was parsed, never copied; what
+//! belongs to one connection stays behind; what a visitor may not claim about himself is replaced.
+
+use std::io::Write;
+use std::net::IpAddr;
+use tentpole_http1::{self as http1, Framing};
+use tentpole_message::{Name, RequestHead};
+
+/// How a request is forwarded.
+#[derive(Clone, Copy, Debug)]
+pub struct Forward<'a> {
+    /// Canonical path and query.
+    pub target: &'a [u8],
+    /// The authority the visitor asked for.
+    pub host: &'a [u8],
+    /// Framing of the body.
+    pub framing: Framing,
+    /// The visitor's address.
+    pub peer: IpAddr,
+    /// What the cache wants of it.
+    pub purpose: Purpose<'a>,
+    /// The protocol to upgrade to.
+    pub upgrade: Option<&'a [u8]>,
+}
+
+/// What a response is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose<'a> {
+    /// For this visitor alone: conditions and ranges go along.
+    Visitor,
+    /// For the cache: the whole response, so the visitor's conditions stay here.
+    Store,
+    /// For the cache, which has a copy that may still hold.
+    Revalidate {
+        /// Its entity tag.
+        etag: Option<&'a [u8]>,
+        /// Its Last-Modified.
+        last_modified: Option<&'a [u8]>,
+    },
+}
+
+/// Appends the head to `out`.
+pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) {
+    http1::write_request_line(out, head.method_bytes(), forward.target);
+    http1::write_field(out, b"Host", forward.host);
+    let for_cache = forward.purpose != Purpose::Visitor;
+    http1::write_fields(out, &head.fields, |field| match field.id {
+        Name::Host | Name::Forwarded => true,
+        Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => true,
+        Name::IfMatch | Name::IfNoneMatch | Name::IfModifiedSince | Name::IfUnmodifiedSince => for_cache,
+        Name::IfRange | Name::Range => for_cache,
+        _ => false,
+    });
+    if let Purpose::Revalidate { etag, last_modified } = forward.purpose {
+        if let Some(etag) = etag {
+            http1::write_field(out, b"If-None-Match", etag);
+        }
+        if let Some(last_modified) = last_modified {
+            http1::write_field(out, b"If-Modified-Since", last_modified);
+        }
+    }
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, "{}", forward.peer);
+    out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
+    http1::write_field(out, b"X-Forwarded-Host", forward.host);
+    out.extend_from_slice(b"Via: 1.1 tentpole\r\n");
+    if let Some(protocol) = forward.upgrade {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+        http1::write_field(out, b"Upgrade", protocol);
+    }
+    http1::write_framing(out, forward.framing);
+    out.extend_from_slice(b"\r\n");
+}

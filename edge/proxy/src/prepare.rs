@@ -1,0 +1,62 @@
+//! What is computed once when a Snapshot is published, so that no request has to: compiled routes, and for each
+//! endpoint its cell and gate.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tentpole_model::{Pool, Route, RouteId, Site, SiteId, Snapshot};
+use tentpole_route::{CompileError, Table};
+use tentpole_runtime::{Cell, Cells};
+use tentpole_upstream::{Gate, Gates};
+
+/// A Snapshot, ready to serve.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What it was made of.
+    pub snapshot: Arc<Snapshot>,
+    /// Hosts and paths, compiled.
+    pub table: Table,
+    /// Parallel to `snapshot.pools`.
+    pub pools: Vec<PreparedPool>,
+    /// For each route of all sites: its site and its index there.
+    routes: Vec<(SiteId, usize)>,
+}
+
+/// A pool's live parts.
+#[derive(Debug)]
+pub struct PreparedPool {
+    /// What stands before it.
+    pub gate: Arc<Gate>,
+    /// Parallel to the pool's endpoints.
+    pub cells: Vec<Arc<Cell>>,
+    /// Whose turn it is, for round robin.
+    pub turn: AtomicU64,
+}
+
+impl Prepared {
+    /// Compiles a Snapshot.
+    pub fn new(snapshot: Arc<Snapshot>, cells: &Cells, gates: &Gates) -> Result<Self, CompileError> {
+        let table = Table::compile(&snapshot)?;
+        let prepare = |pool: &Pool| PreparedPool {
+            gate: gates.of(&pool.name),
+            cells: pool.endpoints.iter().map(|e| cells.of(&pool.name, &e.authority())).collect(),
+            turn: AtomicU64::new(0),
+        };
+        let pools = snapshot.pools.iter().map(prepare).collect();
+        let indexed = |(site, of): (usize, &Site)| {
+            (0..of.routes.len()).map(move |route| (SiteId(site as u16), route)).collect::<Vec<_>>()
+        };
+        let routes = snapshot.sites.iter().enumerate().flat_map(indexed).collect();
+        Ok(Self { snapshot, table, pools, routes })
+    }
+
+    /// The site with this number.
+    pub fn site(&self, site: SiteId) -> &Site {
+        &self.snapshot.sites[usize::from(site.0)]
+    }
+
+    /// The route with this number.
+    pub fn route(&self, route: RouteId) -> &Route {
+        let (site, index) = self.routes[route.0 as usize];
+        &self.site(site).routes[index]
+    }
+}

@@ -1,0 +1,70 @@
+//! The names of all metrics with their help texts, in one place. Prometheus conventions: base units (seconds, bytes),
+//! `_total` on counters.
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows (until the process starts again).
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Buckets, sum and count.
+    Histogram,
+}
+
+/// One metric family.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// What it says, one line.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($constant:ident = $kind:ident $name:literal $help:literal;)+) => {
+        $(#[doc = $help] pub const $constant: Metric =
+            Metric { name: $name, kind: Kind::$kind, help: $help };)+
+        /// All families.
+        pub const ALL: &[Metric] = &[$($constant),+];
+    };
+}
+
+metrics! {
+    BUILD = Gauge "tentpole_build_info" "Always 1; the label says which version runs.";
+    UPTIME = Gauge "tentpole_uptime_seconds" "Seconds since the process started.";
+    REQUESTS = Counter "tentpole_requests_total" "Finished requests by what the cache did.";
+    RESPONSES = Counter "tentpole_responses_total" "Finished requests by status sent; class none when nothing was.";
+    BYPASSES = Counter "tentpole_cache_bypass_total" "Requests that the cache did not share, by reason.";
+    REFUSED = Counter "tentpole_refused_total" "Requests and connections that the edge itself refused, by reason.";
+    FAILURES = Counter "tentpole_failures_total" "Requests that broke, by whose fault and during what.";
+    ATTEMPTS = Counter "tentpole_attempts_total" "Attempts at endpoints, on new or kept connections.";
+    ATTEMPTS_FAILED = Counter "tentpole_attempts_failed_total" "Attempts at endpoints that failed, by phase.";
+    ATTEMPT_CAUSES = Counter "tentpole_attempt_failure_causes_total" "Attempts at endpoints that failed, by cause.";
+    RETRIES = Counter "tentpole_retries_total" "Attempts at endpoints after the first of a request.";
+    RECEIVED = Counter "tentpole_received_bytes_total" "Bytes of request bodies.";
+    SENT = Counter "tentpole_sent_bytes_total" "Bytes sent to visitors, heads included.";
+    CONNECTIONS = Counter "tentpole_connections_accepted_total" "Connections accepted from visitors.";
+    CONNECTIONS_OPEN = Gauge "tentpole_connections_open" "Open connections of visitors.";
+    CONNECTIONS_REFUSED = Counter "tentpole_connections_refused_total" "Connections refused before a request was read.";
+    KEEPALIVE = Counter "tentpole_keepalive_reuses_total" "Requests on connections that had served before.";
+    UPGRADES = Counter "tentpole_upgrades_total" "Connections that became tunnels and have closed.";
+    DURATION = Histogram "tentpole_request_duration_seconds" "From a request's first byte to the response's last byte handed to the kernel; tunnels do not count.";
+    HEAD_DURATION = Histogram "tentpole_response_head_seconds" "From a request's first byte to the response's head handed to the kernel.";
+    QUEUE_WAIT = Histogram "tentpole_queue_wait_seconds" "Time that an attempt waited for a permit.";
+    RECORDS_DROPPED = Counter "tentpole_records_dropped_total" "Request records dropped because a ring was full.";
+    LOG_DROPPED = Counter "tentpole_log_lines_dropped_total" "Access log lines dropped because the log was slow, full or failed.";
+    LOG_ERRORS = Counter "tentpole_log_errors_total" "Errors while opening or writing the access log.";
+    LEDGER = Gauge "tentpole_memory_held_bytes" "Bytes held on behalf of traffic, by account.";
+    LEDGER_MAX = Gauge "tentpole_memory_max_bytes" "Bytes that may be held on behalf of traffic.";
+    ENDPOINT_UP = Gauge "tentpole_endpoint_takes_traffic" "1 when the endpoint takes traffic, 0 when it does not.";
+    ENDPOINT_WEIGHT = Gauge "tentpole_endpoint_weight" "Weight in force; 0 drains.";
+    ENDPOINT_IN_FLIGHT = Gauge "tentpole_endpoint_requests_in_flight" "Requests in flight at the endpoint.";
+    ENDPOINT_OPEN = Gauge "tentpole_endpoint_connections_open" "Open connections to the endpoint, idle ones included.";
+    ENDPOINT_REQUESTS = Counter "tentpole_endpoint_requests_total" "Requests sent to the endpoint, retries included.";
+    ENDPOINT_CONNECTS = Counter "tentpole_endpoint_connects_total" "Connections made to the endpoint.";
+    ENDPOINT_FAILURES = Counter "tentpole_endpoint_failures_total" "Attempts that failed by the endpoint's fault.";
+    ENDPOINT_ERRORS = Counter "tentpole_endpoint_errors_total" "Responses of the endpoint with status 500 and above.";
+}
