@@ -59,8 +59,8 @@ static HEAD_BYTES: Setting<Size> = Setting {
 
 static FIELDS: Setting<Whole> = Setting {
     name: "fields",
-    // A head in memory holds 254; the rest is for those that the edge adds.
-    form: Whole::new(8, 200),
+    // What the codec has room for (`http1::FIELDS_MAX`).
+    form: Whole::new(8, 128),
     default: Fallback::Value(|| VisitorLimits::default().fields_max as u64),
     about: "Header fields in one head. More get a 431.",
     example: "100",

@@ -155,6 +155,11 @@ impl Visitor {
         self.socket.consume(count);
     }
 
+    /// Gives the read buffer back when it is empty.
+    pub fn rest(&mut self) {
+        self.socket.rest();
+    }
+
     /// The next piece of the request's body. Its bytes lie in [`Visitor::filled`]; [`Visitor::consume`] skip and
     /// length together before the next call.
     pub fn poll_piece(

@@ -15,7 +15,7 @@ use tentpole_runtime::{Ledger, Published, Random};
 use tentpole_upstream::Idle;
 
 /// Scratch memories that a thread keeps for reuse.
-const SCRATCH_KEPT_MAX: usize = 512;
+const SCRATCH_KEPT_MAX: usize = 4_096;
 /// A scratch buffer that grew beyond this is not kept.
 const SCRATCH_BYTES_MAX: usize = 64 * 1024;
 

@@ -164,6 +164,8 @@ async fn miss(
     body: &mut RequestBody,
     why: &mut Why,
 ) -> Result<Sent, Stop> {
+    // Others may need the buffer while this request waits.
+    visitor.rest();
     for _ in 0..LOOKS_MAX {
         let arrival = match looked {
             Looked::Hit(object) | Looked::Stale(object, _) => Arrival::Object(object),
