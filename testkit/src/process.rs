@@ -88,7 +88,7 @@ impl Up {
         let config = dir.path().join("tentpole.toml");
         if let Some(text) = &self.config {
             fs::write(&config, text).expect("the temporary directory is writable");
-            command.arg("--config").arg(&config);
+            command.arg(&config);
         }
         command.args(&self.arguments).current_dir(dir.path());
         for variable in ["HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
