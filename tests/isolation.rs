@@ -4,15 +4,15 @@
 use tentpole_testkit::{Isolation, Purge, Site, Up};
 
 /// Requests of the whole run.
-const REQUESTS: usize = 100_000;
+const REQUESTS: u64 = 100_000;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn no_visitor_ever_gets_another_visitors_page() {
     let site = Site::start().await;
-    let tentpole = Up::to(&site.url()).start().await;
+    let tentpole = Up::to(&site.origin().url()).start().await;
     let host = tentpole.address().to_string();
     let run = Isolation::at_site(tentpole.address(), &host, 50, 20).await.unwrap();
-    let run = Isolation { requests: REQUESTS, purge: Purge::Api(tentpole.admin()), ..run };
+    let run = Isolation { requests: REQUESTS, purge: Purge::Admin(tentpole.admin()), ..run };
     let report = run.run().await.unwrap();
 
     assert!(report.is_clean(), "{report:#?}");

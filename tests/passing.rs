@@ -124,7 +124,7 @@ async fn head_gets_the_head_of_a_get_without_its_body() {
 #[tokio::test]
 async fn a_visitor_who_waits_for_100_gets_it_from_the_endpoint() {
     let origin = Origin::start().await;
-    origin.on("/").respond(Response::ok("thanks")).on_expect(Continue::Send);
+    origin.on("/").respond(Response::ok("thanks")).on_expect(Continue::Sends);
     let tentpole = Up::to(&origin.url()).start().await;
     let mut visitor = tentpole.visitor().await;
     visitor.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n").await;
