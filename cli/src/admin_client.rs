@@ -49,7 +49,7 @@ impl fmt::Display for AdminError {
                 f,
                 "what answers at {address} is not Tentpole's admin API ({what}). Say where it is: --admin ADDR"
             ),
-            Self::Refused { error, cure: Some(cure) } => write!(f, "{error}; {cure}"),
+            Self::Refused { error, cure: Some(cure) } => write!(f, "{error}. {cure}"),
             Self::Refused { error, cure: None } => f.write_str(error),
         }
     }

@@ -16,13 +16,13 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Gets a web application through its biggest event: a caching edge and load balancer in front of any application.
+/// Gets a web application through its biggest event: cache and load balancer
 #[derive(Parser, Debug)]
 #[command(
     name = "tentpole",
     version,
     styles = STYLES,
-    max_term_width = 100,
+    max_term_width = 80,
     arg_required_else_help = true,
     after_help = "In front of a running application, without a file:\n  tentpole up --to http://127.0.0.1:3000"
 )]
@@ -48,31 +48,29 @@ pub struct Up {
     /// The configuration [default: tentpole.toml]
     #[arg(value_name = "FILE", conflicts_with = "to")]
     pub file: Option<PathBuf>,
-    /// Stand in front of this endpoint, without a file; repeat it for several
+    /// Endpoint to stand in front of; repeat it for several
     #[arg(long, value_name = "URL")]
     pub to: Vec<String>,
-    /// Listen here; repeat it for several [default: 127.0.0.1:8080]
+    /// Address for visitors [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
-    /// Put the admin API here, or `off` [default: 127.0.0.1:9900]
+    /// Admin API, or `off` [default: 127.0.0.1:9900]
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<String>,
-    /// Write an access log in this form [default: off]
-    #[arg(long, value_name = "off|json|combined", hide_possible_values = true)]
+    /// Access log: off, json or combined [default: off]
+    #[arg(long, value_name = "FORM", hide_possible_values = true)]
     pub log: Option<Log>,
     /// Data threads [default: one for each core]
     #[arg(long, value_name = "N")]
     pub threads: Option<u64>,
-    /// Ask each endpoint for this path every 2 seconds, and leave out those that fail
+    /// Leave out endpoints that fail at this path
     #[arg(long, value_name = "PATH", requires = "to")]
     pub health: Option<String>,
 }
 
 /// Tell everything that is wrong with a configuration
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Exits with 0 when Tentpole can start with it, warnings or not, and with 2 when it cannot."
-)]
+#[command(after_help = "Exits with 0 when Tentpole can start with it, with 2 when it cannot.")]
 pub struct Check {
     /// The configuration
     #[arg(value_name = "FILE", default_value = FILE_USUAL)]
@@ -107,7 +105,7 @@ pub struct Status {
 
 #[derive(Args, Debug)]
 pub struct Admin {
-    /// Where the admin API of the running Tentpole is
+    /// The running Tentpole's admin API
     #[arg(long = "admin", value_name = "ADDR", default_value = ADMIN_USUAL)]
     pub address: String,
 }

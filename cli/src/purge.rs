@@ -16,6 +16,12 @@ pub fn run(typed: &args::Purge) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(url) = typed.urls.iter().find(|url| !url.contains("://")) {
+        say::error(&format!(
+            "{url:?} is not a URL; write it as visitors see it, like http://shop.example/p/red-shoe"
+        ));
+        return ExitCode::from(2);
+    }
     let mut code = ExitCode::SUCCESS;
     let everything = typed.all.then(|| ("everything".to_owned(), json!({ "all": true })));
     let urls = typed.urls.iter().map(|url| (url.clone(), json!({ "url": url })));

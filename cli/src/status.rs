@@ -38,7 +38,7 @@ pub fn run(typed: &args::Status) -> ExitCode {
 }
 
 /// The columns: title, and the field of an endpoint.
-const COLUMNS: [(&str, &str); 7] = [
+const COLUMNS: [(&str, &str); 8] = [
     ("ENDPOINT", "authority"),
     ("HEALTH", "health"),
     ("WEIGHT", "weight"),
@@ -46,6 +46,7 @@ const COLUMNS: [(&str, &str); 7] = [
     ("OPEN", "open"),
     ("REQUESTS", "requests"),
     ("FAILURES", "failures"),
+    ("5XX", "errors_5xx"),
 ];
 
 fn show(status: &Value, pools: &[Value]) -> String {
@@ -60,12 +61,15 @@ fn show(status: &Value, pools: &[Value]) -> String {
     out
 }
 
-fn row(endpoint: &Value) -> [String; 7] {
+fn row(endpoint: &Value) -> [String; 8] {
     COLUMNS.map(|(_, field)| if field == "health" { health(endpoint) } else { plain(&endpoint[field]) })
 }
 
-/// `up`, `down: probe`, `last one: failures`.
+/// `up`, `drained`, `down: probe`, `last one: failures`.
 fn health(endpoint: &Value) -> String {
+    if endpoint["weight"] == 0 {
+        return "drained".to_owned();
+    }
     let health = plain(&endpoint["health"]).replace('_', " ");
     match &endpoint["reason"] {
         Value::Null => health,
@@ -83,7 +87,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// Columns side by side: the first two to the left, the numbers to the right.
-fn table(rows: &[[String; 7]]) -> String {
+fn table(rows: &[[String; 8]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let mut out = String::new();
     for row in rows {

@@ -10,7 +10,7 @@ use tentpole_model::{Endpoint, Scheme};
 /// address. `name` is the setting or flag.
 pub(crate) fn listen_address(name: &'static str, typed: &str) -> Result<SocketAddr, Problem> {
     let refuse =
-        |cure: String| Problem::NotAnAddress { name, typed: typed.to_owned(), cure: Cure::new(cure) };
+        |cure: String| Problem::NotAnAddress { name, typed: format!("{typed:?}"), cure: Cure::new(cure) };
     if let Ok(address) = typed.parse() {
         return Ok(address);
     }

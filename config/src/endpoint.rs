@@ -12,7 +12,8 @@ use toml::de::DeValue;
 
 pub(crate) static SECTION: Section = Section {
     header: "endpoints = [{ … }]",
-    about: "One address in a pool. A URL alone is enough: `endpoints = [\"http://127.0.0.1:3000\"]`.",
+    about: "One address in a pool. A URL alone is enough; with limits or a weight it is a table: \
+            `endpoints = [\"http://127.0.0.1:3000\", { url = \"http://127.0.0.1:3001\", weight = 2 }]`.",
     settings: &[&URL, &WEIGHT, &REQUESTS_MAX, &CONNECTIONS_MAX],
 };
 
@@ -20,7 +21,7 @@ static URL: Setting<Text> = Setting {
     name: "url",
     form: Text { what: "a URL in quotes: scheme, host and port" },
     default: Fallback::Required,
-    about: "Scheme, host and port. A name is looked up again as its records expire. The port is 80 when left out.",
+    about: "Scheme, host and port. A name is looked up again every 30 seconds. The port is 80 when left out.",
     example: "\"http://127.0.0.1:3000\"",
 };
 
@@ -76,7 +77,7 @@ pub(crate) fn read(item: &Spanned<DeValue<'_>>, pool: &Table<'_>) -> Option<At<E
             Some(At::new(Endpoint { weight, requests_max, connections_max, ..endpoint }, url.place))
         }
         _ => {
-            pool.wrong_type(&super::pool::ENDPOINTS, item);
+            pool.wrong_item(&super::pool::ENDPOINTS, item);
             None
         }
     }

@@ -117,21 +117,20 @@ impl Form for Span {
     }
 
     fn read(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<Duration, Wrong> {
+        let refuse = |typed| Err(Wrong::Value(Problem::NotADuration { name: name.to_owned(), typed }));
         let typed = match value.get_ref() {
-            DeValue::String(text) => text.to_string(),
+            DeValue::String(text) => text,
             // Seconds or milliseconds? Everybody guesses differently.
-            DeValue::Integer(number) => number.to_string(),
+            DeValue::Integer(number) => return refuse(number.to_string()),
             _ => return Err(Wrong::Type),
         };
-        let Some(duration) = parse_duration(&typed) else {
-            return Err(Wrong::Value(Problem::NotADuration { name: name.to_owned(), typed }));
-        };
+        let Some(duration) = parse_duration(typed) else { return refuse(format!("{typed:?}")) };
         if (self.min..=self.max).contains(&duration) {
             return Ok(duration);
         }
         Err(Wrong::Value(Problem::OutOfRange {
             name: name.to_owned(),
-            typed,
+            typed: typed.to_string(),
             from: show_duration(self.min),
             to: show_duration(self.max),
             cure: Cure::none(),
@@ -159,6 +158,7 @@ impl Form for Size {
             _ => return Err(Wrong::Type),
         };
         let Some(bytes) = bytes else {
+            let typed = if value.get_ref().is_str() { format!("{typed:?}") } else { typed };
             return Err(Wrong::Value(Problem::NotASize { name: name.to_owned(), typed }));
         };
         if (self.min..=self.max).contains(&bytes) {

@@ -6,11 +6,12 @@ use crate::problem::Problem;
 use crate::report::{Place, Problems};
 use crate::table::At;
 use crate::top::Typed;
-use crate::words::{Hint, any_of};
+use crate::words::{Cure, Hint, any_of};
 use crate::{host, path, pool, site};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use tentpole_model::{Endpoint, HostPattern, PoolId, Route, Site, Snapshot};
+use tentpole_route::{CompileError, Table};
 
 /// The name of the site that stands in for none.
 const SITE_FOR_ALL: &str = "default";
@@ -32,6 +33,8 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
     };
     check_hosts(&sites, problems);
     let no_site = sites.is_empty();
+    let places: HashMap<String, Place> =
+        sites.iter().map(|site| (site.name.clone(), site.place.clone())).collect();
     let sites = sites.into_iter().map(|site| meant_site(site, &mut pools, problems)).collect();
     // Without sites every pool would be unused, which says nothing new.
     if !sites_told && !no_site {
@@ -41,7 +44,7 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
     if problems.any_error() {
         return None;
     }
-    Some(Snapshot {
+    let snapshot = Snapshot {
         listen: typed.listen.into_iter().map(|at| at.value).collect(),
         admin: typed.admin.value,
         threads: typed.threads,
@@ -50,7 +53,23 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
         visitors: typed.visitors,
         cache: typed.cache,
         log: typed.log,
-    })
+    };
+    check_router(&snapshot, &places, problems).then_some(snapshot)
+}
+
+/// The router has the last word, so that what is fine here starts there.
+fn check_router(snapshot: &Snapshot, places: &HashMap<String, Place>, problems: &Problems<'_>) -> bool {
+    let Err(error) = Table::compile(snapshot) else { return true };
+    let (site, cure) = match &error {
+        CompileError::TooAmbiguous { site, .. } => (
+            Some(site),
+            Cure::new("Replace some of the names in braces by fixed segments, or end earlier with `/*`."),
+        ),
+        _ => (None, Cure::none()),
+    };
+    let place = site.and_then(|site| places.get(site)).unwrap_or(&Place::Whole);
+    problems.add(Problem::Routes { says: error.to_string(), cure }, place);
+    false
 }
 
 /// The pools while sites refer to them.
@@ -139,19 +158,19 @@ fn meant_site(typed: site::Typed, pools: &mut Pools, problems: &Problems<'_>) ->
     for route in typed.routes {
         match seen.get(&path::shape(&route.path.value)) {
             Some((first, earlier)) => {
-                let (path, first) = (route.path.value.clone(), first.clone());
+                let (path, first) = (route.written.clone(), first.clone());
                 let earlier = problems.whereabouts(earlier);
                 problems.add(Problem::RouteTwice { path, first, earlier }, &route.path.place);
             }
             None => {
                 let place = route.path.place.clone();
-                seen.insert(path::shape(&route.path.value), (route.path.value.clone(), place));
+                seen.insert(path::shape(&route.path.value), (route.written.clone(), place));
             }
         }
         let pool = match (&route.pool, site_pool) {
             (Some(name), _) => pools.named(name, problems),
             (None, Some(site_pool)) => site_pool,
-            (None, None) => pools.only(&format!("route \"{}\"", route.path.value), &route.place, problems),
+            (None, None) => pools.only(&format!("route {:?}", route.written), &route.place, problems),
         };
         routes.extend(pool.map(|pool| meant_route(route, pool, problems)));
     }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 /// The longest pattern, in bytes as typed.
 const BYTES_MAX: usize = 2_000;
-/// Segments of a pattern; as many as the router looks at.
+/// Segments of a pattern before `/*`; as many as the router looks at.
 const SEGMENTS_MAX: usize = 32;
 
 /// Reads a pattern of a site in which `//` may mean `/`. The result is percent-encoded where it must be, nowhere else, with upper-case hexadecimals.
@@ -33,7 +33,7 @@ pub(crate) fn pattern(typed: &str, merge_slashes: bool) -> Result<String, Proble
         return refuse("routes do not look at the query", "Leave away what follows the path.".to_owned());
     }
     let segments: Vec<&str> = path.split('/').collect();
-    if segments.len() > SEGMENTS_MAX {
+    if segments.iter().filter(|segment| **segment != "*").count() > SEGMENTS_MAX {
         return refuse("it has more than 32 segments", "End it with `/*` earlier.".to_owned());
     }
     let mut canonical = String::with_capacity(typed.len());

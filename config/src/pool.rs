@@ -22,7 +22,7 @@ pub(crate) static ENDPOINTS: Setting<Shaped> = Setting {
     form: Shaped { what: "a list of URLs or tables", inside: Some(&endpoint::SECTION) },
     default: Fallback::Required,
     about: "Who serves the pool.",
-    example: "[\"http://127.0.0.1:3000\", { url = \"http://127.0.0.1:3001\", weight = 2 }]",
+    example: "[\"http://127.0.0.1:3000\", \"http://127.0.0.1:3001\"]",
 };
 
 static BALANCE: Setting<Word<Balance>> = Setting {

@@ -58,7 +58,7 @@ problems! {
         "the file is not UTF-8 from byte {byte} on; save it as UTF-8.";
     /// Larger than we read.
     Error TooLong { bytes_max: String } =>
-        "the file is larger than {bytes_max}; split off what Tentpole does not need.";
+        "the file is larger than {bytes_max}, which no configuration needs; is it the right file?";
     /// Not TOML.
     Error Syntax { says: String } =>
         "{says}";
@@ -73,16 +73,16 @@ problems! {
         "this {what} has no name; write it as [{what}.main], with a name of your choice.";
     /// A value of another type than its setting's.
     Error WrongType { name: String, found: &'static str, wanted: String, example: String } =>
-        "`{name}` is {found}; it must be {wanted}. For example: {example}";
+        "{name} is {found}; it must be {wanted}. For example: {example}";
     /// A number, duration or size outside its limits.
     Error OutOfRange { name: String, typed: String, from: String, to: String, cure: Cure } =>
         "{name} is {typed}; it must be {from} to {to}.{cure}";
     /// A text that is not a duration.
     Error NotADuration { name: String, typed: String } =>
-        "{name} is {typed:?}; a duration is a whole number with its unit: \"250ms\", \"2s\", \"5m\" or \"1h\".";
+        "{name} is {typed}; a duration is a whole number with its unit: \"250ms\", \"2s\", \"5m\" or \"1h\".";
     /// A text that is not a size.
     Error NotASize { name: String, typed: String } =>
-        "{name} is {typed:?}; a size is a whole number with its unit: \"16KiB\", \"16MiB\", \"1GiB\" or \"1GB\".";
+        "{name} is {typed}; a size is a whole number with its unit: \"16KiB\", \"16MiB\", \"1GiB\" or \"1GB\".";
     /// A word that its setting does not know.
     Error UnknownWord { name: String, typed: String, words: String, hint: Hint } =>
         "{name} cannot be {typed:?}; it can be {words}.{hint}";
@@ -103,7 +103,7 @@ problems! {
 
     /// Not an address with a port.
     Error NotAnAddress { name: &'static str, typed: String, cure: Cure } =>
-        "{name} is {typed:?}; it takes an IP address and a port, like \"127.0.0.1:8080\".{cure}";
+        "{name} is {typed}; it takes an IP address and a port, like \"127.0.0.1:8080\".{cure}";
     /// Strangers could reach the admin API.
     Error AdminNotLoopback { typed: String, instead: String } =>
         "admin is {typed}, which other machines can reach; whoever reaches it can empty the cache, and it asks for \
@@ -178,7 +178,10 @@ problems! {
         "no request reaches {typed:?}: {why}.{cure}";
     /// Two routes that match the same requests.
     Error RouteTwice { path: String, first: String, earlier: String } =>
-        "route \"{path}\" matches the same requests as \"{first}\" ({earlier}); keep one.";
+        "route {path:?} matches the same requests as {first:?} ({earlier}); keep one.";
+    /// The router does not take them together.
+    Error Routes { says: String, cure: Cure } =>
+        "{says}.{cure}";
     /// A pool that does not exist.
     Error UnknownPool { name: String, cure: Cure } =>
         "there is no pool `{name}`.{cure}";

@@ -51,6 +51,12 @@ impl Report {
         self.diagnostics.iter().filter(|d| d.problem.severity() == Severity::Error).count()
     }
 
+    /// Only the first problem.
+    pub fn first(mut self) -> Self {
+        self.diagnostics.truncate(1);
+        self
+    }
+
     /// The same with colours (ANSI escapes).
     pub fn coloured(&self) -> impl fmt::Display {
         Shown { report: self, paint: Paint { on: true } }
@@ -74,13 +80,14 @@ impl std::error::Error for Report {}
 pub(crate) struct Problems<'t> {
     name: &'t str,
     text: &'t str,
+    lines: Lines,
     found: RefCell<Vec<Diagnostic>>,
 }
 
 impl<'t> Problems<'t> {
     /// Nothing found yet in the file `name`, which holds `text`.
     pub(crate) fn new(name: &'t str, text: &'t str) -> Self {
-        Self { name, text, found: RefCell::default() }
+        Self { name, text, lines: Lines::of(text), found: RefCell::default() }
     }
 
     /// Notes one.
@@ -96,7 +103,7 @@ impl<'t> Problems<'t> {
     /// `line 12`, or the flag: for a problem that points at an earlier place.
     pub(crate) fn whereabouts(&self, place: &Place) -> String {
         match place {
-            Place::Bytes(bytes) => format!("line {}", Line::at(self.text, bytes.start).number),
+            Place::Bytes(bytes) => format!("line {}", self.lines.number(bytes.start)),
             Place::Flag(flag) => flag.clone(),
             Place::Whole => "by default".to_owned(),
         }
@@ -113,29 +120,42 @@ impl<'t> Problems<'t> {
     }
 }
 
-/// The line that holds a byte.
+/// Where the lines of a text begin.
+#[derive(Debug)]
+struct Lines {
+    starts: Vec<usize>,
+}
+
+/// One line of a text.
 struct Line<'t> {
     number: usize,
     /// Byte at which it starts.
     start: usize,
+    /// Without its end.
     content: &'t str,
 }
 
-impl<'t> Line<'t> {
-    /// `byte` may lie at or beyond the end; a text that ends with a line break counts its last line then.
-    fn at(text: &'t str, byte: usize) -> Self {
-        let mut byte = byte.min(text.len());
-        while !text.is_char_boundary(byte) {
-            byte -= 1;
-        }
-        let before = &text[..byte];
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-        let number = before.matches('\n').count() + 1;
-        Self { number, start, content: text[start..end].trim_end_matches('\r') }
+impl Lines {
+    fn of(text: &str) -> Self {
+        let after_breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self { starts: std::iter::once(0).chain(after_breaks).collect() }
+    }
+
+    /// The number of the line that holds a byte, which may lie at or beyond the end.
+    fn number(&self, byte: usize) -> usize {
+        self.starts.partition_point(|start| *start <= byte)
+    }
+
+    fn line<'t>(&self, text: &'t str, byte: usize) -> Line<'t> {
+        let number = self.number(byte);
+        let start = self.starts[number - 1];
+        let end = self.starts.get(number).map_or(text.len(), |next| next - 1);
+        Line { number, start, content: text[start..end].trim_end_matches('\r') }
     }
 }
 
+/// Problems that are shown; who has more mends these first.
+const TOLD_MAX: usize = 50;
 /// Characters of a source line that are shown around a caret.
 const SHOWN_MAX: usize = 100;
 /// Carets under one place.
@@ -148,46 +168,39 @@ struct Shown<'r> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for diagnostic in &self.report.diagnostics {
-            self.one(f, diagnostic)?;
+        let lines = Lines::of(&self.report.text);
+        for diagnostic in self.report.diagnostics.iter().take(TOLD_MAX) {
+            self.one(f, &lines, diagnostic)?;
         }
-        Ok(())
+        match self.report.diagnostics.len().saturating_sub(TOLD_MAX) {
+            0 => Ok(()),
+            more => writeln!(f, "… and {more} more."),
+        }
     }
 }
 
 impl Shown<'_> {
-    fn one(&self, f: &mut fmt::Formatter<'_>, diagnostic: &Diagnostic) -> fmt::Result {
-        let paint = &self.paint;
-        let (colour, label) = match diagnostic.problem.severity() {
-            Severity::Error => (RED, ""),
-            Severity::Warning => (YELLOW, "warning: "),
+    fn one(&self, f: &mut fmt::Formatter<'_>, lines: &Lines, diagnostic: &Diagnostic) -> fmt::Result {
+        let Report { name, text, .. } = self.report;
+        let Diagnostic { problem, place } = diagnostic;
+        let Place::Bytes(bytes) = place else {
+            return self.sentence(f, if let Place::Flag(flag) = place { flag } else { name }, problem);
         };
-        let name = &self.report.name;
-        match &diagnostic.place {
-            Place::Whole => {
-                writeln!(f, "{}: {}{}", paint.in_(BOLD, name), paint.in_(colour, label), diagnostic.problem)
-            }
-            Place::Flag(flag) => {
-                writeln!(f, "{}: {}{}", paint.in_(BOLD, flag), paint.in_(colour, label), diagnostic.problem)
-            }
-            Place::Bytes(bytes) => {
-                let line = Line::at(&self.report.text, bytes.start);
-                let column = self.report.text[line.start..].chars_until(bytes.start - line.start) + 1;
-                let place = format!("{name}:{}:{column}", line.number);
-                writeln!(
-                    f,
-                    "{}: {}{}",
-                    paint.in_(BOLD, &place),
-                    paint.in_(colour, label),
-                    diagnostic.problem
-                )?;
-                let carets = line
-                    .content
-                    .get(bytes.start - line.start..)
-                    .map_or(0, |rest| rest.chars_until(bytes.end - bytes.start));
-                self.source(f, &line, column, carets.clamp(1, CARETS_MAX), colour)
-            }
-        }
+        let line = lines.line(text, bytes.start);
+        let before = bytes.start - line.start;
+        let column = line.content.chars_until(before) + 1;
+        let carets = line.content.get(before..).map_or(0, |rest| rest.chars_until(bytes.end - bytes.start));
+        self.sentence(f, &format!("{name}:{}:{column}", line.number), problem)?;
+        self.source(f, &line, column, carets.clamp(1, CARETS_MAX), colour_of(problem))
+    }
+
+    fn sentence(&self, f: &mut fmt::Formatter<'_>, place: &str, problem: &Problem) -> fmt::Result {
+        let label = if problem.severity() == Severity::Warning { "warning: " } else { "" };
+        // What was typed is part of the sentence; it must not steer the terminal. Our own texts have line breaks.
+        let clean = |text: &str| text.replace(|c: char| c.is_control() && c != '\n', " ");
+        let place = self.paint.in_(BOLD, &clean(place));
+        let label = self.paint.in_(colour_of(problem), label);
+        writeln!(f, "{place}: {label}{}", clean(&problem.to_string()))
     }
 
     /// The source line, cut around the column, and the carets below it.
@@ -227,6 +240,13 @@ const BOLD: &str = "1";
 const DIM: &str = "2";
 const RED: &str = "1;31";
 const YELLOW: &str = "1;33";
+
+fn colour_of(problem: &Problem) -> &'static str {
+    match problem.severity() {
+        Severity::Error => RED,
+        Severity::Warning => YELLOW,
+    }
+}
 
 struct Paint {
     on: bool,

@@ -137,3 +137,67 @@ impl Section {
         self.settings.iter().map(|setting| setting.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::top::sections;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_section_is_in_the_reference() {
+        let listed: HashSet<&str> = sections().iter().map(|section| section.header).collect();
+        assert_eq!(listed.len(), sections().len());
+        for setting in sections().iter().flat_map(|section| section.settings) {
+            if let Some(inside) = setting.inside() {
+                assert!(listed.contains(inside.header), "{} is not listed", inside.header);
+            }
+        }
+    }
+
+    #[test]
+    fn names_within_a_section_differ() {
+        for section in sections() {
+            let names: HashSet<&str> = section.names().collect();
+            assert_eq!(names.len(), section.settings.len(), "{}", section.header);
+        }
+    }
+
+    #[test]
+    fn every_setting_is_described_in_whole_sentences() {
+        for setting in sections().iter().flat_map(|section| section.settings) {
+            assert!(setting.about().ends_with('.') && setting.about().len() > 10, "{}", setting.name());
+        }
+    }
+
+    /// Each example stands once in its section of a file that is otherwise right, and is accepted.
+    #[test]
+    fn every_example_is_accepted() {
+        let pool = "endpoints = [\"http://127.0.0.1:3900\"]";
+        for section in sections() {
+            for setting in section.settings {
+                let line = format!("{} = {}", setting.name(), setting.example());
+                let with = |head: &str, rest: &str| {
+                    let rest: String = rest.lines().filter(|l| !l.starts_with(setting.name())).collect();
+                    format!("[pool.app]\n{pool}\n{head}\n{line}\n{rest}\n")
+                };
+                let text = match section.header {
+                    "the top of the file" if setting.name() == "pool" => line.clone(),
+                    "the top of the file" => format!("{line}\n[pool.app]\n{pool}\n"),
+                    "[pool.NAME]" if setting.name() == "endpoints" => format!("[pool.app]\n{line}\n"),
+                    "[pool.NAME]" => format!("[pool.app]\n{pool}\n{line}\n"),
+                    "endpoints = [{ … }]" if setting.name() == "url" => {
+                        format!("[[pool.app.endpoints]]\n{line}\n")
+                    }
+                    "endpoints = [{ … }]" => {
+                        format!("[[pool.app.endpoints]]\nurl = \"http://a\"\n{line}\n")
+                    }
+                    "[pool.NAME.health]" => with("[pool.app.health]", "path = \"/\""),
+                    "[[site.NAME.route]]" => with("[[site.shop.route]]", "path = \"/\""),
+                    header => with(&header.replace("pool.NAME", "pool.app").replace("NAME", "shop"), ""),
+                };
+                let read = crate::parse("tentpole.toml", &text);
+                assert!(read.is_ok(), "{line}\n{}", read.unwrap_err());
+            }
+        }
+    }
+}

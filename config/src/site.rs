@@ -145,6 +145,9 @@ pub(crate) struct Typed {
 
 /// A route as it was typed.
 pub(crate) struct TypedRoute {
+    /// As written.
+    pub(crate) written: String,
+    /// In canonical form.
     pub(crate) path: At<String>,
     pub(crate) place: Place,
     pub(crate) pool: Option<At<String>>,
@@ -183,6 +186,7 @@ pub(crate) fn usual(name: &str, place: Place) -> Typed {
 /// A route for every path, with the defaults for everything.
 pub(crate) fn usual_route(place: Place) -> TypedRoute {
     TypedRoute {
+        written: "/*".to_owned(),
         path: At::new("/*".to_owned(), place.clone()),
         place,
         pool: None,
@@ -215,7 +219,7 @@ fn read_hosts(table: &Table<'_>) -> Option<Vec<At<HostPattern>>> {
 
 fn read_host(item: &Spanned<DeValue<'_>>, table: &Table<'_>) -> Option<At<HostPattern>> {
     let DeValue::String(typed) = item.get_ref() else {
-        table.wrong_type(&HOSTS, item);
+        table.wrong_item(&HOSTS, item);
         return None;
     };
     let place = Place::Bytes(item.span());
@@ -242,7 +246,7 @@ fn read_routes(table: &Table<'_>, merge_slashes: bool) -> Vec<TypedRoute> {
     for item in items.iter().take(ROUTES_MAX) {
         match item.get_ref() {
             DeValue::Table(entries) => routes.extend(read_route(entries, item, table, merge_slashes)),
-            _ => table.wrong_type(&ROUTE, item),
+            _ => table.wrong_item(&ROUTE, item),
         }
     }
     routes
@@ -263,11 +267,11 @@ fn read_route(
     let body_bytes_max = table.value(&BODY);
     let typed = typed?;
     let path = match path::pattern(&typed.value, merge_slashes) {
-        Ok(path) => At::new(path, typed.place),
+        Ok(path) => At::new(path, typed.place.clone()),
         Err(problem) => {
             table.tell(problem, &typed.place);
             return None;
         }
     };
-    Some(TypedRoute { path, place, pool, swallow_segments, cache, body_bytes_max })
+    Some(TypedRoute { written: typed.value, path, place, pool, swallow_segments, cache, body_bytes_max })
 }

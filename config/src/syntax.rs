@@ -37,6 +37,12 @@ fn in_our_words(message: &str) -> String {
             return "a value is missing here, or a text without quotes; texts stand in \"quotes\"."
                 .to_owned();
         }
+        m if m.starts_with("invalid basic string") => {
+            return "this text has no end; close it with `\"`.".to_owned();
+        }
+        m if m.starts_with("missing escaped value") => {
+            return "no such escape; for a text with backslashes use 'single quotes'.".to_owned();
+        }
         m if m.starts_with("unclosed table") => "A section's header ends with `]`.",
         m if m.contains("expected newline") => "One setting a line.",
         _ => "",

@@ -107,8 +107,17 @@ impl<'t> Table<'t> {
 
     /// Tells that a value is of another type than its setting takes.
     pub(crate) fn wrong_type<F: Form>(&self, setting: &Setting<F>, value: &Spanned<DeValue<'_>>) {
+        self.tell_wrong_type(setting, value, format!("`{}`", setting.name));
+    }
+
+    /// Tells that an item of a list is of another type than its setting takes.
+    pub(crate) fn wrong_item<F: Form>(&self, setting: &Setting<F>, item: &Spanned<DeValue<'_>>) {
+        self.tell_wrong_type(setting, item, format!("an item of `{}`", setting.name));
+    }
+
+    fn tell_wrong_type<F: Form>(&self, setting: &Setting<F>, value: &Spanned<DeValue<'_>>, name: String) {
         let problem = Problem::WrongType {
-            name: setting.name.to_owned(),
+            name,
             found: type_name(value.get_ref()),
             wanted: setting.form.words(),
             example: example_line(setting),

@@ -45,27 +45,41 @@ static THREADS: Setting<Whole> = Setting {
     example: "2",
 };
 
-static LOG: Setting<Shaped> = part("log", &log::SECTION, "The access log.", "{ access = \"json\" }");
-static LIMITS: Setting<Shaped> =
-    part("limits", &limits::SECTION, "What a visitor's connection may cost.", "{ connections = 20000 }");
-static CACHE: Setting<Shaped> = part("cache", &cache::SECTION, "The shared cache.", "{ memory = \"1GiB\" }");
+static LOG: Setting<Shaped> =
+    part("log", &log::SECTION, "The access log.", "as below", "{ access = \"json\" }");
+static LIMITS: Setting<Shaped> = part(
+    "limits",
+    &limits::SECTION,
+    "What a visitor's connection may cost.",
+    "as below",
+    "{ connections = 20000 }",
+);
+static CACHE: Setting<Shaped> =
+    part("cache", &cache::SECTION, "The shared cache.", "as below", "{ memory = \"1GiB\" }");
 static POOL: Setting<Shaped> = part(
     "pool",
     &pool::SECTION,
     "The pools, each under its name.",
+    "none; one is needed",
     "{ app = { endpoints = [\"http://127.0.0.1:3000\"] } }",
 );
-static SITE: Setting<Shaped> =
-    part("site", &site::SECTION, "The sites, each under its name.", "{ shop = { pool = \"app\" } }");
+static SITE: Setting<Shaped> = part(
+    "site",
+    &site::SECTION,
+    "The sites, each under its name.",
+    "one for every host, when there is only one pool",
+    "{ shop = { pool = \"app\" } }",
+);
 
 const fn part(
     name: &'static str,
     section: &'static Section,
     about: &'static str,
+    default: &'static str,
     example: &'static str,
 ) -> Setting<Shaped> {
     let form = Shaped { what: "a section of its own", inside: Some(section) };
-    Setting { name, form, default: Fallback::Absent("the defaults below"), about, example }
+    Setting { name, form, default: Fallback::Absent(default), about, example }
 }
 
 /// Every section, in the order of the reference.
@@ -164,7 +178,7 @@ fn read_listen(table: &Table<'_>) -> Option<Vec<At<SocketAddr>>> {
                 table
                     .tell(Problem::NotAnAddress { name: LISTEN.name, typed: port.to_string(), cure }, &place);
             }
-            _ => table.wrong_type(&LISTEN, item),
+            _ => table.wrong_item(&LISTEN, item),
         }
     }
     Some(addresses)

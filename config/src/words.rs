@@ -102,7 +102,8 @@ pub fn show_duration(duration: Duration) -> String {
 }
 
 /// Units of a size; those in steps of 1,024 first, by which sizes are written.
-const SIZES: [(&str, u64); 7] = [
+const SIZES: [(&str, u64); 8] = [
+    ("TiB", 1 << 40),
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
     ("KiB", 1 << 10),
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn sizes_read_as_they_are_written() {
-        for text in ["0", "512B", "16KiB", "16MiB", "3GiB", "1GB", "5MB"] {
+        for text in ["0", "512B", "16KiB", "16MiB", "3GiB", "2TiB", "1GB", "5MB"] {
             assert_eq!(show_size(parse_size(text).unwrap()), text);
         }
         assert_eq!(parse_size("16 mib"), Some(16 << 20));

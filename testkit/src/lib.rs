@@ -2,4 +2,15 @@
 //! what comes back, and the harnesses built on them. Only tests and benches depend on it; nothing here is shipped.
 
 pub mod fast;
+pub mod gate;
 pub mod http;
+pub mod isolation;
+pub mod origin;
+pub mod site;
+pub mod visitor;
+
+pub use gate::{Gate, Hold};
+pub use isolation::{Isolation, Person, Purge, Report};
+pub use origin::{Continue, Origin, Response, Seen, Step};
+pub use site::Site;
+pub use visitor::{Answer, Ask, End, Trouble, Visitor};

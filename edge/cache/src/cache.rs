@@ -2,14 +2,13 @@
 //! one more reference. Holds no more than its settings allow, and less when the Ledger is nearly full. Fetches
 //! nothing, waits for nothing, decides nothing about freshness: it asks the caller's judge.
 
-use crate::fill::{Fill, Join, wake};
+use crate::fill::{Fill, Join};
 use crate::shard::{Entry, Shard};
-use crate::{Key, Lead, Object, Release, Waiter};
+use crate::{Key, Lead, Object, Waiter};
 use foldhash::quality::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tentpole_message::Fields;
 use tentpole_model::{Bypass, CacheSettings, Purged};
 use tentpole_runtime::Ledger;
@@ -21,15 +20,18 @@ const SHARDS_MAX: u64 = 64;
 /// Bytes that a shard should have at least, so that its queues hold enough objects to tell them apart.
 const SHARD_BYTES_MIN: u64 = 1 << 20;
 
+/// Fills of one key at a time, each for another variant: a look-up asks them all under the lock.
+const FILLS_PER_KEY_MAX: usize = 64;
+
 /// Objects in memory, and the fills that will become some.
 #[derive(Debug)]
 pub struct Cache {
-    settings: CacheSettings,
+    pub(crate) settings: CacheSettings,
     pub(crate) ledger: Arc<Ledger>,
     seed: RandomState,
-    shards: Box<[Padded]>,
+    pub(crate) shards: Box<[Padded]>,
     /// The shard that gives up an object next: in turn, so that all grow old alike.
-    hand: AtomicUsize,
+    pub(crate) hand: AtomicUsize,
     pub(crate) counts: Counts,
 }
 
@@ -37,14 +39,14 @@ pub struct Cache {
 /// it is hardly ever contended, a reader-writer lock would write the same line, and std's sleeps when it must.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Padded(Mutex<Shard>);
+pub(crate) struct Padded(Mutex<Shard>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     /// Bytes of stored objects, and those reserved for objects about to be.
-    bytes: AtomicU64,
-    objects: AtomicU64,
-    evictions: AtomicU64,
+    pub bytes: AtomicU64,
+    pub objects: AtomicU64,
+    pub evictions: AtomicU64,
     pub fills: AtomicU64,
     fills_started: AtomicU64,
     joined: AtomicU64,
@@ -178,6 +180,9 @@ impl Cache {
                 Join::Closed => {}
             }
         }
+        if entry.is_some_and(|entry| entry.fills.len() >= FILLS_PER_KEY_MAX) {
+            return Looked::Bypass(Bypass::TooManyWaiters);
+        }
         let bytes = entry.map(|entry| entry.key.clone());
         if shard.markers.holds(key.hash) {
             return Looked::Bypass(Bypass::HitForMiss);
@@ -231,22 +236,6 @@ impl Cache {
         purged
     }
 
-    /// Gives objects up until the Ledger is below the pressure at which the cache shrinks, or as many as that would
-    /// take if nobody were still sending them; returns the bytes that they cost.
-    pub fn shrink(&self) -> u64 {
-        if self.ledger.pressure() < Pressure::ShrinkCache {
-            return 0;
-        }
-        let allowed = self.ledger.bytes_max() / 100 * 95;
-        let excess = self.ledger.total().saturating_sub(allowed) + 1;
-        let mut freed = 0;
-        while freed < excess {
-            let Some(bytes) = self.evict() else { break };
-            freed += bytes;
-        }
-        freed
-    }
-
     /// How full it is and what it did.
     pub fn stats(&self) -> Stats {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -262,128 +251,9 @@ impl Cache {
         }
     }
 
-    /// Bytes that an object may cost while it can still be stored.
-    pub(crate) fn storable_max(&self) -> u64 {
-        self.settings.object_bytes_max.min(self.settings.memory_bytes_max)
-    }
-
-    /// Ends a fill for everybody who waits; `marked` keeps later requests from waiting for the same.
-    pub(crate) fn release(&self, fill: &Arc<Fill>, release: Release, marked: Option<Duration>) {
-        let mut shard = self.shard(fill.hash);
-        let attached = shard.detach(fill);
-        if let Some(remember_for) = marked.filter(|_| attached) {
-            shard.markers.mark(fill.hash, remember_for);
-        }
-        let wakers = fill.end(Err(release));
-        drop(shard);
-        wake(wakers);
-    }
-
-    /// Closes a fill to newcomers.
-    pub(crate) fn close(&self, fill: &Arc<Fill>, marked: Option<Duration>) {
-        let mut shard = self.shard(fill.hash);
-        if shard.detach(fill)
-            && let Some(remember_for) = marked
-        {
-            shard.markers.mark(fill.hash, remember_for);
-        }
-    }
-
-    /// Ends a fill with its object, and stores this unless a purge came. `superseded` is what it replaces.
-    pub(crate) fn store(
-        &self,
-        fill: &Arc<Fill>,
-        object: &Arc<Object>,
-        superseded: Option<&Arc<Object>>,
-    ) -> Result<(), Bypass> {
-        self.shrink();
-        let reserved = self.reserve(object.cost());
-        let mut shard = self.shard(fill.hash);
-        let attached = shard.detach(fill);
-        let stored = attached && reserved;
-        let removed = if stored { shard.insert(object.clone(), superseded) } else { Vec::new() };
-        // Under the lock: a purge right after it subtracts.
-        self.counts.objects.fetch_add(u64::from(stored), Ordering::Relaxed);
-        let wakers = fill.end(Ok(object.clone()));
-        drop(shard);
-        wake(wakers);
-        if reserved && !stored {
-            self.counts.bytes.fetch_sub(object.cost(), Ordering::Relaxed);
-        }
-        self.counts.removed(removed.len() as u64, removed.iter().map(|object| object.cost()).sum());
-        match (attached, reserved) {
-            (true, true) => Ok(()),
-            (false, _) => Err(Bypass::Purged),
-            (true, false) => Err(Bypass::TooLarge),
-        }
-    }
-
-    /// Ends a fill with an object that shares the body of `old`, and puts it into its place unless a purge came or
-    /// `old` has been evicted.
-    pub(crate) fn refresh(&self, fill: &Arc<Fill>, old: &Arc<Object>, new: &Arc<Object>) {
-        let reserved = self.reserve(new.own_cost());
-        let mut shard = self.shard(fill.hash);
-        let replaced = shard.detach(fill) && reserved && shard.replace(old, new);
-        let wakers = fill.end(Ok(new.clone()));
-        drop(shard);
-        wake(wakers);
-        // The body stays counted once.
-        let given_back = if replaced { old.own_cost() } else { new.own_cost() };
-        if reserved {
-            self.counts.bytes.fetch_sub(given_back, Ordering::Relaxed);
-        }
-    }
-
-    /// Ends a fill with what is stored already.
-    pub(crate) fn keep(&self, fill: &Arc<Fill>, stale: &Arc<Object>) {
-        let mut shard = self.shard(fill.hash);
-        shard.detach(fill);
-        let wakers = fill.end(Ok(stale.clone()));
-        drop(shard);
-        wake(wakers);
-    }
-
-    /// Whether a fill may hold no more: the Ledger stays nearly full although the cache has shrunk.
-    pub(crate) fn is_too_full(&self) -> bool {
-        self.ledger.pressure() >= Pressure::ShrinkCache && {
-            self.shrink();
-            self.ledger.pressure() >= Pressure::ShrinkCache
-        }
-    }
-
-    /// Makes room for an object and counts it as there, so that the limit holds at every moment; false when even
-    /// an empty cache is too small.
-    fn reserve(&self, cost: u64) -> bool {
-        let Some(held_max) = self.settings.memory_bytes_max.checked_sub(cost) else { return false };
-        loop {
-            let reserve = |held| (held <= held_max).then_some(held + cost);
-            if self.counts.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve).is_ok() {
-                return true;
-            }
-            // Nothing left to give up: others have reserved the rest.
-            if self.evict().is_none() {
-                return false;
-            }
-        }
-    }
-
-    /// Gives one object up; returns what it cost.
-    fn evict(&self) -> Option<u64> {
-        for _ in 0..self.shards.len() {
-            let turn = self.hand.fetch_add(1, Ordering::Relaxed);
-            let evicted = self.shards[turn % self.shards.len()].lock().evict();
-            if let Some(object) = evicted {
-                self.counts.evictions.fetch_add(1, Ordering::Relaxed);
-                self.counts.removed(1, object.cost());
-                return Some(object.cost());
-            }
-        }
-        None
-    }
-
     /// The table uses the hash's low and highest bits.
     #[inline]
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+    pub(crate) fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
         let index = (hash >> 40) as usize & (self.shards.len() - 1);
         self.shards[index].lock()
     }
@@ -392,13 +262,13 @@ impl Cache {
 impl Padded {
     /// A judge that panics leaves the shard as it was.
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, Shard> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Counts {
-    fn removed(&self, objects: u64, bytes: u64) {
+    pub(crate) fn removed(&self, objects: u64, bytes: u64) {
         self.objects.fetch_sub(objects, Ordering::Relaxed);
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }

@@ -147,17 +147,17 @@ impl Fill {
         self.lock().refused.get_or_insert(bypass);
     }
 
-    /// Ends it for all who wait, and returns whom to wake.
-    pub(crate) fn end(&self, object: Result<Arc<Object>, Release>) -> Vec<Waker> {
+    /// Ends it for all who wait.
+    pub(crate) fn end(&self, object: Result<Arc<Object>, Release>) -> Ended {
         let mut state = self.lock();
         state.stage = match object {
             Ok(object) => Stage::Whole(object),
             Err(release) => Stage::Released(release),
         };
         // Its content lives on in the object, or is of no use.
-        drop(state.chunks.take());
+        let (content, parked) = (std::mem::take(&mut state.chunks), state.parked.take());
         state.recharge(self);
-        state.rouse()
+        Ended { wakers: state.rouse(), _dropped: (content, parked) }
     }
 
     // What the fetch does.
@@ -316,6 +316,19 @@ impl Fill {
     }
 }
 
+/// What is left of a fill that has ended, to be told and dropped outside all locks.
+pub(crate) struct Ended {
+    wakers: Vec<Waker>,
+    _dropped: (Chunks, Option<Parked>),
+}
+
+impl Ended {
+    /// Wakes all who wait.
+    pub(crate) fn tell(self) {
+        wake(self.wakers);
+    }
+}
+
 /// What a reader found.
 pub(crate) enum Read {
     Data(Bytes),
@@ -339,7 +352,7 @@ pub(crate) const ABORTED: Failure = Failure {
     source: Cause::FillAborted,
 };
 
-pub(crate) fn wake(wakers: impl IntoIterator<Item = Waker>) {
+fn wake(wakers: impl IntoIterator<Item = Waker>) {
     for waker in wakers {
         waker.wake();
     }

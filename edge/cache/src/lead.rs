@@ -147,7 +147,8 @@ impl Lead {
 }
 
 impl Filling {
-    /// Adds a piece of content; readers are woken. Pieces may have any size; small ones are copied.
+    /// Adds a piece of content; readers are woken. Pieces below 16 KiB are copied and joined; larger ones are kept
+    /// as they are, so they should not be slices of buffers that are much larger still.
     pub fn append(&mut self, data: Bytes) {
         if data.is_empty() || self.duty.release.is_none() {
             return;

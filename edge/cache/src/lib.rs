@@ -15,6 +15,7 @@ mod lead;
 mod miss;
 mod object;
 mod seats;
+mod settle;
 mod shard;
 mod vary;
 mod waiter;

@@ -13,7 +13,7 @@ use tentpole_http1::{self as http1, Framing};
 use tentpole_listener::Visitor;
 use tentpole_message::{BodyStream, Chunk, Name, RequestHead, ResponseHead, StoredHead};
 use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Retry};
-use tentpole_runtime::clock;
+use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Expired;
 use tentpole_upstream::Piece;
 
@@ -29,6 +29,8 @@ pub struct Sent {
     pub bytes: u64,
     /// Whether the connection can go on.
     pub keep_alive: bool,
+    /// When the head was handed to the kernel.
+    pub head_at: Instant,
 }
 
 /// What is the same for every way of delivering.
@@ -80,7 +82,7 @@ pub async fn object(
     let stored: &[u8] = if status == object.head.status { &object.head.lines } else { b"" };
     let range = if reply.manner.head_only { 0..0 } else { range };
     let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
-    Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive })
+    Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
 }
 
 /// Sends a fill's object while it arrives.
@@ -117,6 +119,7 @@ pub async fn reader(
     out.extend_from_slice(b"\r\n");
     let mut bytes = 0;
     let mut head: [&[u8]; 2] = [&lines, out];
+    let mut head_at = None;
     loop {
         // Without waiting first: what is already there goes out with the head.
         let at_hand = poll_fn(|context| match reader.poll_chunk(context) {
@@ -135,10 +138,12 @@ pub async fn reader(
             Some(Ok(Chunk::End)) => {
                 let last: &[u8] = if framing == Framing::Chunked { b"0\r\n\r\n" } else { b"" };
                 bytes += write_parts(visitor, head, std::iter::once(last)).await?;
-                return Ok(Sent { status, bytes, keep_alive: manner.keep_alive });
+                let head_at = head_at.unwrap_or_else(clock::coarse);
+                return Ok(Sent { status, bytes, keep_alive: manner.keep_alive, head_at });
             }
             Some(Err(failure)) => return Err(Failure { bytes_sent: bytes, ..failure }),
         }
+        head_at = head_at.or_else(|| Some(clock::coarse()));
         head = [b"", b""];
     }
 }
@@ -161,6 +166,7 @@ pub async fn exchange(
     let status = response.status;
     let mut bytes = 0;
     let mut head: [&[u8]; 2] = [out, b""];
+    let mut head_at = None;
     while !exchange.body.is_done() {
         let piece = next_piece(visitor, exchange, body, bytes == 0).await;
         let piece = piece.map_err(|failure| Failure { bytes_sent: bytes, ..failure })?;
@@ -176,6 +182,7 @@ pub async fn exchange(
             }
             Some(Piece::End) => break,
         }
+        head_at = head_at.or_else(|| Some(clock::coarse()));
         head = [b"", b""];
     }
     let mut last = Vec::new();
@@ -184,7 +191,8 @@ pub async fn exchange(
     }
     bytes += write_parts(visitor, head, std::iter::once(last.as_slice())).await?;
     // The rest of the visitor's body may have gone out meanwhile.
-    Ok(Sent { status, bytes, keep_alive: manner.keep_alive && exchange.sending.is_none() })
+    let keep_alive = manner.keep_alive && exchange.sending.is_none();
+    Ok(Sent { status, bytes, keep_alive, head_at: head_at.unwrap_or_else(clock::coarse) })
 }
 
 /// Writes the whole head of a response that is not stored.
@@ -300,7 +308,7 @@ async fn not_modified(
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
     let bytes = write_parts(visitor, [out, b""], std::iter::empty()).await?;
-    Ok(Sent { status: 304, bytes, keep_alive: reply.manner.keep_alive })
+    Ok(Sent { status: 304, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
 }
 
 /// The stored lines without their status line.

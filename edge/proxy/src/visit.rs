@@ -15,6 +15,7 @@ use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
 use std::io::IoSlice;
 use std::rc::Rc;
+use std::time::Duration;
 use tentpole_cache::{Arrival, Judged, Lead, Looked, Release, Waiter};
 use tentpole_freshness::{self as freshness, CacheControl, RequestFacts, StoredFacts, Use};
 use tentpole_http1::{self as http1, Framing};
@@ -103,6 +104,7 @@ async fn visit(thread: &Rc<Thread>, visitor: &mut Visitor, scratch: &mut Scratch
         Ok(sent) => {
             why.status = sent.status;
             why.bytes_out = sent.bytes;
+            why.head_us = micros(sent.head_at.since(visitor.arrived));
             why.end = End::Complete;
             begun.manner.keep_alive = sent.keep_alive;
             None
@@ -512,7 +514,10 @@ async fn answer_stop(
         }
     }
     match visitor.write(&mut [IoSlice::new(&scratch.out)]).await {
-        Ok(bytes) => why.bytes_out = bytes,
+        Ok(bytes) => {
+            why.bytes_out = bytes;
+            why.head_us = micros(clock::coarse().since(visitor.arrived));
+        }
         Err(_) => return After::Close,
     }
     match (manner.keep_alive, body_read && visitor.filled().is_empty()) {
@@ -535,8 +540,7 @@ fn begin(thread: &Thread, visitor: &Visitor) -> Why {
 }
 
 fn record(thread: &Thread, scratch: &Scratch, why: &mut Why, visitor: &Visitor) {
-    let took = clock::coarse().since(visitor.arrived).as_micros();
-    why.took_us = u32::try_from(took).unwrap_or(u32::MAX);
+    why.took_us = micros(clock::coarse().since(visitor.arrived));
     thread.metrics.record(why);
     let mut recorder = thread.recorder.borrow_mut();
     let head = &scratch.request;
@@ -548,6 +552,10 @@ fn record(thread: &Thread, scratch: &Scratch, why: &mut Why, visitor: &Visitor) 
         referer: head.fields.get(Name::Referer).unwrap_or_default(),
     });
     recorder.record(why, texts.as_ref());
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
 fn cache_control(head: &RequestHead) -> CacheControl {

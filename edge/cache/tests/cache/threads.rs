@@ -2,9 +2,9 @@
 
 use crate::support::*;
 use bytes::Bytes;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::Poll;
+use std::sync::{Arc, Barrier, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Object, Release};
 use tentpole_message::{BodyStream, Chunk, Fields};
 use tentpole_model::CacheSettings;
@@ -163,6 +163,60 @@ fn nobody_sees_a_torn_body_or_one_older_than_the_last_purge() {
 #[test]
 fn nor_when_everything_is_evicted_all_the_time() {
     storm(80_000, 23);
+}
+
+/// Does what a woken task may do at once on the waking thread: looks the same key up, polls, leaves.
+struct Reenters {
+    edge: Arc<Edge>,
+    reader: Mutex<Option<FillReader>>,
+    woken: AtomicUsize,
+}
+
+impl Wake for Reenters {
+    fn wake(self: Arc<Self>) {
+        self.woken.fetch_add(1, Ordering::SeqCst);
+        drop(self.edge.get("/"));
+        let mut reader = self.reader.lock().unwrap().take();
+        if let Some(reader) = &mut reader {
+            let _ = once(|context| reader.poll_chunk(context));
+        }
+    }
+}
+
+#[test]
+fn whoever_is_woken_may_use_the_cache_at_once() {
+    let edge = Arc::new(Edge::new());
+    let (request, piece) = (Fields::new(), Bytes::from(content(600_000)));
+    let reenter = |reader| {
+        Arc::new(Reenters { edge: edge.clone(), reader: Mutex::new(reader), woken: AtomicUsize::new(0) })
+    };
+    for ends_well in [true, false] {
+        let lead = edge.lead("/");
+        let (mut waiter, woken) = (edge.get("/").joined(), reenter(None));
+        let waker = Waker::from(woken.clone());
+        assert!(waiter.poll_arrival(&request, &mut Context::from_waker(&waker)).is_pending());
+        let (mut filling, mut reader) = lead.start(new_object(&request, &[], None)).unwrap();
+        assert_eq!(woken.woken.load(Ordering::SeqCst), 1);
+        let mut second = match arrival(&mut waiter) {
+            Arrival::Reader(reader) => reader,
+            other => panic!("{other:?}"),
+        };
+        assert!(second.poll_chunk(&mut Context::from_waker(&waker)).is_pending());
+        assert!(reader.poll_chunk(&mut Context::from_waker(&waker)).is_pending());
+        *woken.reader.lock().unwrap() = Some(reader);
+        filling.append(piece.clone());
+        assert_eq!(woken.woken.load(Ordering::SeqCst), 3);
+        assert_eq!(read(&mut second).0.len(), piece.len());
+        assert!(second.poll_chunk(&mut Context::from_waker(&waker)).is_pending());
+        if ends_well {
+            drop(filling.finish())
+        } else {
+            drop(filling)
+        }
+        assert_eq!(woken.woken.load(Ordering::SeqCst), 4);
+        edge.purge("/");
+    }
+    edge.assert_nothing_is_held();
 }
 
 #[test]

@@ -82,6 +82,19 @@ fn variants_of_one_key_are_bounded_and_the_oldest_gives_way() {
 }
 
 #[test]
+fn variants_that_are_fetched_at_once_are_bounded() {
+    let edge = Edge::new();
+    edge.store_for("/", b"de", &market("de"), BY_MARKET);
+    let leads: Vec<_> =
+        (0..64).map(|number| edge.get_as("/", &market(&number.to_string()), Judged::Use).lead()).collect();
+    assert_eq!(edge.get_as("/", &market("one more"), Judged::Use).bypass(), Bypass::TooManyWaiters);
+    edge.get_as("/", &market("63"), Judged::Use).joined();
+    drop(leads);
+    edge.get_as("/", &market("one more"), Judged::Use).lead();
+    edge.assert_nothing_is_held();
+}
+
+#[test]
 fn what_varied_by_nothing_gives_way_to_what_varies() {
     let edge = Edge::new();
     edge.store("/", b"for all");

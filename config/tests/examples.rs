@@ -1,0 +1,27 @@
+//! Every example configuration can be started with, without a warning.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::{Path, PathBuf};
+
+/// `examples/*.toml` and `examples/*/tentpole.toml`.
+fn examples() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let (folders, files): (Vec<_>, Vec<_>) = inside(&folder).into_iter().partition(|path| path.is_dir());
+    let nested = folders.into_iter().map(|folder| folder.join("tentpole.toml")).filter(|path| path.exists());
+    files.into_iter().filter(|path| path.extension().is_some_and(|it| it == "toml")).chain(nested).collect()
+}
+
+#[test]
+fn every_example_can_be_started_with() {
+    let examples = examples();
+    assert!(examples.len() >= 2, "{examples:?}");
+    for path in examples {
+        match tentpole_config::load(&path) {
+            Ok(loaded) => assert!(loaded.warnings.is_empty(), "{}", loaded.warnings),
+            Err(report) => panic!("{report}"),
+        }
+    }
+}

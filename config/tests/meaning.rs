@@ -1,0 +1,163 @@
+//! What a file means, where it says little: defaults, shorthands, and flags over the file.
+
+use std::time::Duration;
+use tentpole_config::{Flags, from_endpoints, parse, parse_with};
+use tentpole_model::{
+    AccessLog, Balance, CacheSettings, Canonical, HostPattern, PoolId, RouteCache, Snapshot, VisitorLimits,
+};
+
+const APP: &str = "[pool.app]\nendpoints = [\"http://127.0.0.1:3000\"]\n";
+
+fn meant(text: &str) -> Snapshot {
+    let loaded = parse("tentpole.toml", text).unwrap_or_else(|report| panic!("{report}"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    loaded.snapshot
+}
+
+/// Paths and pools of the first site's routes.
+fn routes(snapshot: &Snapshot) -> Vec<(&str, u16)> {
+    snapshot.sites[0].routes.iter().map(|route| (route.path.as_str(), route.pool.0)).collect()
+}
+
+#[test]
+fn one_pool_alone_serves_every_host_and_path() {
+    let snapshot = meant(APP);
+    assert_eq!(snapshot.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(snapshot.admin, Some("127.0.0.1:9900".parse().unwrap()));
+    assert_eq!(snapshot.threads, None);
+    assert_eq!(snapshot.visitors, VisitorLimits::default());
+    assert_eq!(snapshot.cache, CacheSettings::default());
+    assert_eq!(snapshot.log.access, AccessLog::Off);
+    let [site] = &snapshot.sites[..] else { panic!("{:?}", snapshot.sites) };
+    assert_eq!((site.name.as_str(), site.hosts.as_slice()), ("default", &[][..]));
+    assert_eq!((site.canonical, site.merge_slashes), (Canonical::Forward, false));
+    assert_eq!(routes(&snapshot), [("/*", 0)]);
+    assert_eq!(site.routes[0].cache, RouteCache::Standard);
+    assert_eq!(site.routes[0].body_bytes_max, 16 << 20);
+}
+
+#[test]
+fn endpoints_on_the_command_line_mean_the_same_as_a_file_with_one_pool() {
+    let urls = ["http://127.0.0.1:3000".to_owned()];
+    let typed = from_endpoints(&urls, None, &Flags::default()).unwrap();
+    assert_eq!(typed.snapshot, meant(APP));
+    let probed = from_endpoints(&urls, Some("/health"), &Flags::default()).unwrap();
+    assert_eq!(probed.snapshot, meant(&format!("{APP}health = \"/health\"\n")));
+}
+
+#[test]
+fn everything_that_is_written_arrives() {
+    let snapshot = meant(
+        r#"
+        listen = [":80", "[::1]:8080"]
+        admin = "off"
+        threads = 2
+        log = { access = "combined", file = "a.log" }
+        cache = { memory = 0, waiters = 5, wait = "3s" }
+        [limits]
+        connections = 7
+        head_time = "1s"
+        head_bytes = "4KiB"
+        fields = 50
+        [pool.app]
+        endpoints = [{ url = "http://App:81", weight = 3, requests_max = 4, connections_max = 5 }]
+        balance = "round_robin"
+        health = { path = "/h?x=1", interval = "500ms" }
+        failures_max = 9
+        timeouts.first_byte = "5s"
+        queue = { length = 0, wait = "0s" }
+        [site.a]
+        hosts = ["A.example", "*.a.example", "[::1]"]
+        canonical = "rewrite"
+        merge_slashes = true
+        [[site.a.route]]
+        path = "/p/{slug}"
+        swallow_segments = true
+        cache = "off"
+        body = 0
+        "#,
+    );
+    assert_eq!(snapshot.listen, ["0.0.0.0:80".parse().unwrap(), "[::1]:8080".parse().unwrap()]);
+    assert_eq!((snapshot.admin, snapshot.threads), (None, Some(2)));
+    assert_eq!((snapshot.log.access, snapshot.log.file), (AccessLog::Combined, Some("a.log".into())));
+    assert_eq!((snapshot.cache.memory_bytes_max, snapshot.cache.waiters_max), (0, 5));
+    assert_eq!((snapshot.visitors.connections_max, snapshot.visitors.head_bytes_max), (7, 4096));
+    let pool = &snapshot.pools[0];
+    let endpoint = &pool.endpoints[0];
+    assert_eq!((endpoint.authority().as_str(), endpoint.weight), ("app:81", 3));
+    assert_eq!((endpoint.requests_max, endpoint.connections_max), (Some(4), Some(5)));
+    assert_eq!((pool.balance, pool.failures_max), (Balance::RoundRobin, 9));
+    let health = pool.health.as_ref().unwrap();
+    assert_eq!(health.path, "/h?x=1");
+    assert_eq!(
+        health.timeout,
+        Duration::from_millis(500),
+        "never longer than the interval unless somebody says so"
+    );
+    assert_eq!(pool.timeouts.first_byte, Duration::from_secs(5));
+    assert_eq!((pool.queue.length_max, pool.queue.wait_max), (0, Duration::ZERO));
+    let site = &snapshot.sites[0];
+    let hosts = [
+        HostPattern::Exact("a.example".to_owned()),
+        HostPattern::Below("a.example".to_owned()),
+        HostPattern::Exact("[::1]".to_owned()),
+    ];
+    assert_eq!(site.hosts, hosts);
+    assert_eq!((site.canonical, site.merge_slashes), (Canonical::Rewrite, true));
+    let route = &site.routes[0];
+    assert_eq!((route.swallow_segments, route.cache, route.body_bytes_max), (true, RouteCache::Off, 0));
+    assert_eq!(site.routes.len(), 1, "routes and no pool of the site: other paths belong to nobody");
+}
+
+#[test]
+fn a_sites_pool_takes_what_no_route_takes() {
+    let two = format!("{APP}[pool.media]\nendpoints = [\"http://127.0.0.1:3001\"]\n");
+    let site = "[site.a]\npool = \"app\"\n[[site.a.route]]\npath = \"/media/*\"\npool = \"media\"\n[[site.a.route]]\npath = \"/x\"\n";
+    let snapshot = meant(&(two.clone() + site));
+    assert_eq!(routes(&snapshot), [("/media/*", 1), ("/x", 0), ("/*", 0)]);
+    let snapshot = meant(&(two + site + "[[site.a.route]]\npath = \"/*\"\npool = \"media\"\n"));
+    assert_eq!(routes(&snapshot), [("/media/*", 1), ("/x", 0), ("/*", 1)], "a route of its own comes first");
+}
+
+#[test]
+fn pools_and_sites_keep_the_order_of_the_file() {
+    let snapshot = meant(
+        "[site.z]\nhosts = \"z\"\npool = \"y\"\n[site.a]\npool = \"b\"\n[pool.y]\nendpoints = \"http://y\"\n[pool.b]\nendpoints = \"http://b\"\n",
+    );
+    assert_eq!(snapshot.pools.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["y", "b"]);
+    assert_eq!(snapshot.sites.iter().map(|site| site.name.as_str()).collect::<Vec<_>>(), ["z", "a"]);
+    assert_eq!(snapshot.sites[1].routes[0].pool, PoolId(1));
+}
+
+#[test]
+fn a_small_cache_lowers_the_largest_object_that_nobody_set() {
+    let snapshot = meant(&format!("[cache]\nmemory = \"1MiB\"\n{APP}"));
+    assert_eq!(snapshot.cache.object_bytes_max, 1 << 20);
+}
+
+#[test]
+fn flags_replace_what_the_file_says() {
+    let flags = Flags {
+        listen: vec!["127.0.0.1:0".to_owned(), ":81".to_owned()],
+        admin: Some("off".to_owned()),
+        log: Some(AccessLog::Json),
+        threads: Some(3),
+    };
+    let text = format!("listen = \":80\"\nthreads = 1\n[log]\naccess = \"off\"\nfile = \"a.log\"\n{APP}");
+    let snapshot = parse_with("tentpole.toml", &text, &flags).unwrap().snapshot;
+    assert_eq!(snapshot.listen, ["127.0.0.1:0".parse().unwrap(), "0.0.0.0:81".parse().unwrap()]);
+    assert_eq!((snapshot.admin, snapshot.threads), (None, Some(3)));
+    assert_eq!((snapshot.log.access, snapshot.log.file), (AccessLog::Json, Some("a.log".into())));
+}
+
+#[test]
+fn a_flag_that_contradicts_the_file_is_told_at_the_flag() {
+    let flags = Flags { listen: vec!["127.0.0.1:3000".to_owned()], ..Flags::default() };
+    let report = parse_with("tentpole.toml", APP, &flags).unwrap_err();
+    assert!(
+        report.to_string().starts_with("tentpole.toml:2:14: 127.0.0.1:3000 is where Tentpole itself listens")
+    );
+    let flags = Flags { admin: Some("127.0.0.1:8080".to_owned()), ..Flags::default() };
+    let report = parse_with("tentpole.toml", APP, &flags).unwrap_err();
+    assert!(report.to_string().starts_with("--admin 127.0.0.1:8080: "), "{report}");
+}

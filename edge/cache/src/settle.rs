@@ -1,0 +1,187 @@
+//! How fills end and how room is made: what the cache does on behalf of those who fetch. A fill is taken from its
+//! key and ended in one critical section, so nobody joins what has ended and nobody leads twice.
+
+use crate::fill::Fill;
+use crate::{Cache, Object, Release};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tentpole_model::Bypass;
+use tentpole_runtime::ledger::Pressure;
+
+impl Cache {
+    /// Gives objects up until the Ledger is below the pressure at which the cache shrinks, or as many as that would
+    /// take if nobody were still sending them; returns the bytes that they cost.
+    pub fn shrink(&self) -> u64 {
+        if self.ledger.pressure() < Pressure::ShrinkCache {
+            return 0;
+        }
+        let allowed = self.ledger.bytes_max() / 100 * 95;
+        let excess = self.ledger.total().saturating_sub(allowed) + 1;
+        let mut freed = 0;
+        while freed < excess {
+            let Some(bytes) = self.evict() else { break };
+            freed += bytes;
+        }
+        freed
+    }
+
+    /// Bytes that an object may cost while it can still be stored.
+    pub(crate) fn storable_max(&self) -> u64 {
+        self.settings.object_bytes_max.min(self.settings.memory_bytes_max)
+    }
+
+    /// Ends a fill for everybody who waits; `marked` keeps later requests from waiting for the same.
+    pub(crate) fn release(&self, fill: &Arc<Fill>, release: Release, marked: Option<Duration>) {
+        let mut shard = self.shard(fill.hash);
+        let attached = shard.detach(fill);
+        if let Some(remember_for) = marked.filter(|_| attached) {
+            shard.markers.mark(fill.hash, remember_for);
+        }
+        let ended = fill.end(Err(release));
+        drop(shard);
+        ended.tell();
+    }
+
+    /// Closes a fill to newcomers.
+    pub(crate) fn close(&self, fill: &Arc<Fill>, marked: Option<Duration>) {
+        let mut shard = self.shard(fill.hash);
+        if shard.detach(fill)
+            && let Some(remember_for) = marked
+        {
+            shard.markers.mark(fill.hash, remember_for);
+        }
+    }
+
+    /// Ends a fill with its object, and stores this unless a purge came. `superseded` is what it replaces.
+    pub(crate) fn store(
+        &self,
+        fill: &Arc<Fill>,
+        object: &Arc<Object>,
+        superseded: Option<&Arc<Object>>,
+    ) -> Result<(), Bypass> {
+        self.shrink();
+        let reserved = self.reserve(object.cost());
+        let mut shard = self.shard(fill.hash);
+        let attached = shard.detach(fill);
+        let stored = attached && reserved;
+        let removed = if stored { shard.insert(object.clone(), superseded) } else { Vec::new() };
+        // Under the lock: a purge right after it subtracts.
+        self.counts.objects.fetch_add(u64::from(stored), Ordering::Relaxed);
+        let ended = fill.end(Ok(object.clone()));
+        drop(shard);
+        ended.tell();
+        if reserved && !stored {
+            self.counts.bytes.fetch_sub(object.cost(), Ordering::Relaxed);
+        }
+        self.counts.removed(removed.len() as u64, removed.iter().map(|object| object.cost()).sum());
+        match (attached, reserved) {
+            (true, true) => Ok(()),
+            (false, _) => Err(Bypass::Purged),
+            (true, false) => Err(Bypass::TooLarge),
+        }
+    }
+
+    /// Ends a fill with an object that shares the body of `old`, and puts it into its place unless a purge came or
+    /// `old` has been evicted.
+    pub(crate) fn refresh(&self, fill: &Arc<Fill>, old: &Arc<Object>, new: &Arc<Object>) {
+        let reserved = self.reserve(new.own_cost());
+        let mut shard = self.shard(fill.hash);
+        let replaced = shard.detach(fill) && reserved && shard.replace(old, new);
+        let ended = fill.end(Ok(new.clone()));
+        drop(shard);
+        ended.tell();
+        // The body stays counted once.
+        let given_back = if replaced { old.own_cost() } else { new.own_cost() };
+        if reserved {
+            self.counts.bytes.fetch_sub(given_back, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends a fill with what is stored already.
+    pub(crate) fn keep(&self, fill: &Arc<Fill>, stale: &Arc<Object>) {
+        let mut shard = self.shard(fill.hash);
+        shard.detach(fill);
+        let ended = fill.end(Ok(stale.clone()));
+        drop(shard);
+        ended.tell();
+    }
+
+    /// Whether a fill may hold no more: the Ledger stays nearly full although the cache has shrunk.
+    pub(crate) fn is_too_full(&self) -> bool {
+        self.ledger.pressure() >= Pressure::ShrinkCache && {
+            self.shrink();
+            self.ledger.pressure() >= Pressure::ShrinkCache
+        }
+    }
+
+    /// Makes room for an object and counts it as there, so that the limit holds at every moment; false when even
+    /// an empty cache is too small.
+    fn reserve(&self, cost: u64) -> bool {
+        let Some(held_max) = self.settings.memory_bytes_max.checked_sub(cost) else { return false };
+        loop {
+            let reserve = |held| (held <= held_max).then_some(held + cost);
+            if self.counts.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve).is_ok() {
+                return true;
+            }
+            // Nothing left to give up: others have reserved the rest.
+            if self.evict().is_none() {
+                return false;
+            }
+        }
+    }
+
+    /// Gives one object up; returns what it cost.
+    fn evict(&self) -> Option<u64> {
+        for _ in 0..self.shards.len() {
+            let turn = self.hand.fetch_add(1, Ordering::Relaxed);
+            let evicted = self.shards[turn % self.shards.len()].lock().evict();
+            if let Some(object) = evicted {
+                self.counts.evictions.fetch_add(1, Ordering::Relaxed);
+                self.counts.removed(1, object.cost());
+                return Some(object.cost());
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Finished, Judged, Looked, NewObject, StoredFacts};
+    use bytes::Bytes;
+    use tentpole_message::{Fields, StoredHead};
+    use tentpole_model::CacheSettings;
+    use tentpole_runtime::Ledger;
+
+    const FACTS: StoredFacts = StoredFacts {
+        lifetime: 60,
+        initial_age: 0,
+        response_time: 0,
+        no_cache: false,
+        must_revalidate: false,
+        heuristic: false,
+        validator: false,
+        stale_while_revalidate: 0,
+        stale_if_error: 0,
+    };
+
+    #[test]
+    fn a_purge_that_has_only_reached_the_shard_already_keeps_a_fill_from_being_stored() {
+        let cache = Cache::new(CacheSettings::default(), Ledger::new(1 << 30));
+        let (key, request) = (cache.key(b"/"), Fields::new());
+        let Looked::Lead(lead) = cache.look_up(&key, &request, |_| Judged::Use) else {
+            panic!("nothing is stored")
+        };
+        let head = StoredHead { lines: Bytes::new(), status: 200 };
+        let (etag, last_modified, length) = (None, None, None);
+        let new = NewObject { head, facts: FACTS, vary: &[], request: &request, etag, last_modified, length };
+        let (filling, _) = lead.start(new).unwrap();
+        // Between the two steps of `Cache::purge`: the fill does not know yet.
+        let (_, fills) = cache.shard(key.hash).purge(&key);
+        assert_eq!(fills.len(), 1);
+        assert!(matches!(filling.finish(), Finished::NotStored(Bypass::Purged)));
+        assert!(matches!(cache.look_up(&key, &request, |_| Judged::Use), Looked::Lead(_)));
+    }
+}
