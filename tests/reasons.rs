@@ -1,5 +1,6 @@
-//! Holds docs/reasons.md to the code: each word that the access log, `Cache-Status`, the metrics and the API can say
-//! has a row there, and no row explains a word that is not said any more. Never judges what a row says.
+//! Holds docs/reasons.md, and the metrics in docs/admin-api.md, to the code: each word that the access log,
+//! `Cache-Status`, the metrics and the API can say has a row there, and no row explains a word that is not said any
+//! more. Never judges what a row says.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -86,4 +87,12 @@ fn each_key_of_the_example_is_explained() {
     for key in objects.flat_map(|object| object.keys()) {
         assert!(known.contains(key.as_str()), "no row explains {key}");
     }
+}
+
+#[test]
+fn each_metric_has_its_row_in_the_page_of_the_admin_api() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/admin-api.md");
+    let page = std::fs::read_to_string(&path).expect("docs/admin-api.md can be read");
+    let said = tentpole_observe::names::ALL.iter().map(|metric| metric.name).collect();
+    assert_eq!(explained(section(&page, "Metrics")), said);
 }
