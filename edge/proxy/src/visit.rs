@@ -145,7 +145,7 @@ async fn steps(
             why.cache = CacheOutcome::Hit;
             let reply = asked.reply(why);
             let Scratch { request, out, .. } = scratch;
-            deliver::object(visitor, out, &object, request, reply).await.map_err(Stop::Failed)
+            deliver::object(visitor, out, &object, b"", request, reply).await.map_err(Stop::Failed)
         }
         looked => Box::pin(miss(thread, view, visitor, scratch, asked, place, looked, body, why)).await,
     }
@@ -188,7 +188,9 @@ async fn miss(
                 return pass(thread, view, visitor, scratch, asked, place, bypass, body, why).await;
             }
             Arrival::Object(object) => {
-                return deliver::object(visitor, out, &object, request, reply).await.map_err(Stop::Failed);
+                return deliver::object(visitor, out, &object, b"", request, reply)
+                    .await
+                    .map_err(Stop::Failed);
             }
             Arrival::Reader(reader) => {
                 return deliver::reader(visitor, out, reader, request, reply).await.map_err(Stop::Failed);
@@ -378,9 +380,9 @@ async fn lead(
             why.cache = CacheOutcome::Stored;
             deliver::reader(visitor, out, reader, request, asked.reply(why)).await
         }
-        Led::Refreshed(object) => {
+        Led::Refreshed(object, own) => {
             why.cache = CacheOutcome::Revalidated;
-            deliver::object(visitor, out, &object, request, asked.reply(why)).await
+            deliver::object(visitor, out, &object, &own, request, asked.reply(why)).await
         }
         Led::Own(mut own) => {
             why.cache = CacheOutcome::Bypass(own.bypass);
