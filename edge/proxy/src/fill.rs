@@ -107,7 +107,11 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
-            lead.uncacheable(bypass, HIT_FOR_MISS);
+            match bypass {
+                // For another visitor the same response may be one to share.
+                Bypass::Authorization | Bypass::CookieWithoutLifetime => lead.personal(HIT_FOR_MISS),
+                _ => lead.uncacheable(bypass, HIT_FOR_MISS),
+            }
             let own = Own { exchange, response, bypass };
             let _ = answer.send((Led::Own(Box::new(own)), attempts));
             return;

@@ -318,11 +318,17 @@ fn look_up(thread: &Thread, scratch: &Scratch, asked: Asked, place: Place) -> Re
             _ => Ok(Looked::Bypass(bypass)),
         };
     }
-    Ok(cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
+    let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
         Use::Fresh | Use::StaleAccepted => Judged::Use,
         Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
         Use::Pass => Judged::Pass(Bypass::CookieWithoutLifetime),
-    }))
+    });
+    // After the look-up: a hit need not ask this.
+    let fetches = matches!(looked, Looked::Lead(_) | Looked::Joined(_));
+    if fetches && (facts.cookie || facts.authorization) && cache.passes_personal(&key) {
+        return Ok(Looked::Bypass(Bypass::HitForMiss));
+    }
+    Ok(looked)
 }
 
 /// Requests that have nothing to do with the cache.

@@ -76,3 +76,17 @@ fn a_stored_204_states_no_length() {
         assert!(answer.starts_with("HTTP/1.1 204") && !answer.contains("Content-Length"), "{answer}");
     }
 }
+
+#[test]
+fn a_visitor_with_credentials_does_not_keep_a_page_out_of_the_cache() {
+    let (address, asked) = endpoint(|_| page("Cache-Control: max-age=60\r\n"));
+    let edge = edge(address, |_| {});
+    let own = edge.get("/a", "Authorization: Basic x\r\n");
+    assert!(own.contains("detail=authorization"), "{own}");
+    let again = edge.get("/a", "Authorization: Basic x\r\n");
+    assert!(again.contains("fwd=bypass"), "nobody waits for what is personal: {again}");
+    edge.get("/a", "");
+    let shared = edge.get("/a", "");
+    assert!(shared.contains("; hit"), "{shared}");
+    assert_eq!(asked.lock().unwrap().len(), 3);
+}
