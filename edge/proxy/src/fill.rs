@@ -86,6 +86,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
             return;
         }
     };
+    if response.status == 101 {
+        // Nobody asked to change protocols: passed on, the visitor would take what follows for something else.
+        let unasked = Failure::upstream(Phase::ReadHead, tentpole_model::Retry::Never, Cause::Malformed);
+        lead.failed(unasked);
+        let _ = answer.send((Led::None(NoResponse::Failed(unasked)), attempts));
+        return;
+    }
     let now = clock::coarse().unix_seconds();
     if response.status == 304
         && let Some(stale) = lead.stale.clone()

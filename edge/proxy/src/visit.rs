@@ -112,7 +112,8 @@ async fn visit(thread: &Rc<Thread>, visitor: &mut Visitor, scratch: &mut Scratch
         Err(stop) => Some(stop),
     };
     let (manner, body_read) = (begun.manner, begun.body_read());
-    why.bytes_in = begun.body.as_ref().map_or(0, |body| body.bytes_seen);
+    // Beside what a tunnel has counted.
+    why.bytes_in += begun.body.as_ref().map_or(0, |body| body.bytes_seen);
     let after = match stop {
         None if manner.keep_alive && body_read => After::NextRequest,
         None if body_read => After::Close,
@@ -239,7 +240,10 @@ fn understand(thread: &Thread, head: &RequestHead, why: &mut Why, begun: &mut Be
         range: fields.has(Name::Range),
         cache_control: cache_control(head),
     };
-    let upgrades = fields.has(Name::Upgrade) && http1::upgrade(head).is_some_and(may_upgrade);
+    // Behind a body there is no telling where it ends and the new protocol begins: then the offer is ignored.
+    let upgrades = fields.has(Name::Upgrade)
+        && matches!(framing, Framing::None | Framing::Length(0))
+        && http1::upgrade(head).is_some_and(may_upgrade);
     let now = clock::coarse().unix_seconds();
     Ok(Asked { method: head.method, framing, manner: *manner, upgrades, facts, now })
 }
