@@ -65,7 +65,7 @@ impl Doors {
         self.open.load(Ordering::Relaxed)
     }
 
-    fn enter(self: &Arc<Self>, thread: usize) -> Result<Open, Refused> {
+    pub(crate) fn enter(self: &Arc<Self>, thread: usize) -> Result<Open, Refused> {
         if self.ledger.pressure() == Pressure::RefuseConnections {
             return Err(Refused::MemoryFull);
         }

@@ -112,7 +112,8 @@ async fn visit(thread: &Rc<Thread>, visitor: &mut Visitor, scratch: &mut Scratch
         Err(stop) => Some(stop),
     };
     let (manner, body_read) = (begun.manner, begun.body_read());
-    why.bytes_in = begun.body.as_ref().map_or(0, |body| body.bytes_seen);
+    // Beside what a tunnel has counted.
+    why.bytes_in += begun.body.as_ref().map_or(0, |body| body.bytes_seen);
     let after = match stop {
         None if manner.keep_alive && body_read => After::NextRequest,
         None if body_read => After::Close,
@@ -145,7 +146,7 @@ async fn steps(
             why.cache = CacheOutcome::Hit;
             let reply = asked.reply(why);
             let Scratch { request, out, .. } = scratch;
-            deliver::object(visitor, out, &object, request, reply).await.map_err(Stop::Failed)
+            deliver::object(visitor, out, &object, b"", request, reply).await.map_err(Stop::Failed)
         }
         looked => Box::pin(miss(thread, view, visitor, scratch, asked, place, looked, body, why)).await,
     }
@@ -190,7 +191,9 @@ async fn miss(
                 return pass(thread, view, visitor, scratch, asked, place, bypass, body, why).await;
             }
             Arrival::Object(object) => {
-                return deliver::object(visitor, out, &object, request, reply).await.map_err(Stop::Failed);
+                return deliver::object(visitor, out, &object, b"", request, reply)
+                    .await
+                    .map_err(Stop::Failed);
             }
             Arrival::Reader(reader) => {
                 return deliver::reader(visitor, out, reader, request, reply).await.map_err(Stop::Failed);
@@ -239,7 +242,10 @@ fn understand(thread: &Thread, head: &RequestHead, why: &mut Why, begun: &mut Be
         range: fields.has(Name::Range),
         cache_control: cache_control(head),
     };
-    let upgrades = fields.has(Name::Upgrade) && http1::upgrade(head).is_some_and(may_upgrade);
+    // Behind a body there is no telling where it ends and the new protocol begins: then the offer is ignored.
+    let upgrades = fields.has(Name::Upgrade)
+        && matches!(framing, Framing::None | Framing::Length(0))
+        && http1::upgrade(head).is_some_and(may_upgrade);
     let now = clock::coarse().unix_seconds();
     Ok(Asked { method: head.method, framing, manner: *manner, upgrades, facts, now })
 }
@@ -318,11 +324,17 @@ fn look_up(thread: &Thread, scratch: &Scratch, asked: Asked, place: Place) -> Re
             _ => Ok(Looked::Bypass(bypass)),
         };
     }
-    Ok(cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
+    let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
         Use::Fresh | Use::StaleAccepted => Judged::Use,
         Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
         Use::Pass => Judged::Pass(Bypass::CookieWithoutLifetime),
-    }))
+    });
+    // After the look-up: a hit need not ask this.
+    let fetches = matches!(looked, Looked::Lead(_) | Looked::Joined(_));
+    if fetches && (facts.cookie || facts.authorization) && cache.passes_personal(&key) {
+        return Ok(Looked::Bypass(Bypass::HitForMiss));
+    }
+    Ok(looked)
 }
 
 /// Requests that have nothing to do with the cache.
@@ -380,9 +392,9 @@ async fn lead(
             why.cache = CacheOutcome::Stored;
             deliver::reader(visitor, out, reader, request, asked.reply(why)).await
         }
-        Led::Refreshed(object) => {
+        Led::Refreshed(object, own) => {
             why.cache = CacheOutcome::Revalidated;
-            deliver::object(visitor, out, &object, request, asked.reply(why)).await
+            deliver::object(visitor, out, &object, &own, request, asked.reply(why)).await
         }
         Led::Own(mut own) => {
             why.cache = CacheOutcome::Bypass(own.bypass);
