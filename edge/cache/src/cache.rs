@@ -8,6 +8,7 @@ use crate::{Key, Lead, Object, Waiter};
 use foldhash::quality::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tentpole_message::Fields;
 use tentpole_model::{Bypass, CacheSettings, Purged};
