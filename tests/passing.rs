@@ -74,7 +74,9 @@ async fn a_response_of_any_framing_reaches_the_visitor_whole() {
     let origin = Origin::start().await;
     let large = vec![b'x'; 2_000_000];
     origin.on("/length").respond(Response::ok(&large));
-    origin.on("/chunked").respond(Response::ok("").chunked([Step::send(&large), Step::send("end")]).trailer("X-Sum", "7"));
+    origin
+        .on("/chunked")
+        .respond(Response::ok("").chunked([Step::send(&large), Step::send("end")]).trailer("X-Sum", "7"));
     origin.on("/close").respond(Response::ok("").until_close([Step::send(&large)]));
     origin.on("/empty").respond(Response::status(204));
     let tentpole = Up::to(&origin.url()).start().await;

@@ -267,6 +267,12 @@ impl RequestBody {
         Ok(Self { decoder, framing, bytes_seen: 0, bytes_max, ended })
     }
 
+    /// No body.
+    pub fn none() -> Self {
+        let decoder = BodyDecoder::new(Framing::None, BodyLimits::default());
+        Self { decoder, framing: Framing::None, bytes_seen: 0, bytes_max: 0, ended: true }
+    }
+
     /// Whether all of it was read and used: what follows in the buffer is another request.
     pub fn is_done(&self) -> bool {
         self.ended

@@ -202,6 +202,22 @@ pub async fn exchange(
     Ok(Sent { status, bytes, keep_alive, head_at: head_at.unwrap_or_else(clock::coarse) })
 }
 
+/// Says that the connection is now something else (101); returns the bytes sent.
+pub async fn switching(
+    visitor: &mut Visitor,
+    out: &mut Vec<u8>,
+    response: &ResponseHead,
+    protocol: &[u8],
+) -> Result<u64, Failure> {
+    out.clear();
+    http1::write_status_line(out, 101, response.reason());
+    http1::write_fields(out, &response.fields, |_| false);
+    out.extend_from_slice(b"Connection: Upgrade\r\n");
+    http1::write_field(out, b"Upgrade", protocol);
+    out.extend_from_slice(b"\r\n");
+    visitor.write(&mut [IoSlice::new(out)]).await
+}
+
 /// Writes the whole head of a response that is not stored.
 pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, reply: Reply) {
     http1::write_status_line(out, response.status, response.reason());

@@ -52,7 +52,6 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
         Name::Expect => head.minor_version == 0 || forward.framing == Framing::None,
         Name::IfMatch | Name::IfNoneMatch | Name::IfModifiedSince | Name::IfUnmodifiedSince => for_cache,
         Name::IfRange | Name::Range => for_cache,
-        Name::Other => is_claim(field.name),
         _ => false,
     });
     if let Purpose::Revalidate { etag, last_modified } = forward.purpose {
@@ -87,15 +86,5 @@ fn is_claim(name: &[u8]) -> bool {
         };
         name.len() >= prefix.len() && name.iter().zip(prefix).all(same)
     };
-    starts(b"x-forwarded-") || name.eq_ignore_ascii_case(b"proxy")
-}
-
-/// Fields that applications believe and visitors must not set: `Proxy` becomes the `HTTP_PROXY` of a CGI program
-/// (CVE-2016-5385), `X-Real-IP` passes for the visitor's address.
-fn is_claim(name: &[u8]) -> bool {
-    match name.len() {
-        5 => name.eq_ignore_ascii_case(b"proxy"),
-        9 => name.eq_ignore_ascii_case(b"x-real-ip"),
-        _ => false,
-    }
+    starts(b"x-forwarded-") || starts(b"x-real-ip") || name.eq_ignore_ascii_case(b"proxy")
 }
