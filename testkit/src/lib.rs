@@ -6,11 +6,13 @@ pub mod gate;
 pub mod http;
 pub mod isolation;
 pub mod origin;
+pub mod process;
 pub mod site;
 pub mod visitor;
 
 pub use gate::{Gate, Hold};
 pub use isolation::{Isolation, Person, Purge, Report};
 pub use origin::{Continue, Origin, Response, Seen, Step};
+pub use process::{Tentpole, Up, binary};
 pub use site::Site;
 pub use visitor::{Answer, Ask, End, Trouble, Visitor};

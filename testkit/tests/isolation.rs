@@ -201,6 +201,22 @@ async fn a_run_that_could_see_nothing_is_not_clean() {
 }
 
 #[tokio::test]
+async fn purging_can_be_left_to_a_function() {
+    let origin = Origin::start().await;
+    let people = (0..2).map(Person::anonymous).collect();
+    let mut isolation = Isolation::at(origin.address(), "blog.example", people, vec!["/a".to_owned()]);
+    isolation.requests = 200;
+    let purged = Arc::new(Mutex::new(Vec::new()));
+    let list = purged.clone();
+    isolation.purge =
+        Purge::Call(Arc::new(move |url| list.lock().expect("not poisoned").push(url.to_owned())));
+    let report = isolation.run().await.expect("fit to run");
+    let purged = purged.lock().expect("not poisoned");
+    assert!(report.purges > 0 && purged.len() as u64 == report.purges, "{report}");
+    assert!(purged.iter().all(|url| url == "http://blog.example/a"));
+}
+
+#[tokio::test]
 async fn an_edge_that_is_gone_ends_the_run_with_errors() {
     let origin = Origin::start().await;
     let people = (0..4).map(Person::anonymous).collect();

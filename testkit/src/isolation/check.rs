@@ -29,7 +29,9 @@ pub(super) fn answer(
     }
     let own = person.marker.as_deref();
     report.own_markers += u64::from(own.is_some_and(|own| contains(&bytes, own)));
-    if let Some(marker) = foreign_marker(isolation, own, &bytes) {
+    let foreign = foreign_marker(isolation, own, &bytes);
+    let leaked = foreign.is_some();
+    if let Some(marker) = foreign {
         report.add_leak(Leak {
             asked_by: person.name.clone(),
             asked: asked.clone(),
@@ -41,7 +43,8 @@ pub(super) fn answer(
     if !isolation.is_site {
         return;
     }
-    if let Some(why) = mistake(person, errand, answer) {
+    // A leak is wrong in other ways too: one finding is enough.
+    if let Some(why) = mistake(person, errand, answer).filter(|_| !leaked) {
         report.wrong += 1;
         report
             .add_detail(format!("wrong: {} asked {asked} and got {why}; {:?}", person.name, answer.headers));

@@ -51,7 +51,9 @@ pub(super) fn errand(isolation: &Isolation, step: u64, walker: u64) -> Errand {
         _ => Manner::Get,
     };
     let language = *pick(&["de", "fr", "en"], &mut random);
-    Errand { target, manner, language, takes_gzip: random.next_u64().is_multiple_of(2) }
+    // The site's gzip leaves markers readable; another application's would hide them.
+    let takes_gzip = isolation.is_site && random.next_u64().is_multiple_of(2);
+    Errand { target, manner, language, takes_gzip }
 }
 
 /// The request for an errand, as this person sends it.

@@ -14,6 +14,7 @@ mod walk;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Barrier;
@@ -49,12 +50,24 @@ impl Person {
 }
 
 /// How pages are purged while the people visit.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Purge {
     /// Not at all.
     Never,
     /// With `POST /api/purge {"url": …}` at this address.
     Admin(SocketAddr),
+    /// By calling this with the URL, which must not take long.
+    Call(Arc<dyn Fn(&str) + Send + Sync>),
+}
+
+impl std::fmt::Debug for Purge {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Never => out.write_str("Never"),
+            Self::Admin(address) => out.debug_tuple("Admin").field(address).finish(),
+            Self::Call(_) => out.write_str("Call"),
+        }
+    }
 }
 
 /// What is to be run.
@@ -146,7 +159,7 @@ impl Isolation {
     pub async fn run(self) -> Result<Report, Unfit> {
         self.check()?;
         let walkers = self.people.len() * self.connections_each;
-        let purging = matches!(self.purge, Purge::Admin(_));
+        let purging = !matches!(self.purge, Purge::Never);
         let shared = Rc::new(walk::Shared {
             steps: self.requests / walkers as u64,
             meeting: Barrier::new(walkers + usize::from(purging)),

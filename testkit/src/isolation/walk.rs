@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::sync::Barrier;
@@ -139,7 +140,6 @@ fn was_closed_before(trouble: &Trouble) -> bool {
 /// Purges hot targets while the others ask for them.
 pub(super) async fn purge(shared: Rc<Shared>) {
     let isolation = &shared.isolation;
-    let Purge::Admin(address) = isolation.purge else { return };
     let mut visitor = None;
     for step in 0..shared.steps {
         let Some(target) = mix::hot_target(isolation, step) else { continue };
@@ -147,9 +147,16 @@ pub(super) async fn purge(shared: Rc<Shared>) {
         if !mix::purges(isolation, step) || shared.gave_up() {
             continue;
         }
-        let body = serde_json::json!({ "url": format!("http://{}{target}", isolation.host) }).to_string();
-        let ask = Ask::post("/api/purge", body).header("Content-Type", "application/json");
-        let answer = purge_once(&mut visitor, address, &ask).await;
+        let url = format!("http://{}{target}", isolation.host);
+        let answer = match &isolation.purge {
+            Purge::Never => continue,
+            Purge::Admin(address) => purge_once(&mut visitor, *address, &url).await,
+            Purge::Call(call) => {
+                call(&url);
+                shared.report.borrow_mut().purges += 1;
+                continue;
+            }
+        };
         let mut report = shared.report.borrow_mut();
         match answer {
             Ok(answer) if answer.status < 300 => report.purges += 1,
@@ -161,19 +168,17 @@ pub(super) async fn purge(shared: Rc<Shared>) {
     }
 }
 
-async fn purge_once(
-    kept: &mut Option<Visitor>,
-    address: std::net::SocketAddr,
-    ask: &Ask,
-) -> Result<Answer, Trouble> {
+async fn purge_once(kept: &mut Option<Visitor>, address: SocketAddr, url: &str) -> Result<Answer, Trouble> {
+    let body = serde_json::json!({ "url": url }).to_string();
+    let ask = Ask::post("/api/purge", body).header("Content-Type", "application/json");
     if let Some(mut visitor) = kept.take()
-        && let Ok(answer) = visitor.try_ask(ask).await
+        && let Ok(answer) = visitor.try_ask(&ask).await
     {
         *kept = Some(visitor).filter(|_| !answer.closed);
         return Ok(answer);
     }
     let mut visitor = Visitor::try_connect(address).await?;
-    let answer = visitor.try_ask(ask).await?;
+    let answer = visitor.try_ask(&ask).await?;
     *kept = Some(visitor).filter(|_| !answer.closed);
     Ok(answer)
 }
