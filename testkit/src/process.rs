@@ -52,7 +52,7 @@ impl Up {
         Self::default().argument("--to").argument(url)
     }
 
-    /// `tentpole up --config FILE`, with this text in the file.
+    /// `tentpole up FILE`, with this text in the file.
     pub fn config(text: &str) -> Self {
         Self { config: Some(text.to_owned()), ..Self::default() }
     }
@@ -88,7 +88,7 @@ impl Up {
         let config = dir.path().join("tentpole.toml");
         if let Some(text) = &self.config {
             fs::write(&config, text).expect("the temporary directory is writable");
-            command.arg("--config").arg(&config);
+            command.arg(&config);
         }
         command.args(&self.arguments).current_dir(dir.path());
         for variable in ["HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
