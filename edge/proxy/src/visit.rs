@@ -414,7 +414,8 @@ async fn pass(
     why.cache = CacheOutcome::Bypass(bypass);
     write_forward(scratch, visitor, asked, Purpose::Visitor);
     let Scratch { forward, response, out, key, .. } = scratch;
-    let outgoing = Outgoing { head: forward, method: asked.method, pool: place.pool };
+    let outgoing =
+        Outgoing { head: forward, method: asked.method, pool: place.pool, upgrades: asked.upgrades };
     let own_deadline = Deadline::new();
     let interim = asked.manner.minor_version > 0;
     let upload = Some(Upload { visitor, body, interim });
