@@ -52,7 +52,7 @@ impl Up {
         Self::default().argument("--to").argument(url)
     }
 
-    /// `tentpole up --config FILE`, with this text in the file.
+    /// `tentpole up FILE`, with this text in the file.
     pub fn config(text: &str) -> Self {
         Self { config: Some(text.to_owned()), ..Self::default() }
     }

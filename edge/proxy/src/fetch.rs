@@ -28,6 +28,8 @@ pub struct Outgoing<'a> {
     pub method: Method,
     /// Who answers.
     pub pool: PoolId,
+    /// Whether it asks to change the protocol: only then may it be answered with 101.
+    pub upgrades: bool,
 }
 
 /// Attempts of one request, in order.
@@ -151,6 +153,11 @@ async fn attempt_once(
             upload.map(|Upload { visitor, body, interim }| Upload { visitor, body, interim: *interim });
         let sending = exchange(&mut connection, outgoing.head, upload, response, &timeouts, deadline).await?;
         attempt.first_byte_us = micros(sent, clock::coarse());
+        if response.status == 101 && !outgoing.upgrades {
+            // Nobody asked (RFC 9110 section 15.2.2): no visitor may be told that his connection changed.
+            let unasked = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
+            return Err(NoResponse::Failed(unasked));
+        }
         let body = ResponseBody::of(response, outgoing.method).map_err(NoResponse::Failed)?;
         let keeps_alive = Exchange::keeps_alive(response, &body, outgoing.method);
         Ok(Exchange { connection, body, _permit: chosen.permit, keeps_alive, sending, timeouts })

@@ -77,7 +77,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let mut attempts = Attempts::default();
     let requested = clock::coarse().unix_seconds();
     let Wanted { view, pool, head, fields, facts } = wanted;
-    let outgoing = Outgoing { head: &head, method: Method::Get, pool };
+    let outgoing = Outgoing { head: &head, method: Method::Get, pool, upgrades: false };
     let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
     let exchange = match fetched {

@@ -262,7 +262,8 @@ impl<'a> Visit<'a> {
         self.why.cache = CacheOutcome::Bypass(bypass);
         self.write_forward(asked, Purpose::Visitor);
         let Scratch { forward, response, .. } = &mut *self.scratch;
-        let outgoing = Outgoing { head: forward, method: asked.method, pool: place.pool };
+        let upgrades = asked.upgrades;
+        let outgoing = Outgoing { head: forward, method: asked.method, pool: place.pool, upgrades };
         let deadline = Deadline::new();
         let interim = self.manner.minor_version > 0;
         let upload = Some(Upload { visitor: self.visitor, body: &mut self.body, interim });
