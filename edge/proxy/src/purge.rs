@@ -42,6 +42,9 @@ impl Purger {
         let rest = rest.split('#').next().unwrap_or_default();
         let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (host, target) = rest.split_at(path_at);
+        // Visitors leave the default port out of Host; that of http is `write_key`'s.
+        let default_port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+        let host = host.strip_suffix(default_port).unwrap_or(host);
         if host.is_empty() || host.contains('@') {
             return Err(PurgeError::NotAnUrl);
         }

@@ -90,3 +90,15 @@ fn a_visitor_with_credentials_does_not_keep_a_page_out_of_the_cache() {
     assert!(shared.contains("; hit"), "{shared}");
     assert_eq!(asked.lock().unwrap().len(), 3);
 }
+
+#[test]
+fn a_purge_finds_what_is_stored_by_its_url_with_or_without_the_default_port() {
+    let (address, _) = endpoint(|_| page("Cache-Control: max-age=60\r\n"));
+    let edge = edge(address, |_| {});
+    for url in ["http://Shop.example/a", "http://shop.example:80/a", "https://shop.example:443/./a#part"] {
+        edge.get("/a", "");
+        assert!(edge.get("/a", "").contains("; hit"));
+        assert_eq!(edge.purger.purge_url(url).unwrap().objects, 1, "{url}");
+        assert!(edge.get("/a", "").contains("fwd=miss"), "{url}");
+    }
+}

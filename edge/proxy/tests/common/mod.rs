@@ -8,8 +8,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_model::{
-    Balance, Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolId, PoolMembers, Route,
-    RouteCache, Scheme, Site, Snapshot,
+    Balance, Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolId, PoolMembers, PurgePort,
+    Route, RouteCache, Scheme, Site, Snapshot,
 };
 use tentpole_observe::Observed;
 use tentpole_proxy::{Bound, Edge, EdgeParts};
@@ -19,6 +19,7 @@ use tentpole_runtime::{Cells, Published};
 pub struct Running {
     pub address: SocketAddr,
     pub cells: Arc<Cells>,
+    pub purger: Arc<dyn PurgePort>,
     edge: Option<Edge>,
 }
 
@@ -83,7 +84,8 @@ pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running
     })
     .unwrap();
     let address = bound.addresses()[0];
-    Running { address, cells, edge: Some(bound.open().unwrap()) }
+    let purger = bound.purger();
+    Running { address, cells, purger, edge: Some(bound.open().unwrap()) }
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {
