@@ -86,5 +86,8 @@ fn is_claim(name: &[u8]) -> bool {
         };
         name.len() >= prefix.len() && name.iter().zip(prefix).all(same)
     };
-    starts(b"x-forwarded-") || starts(b"x-real-ip") || name.eq_ignore_ascii_case(b"proxy")
+    [&b"x-forwarded-"[..], b"x-real-ip", b"x-original-url", b"x-rewrite-url"]
+        .iter()
+        .any(|claim| starts(claim))
+        || name.eq_ignore_ascii_case(b"proxy")
 }

@@ -15,6 +15,11 @@ pub fn write_key(key: &mut Vec<u8>, host: &[u8], target: &[u8]) {
     key.extend_from_slice(target);
 }
 
+/// The host in a key: an endpoint is asked for the host that its answer is stored under.
+pub fn host_of(key: &[u8]) -> &[u8] {
+    key.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
 /// Purges what the edge shares.
 pub struct Purger {
     /// Cache and routes.

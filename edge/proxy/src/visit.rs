@@ -14,6 +14,7 @@ use crate::fetch::{Outgoing, fetch};
 use crate::fill::{self, Led, Own, Wanted};
 use crate::forward::{self, Forward, Purpose};
 use crate::place::{Place, route};
+use crate::purge::host_of;
 use crate::stop::{After, Stop};
 use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
@@ -299,11 +300,11 @@ impl<'a> Visit<'a> {
 
     /// Leaves the head that goes to the endpoint in the scratch.
     fn write_forward(&mut self, asked: Asked, purpose: Purpose<'_>) {
-        let Scratch { request, target, forward, .. } = &mut *self.scratch;
+        let Scratch { request, target, key, forward, .. } = &mut *self.scratch;
         forward.clear();
         let how = Forward {
             target,
-            host: http1::host(request).unwrap_or_default(),
+            host: host_of(key),
             framing: asked.framing,
             peer: self.visitor.peer.ip(),
             purpose,
