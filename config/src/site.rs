@@ -41,7 +41,8 @@ static CANONICAL: Setting<Word<Canonical>> = Setting {
             (
                 "forward",
                 Canonical::Forward,
-                "The endpoint gets the path as it came; routes and cache compare the canonical form.",
+                "The endpoint gets the path as it came. Each spelling is cached and purged by itself; routes compare the \
+                 canonical form.",
             ),
             ("rewrite", Canonical::Rewrite, "The endpoint gets the canonical form."),
             (
@@ -51,9 +52,9 @@ static CANONICAL: Setting<Word<Canonical>> = Setting {
             ),
         ],
     },
-    // The one that cannot break an application: signed URLs stay as signed, and applications that link to
+    // One page, one spelling, one object in the cache, so that a purge finds it; and applications that link to
     // lower-case escapes (`%c3%a4`) get no redirect on each click.
-    default: Fallback::Value(|| Canonical::Forward),
+    default: Fallback::Value(|| Canonical::Rewrite),
     about: "What happens to a path that means the same as a canonical one but is written otherwise: `/a/../b`, \
             `/%7Euser`, `/k%c3%a4se` (RFC 3986 section 6.2.2).",
     example: "\"redirect\"",

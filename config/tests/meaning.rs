@@ -30,7 +30,7 @@ fn one_pool_alone_serves_every_host_and_path() {
     assert_eq!(snapshot.log.access, AccessLog::Off);
     let [site] = &snapshot.sites[..] else { panic!("{:?}", snapshot.sites) };
     assert_eq!((site.name.as_str(), site.hosts.as_slice()), ("default", &[][..]));
-    assert_eq!((site.canonical, site.merge_slashes), (Canonical::Forward, false));
+    assert_eq!((site.canonical, site.merge_slashes), (Canonical::Rewrite, false));
     assert_eq!(routes(&snapshot), [("/*", 0)]);
     assert_eq!(site.routes[0].cache, RouteCache::Standard);
     assert_eq!(site.routes[0].body_bytes_max, 16 << 20);

@@ -121,7 +121,7 @@ async fn when_all_refuse_connections_the_visitor_gets_a_502() {
         let words =
             if ask.bytes("h").starts_with(b"HEAD") { "" } else { "502: the application did not answer" };
         assert!(answer.text().starts_with(words), "{}", answer.text());
-        assert_eq!(answer.header("cache-status"), Some("tentpole; detail=refused"));
+        assert_eq!(answer.header("cache-status"), Some("tentpole; detail=connect/refused"));
         assert_eq!(answer.header("cache-control"), Some("no-store"));
     }
     // And it goes on as soon as one is there, on the same connection.

@@ -9,6 +9,7 @@ use foldhash::quality::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tentpole_message::Fields;
 use tentpole_model::{Bypass, CacheSettings, Purged};
 use tentpole_runtime::Ledger;
@@ -22,6 +23,8 @@ const SHARD_BYTES_MIN: u64 = 1 << 20;
 
 /// Fills of one key at a time, each for another variant: a look-up asks them all under the lock.
 const FILLS_PER_KEY_MAX: usize = 64;
+/// Tells the markers that hold only for requests which say who asks from those that hold for all.
+const PERSONAL: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Objects in memory, and the fills that will become some.
 #[derive(Debug)]
@@ -207,6 +210,15 @@ impl Cache {
         let object = shard.find(key)?.select(request)?;
         object.touch();
         Some(object.clone())
+    }
+
+    /// Whether requests that say who asks (cookie, authorization) go past the cache here: see [`Lead::personal`].
+    pub fn passes_personal(&self, key: &Key<'_>) -> bool {
+        self.shard(key.hash).markers.holds(key.hash ^ PERSONAL)
+    }
+
+    pub(crate) fn mark_personal(&self, hash: u64, remember_for: Duration) {
+        self.shard(hash).markers.mark(hash ^ PERSONAL, remember_for);
     }
 
     /// Removes all variants of a key. Fills of it are delivered to those who already wait and are not stored. When

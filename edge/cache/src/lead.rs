@@ -88,6 +88,13 @@ impl Lead {
         self.duty.end(Release::Bypass(bypass), Some(remember_for));
     }
 
+    /// The response is not shared because of who asked. Only requests that say so too go themselves for a while
+    /// ([`Cache::passes_personal`]): one of them must not keep an object out of the cache. Those who wait look up
+    /// again ([`Release::Abandoned`]).
+    pub fn personal(self, remember_for: Duration) {
+        self.duty.cache.mark_personal(self.duty.fill.hash, remember_for);
+    }
+
     /// There is no response.
     pub fn failed(self, failure: Failure) {
         self.duty.end(Release::Failed(failure), None);

@@ -65,7 +65,7 @@ impl Doors {
         self.open.load(Ordering::Relaxed)
     }
 
-    fn enter(self: &Arc<Self>, thread: usize) -> Result<Open, Refused> {
+    pub(crate) fn enter(self: &Arc<Self>, thread: usize) -> Result<Open, Refused> {
         if self.ledger.pressure() == Pressure::RefuseConnections {
             return Err(Refused::MemoryFull);
         }
@@ -138,7 +138,11 @@ pub async fn take_over(
         let Ok(stream) = TcpStream::from_std(stream) else { continue };
         match doors.enter(thread) {
             Ok(open) => serve(Socket::new(stream), open),
-            Err(why) => refused(why),
+            Err(why) => {
+                refused(why);
+                // Rare: the last place went while it was handed over.
+                let _ = stream.try_write(TOO_MANY);
+            }
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct RequestBody {
     /// Content seen so far, in bytes.
     pub bytes_seen: u64,
     bytes_max: u64,
+    /// Its end was handed out, so its last piece was used too: the decoder is done when it has seen that piece.
+    ended: bool,
 }
 
 /// A piece of a body.
@@ -173,6 +175,7 @@ impl Visitor {
                 Err(_) => return Poll::Ready(Err(BodyError::Refused(Refused::Chunk))),
                 Ok(Decoded::Done { used }) => {
                     self.socket.consume(used);
+                    body.ended = true;
                     return Poll::Ready(Ok(Piece::End));
                 }
                 Ok(Decoded::Data { skip, len }) => {
@@ -259,17 +262,20 @@ impl RequestBody {
         if matches!(framing, Framing::Length(length) if length > bytes_max) {
             return Err(Refused::BodyTooLarge);
         }
-        Ok(Self {
-            decoder: BodyDecoder::new(framing, BodyLimits::default()),
-            framing,
-            bytes_seen: 0,
-            bytes_max,
-        })
+        let decoder = BodyDecoder::new(framing, BodyLimits::default());
+        let ended = decoder.is_done();
+        Ok(Self { decoder, framing, bytes_seen: 0, bytes_max, ended })
     }
 
-    /// Whether all of it was read.
+    /// No body.
+    pub fn none() -> Self {
+        let decoder = BodyDecoder::new(Framing::None, BodyLimits::default());
+        Self { decoder, framing: Framing::None, bytes_seen: 0, bytes_max: 0, ended: true }
+    }
+
+    /// Whether all of it was read and used: what follows in the buffer is another request.
     pub fn is_done(&self) -> bool {
-        self.decoder.is_done()
+        self.ended
     }
 
     /// Its trailers, once done.
@@ -281,5 +287,35 @@ impl RequestBody {
 impl From<io::Error> for BodyError {
     fn from(error: io::Error) -> Self {
         Self::Failed(Failure::visitor(Phase::SendBody, Cause::from(&error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Doors;
+    use std::future::poll_fn;
+    use tentpole_runtime::Ledger;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_body_is_not_done_before_its_last_piece_was_used() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (doors, _handovers) = Doors::new(1, 1, Ledger::new(1 << 20));
+        let open = doors.enter(0).unwrap();
+        let mut visitor = Visitor::new(Socket::new(stream), open, VisitorLimits::default());
+        let mut body = RequestBody::new(Framing::Length(5), 5).unwrap();
+        client.write_all(b"helloGET / HTTP/1.1\r\n").await.unwrap();
+
+        let piece = poll_fn(|context| visitor.poll_piece(context, &mut body)).await;
+        assert_eq!(piece, Ok(Piece::Data { skip: 0, len: 5 }));
+        // An exchange that fails now leaves these bytes behind: they are no request.
+        assert!(!body.is_done());
+        visitor.consume(5);
+        let piece = poll_fn(|context| visitor.poll_piece(context, &mut body)).await;
+        assert_eq!(piece, Ok(Piece::End));
+        assert!(body.is_done() && visitor.filled().starts_with(b"GET"));
     }
 }

@@ -42,7 +42,9 @@ pub fn failure(out: &mut Vec<u8>, failure: &Failure, manner: Manner) -> u16 {
         _ => "the application did not answer properly. Please try again in a moment.",
     };
     let retry = (status == 503).then_some(RETRY_AFTER_S);
-    whole(out, status, words, retry, b"", failure.source.label(), manner);
+    // A token may hold a slash (RFC 8941 section 3.3.4).
+    let detail = format!("{}/{}", failure.phase.label(), failure.source.label());
+    whole(out, status, words, retry, b"", &detail, manner);
     status
 }
 

@@ -44,11 +44,12 @@ pub struct Reply {
     pub now: u64,
 }
 
-/// Sends a stored object, or as much of it as the visitor's conditions ask for.
+/// Sends a stored object, or as much of it as the visitor's conditions ask for, with field lines of his own.
 pub async fn object(
     visitor: &mut Visitor,
     out: &mut Vec<u8>,
     object: &Object,
+    own_lines: &[u8],
     request: &RequestHead,
     reply: Reply,
 ) -> Result<Sent, Failure> {
@@ -56,7 +57,10 @@ pub async fn object(
     out.clear();
     let (status, range) = match asked {
         Asked::Whole => {
-            write_length(out, object.body_bytes());
+            // RFC 9110 section 8.6: a 204 states no length.
+            if object.head.status != 204 {
+                write_length(out, object.body_bytes());
+            }
             (object.head.status, 0..object.body_bytes())
         }
         Asked::NotModified => {
@@ -74,6 +78,7 @@ pub async fn object(
             (416, 0..0)
         }
     };
+    out.extend_from_slice(own_lines);
     let age = object.facts.age(reply.now);
     let _ = write!(out, "Age: {age}\r\n");
     cache_status(out, reply.cache, Some(i64::from(object.facts.lifetime) - age as i64));
@@ -109,7 +114,9 @@ pub async fn reader(
     let facts = *reader.facts();
     let (status, lines) = (reader.head().status, reader.head().lines.clone());
     out.clear();
-    http1::write_framing(out, framing);
+    if reader.head().status != 204 {
+        http1::write_framing(out, framing);
+    }
     let age = facts.age(reply.now);
     if age > 0 {
         let _ = write!(out, "Age: {age}\r\n");
@@ -193,6 +200,22 @@ pub async fn exchange(
     // The rest of the visitor's body may have gone out meanwhile.
     let keep_alive = manner.keep_alive && exchange.sending.is_none();
     Ok(Sent { status, bytes, keep_alive, head_at: head_at.unwrap_or_else(clock::coarse) })
+}
+
+/// Says that the connection is now something else (101); returns the bytes sent.
+pub async fn switching(
+    visitor: &mut Visitor,
+    out: &mut Vec<u8>,
+    response: &ResponseHead,
+    protocol: &[u8],
+) -> Result<u64, Failure> {
+    out.clear();
+    http1::write_status_line(out, 101, response.reason());
+    http1::write_fields(out, &response.fields, |_| false);
+    out.extend_from_slice(b"Connection: Upgrade\r\n");
+    http1::write_field(out, b"Upgrade", protocol);
+    out.extend_from_slice(b"\r\n");
+    visitor.write(&mut [IoSlice::new(out)]).await
 }
 
 /// Writes the whole head of a response that is not stored.

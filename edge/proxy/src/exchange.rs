@@ -12,6 +12,9 @@ use tentpole_model::{Cause, Failure, Method, Phase, Refused, Retry, UpstreamTime
 use tentpole_runtime::deadline::{Deadline, Expired};
 use tentpole_upstream::{Connection, Permit, ResponseBody};
 
+/// Interim responses before a final one; each buys the endpoint its time anew.
+const INTERIM_MAX: usize = 100;
+
 /// A request under way at an endpoint, whose response's head has been read.
 pub struct Exchange {
     /// The connection.
@@ -79,7 +82,7 @@ pub async fn exchange(
 ) -> Result<Option<Sending>, NoResponse> {
     send_head(connection, request, timeouts.stall, deadline).await.map_err(NoResponse::Failed)?;
     let mut sending = Sending { done: upload.is_none(), ..Sending::default() };
-    loop {
+    for _ in 0..INTERIM_MAX {
         read_head(connection, &mut upload, &mut sending, response, timeouts, deadline).await?;
         if !matches!(response.status, 100..=199) || response.status == 101 {
             return Ok((!sending.done).then_some(sending));
@@ -88,6 +91,7 @@ pub async fn exchange(
             pass_interim(upload.visitor, response).await.map_err(NoResponse::Failed)?;
         }
     }
+    Err(NoResponse::Failed(Failure::upstream(Phase::ReadHead, Retry::Never, Cause::TooLarge)))
 }
 
 async fn send_head(

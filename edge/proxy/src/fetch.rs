@@ -165,15 +165,22 @@ async fn attempt_once(
     .await;
     match &outcome {
         Ok(_) => cell.succeeded(response.status),
-        // A kept connection that died is not the endpoint's failure, and a visitor's certainly not.
+        // A visitor's failure is not the endpoint's, and neither is a kept connection that died.
         Err(NoResponse::Failed(failure))
-            if failure.side == tentpole_model::Side::Upstream && !attempt.connection_reused =>
+            if failure.side == tentpole_model::Side::Upstream
+                && !(attempt.connection_reused && died_unused(failure)) =>
         {
             cell.failed();
         }
         Err(_) => {}
     }
     outcome
+}
+
+/// Whether this is what a kept connection shows that the endpoint had closed: silence and bad answers are not.
+fn died_unused(failure: &Failure) -> bool {
+    matches!(failure.phase, Phase::SendHead | Phase::SendBody | Phase::FirstByte)
+        && failure.source != Cause::TimedOut
 }
 
 /// Chooses an endpoint and gets a permit for it; waits in the pool's queue when all are at their limit.

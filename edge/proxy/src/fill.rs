@@ -23,6 +23,8 @@ use tokio::sync::oneshot;
 
 /// How long a URL that answered uncacheably is not waited for by others.
 const HIT_FOR_MISS: Duration = Duration::from_secs(10);
+/// The same after a status that is not stored: errors mostly, which pass.
+const HIT_FOR_ERROR: Duration = Duration::from_secs(1);
 /// Largest stored head.
 const STORED_HEAD_MAX: usize = 32 * 1024;
 
@@ -30,8 +32,8 @@ const STORED_HEAD_MAX: usize = 32 * 1024;
 pub enum Led {
     /// The object, as it arrives.
     Reader(FillReader),
-    /// What was stored still holds.
-    Refreshed(Arc<Object>),
+    /// What was stored still holds. With field lines of the 304 that are this visitor's own.
+    Refreshed(Arc<Object>, Vec<u8>),
     /// It may not be shared: the response is this visitor's own.
     Own(Box<Own>),
     /// No response.
@@ -86,14 +88,26 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
             return;
         }
     };
+    if response.status == 101 {
+        // Nobody asked to change protocols: passed on, the visitor would take what follows for something else.
+        let unasked = Failure::upstream(Phase::ReadHead, tentpole_model::Retry::Never, Cause::Malformed);
+        lead.failed(unasked);
+        let _ = answer.send((Led::None(NoResponse::Failed(unasked)), attempts));
+        return;
+    }
     let now = clock::coarse().unix_seconds();
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
         let (stored, facts) = refreshed(&stale, &response, &facts, requested, now);
+        let mut own = Vec::new();
+        response
+            .fields
+            .all(Name::SetCookie)
+            .for_each(|cookie| http1::write_field(&mut own, b"Set-Cookie", cookie));
         exchange.finish(&thread);
         let object = lead.refreshed(&stale, stored, facts);
-        let _ = answer.send((Led::Refreshed(object), attempts));
+        let _ = answer.send((Led::Refreshed(object, own), attempts));
         return;
     }
     let seen = response_facts(&response, now);
@@ -102,7 +116,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
-            lead.uncacheable(bypass, HIT_FOR_MISS);
+            match bypass {
+                // For a visitor who does not say who he is the response may be another, and one to share.
+                _ if facts.cookie || facts.authorization => lead.personal(HIT_FOR_MISS),
+                // An error of a moment must not let everybody through to the endpoint for long.
+                Bypass::Status => lead.uncacheable(bypass, HIT_FOR_ERROR),
+                _ => lead.uncacheable(bypass, HIT_FOR_MISS),
+            }
             let own = Own { exchange, response, bypass };
             let _ = answer.send((Led::Own(Box::new(own)), attempts));
             return;
@@ -208,7 +228,8 @@ fn store_head(response: &ResponseHead, now: u64) -> Result<StoredHead, Bypass> {
     Ok(StoredHead { lines: lines.into(), status: response.status })
 }
 
-/// A stored head after a 304: the fields of the 304 replace those of the same name (RFC 9111 section 3.2).
+/// A stored head after a 304: the fields of the 304 replace those of the same name (RFC 9111 section 3.2), except
+/// those that describe the stored content, that select it, or that are for one visitor only.
 fn refreshed(
     stale: &Object,
     response: &ResponseHead,
@@ -216,35 +237,42 @@ fn refreshed(
     requested: u64,
     now: u64,
 ) -> (StoredHead, StoredFacts) {
+    // What was stored was written by us, so it parses; if it did not, the 304 alone still is a head.
+    let limits =
+        http1::Limits { head_bytes_max: usize::MAX, fields_max: http1::FIELDS_MAX, ..Default::default() };
     let mut merged = ResponseHead::new();
     let mut bytes = stale.head.lines.to_vec();
     bytes.extend_from_slice(b"\r\n");
-    // What was stored was written by us, so it parses; if it did not, the 304 alone still is a head.
-    let _ = http1::parse_response(
-        &bytes,
-        &http1::Limits { head_bytes_max: usize::MAX, ..http1::Limits::default() },
-        &mut merged,
-    );
+    let _ = http1::parse_response(&bytes, &limits, &mut merged);
+    let stays = |id| {
+        use Name::{Age, ContentEncoding, ContentRange, ContentType, SetCookie, Vary};
+        matches!(id, Age | ContentEncoding | ContentRange | ContentType | SetCookie | Vary)
+    };
     let mut lines = Vec::with_capacity(bytes.len() + 64);
     http1::write_status_line(&mut lines, stale.head.status, merged.reason());
     let replaced = |name: &[u8]| response.fields.find(name).next().is_some();
-    http1::write_fields(&mut lines, &merged.fields, |field| replaced(field.name));
-    http1::write_fields(&mut lines, &response.fields, |field| {
-        matches!(field.id, Name::Age | Name::ContentEncoding | Name::ContentType | Name::ContentRange)
-    });
+    http1::write_fields(&mut lines, &merged.fields, |field| !stays(field.id) && replaced(field.name));
+    http1::write_fields(&mut lines, &response.fields, |field| stays(field.id));
     if !response.fields.has(Name::Date) && !merged.fields.has(Name::Date) {
         http1::write_field(&mut lines, b"Date", &clock::http_date(now));
     }
     let mut updated = ResponseHead::new();
     lines.extend_from_slice(b"\r\n");
-    let _ = http1::parse_response(
-        &lines,
-        &http1::Limits { head_bytes_max: usize::MAX, ..http1::Limits::default() },
-        &mut updated,
-    );
+    let _ = http1::parse_response(&lines, &limits, &mut updated);
     lines.truncate(lines.len() - 2);
-    let seen = ResponseFacts { status: stale.head.status, ..response_facts(&updated, now) };
+    // Set-Cookie and Vary stay out of what is stored, but not out of the decision.
+    let set_cookie = response.fields.has(Name::SetCookie);
+    let age = response.fields.get(Name::Age).and_then(parse_age);
+    let status = stale.head.status;
+    let seen = ResponseFacts { status, set_cookie, age, ..response_facts(&updated, now) };
+    let names = |head: &ResponseHead| {
+        let mut names: Vec<_> =
+            head.fields.all(Name::Vary).flat_map(tokens).map(<[u8]>::to_ascii_lowercase).collect();
+        names.sort_unstable();
+        names
+    };
+    let selects_alike = !response.fields.has(Name::Vary) || names(response) == names(&merged);
     let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..stale.facts };
-    let facts = may_store(request, &seen, requested, now).unwrap_or(expired);
-    (StoredHead { lines: lines.into(), status: stale.head.status }, facts)
+    let facts = may_store(request, &seen, requested, now).ok().filter(|_| selects_alike).unwrap_or(expired);
+    (StoredHead { lines: lines.into(), status }, facts)
 }

@@ -47,6 +47,9 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     http1::write_fields(out, &head.fields, |field| match field.id {
         Name::Host | Name::Forwarded => true,
         Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => true,
+        Name::Other => is_claim(field.name),
+        // From HTTP/1.0 it means nothing, and without a body it may not be sent (RFC 9110 section 10.1.1).
+        Name::Expect => head.minor_version == 0 || forward.framing == Framing::None,
         Name::IfMatch | Name::IfNoneMatch | Name::IfModifiedSince | Name::IfUnmodifiedSince => for_cache,
         Name::IfRange | Name::Range => for_cache,
         _ => false,
@@ -71,4 +74,20 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     }
     http1::write_framing(out, forward.framing);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether the name is one by which proxies speak of the visitor, however an application spells it: CGI and WSGI
+/// read `_` as `-`. One that trusts us would believe `X-Forwarded-Port`, and what comes of it would be stored for
+/// others. `Proxy` becomes the variable `HTTP_PROXY` (CVE-2016-5385).
+fn is_claim(name: &[u8]) -> bool {
+    let starts = |prefix: &[u8]| {
+        let same = |(byte, wanted): (&u8, &u8)| {
+            byte.eq_ignore_ascii_case(wanted) || (*byte == b'_' && *wanted == b'-')
+        };
+        name.len() >= prefix.len() && name.iter().zip(prefix).all(same)
+    };
+    [&b"x-forwarded-"[..], b"x-real-ip", b"x-original-url", b"x-rewrite-url"]
+        .iter()
+        .any(|claim| starts(claim))
+        || name.eq_ignore_ascii_case(b"proxy")
 }

@@ -3,14 +3,17 @@
 //! published values and in what is observed.
 
 mod answer;
+mod asked;
 mod deliver;
 mod edge;
 mod exchange;
 mod fetch;
 mod fill;
 mod forward;
+mod place;
 mod prepare;
 mod purge;
+mod stop;
 mod thread;
 mod tunnel;
 mod visit;

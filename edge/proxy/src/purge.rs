@@ -15,6 +15,11 @@ pub fn write_key(key: &mut Vec<u8>, host: &[u8], target: &[u8]) {
     key.extend_from_slice(target);
 }
 
+/// The host in a key: an endpoint is asked for the host that its answer is stored under.
+pub fn host_of(key: &[u8]) -> &[u8] {
+    key.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
 /// Purges what the edge shares.
 pub struct Purger {
     /// Cache and routes.
@@ -42,6 +47,9 @@ impl Purger {
         let rest = rest.split('#').next().unwrap_or_default();
         let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
         let (host, target) = rest.split_at(path_at);
+        // Visitors leave the default port out of Host; that of http is `write_key`'s.
+        let default_port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+        let host = host.strip_suffix(default_port).unwrap_or(host);
         if host.is_empty() || host.contains('@') {
             return Err(PurgeError::NotAnUrl);
         }

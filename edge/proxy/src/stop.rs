@@ -1,0 +1,94 @@
+//! Why a request goes no further, what the visitor hears of it, and what becomes of his connection. The only place
+//! that answers in the edge's own name.
+
+use crate::answer;
+use crate::exchange::NoResponse;
+use crate::visit::{Visit, micros};
+use std::io::IoSlice;
+use tentpole_model::{End, Failure, Phase, Refused, Side};
+use tentpole_runtime::clock;
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// It goes on.
+    NextRequest,
+    /// It ends.
+    Close,
+    /// It ends, but is read for a moment more, so that our answer arrives.
+    Linger,
+}
+
+/// Why a request goes no further.
+pub enum Stop {
+    /// The visitor left before asking anything.
+    Gone,
+    /// We say no.
+    Refused(Refused),
+    /// He is sent to the canonical target, which is in the scratch.
+    Redirect,
+    /// Something broke.
+    Failed(Failure),
+    /// The connection was a tunnel, which has closed.
+    Tunnelled,
+}
+
+impl Visit<'_> {
+    /// Answers a request that goes no further.
+    pub(crate) async fn stopped(&mut self, stop: Stop) -> After {
+        let body_read = self.body_read();
+        self.manner.keep_alive &= body_read;
+        let (manner, out) = (self.manner, &mut self.scratch.out);
+        out.clear();
+        match stop {
+            Stop::Gone => return After::Close,
+            Stop::Tunnelled => {
+                self.why.end = End::Tunnelled;
+                return After::Close;
+            }
+            Stop::Redirect => {
+                self.why.end = End::Complete;
+                self.why.status = 308;
+                answer::redirect(out, &self.scratch.target, manner);
+            }
+            Stop::Refused(refused) => {
+                self.why.end = End::Refused(refused);
+                self.why.status = refused.status();
+                answer::refusal(out, refused, manner);
+            }
+            Stop::Failed(failure) => {
+                self.why.end = End::Failed(failure);
+                if !may_answer(&failure) {
+                    self.why.bytes_out = failure.bytes_sent;
+                    return After::Close;
+                }
+                self.why.status = answer::failure(out, &failure, manner);
+            }
+        }
+        match self.visitor.write(&mut [IoSlice::new(&self.scratch.out)]).await {
+            Ok(bytes) => self.why.bytes_out = bytes,
+            Err(_) => return After::Close,
+        }
+        self.why.head_us = micros(clock::coarse().since(self.visitor.arrived));
+        match (manner.keep_alive, body_read && self.visitor.filled().is_empty()) {
+            (true, _) => After::NextRequest,
+            // Nothing unread can come in the way of the answer: but a refused head may still be arriving.
+            (false, true) if !matches!(self.why.end, End::Refused(_)) => After::Close,
+            (false, _) => After::Linger,
+        }
+    }
+}
+
+/// Not when part of a response is out already, or nobody is there to read one.
+fn may_answer(failure: &Failure) -> bool {
+    failure.side != Side::Visitor && !(failure.phase == Phase::ReadBody && failure.bytes_sent > 0)
+}
+
+impl From<NoResponse> for Stop {
+    fn from(no: NoResponse) -> Self {
+        match no {
+            NoResponse::Failed(failure) => Self::Failed(failure),
+            NoResponse::Refused(refused) => Self::Refused(refused),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! An edge in this process before an endpoint that a test scripts, and a client that sees the bytes.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(dead_code, reason = "not every test needs every helper")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tentpole_model::{
+    Balance, Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolId, PoolMembers, PurgePort,
+    Route, RouteCache, Scheme, Site, Snapshot,
+};
+use tentpole_observe::Observed;
+use tentpole_proxy::{Bound, Edge, EdgeParts};
+use tentpole_runtime::{Cells, Published};
+
+/// A running edge; ended when dropped.
+pub struct Running {
+    pub address: SocketAddr,
+    pub cells: Arc<Cells>,
+    pub purger: Arc<dyn PurgePort>,
+    edge: Option<Edge>,
+}
+
+/// What the endpoint was asked, head by head.
+pub type Asked = Arc<Mutex<Vec<String>>>;
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let edge = self.edge.take().unwrap();
+        edge.end();
+        edge.join();
+    }
+}
+
+/// An endpoint that answers each request's head with what `answer` makes of it, on kept connections. An empty
+/// answer means silence until the edge gives up.
+pub fn endpoint(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (SocketAddr, Asked) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Asked::default();
+    let (answer, heard) = (Arc::new(answer), asked.clone());
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let (mut connection, answer, heard) = (connection.unwrap(), answer.clone(), heard.clone());
+            std::thread::spawn(move || {
+                while let Some(head) = read_head(&mut connection) {
+                    heard.lock().unwrap().push(head.clone());
+                    if connection.write_all(answer(&head).as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (address, asked)
+}
+
+fn read_head(connection: &mut TcpStream) -> Option<String> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        if connection.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        head.push(byte[0]);
+    }
+    Some(String::from_utf8(head).unwrap())
+}
+
+/// An edge of one thread with one pool of one endpoint, which `change` may alter.
+pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running {
+    let mut snapshot = snapshot(endpoint);
+    change(&mut snapshot);
+    let snapshot = Arc::new(snapshot);
+    let member = Member { addresses: vec![endpoint], health: Health::Up };
+    let cells = Cells::new();
+    let bound = Bound::new(EdgeParts {
+        membership: Published::new(Membership { pools: vec![PoolMembers { members: vec![member] }] }),
+        dials: Published::new(Dials::from_snapshot(&snapshot)),
+        cells: cells.clone(),
+        observed: Observed::new(&snapshot.log),
+        snapshot,
+    })
+    .unwrap();
+    let address = bound.addresses()[0];
+    let purger = bound.purger();
+    Running { address, cells, purger, edge: Some(bound.open().unwrap()) }
+}
+
+fn snapshot(endpoint: SocketAddr) -> Snapshot {
+    let route = Route {
+        path: "/*".into(),
+        pool: PoolId(0),
+        swallow_segments: false,
+        cache: RouteCache::Standard,
+        body_bytes_max: 1 << 20,
+    };
+    let endpoint = Endpoint {
+        scheme: Scheme::Http,
+        host: endpoint.ip().to_string(),
+        port: endpoint.port(),
+        weight: 1,
+        requests_max: None,
+        connections_max: None,
+    };
+    let pool = Pool {
+        name: "app".into(),
+        endpoints: vec![endpoint],
+        balance: Balance::LeastRequests,
+        health: None,
+        failures_max: 3,
+        timeouts: Default::default(),
+        queue: Default::default(),
+    };
+    let site = Site {
+        name: "all".into(),
+        hosts: vec![],
+        canonical: Canonical::Redirect,
+        merge_slashes: false,
+        routes: vec![route],
+    };
+    Snapshot {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        admin: None,
+        threads: Some(1),
+        sites: vec![site],
+        pools: vec![pool],
+        visitors: Default::default(),
+        cache: Default::default(),
+        log: Default::default(),
+    }
+}
+
+impl Running {
+    /// One request on a connection of its own; everything that comes until the edge closes. Send
+    /// `Connection: close`.
+    pub fn ask(&self, request: &str) -> String {
+        let mut connection = TcpStream::connect(self.address).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// [`Running::ask`] for a GET with more field lines, each with its line end.
+    pub fn get(&self, path: &str, fields: &str) -> String {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: shop.example\r\n{fields}Connection: close\r\n\r\n"))
+    }
+}

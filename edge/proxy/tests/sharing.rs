@@ -1,0 +1,104 @@
+//! What one visitor's request may do to what others get.
+
+#![allow(clippy::unwrap_used, reason = "a test, with helpers outside its functions")]
+
+mod common;
+
+use common::{edge, endpoint};
+
+fn page(fields: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n{fields}Content-Length: 4\r\n\r\npage")
+}
+
+#[test]
+fn a_304_keeps_what_describes_the_stored_content() {
+    let (address, _) = endpoint(|head| match head.contains("If-None-Match") {
+        false => page("Content-Encoding: gzip\r\nCache-Control: max-age=0\r\nETag: \"1\"\r\nX-Build: 1\r\n"),
+        true => "HTTP/1.1 304 Not Modified\r\nContent-Type: text/plain\r\nContent-Encoding: br\r\n\
+                 Cache-Control: max-age=60\r\nETag: \"1\"\r\nX-Build: 2\r\n\r\n"
+            .into(),
+    });
+    let edge = edge(address, |_| {});
+    edge.get("/a", "");
+    let revalidated = edge.get("/a", "");
+    assert!(revalidated.contains("fwd-status=304"), "{revalidated}");
+    for answer in [revalidated, edge.get("/a", "")] {
+        assert!(answer.contains("Content-Type: text/html\r\n"), "{answer}");
+        assert!(answer.contains("Content-Encoding: gzip\r\n"), "{answer}");
+        assert!(answer.contains("X-Build: 2\r\n") && !answer.contains("X-Build: 1"), "{answer}");
+    }
+}
+
+#[test]
+fn a_cookie_set_by_a_304_reaches_its_visitor_and_nobody_else() {
+    let (address, _) = endpoint(|head| {
+        match (head.contains("If-None-Match"), head.contains("user=a")) {
+        (false, _) => page("Cache-Control: max-age=0\r\nETag: \"1\"\r\n"),
+        (true, true) => {
+            "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nSet-Cookie: session=of-a\r\nCache-Control: max-age=60\r\n\r\n"
+                .into()
+        }
+        (true, false) => "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n".into(),
+    }
+    });
+    let edge = edge(address, |_| {});
+    edge.get("/a", "");
+    let own = edge.get("/a", "Cookie: user=a\r\n");
+    assert!(own.contains("Set-Cookie: session=of-a\r\n") && own.contains("fwd-status=304"), "{own}");
+    for _ in 0..2 {
+        let others = edge.get("/a", "Cookie: user=b\r\n");
+        assert!(!others.contains("of-a") && others.ends_with("page"), "{others}");
+    }
+}
+
+#[test]
+fn a_304_that_varies_otherwise_does_not_widen_what_is_shared() {
+    let (address, asked) = endpoint(|head| match head.contains("If-None-Match") {
+        false => page("Cache-Control: max-age=0\r\nETag: \"1\"\r\n"),
+        true => {
+            "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nVary: Cookie\r\nCache-Control: max-age=60\r\n\r\n"
+                .into()
+        }
+    });
+    let edge = edge(address, |_| {});
+    for _ in 0..4 {
+        edge.get("/a", "");
+    }
+    assert_eq!(asked.lock().unwrap().len(), 4, "each visitor is asked for");
+}
+
+#[test]
+fn a_stored_204_states_no_length() {
+    let (address, _) = endpoint(|_| "HTTP/1.1 204 No Content\r\nCache-Control: max-age=60\r\n\r\n".into());
+    let edge = edge(address, |_| {});
+    for _ in 0..2 {
+        let answer = edge.get("/a", "");
+        assert!(answer.starts_with("HTTP/1.1 204") && !answer.contains("Content-Length"), "{answer}");
+    }
+}
+
+#[test]
+fn a_visitor_with_credentials_does_not_keep_a_page_out_of_the_cache() {
+    let (address, asked) = endpoint(|_| page("Cache-Control: max-age=60\r\n"));
+    let edge = edge(address, |_| {});
+    let own = edge.get("/a", "Authorization: Basic x\r\n");
+    assert!(own.contains("detail=authorization"), "{own}");
+    let again = edge.get("/a", "Authorization: Basic x\r\n");
+    assert!(again.contains("fwd=bypass"), "nobody waits for what is personal: {again}");
+    edge.get("/a", "");
+    let shared = edge.get("/a", "");
+    assert!(shared.contains("; hit"), "{shared}");
+    assert_eq!(asked.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn a_purge_finds_what_is_stored_by_its_url_with_or_without_the_default_port() {
+    let (address, _) = endpoint(|_| page("Cache-Control: max-age=60\r\n"));
+    let edge = edge(address, |_| {});
+    for url in ["http://Shop.example/a", "http://shop.example:80/a", "https://shop.example:443/./a#part"] {
+        edge.get("/a", "");
+        assert!(edge.get("/a", "").contains("; hit"));
+        assert_eq!(edge.purger.purge_url(url).unwrap().objects, 1, "{url}");
+        assert!(edge.get("/a", "").contains("fwd=miss"), "{url}");
+    }
+}
