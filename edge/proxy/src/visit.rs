@@ -106,6 +106,8 @@ impl<'a> Visit<'a> {
     }
 
     async fn read_head(&mut self) -> Result<(), Stop> {
+        // It holds another visitor's request, which the log would show if this one cannot be understood.
+        self.scratch.request.clear();
         match self.visitor.read_head(&mut self.scratch.request).await {
             Next::Request => Ok(()),
             Next::Gone => Err(Stop::Gone),
