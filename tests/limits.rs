@@ -1,1 +1,11 @@
-//! To come.
+//! What a visitor may cost: connections, heads, bodies and patience. Whoever takes more is told so and cut off, and
+//! nothing of what he sent becomes a request. One file below `limits/` for each kind.
+
+#[path = "limits/connections.rs"]
+mod connections;
+#[path = "limits/sizes.rs"]
+mod sizes;
+#[path = "limits/smuggling.rs"]
+mod smuggling;
+#[path = "limits/standstill.rs"]
+mod standstill;

@@ -2,6 +2,7 @@
 //! what the visitor is told when nobody answers.
 
 use super::{every_kind, named};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tentpole_testkit::{Ask, Origin, Response, Step, Up, Visitor};
 use tentpole_tests::{endpoint, pool};
@@ -150,15 +151,15 @@ async fn an_endpoint_that_does_not_answer_in_time_costs_a_504_and_no_second_try(
 
 /// A listener whose queue is full: the kernel drops every further attempt to connect.
 async fn unreachable() -> (TcpListener, Vec<TcpStream>) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let listener = socket.listen(1).expect("it is bound");
+    let address = listener.local_addr().expect("it is bound");
     let mut waiting = Vec::new();
     while let Ok(connected) =
         tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await
     {
-        waiting.push(connected.unwrap());
+        waiting.push(connected.expect("somebody listens"));
         assert!(waiting.len() < 16, "the listener's queue never fills");
     }
     (listener, waiting)

@@ -38,6 +38,8 @@ pub struct EndpointNow {
     pub failures: u64,
     /// Requests in flight.
     pub in_flight: u64,
+    /// Open connections, idle ones included.
+    pub open: u64,
 }
 
 /// The endpoint as it is now.
@@ -61,6 +63,7 @@ pub async fn endpoint(tentpole: &Tentpole, origin: &Origin) -> EndpointNow {
         requests: number("requests"),
         failures: number("failures"),
         in_flight: number("in_flight"),
+        open: number("open"),
     }
 }
 

@@ -37,7 +37,7 @@ impl Visit<'_> {
     /// Answers a request that goes no further.
     pub(crate) async fn stopped(&mut self, stop: Stop) -> After {
         let body_read = self.body_read();
-        self.manner.keep_alive &= body_read;
+        self.manner.keep_alive &= body_read && !self.is_ending();
         let (manner, out) = (self.manner, &mut self.scratch.out);
         out.clear();
         match stop {

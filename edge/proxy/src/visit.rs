@@ -106,6 +106,8 @@ impl<'a> Visit<'a> {
     }
 
     async fn read_head(&mut self) -> Result<(), Stop> {
+        // It holds another visitor's request, which the log would show if this one cannot be understood.
+        self.scratch.request.clear();
         match self.visitor.read_head(&mut self.scratch.request).await {
             Next::Request => Ok(()),
             Next::Gone => Err(Stop::Gone),
@@ -122,7 +124,7 @@ impl<'a> Visit<'a> {
         let asked = understand(head).map_err(Stop::Refused)?;
         // From here on it is known where this request ends: the connection may go on.
         self.body_pending = asked.framing != Framing::None;
-        self.manner.keep_alive = http1::keeps_alive_request(head) && !self.thread.draining.get();
+        self.manner.keep_alive = http1::keeps_alive_request(head);
         if matches!(head.method, Method::Connect | Method::Trace) {
             return Err(Stop::Refused(Refused::Method));
         }
@@ -361,7 +363,13 @@ impl<'a> Visit<'a> {
     }
 
     fn reply(&self, asked: Asked) -> Reply {
-        Reply { manner: self.manner, cache: self.why.cache, now: asked.now }
+        let keep_alive = self.manner.keep_alive && !self.is_ending();
+        Reply { manner: Manner { keep_alive, ..self.manner }, cache: self.why.cache, now: asked.now }
+    }
+
+    /// Whether the edge ends: asked when the answer is written, as it may have begun to while the request waited.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.thread.draining.get()
     }
 
     /// Whether the next bytes are another request.

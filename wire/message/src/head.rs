@@ -41,6 +41,15 @@ impl RequestHead {
         }
     }
 
+    /// Empties it and keeps its buffers.
+    pub fn clear(&mut self) {
+        self.fields.clear();
+        self.method = Method::Other;
+        self.minor_version = 1;
+        self.method_at = (0, 0);
+        self.target_at = (0, 0);
+    }
+
     /// Says where in the fields' buffer method and target lie.
     pub fn set_line(&mut self, method: Range<usize>, target: Range<usize>, minor_version: u8) {
         self.method = Method::from_bytes(&self.fields.bytes()[method.clone()]);
