@@ -19,7 +19,7 @@ async fn purge(tentpole: &Tentpole, path: &str) -> Value {
     let body = serde_json::json!({ "url": url }).to_string();
     let ask = Ask::post("/api/purge", body).header("Content-Type", "application/json");
     let answer = tentpole.admin_visitor().await.ask(&ask).await.expect(200);
-    serde_json::from_slice(&answer.body).unwrap()
+    serde_json::from_slice(&answer.body).expect("the API answers with JSON")
 }
 
 #[tokio::test]
