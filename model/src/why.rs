@@ -218,8 +218,6 @@ pub enum Refused {
     QueueTimeout,
     /// `only-if-cached`, and nothing is.
     OnlyIfCached,
-    /// The edge is ending.
-    Draining,
 }
 
 impl Why {
@@ -389,7 +387,6 @@ labels!(Refused {
     QueueFull = "queue_full",
     QueueTimeout = "queue_timeout",
     OnlyIfCached = "only_if_cached",
-    Draining = "draining",
 });
 
 impl Refused {
@@ -407,7 +404,7 @@ impl Refused {
             Self::Expect => 417,
             Self::NoSite => 421,
             Self::NoRoute => 404,
-            Self::TooManyConnections | Self::MemoryFull | Self::Draining => 503,
+            Self::TooManyConnections | Self::MemoryFull => 503,
             Self::QueueFull | Self::QueueTimeout => 503,
             Self::OnlyIfCached => 504,
         }

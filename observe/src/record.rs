@@ -131,7 +131,7 @@ pub(crate) fn encode(why: &Why, texts: Option<&Texts<'_>>) -> Encoded {
     Encoded { bytes: out, length: at }
 }
 
-/// Reads a record back. `None` for bytes that [`encode`] did not write: a mistake of ours, counted by the caller.
+/// Reads a record back. `None` for bytes that the recorder did not write: a mistake of ours, counted by the caller.
 pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
     let base: &[u8; BASE] = bytes.first_chunk()?;
     let flags = base[60];

@@ -90,7 +90,6 @@ fn words(refused: Refused) -> &'static str {
             "too many visitors right now. Please try again in 4 s."
         }
         Refused::OnlyIfCached => "not in the cache, and only the cache was asked.",
-        Refused::Draining => "this server is being stopped. Please try again in 4 s.",
     }
 }
 
