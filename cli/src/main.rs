@@ -15,8 +15,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match Typed::parse().command {
-        Command::Up(typed) => match meant::how_started(typed) {
-            Ok((loaded, _)) => up::run(loaded.snapshot),
+        Command::Up(typed) => match meant::load(typed) {
+            Ok(snapshot) => up::run(snapshot),
             Err(code) => code,
         },
         Command::Check(typed) => check::run(&typed),

@@ -1,46 +1,22 @@
-//! What was meant by `tentpole up …`: a Snapshot, and how to get it again.
+//! What was meant by `tentpole up …`: a Snapshot.
 
 use crate::args::{FILE_USUAL, Up};
 use crate::say;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tentpole_config::{Flags, Loaded, Report};
-
-/// Where the Snapshot came from; enough to read it again.
-#[derive(Clone, Debug)]
-pub struct HowStarted {
-    /// File or endpoints.
-    pub from: From,
-    /// What was typed over it.
-    pub flags: Flags,
-}
+use tentpole_config::Flags;
+use tentpole_model::Snapshot;
 
 /// Where a Snapshot comes from.
-#[derive(Clone, Debug)]
-pub enum From {
+enum From {
     /// This file.
     File(PathBuf),
     /// `--to`, with the path of `--health`.
     Endpoints { urls: Vec<String>, health: Option<String> },
 }
 
-impl HowStarted {
-    /// Reads it (again): for the start and for a reload.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
-    pub fn load(&self) -> Result<Loaded, Report> {
-        match &self.from {
-            From::File(path) => tentpole_config::load_with(path, &self.flags),
-            From::Endpoints { urls, health } => {
-                tentpole_config::from_endpoints(urls, health.as_deref(), &self.flags)
-            }
-        }
-    }
-}
-
 /// Finds out what was meant; says what is wrong and gives the exit code otherwise.
-pub fn how_started(typed: Up) -> Result<(Loaded, HowStarted), ExitCode> {
+pub fn load(typed: Up) -> Result<Snapshot, ExitCode> {
     let flags = Flags {
         listen: typed.listen,
         admin: typed.admin,
@@ -49,7 +25,12 @@ pub fn how_started(typed: Up) -> Result<(Loaded, HowStarted), ExitCode> {
     };
     let from = match typed.file {
         Some(file) => From::File(file),
-        None if !typed.to.is_empty() => From::Endpoints { urls: typed.to, health: typed.health },
+        None if !typed.to.is_empty() => {
+            if PathBuf::from(FILE_USUAL).exists() {
+                say::warning("--to was given, so the tentpole.toml in this folder is not read.");
+            }
+            From::Endpoints { urls: typed.to, health: typed.health }
+        }
         None if PathBuf::from(FILE_USUAL).exists() => From::File(FILE_USUAL.into()),
         None => {
             say::error(
@@ -59,11 +40,14 @@ pub fn how_started(typed: Up) -> Result<(Loaded, HowStarted), ExitCode> {
             return Err(ExitCode::from(2));
         }
     };
-    let how = HowStarted { from, flags };
-    match how.load() {
+    let loaded = match &from {
+        From::File(path) => tentpole_config::load_with(path, &flags),
+        From::Endpoints { urls, health } => tentpole_config::from_endpoints(urls, health.as_deref(), &flags),
+    };
+    match loaded {
         Ok(loaded) => {
             say::report(&loaded.warnings);
-            Ok((loaded, how))
+            Ok(loaded.snapshot)
         }
         Err(report) => {
             say::report(&report);

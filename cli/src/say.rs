@@ -27,6 +27,11 @@ pub fn warning(message: &str) {
     text(&format_args!("{label} {message}\n"));
 }
 
+/// Prints on standard error what is neither error nor warning.
+pub fn aside(what: &str) {
+    text(&what);
+}
+
 /// A closed standard error is no reason to fail.
 fn text(what: &dyn Display) {
     let _ = write!(std::io::stderr().lock(), "{what}");

@@ -56,11 +56,12 @@ fn start(snapshot: Arc<Snapshot>) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before anybody is told that we listen: a signal from now on ends us properly.
     let signals = runtime.block_on(async { Signals::new() })?;
-    let drain = Drain::start(observed.clone(), Names::new(snapshot.clone(), cells.clone()))?;
+    let drain = Drain::start(observed.clone(), Names::new(snapshot.clone(), cells.clone()))
+        .map_err(|error| log_error(&snapshot, &error))?;
     let edge = bound.open()?;
     introduce(&snapshot, &addresses, control.admin_address());
     warn_of_few_descriptors(&snapshot, descriptors);
-    runtime.block_on(serve_until_ended(edge, signals));
+    runtime.block_on(serve_until_ended(edge, signals, &snapshot));
     control.stop();
     // Last: what the data threads recorded to their end is still written.
     drain.stop();
@@ -86,7 +87,28 @@ fn introduce(snapshot: &Snapshot, addresses: &[SocketAddr], admin: Option<Socket
         (_, None) => "  access log on standard output".to_owned(),
     });
     lines.push("  Ctrl-C ends it; requests in flight finish first\n".to_owned());
-    say::out(&lines.join("\n"));
+    tell(snapshot, &lines.join("\n"));
+}
+
+/// Says what we do: on standard output, unless that is the access log's.
+fn tell(snapshot: &Snapshot, text: &str) {
+    let log_is_there = snapshot.log.access != AccessLog::Off && snapshot.log.file.is_none();
+    if log_is_there {
+        say::aside(text);
+    } else {
+        // Nobody reading is no reason to stop serving.
+        let _ = say::out(text);
+    }
+}
+
+fn log_error(snapshot: &Snapshot, error: &std::io::Error) -> String {
+    match &snapshot.log.file {
+        Some(file) => format!(
+            "cannot write the access log {}: {error}. Make its folder, or choose another file with log.file.",
+            file.display()
+        ),
+        None => format!("cannot write the access log: {error}"),
+    }
 }
 
 /// A visitor costs one descriptor, and another one while an endpoint answers him.
@@ -105,38 +127,50 @@ fn warn_of_few_descriptors(snapshot: &Snapshot, limit: Option<u64>) {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// The terminal is gone.
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }
 
-async fn serve_until_ended(edge: Edge, mut signals: Signals) {
+async fn serve_until_ended(edge: Edge, mut signals: Signals, snapshot: &Snapshot) {
     signals.next().await;
     let seconds = edge.drain_time().as_secs();
     let open = edge.connections();
-    say::out(&format!(
-        "ending: {open} connections open; requests in flight have {seconds} s to finish (Ctrl-C again: at once)\n"
-    ));
+    tell(
+        snapshot,
+        &format!(
+            "ending: requests in flight have {seconds} s to finish (Ctrl-C again: at once); open connections: {open}\n"
+        ),
+    );
     edge.end();
     while edge.threads_running() > 0 {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = signals.next() => {
-                say::out(&format!("ended at once; {} connections were still open\n", edge.connections()));
+                tell(snapshot, &format!("ended at once; connections still open: {}\n", edge.connections()));
                 return;
             }
         }
     }
-    edge.join();
-    say::out("ended\n");
+    match edge.join() {
+        0 => tell(snapshot, "ended\n"),
+        cut => tell(snapshot, &format!("ended; connections cut after {seconds} s: {cut}\n")),
+    }
 }

@@ -61,7 +61,11 @@ pub(crate) fn endpoint(typed: &str) -> Result<Endpoint, Problem> {
     let Some((scheme, rest)) = typed.split_once("://") else {
         return Err(Problem::EndpointWithoutScheme {
             typed: typed.to_owned(),
-            meant: format!("http://{typed}"),
+            meant: match typed {
+                "" => "http://127.0.0.1:3000".to_owned(),
+                port if port.bytes().all(|byte| byte.is_ascii_digit()) => format!("http://127.0.0.1:{port}"),
+                _ => format!("http://{typed}"),
+            },
         });
     };
     let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

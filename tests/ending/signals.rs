@@ -27,7 +27,7 @@ async fn requests_in_flight_finish_after(signal: Signal) {
     reading.until(12).await;
 
     tentpole.signal(signal);
-    tentpole.says("ending: 4 connections open").await;
+    tentpole.says("open connections: 4").await;
     assert_eq!(idle.end().await, End::Closed);
     until("new connections to be refused", async || Visitor::try_connect(tentpole.address()).await.is_err())
         .await;
@@ -67,9 +67,9 @@ async fn a_second_signal_does_not_wait() {
         slow.send(Ask::get("/slow").bytes("h")).await;
         held.until_waiting(1).await;
         tentpole.signal(Signal::INT);
-        tentpole.says("ending: 1 connections open").await;
+        tentpole.says("open connections: 1").await;
         tentpole.signal(second);
-        tentpole.says("ended at once; 1 connections were still open").await;
+        tentpole.says("ended at once; connections still open: 1").await;
         let status = tentpole.until_ended().await;
         assert_eq!(status.code(), Some(0), "{status}");
         assert!(slow.try_answer("GET").await.is_err());

@@ -63,8 +63,17 @@ impl Admin {
             let reason = format!("admin address {address} is not a loopback address; use 127.0.0.1 or [::1]");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
-        let said =
-            |error: io::Error| io::Error::new(error.kind(), format!("admin address {address}: {error}"));
+        let said = |error: io::Error| {
+            let reason = match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "another program already listens there. End it, or choose another address with --admin, or \
+                     --admin off."
+                        .to_owned()
+                }
+                _ => error.to_string(),
+            };
+            io::Error::new(error.kind(), format!("cannot open the admin API on {address}: {reason}"))
+        };
         let listener = TcpListener::bind(address).await.map_err(said)?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })

@@ -24,7 +24,7 @@ impl fmt::Display for Event {
             Health::Down(_) => write!(out, "pool {pool}: {authority} is out of traffic: {because}"),
             Health::LastOne(_) => write!(
                 out,
-                "pool {pool}: {authority} would be out of traffic ({because}), but then nobody would be left: it stays"
+                "pool {pool}: {authority} is down ({because}); it stays in traffic, for no other endpoint is up"
             ),
         }
     }

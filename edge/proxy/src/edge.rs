@@ -49,6 +49,7 @@ pub struct Bound {
     ending: watch::Sender<bool>,
     doors: Arc<Doors>,
     starts: Vec<Start>,
+    cut: Arc<AtomicUsize>,
     drain_time: Duration,
 }
 
@@ -58,6 +59,7 @@ pub struct Edge {
     doors: Arc<Doors>,
     threads: Vec<JoinHandle<()>>,
     running: Arc<AtomicUsize>,
+    cut: Arc<AtomicUsize>,
     drain_time: Duration,
 }
 
@@ -82,6 +84,8 @@ struct Start {
     listeners: Vec<std::net::TcpListener>,
     ending: watch::Receiver<bool>,
     limits: VisitorLimits,
+    /// Where connections are counted that did not end in time.
+    cut: Arc<AtomicUsize>,
 }
 
 impl Bound {
@@ -105,6 +109,7 @@ impl Bound {
         });
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);
+        let cut = Arc::new(AtomicUsize::new(0));
         let of_thread = listeners.into_iter().zip(handovers).enumerate();
         let starts = of_thread.map(|(number, (listeners, handover))| Start {
             number,
@@ -115,9 +120,11 @@ impl Bound {
             listeners,
             ending: ending.subscribe(),
             limits: snapshot.visitors,
+            cut: cut.clone(),
         });
         let starts = starts.collect();
-        Ok(Self { shared, addresses, ending, doors, starts, drain_time: snapshot.visitors.drain_time })
+        let drain_time = snapshot.visitors.drain_time;
+        Ok(Self { shared, addresses, ending, doors, starts, cut, drain_time })
     }
 
     /// The addresses it listens on, with the ports that were found for port 0.
@@ -136,13 +143,14 @@ impl Bound {
     }
 
     /// Starts the data threads. Membership should have been published: until then requests find no endpoint.
-    pub fn open(self) -> Result<Edge, StartError> {
+    pub fn open(mut self) -> Result<Edge, StartError> {
         let running = Arc::new(AtomicUsize::new(self.starts.len()));
         let mut threads = Vec::with_capacity(self.starts.len());
-        for start in self.starts {
+        for start in std::mem::take(&mut self.starts) {
             threads.push(spawn(start, running.clone()).map_err(StartError::System)?);
         }
-        Ok(Edge { ending: self.ending, doors: self.doors, threads, running, drain_time: self.drain_time })
+        let Self { ending, doors, cut, drain_time, .. } = self;
+        Ok(Edge { ending, doors, threads, running, cut, drain_time })
     }
 }
 
@@ -168,12 +176,13 @@ impl Edge {
         self.drain_time
     }
 
-    /// Waits for the data threads after [`Edge::end`].
-    pub fn join(self) {
+    /// Waits for the data threads after [`Edge::end`]; returns the connections that had to be cut.
+    pub fn join(self) -> usize {
         for thread in self.threads {
             // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }
+        self.cut.load(Ordering::Acquire)
     }
 }
 
@@ -206,7 +215,7 @@ impl Drop for Gone {
 }
 
 async fn run(start: Start) {
-    let Start { number, shared, observed, doors, handover, listeners, mut ending, limits } = start;
+    let Start { number, shared, observed, doors, handover, listeners, mut ending, limits, cut } = start;
     buffer::charge_to(shared.ledger.clone());
     let now = clock::renew();
     let (metrics, recorder) = observed.register();
@@ -253,6 +262,7 @@ async fn run(start: Start) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     taking.abort();
+    cut.fetch_add(thread.open.get(), Ordering::Release);
 }
 
 /// Counts a connection while it is served, however that ends.
