@@ -26,8 +26,8 @@ const AHEAD_MAX: usize = 8;
 
 /// What the 503 at the door says. Small enough to fit into any send buffer.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 58\r\nRetry-After: 2\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n\
-    503: too many visitors right now. Please try again in 2 s\n";
+    Content-Length: 58\r\nRetry-After: 4\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n\
+    503: too many visitors right now. Please try again in 4 s\n";
 
 /// Counts the open connections of all threads and knows where a socket is best carried.
 #[derive(Debug)]

@@ -7,4 +7,4 @@ mod visitor;
 
 pub use accept::{Doors, Handover, Open, accept, take_over};
 pub use bind::{BindError, bind};
-pub use visitor::{BodyError, Next, Piece, RequestBody, Visitor};
+pub use visitor::{BodyError, Next, RequestBody, Visitor};

@@ -5,7 +5,7 @@ use crate::accept::Open;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
-use tentpole_http1::{BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, parse_request};
+use tentpole_http1::{BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, Piece, parse_request};
 use tentpole_message::{Fields, RequestHead};
 use tentpole_model::{Cause, Failure, Phase, Refused, VisitorLimits};
 use tentpole_runtime::clock::{self, Instant};
@@ -56,20 +56,6 @@ pub struct RequestBody {
     bytes_max: u64,
     /// Its end was handed out, so its last piece was used too: the decoder is done when it has seen that piece.
     ended: bool,
-}
-
-/// A piece of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// Content: `len` bytes after `skip` bytes of framing, at the start of what is read.
-    Data {
-        /// Framing before it.
-        skip: usize,
-        /// Content.
-        len: usize,
-    },
-    /// All of it was read.
-    End,
 }
 
 /// Why a body could not be read.

@@ -9,13 +9,12 @@ use std::io::{IoSlice, Write};
 use std::task::Poll;
 use tentpole_cache::{FillReader, Object};
 use tentpole_freshness::{self as freshness, Ranged};
-use tentpole_http1::{self as http1, Framing};
+use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_listener::Visitor;
 use tentpole_message::{BodyStream, Chunk, Name, RequestHead, ResponseHead, StoredHead};
 use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Expired;
-use tentpole_upstream::Piece;
 
 /// Slices in one write; Linux takes 1,024, but so many chunks fill the socket's buffer anyway.
 const SLICES_MAX: usize = 16;

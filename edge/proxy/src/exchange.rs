@@ -5,8 +5,8 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tentpole_http1::{self as http1, Framing};
-use tentpole_listener::{self as listener, BodyError, RequestBody, Visitor};
+use tentpole_http1::{self as http1, Framing, Piece};
+use tentpole_listener::{BodyError, RequestBody, Visitor};
 use tentpole_message::ResponseHead;
 use tentpole_model::{Cause, Failure, Method, Phase, Refused, Retry, UpstreamTimeouts};
 use tentpole_runtime::deadline::{Deadline, Expired};
@@ -36,7 +36,7 @@ pub struct Exchange {
 pub struct Sending {
     /// Framing before the piece at hand, and how much of frame, piece and end was written.
     frame: Vec<u8>,
-    piece: Option<listener::Piece>,
+    piece: Option<Piece>,
     written: usize,
     /// Content and framing written so far.
     pub bytes_sent: u64,
@@ -238,13 +238,13 @@ impl Sending {
     }
 
     /// Frames a piece anew: the visitor's framing stays behind.
-    fn begin(&mut self, piece: listener::Piece, body: &RequestBody) -> listener::Piece {
+    fn begin(&mut self, piece: Piece, body: &RequestBody) -> Piece {
         self.frame.clear();
         self.written = 0;
         if body.framing == Framing::Chunked {
             match piece {
-                listener::Piece::Data { len, .. } => http1::write_chunk_start(&mut self.frame, len),
-                listener::Piece::End => http1::write_last_chunk(&mut self.frame, body.trailers()),
+                Piece::Data { len, .. } => http1::write_chunk_start(&mut self.frame, len),
+                Piece::End => http1::write_last_chunk(&mut self.frame, body.trailers()),
             }
         }
         self.piece = Some(piece);
@@ -256,14 +256,14 @@ impl Sending {
         context: &mut Context<'_>,
         connection: &mut Connection,
         upload: &Upload<'_>,
-        piece: listener::Piece,
+        piece: Piece,
     ) -> Poll<io::Result<()>> {
         let (content, end): (&[u8], &[u8]) = match piece {
-            listener::Piece::Data { skip, len } => {
+            Piece::Data { skip, len } => {
                 let chunked = upload.body.framing == Framing::Chunked;
                 (&upload.visitor.filled()[skip..skip + len], if chunked { http1::CHUNK_END } else { b"" })
             }
-            listener::Piece::End => (b"", b""),
+            Piece::End => (b"", b""),
         };
         let total = self.frame.len() + content.len() + end.len();
         while self.written < total {
@@ -283,10 +283,10 @@ impl Sending {
         Poll::Ready(Ok(()))
     }
 
-    fn end(&mut self, piece: listener::Piece, upload: &mut Upload<'_>) {
+    fn end(&mut self, piece: Piece, upload: &mut Upload<'_>) {
         match piece {
-            listener::Piece::Data { skip, len } => upload.visitor.consume(skip + len),
-            listener::Piece::End => self.done = true,
+            Piece::Data { skip, len } => upload.visitor.consume(skip + len),
+            Piece::End => self.done = true,
         }
         self.piece = None;
     }

@@ -13,12 +13,11 @@ use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Room};
 use tentpole_freshness::{
     CacheControl, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_age, parse_date,
 };
-use tentpole_http1::{self as http1, Framing};
+use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_message::{Fields, Name, ResponseHead, StoredHead, tokens};
 use tentpole_model::{Bypass, Cause, Failure, Method, Phase, PoolId};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::{Deadline, Expired};
-use tentpole_upstream::Piece;
 use tokio::sync::oneshot;
 
 /// How long a URL that answered uncacheably is not waited for by others.

@@ -4,18 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test, with helpers outside its functions")]
 #![allow(unsafe_code, reason = "GlobalAlloc is an unsafe trait, and counting allocations needs one")]
 
+use common::{edge, endpoint};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tentpole_model::{
-    Balance, Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolId, PoolMembers, Route,
-    RouteCache, Scheme, Site, Snapshot,
-};
-use tentpole_observe::Observed;
-use tentpole_proxy::{Bound, EdgeParts};
-use tentpole_runtime::{Cells, Published};
+
+mod common;
 
 struct Counting;
 
@@ -44,66 +39,6 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Answers each connection's first request with something cacheable.
-fn origin() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let mut connection = connection.unwrap();
-            let mut request = [0; 4096];
-            let _ = connection.read(&mut request).unwrap();
-            let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nETag: \"1\"\r\nContent-Length: 1024\r\n\r\n";
-            connection.write_all(&[head.as_bytes(), &[b'x'; 1024]].concat()).unwrap();
-        }
-    });
-    address
-}
-
-fn snapshot(endpoint: SocketAddr) -> Snapshot {
-    let route = Route {
-        path: "/*".into(),
-        pool: PoolId(0),
-        swallow_segments: false,
-        cache: RouteCache::Standard,
-        body_bytes_max: 1 << 20,
-    };
-    let endpoint = Endpoint {
-        scheme: Scheme::Http,
-        host: endpoint.ip().to_string(),
-        port: endpoint.port(),
-        weight: 1,
-        requests_max: None,
-        connections_max: None,
-    };
-    let pool = Pool {
-        name: "app".into(),
-        endpoints: vec![endpoint],
-        balance: Balance::LeastRequests,
-        health: None,
-        failures_max: 3,
-        timeouts: Default::default(),
-        queue: Default::default(),
-    };
-    let site = Site {
-        name: "all".into(),
-        hosts: vec![],
-        canonical: Canonical::Redirect,
-        merge_slashes: false,
-        routes: vec![route],
-    };
-    Snapshot {
-        listen: vec!["127.0.0.1:0".parse().unwrap()],
-        admin: None,
-        threads: Some(1),
-        sites: vec![site],
-        pools: vec![pool],
-        visitors: Default::default(),
-        cache: Default::default(),
-        log: Default::default(),
-    }
-}
-
 /// Asks once on a kept connection; reads the whole response without allocating.
 fn ask(connection: &mut TcpStream, buffer: &mut [u8; 8192]) -> usize {
     connection
@@ -121,21 +56,14 @@ fn ask(connection: &mut TcpStream, buffer: &mut [u8; 8192]) -> usize {
 
 #[test]
 fn a_hit_allocates_nothing() {
-    let endpoint = origin();
-    let snapshot = Arc::new(snapshot(endpoint));
-    let member = Member { addresses: vec![endpoint], health: Health::Up };
-    let bound = Bound::new(EdgeParts {
-        membership: Published::new(Membership { pools: vec![PoolMembers { members: vec![member] }] }),
-        dials: Published::new(Dials::from_snapshot(&snapshot)),
-        cells: Cells::new(),
-        observed: Observed::new(&snapshot.log),
-        snapshot,
-    })
-    .unwrap();
-    let address = bound.addresses()[0];
-    let edge = bound.open().unwrap();
+    let (endpoint, _asked) = endpoint(|_| {
+        let head =
+            "HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nETag: \"1\"\r\nContent-Length: 1024\r\n\r\n";
+        head.to_owned() + &"x".repeat(1024)
+    });
+    let edge = edge(endpoint, |_| {});
 
-    let mut connection = TcpStream::connect(address).unwrap();
+    let mut connection = TcpStream::connect(edge.address).unwrap();
     let mut buffer = [0; 8192];
     for _ in 0..100 {
         ask(&mut connection, &mut buffer);
@@ -152,7 +80,4 @@ fn a_hit_allocates_nothing() {
     connection.write_all(b"GET /other HTTP/1.1\r\nHost: shop.example\r\n\r\n").unwrap();
     let _ = connection.read(&mut buffer).unwrap();
     assert!(ALLOCATIONS.load(Ordering::Relaxed) > before);
-    drop(connection);
-    edge.end();
-    edge.join();
 }

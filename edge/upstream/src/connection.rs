@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tentpole_http1::{
-    BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, parse_response, response_framing,
+    BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, Piece, parse_response, response_framing,
 };
 use tentpole_message::{Fields, ResponseHead};
 use tentpole_model::{Cause, Failure, Method, Phase, Retry};
@@ -41,20 +41,6 @@ pub struct ResponseBody {
     pub framing: Framing,
     /// Content seen so far, in bytes.
     pub bytes_seen: u64,
-}
-
-/// A piece of a response's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// Content: `len` bytes after `skip` bytes of framing, at the start of what is read.
-    Data {
-        /// Framing before it.
-        skip: usize,
-        /// Content.
-        len: usize,
-    },
-    /// All of it was read.
-    End,
 }
 
 impl Connection {

@@ -5,6 +5,6 @@ mod connection;
 mod idle;
 mod permit;
 
-pub use connection::{Connection, Piece, ResponseBody};
+pub use connection::{Connection, ResponseBody};
 pub use idle::Idle;
 pub use permit::{Gate, Gates, Permit, QueueError};

@@ -65,6 +65,20 @@ pub enum Decoded {
     },
 }
 
+/// A piece of a body that lies in a connection's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Content: `len` bytes after `skip` bytes of framing, at the start of what was read and not yet used.
+    Data {
+        /// Framing before it.
+        skip: usize,
+        /// Content.
+        len: usize,
+    },
+    /// All of it was read.
+    End,
+}
+
 /// Reads one body.
 #[derive(Debug)]
 pub struct BodyDecoder {

@@ -17,7 +17,7 @@ mod trailer;
 mod write;
 
 pub use authority::split_authority;
-pub use body::{BodyDecoder, BodyLimits, ChunkError, Decoded};
+pub use body::{BodyDecoder, BodyLimits, ChunkError, Decoded, Piece};
 pub use framing::{Framing, request_framing, response_framing};
 pub use head::{FIELDS_MAX, Limits, Parsed};
 pub use persist::{expects_continue, keeps_alive_request, keeps_alive_response, upgrade, upgraded};
