@@ -28,7 +28,7 @@ async fn one_connection_too_many_gets_a_503_and_a_place_given_back_serves_again(
             one_more.send(Ask::get("/too-many").bytes("h")).await;
         }
         let answer = one_more.answer("GET").await.expect(503);
-        assert_eq!(answer.header("retry-after"), Some("2"));
+        assert_eq!(answer.header("retry-after"), Some("4"));
         assert!(answer.text().contains("too many visitors"), "{}", answer.text());
         assert!(answer.closed);
     }
