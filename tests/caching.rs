@@ -209,6 +209,7 @@ async fn a_response_that_breaks_off_is_never_stored() {
     if let Ok(answer) = visitor.try_ask(&Ask::get("/")).await {
         assert_eq!(answer.status, 502, "{answer:?}");
     }
+    assert_eq!(tentpole_tests::endpoint(&tentpole, &origin).await.failures, 1, "the endpoint's failure");
     assert_eq!(tentpole.visitor().await.get("/").await.expect(200).text(), "whole");
 }
 

@@ -15,7 +15,7 @@ use tentpole_freshness::{
 };
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_message::{Fields, Name, ResponseHead, StoredHead, tokens};
-use tentpole_model::{Bypass, Cause, Failure, Method, Phase, PoolId};
+use tentpole_model::{Bypass, Cause, Failure, Method, Phase, PoolId, Retry};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::{Deadline, Expired};
 use tokio::sync::oneshot;
@@ -87,13 +87,6 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
             return;
         }
     };
-    if response.status == 101 {
-        // Nobody asked to change protocols: passed on, the visitor would take what follows for something else.
-        let unasked = Failure::upstream(Phase::ReadHead, tentpole_model::Retry::Never, Cause::Malformed);
-        lead.failed(unasked);
-        let _ = answer.send((Led::None(NoResponse::Failed(unasked)), attempts));
-        return;
-    }
     let now = clock::coarse().unix_seconds();
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
@@ -179,13 +172,19 @@ async fn pump(thread: &Thread, mut exchange: Exchange, mut filling: Filling, dea
                 exchange.finish(thread);
                 return;
             }
-            Ok(Err(failure)) => return filling.failed(failure),
+            Ok(Err(failure)) => return broke_off(&exchange, filling, failure),
             Err(Expired) => {
-                let late = Failure::upstream(Phase::ReadBody, tentpole_model::Retry::Never, Cause::TimedOut);
-                return filling.failed(late);
+                let late = Failure::upstream(Phase::ReadBody, Retry::Never, Cause::TimedOut);
+                return broke_off(&exchange, filling, late);
             }
         }
     }
+}
+
+/// A response that is not whole is the endpoint's failure, as it is where a visitor reads it directly.
+fn broke_off(exchange: &Exchange, filling: Filling, failure: Failure) {
+    exchange.connection.cell().failed();
+    filling.failed(failure);
 }
 
 fn failure_of(no: &NoResponse) -> Failure {
