@@ -1,0 +1,1 @@
+//! Charts as SVG, drawn in the browser: one set for console and reports.

@@ -1,0 +1,1 @@
+//! Instances started and stopped together.

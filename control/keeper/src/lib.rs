@@ -1,0 +1,1 @@
+//! Owns child processes.
