@@ -218,6 +218,7 @@ pub(crate) fn usual(name: &str, endpoints: Vec<Endpoint>) -> Pool {
     Pool {
         name: name.to_owned(),
         endpoints,
+        fleet: None,
         balance: BALANCE.usual(),
         health: None,
         failures_max: FAILURES_MAX.usual() as u32,

@@ -3,6 +3,8 @@
 
 mod dials;
 mod failure;
+mod fleet;
+pub mod link;
 mod membership;
 mod port;
 mod snapshot;
@@ -10,6 +12,11 @@ mod why;
 
 pub use dials::Dials;
 pub use failure::{Cause, Failure, Phase, Retry, Side};
+pub use fleet::{
+    Fleet, FleetAddresses, FleetDecision, FleetStatus, Instance, InstanceId, InstancePhase, InstanceStatus,
+    Launch, Provider, ProviderError,
+};
+pub use link::{EdgeGone, EdgePort, EdgeReport, EndpointReport};
 pub use membership::{DownReason, Health, Member, Membership, PoolMembers};
 pub use port::{PurgeError, PurgePort, Purged};
 pub use snapshot::{

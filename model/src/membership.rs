@@ -1,23 +1,24 @@
 //! Which endpoints stand at which addresses, and how they are. Changes often and recompiles nothing.
 
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// The state of all pools; parallel to `Snapshot::pools`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     /// One for each pool.
     pub pools: Vec<PoolMembers>,
 }
 
 /// The state of one pool; parallel to `Pool::endpoints`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolMembers {
     /// One for each endpoint.
     pub members: Vec<Member>,
 }
 
 /// The state of one endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Addresses to dial, best first; empty while the name has no answer.
     pub addresses: Vec<SocketAddr>,
@@ -26,7 +27,7 @@ pub struct Member {
 }
 
 /// Whether an endpoint gets traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Health {
     /// It does.
     Up,
@@ -37,7 +38,7 @@ pub enum Health {
 }
 
 /// Why an endpoint is down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DownReason {
     /// Active probes failed.
     Probe,

@@ -1,6 +1,8 @@
 //! What the control plane may ask of the edge. The edge implements it, `cli` hands it over; neither knows the
 //! other.
 
+use serde::{Deserialize, Serialize};
+
 /// Empties the cache precisely.
 pub trait PurgePort: Send + Sync {
     /// Removes every stored response for the URL (all its variants) and keeps fills under way from being
@@ -14,7 +16,7 @@ pub trait PurgePort: Send + Sync {
 }
 
 /// What a purge did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Purged {
     /// Stored responses removed.
     pub objects: u64,
@@ -23,7 +25,7 @@ pub struct Purged {
 }
 
 /// Why a purge could not be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PurgeError {
     /// Not an absolute http URL.
     NotAnUrl,

@@ -1,24 +1,26 @@
 //! The structure that an edge serves: sites, routes, pools, limits. Already checked: whoever holds a Snapshot
 //! need not check it again. Knows nothing of health (`Membership`) or of weights in force (`Dials`).
 
+use crate::fleet::Fleet;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Index of a site in [`Snapshot::sites`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SiteId(pub u16);
 
 /// Index of a route among all routes of all sites, in the order of the Snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RouteId(pub u32);
 
 /// Index of a pool in [`Snapshot::pools`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PoolId(pub u16);
 
 /// Everything an edge needs to know before its first request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Addresses that visitors connect to.
     pub listen: Vec<SocketAddr>,
@@ -39,7 +41,7 @@ pub struct Snapshot {
 }
 
 /// Host names that are served alike.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Site {
     /// The name in the configuration.
     pub name: String,
@@ -54,7 +56,7 @@ pub struct Site {
 }
 
 /// One host pattern, lower case, without port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum HostPattern {
     /// `shop.example`
     Exact(String),
@@ -63,7 +65,7 @@ pub enum HostPattern {
 }
 
 /// What happens to a path that is equivalent to a canonical one, but not written like it (RFC 3986 section 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Canonical {
     /// GET and HEAD are redirected (308) to the canonical path; other methods are served under it.
     Redirect,
@@ -74,7 +76,7 @@ pub enum Canonical {
 }
 
 /// A path pattern and what is done with it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
     /// The pattern as written: `/exact`, `/prefix/*`, `/p/{slug}`.
     pub path: String,
@@ -89,7 +91,7 @@ pub struct Route {
 }
 
 /// Caching on a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RouteCache {
     /// By RFC 9111.
     Standard,
@@ -98,12 +100,14 @@ pub enum RouteCache {
 }
 
 /// Endpoints that serve the same thing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pool {
     /// The name in the configuration.
     pub name: String,
-    /// At least one.
+    /// At least one; for a fleet, one for each slot.
     pub endpoints: Vec<Endpoint>,
+    /// The instances behind the endpoints, when Tentpole starts them itself.
+    pub fleet: Option<Fleet>,
     /// How one of them is chosen.
     pub balance: Balance,
     /// Active probes; `None` leaves health to counted failures.
@@ -117,13 +121,13 @@ pub struct Pool {
 }
 
 /// One address in a pool.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// How the endpoint is reached.
     pub scheme: Scheme,
     /// Name or address, without brackets.
     pub host: String,
-    /// TCP port.
+    /// TCP port; 0 for a slot of a fleet, whose address the Membership tells.
     pub port: u16,
     /// Share of traffic against its siblings, 1 to 100.
     pub weight: u32,
@@ -134,14 +138,14 @@ pub struct Endpoint {
 }
 
 /// How an endpoint is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Scheme {
     /// HTTP/1.1 in the clear.
     Http,
 }
 
 /// How an endpoint is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Balance {
     /// Power of two choices on requests in flight (Mitzenmacher 2001).
     LeastRequests,
@@ -150,7 +154,7 @@ pub enum Balance {
 }
 
 /// Active probing of an endpoint.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HealthCheck {
     /// Path that is asked with GET.
     pub path: String,
@@ -165,7 +169,7 @@ pub struct HealthCheck {
 }
 
 /// Time-outs towards an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamTimeouts {
     /// Until the connection stands.
     pub connect: Duration,
@@ -178,7 +182,7 @@ pub struct UpstreamTimeouts {
 }
 
 /// What waits for a permit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueSettings {
     /// Requests that may wait in one pool.
     pub length_max: u32,
@@ -187,7 +191,7 @@ pub struct QueueSettings {
 }
 
 /// What visitors' connections may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VisitorLimits {
     /// Open connections over all threads; one more gets a 503.
     pub connections_max: usize,
@@ -206,7 +210,7 @@ pub struct VisitorLimits {
 }
 
 /// The shared cache in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheSettings {
     /// Bytes of stored objects with their overhead; 0 switches the cache off.
     pub memory_bytes_max: u64,
@@ -219,7 +223,7 @@ pub struct CacheSettings {
 }
 
 /// Where the access log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSettings {
     /// The form of a line.
     pub access: AccessLog,
@@ -228,7 +232,7 @@ pub struct LogSettings {
 }
 
 /// Form of the access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccessLog {
     /// None.
     Off,
@@ -289,9 +293,12 @@ impl Default for LogSettings {
 }
 
 impl Endpoint {
-    /// `host:port`, with brackets around an IPv6 address: what a `Host` field or a log shows.
+    /// `host:port`, with brackets around an IPv6 address, or the name alone for a slot of a fleet (port 0): what metrics
+    /// and logs show.
     pub fn authority(&self) -> String {
-        if self.host.contains(':') {
+        if self.port == 0 {
+            self.host.clone()
+        } else if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
             format!("{}:{}", self.host, self.port)

@@ -43,6 +43,7 @@ pub fn snapshot() -> Snapshot {
             endpoints: vec![endpoint(1), endpoint(2)],
             balance: Balance::RoundRobin,
             health: None,
+            fleet: None,
             failures_max: 5,
             timeouts: UpstreamTimeouts::default(),
             queue: QueueSettings::default(),

@@ -3,6 +3,7 @@
 
 pub mod buffer;
 pub mod cells;
+pub mod channel;
 pub mod clock;
 pub mod deadline;
 pub mod descriptors;

@@ -73,6 +73,12 @@ impl<T> Published<T> {
         self.value.load().value.clone()
     }
 
+    /// The value now and its version.
+    pub fn versioned(&self) -> (u64, Arc<T>) {
+        let now = self.value.load();
+        (now.version, now.value.clone())
+    }
+
     /// The version now.
     #[inline]
     pub fn version(&self) -> u64 {
@@ -128,7 +134,15 @@ impl<T> Reader<T> {
         true
     }
 
-    /// The value last taken.
+    /// Notes that `version` is in force: for a reader that hands values on (to another process) and learns later that
+    /// they were taken there. [`Published::versioned`] gives it the values.
+    pub fn took(&mut self, version: u64) {
+        self.version = version;
+        self.taken.version.store(version, Ordering::Release);
+        self.published.taken.notify_waiters();
+    }
+
+    /// The value last taken by [`Reader::renew`].
     pub fn value(&self) -> &Arc<T> {
         &self.value
     }
@@ -170,6 +184,16 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(second);
         waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_hands_values_on_tells_when_they_were_taken_there() {
+        let published = Published::new(1);
+        let mut reader = published.reader();
+        let version = published.publish(2);
+        assert_eq!(published.versioned(), (version, Arc::new(2)));
+        reader.took(version);
+        published.taken_by_all(version).await;
     }
 
     #[test]

@@ -78,6 +78,7 @@ fn snapshot() -> Snapshot {
             endpoints: vec![endpoint(1, 3), endpoint(2, 1)],
             balance: Balance::RoundRobin,
             health: None,
+            fleet: None,
             failures_max: 5,
             timeouts: UpstreamTimeouts::default(),
             queue: QueueSettings::default(),

@@ -97,6 +97,7 @@ async fn watch(hosts: &[(String, u16)], health: Option<HealthCheck>) -> Pond {
             endpoints: hosts.iter().map(endpoint).collect(),
             balance: Balance::RoundRobin,
             health,
+            fleet: None,
             failures_max: 3,
             timeouts: UpstreamTimeouts::default(),
             queue: QueueSettings::default(),

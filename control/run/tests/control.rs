@@ -46,6 +46,7 @@ fn parts(admin: Option<SocketAddr>, ports: &[u16]) -> ControlParts {
         endpoints: ports.iter().map(endpoint).collect(),
         balance: Balance::LeastRequests,
         health: None,
+        fleet: None,
         failures_max: 2,
         timeouts: UpstreamTimeouts::default(),
         queue: QueueSettings::default(),

@@ -109,6 +109,7 @@ fn snapshot(endpoint: SocketAddr) -> Snapshot {
         endpoints: vec![endpoint],
         balance: Balance::LeastRequests,
         health: None,
+        fleet: None,
         failures_max: 3,
         timeouts: Default::default(),
         queue: Default::default(),
