@@ -195,8 +195,8 @@ impl Exposition {
         self.histogram(&names::QUEUE_WAIT, &[], &threads.merged(|thread| &thread.queue_waits));
     }
 
-    /// Begins a family: HELP and TYPE.
-    fn family(&mut self, metric: &Metric) {
+    /// Begins a family: HELP and TYPE. Its samples follow it.
+    pub fn family(&mut self, metric: &Metric) {
         let kind = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -212,7 +212,8 @@ impl Exposition {
         self.sample(metric, labels, value);
     }
 
-    fn sample(&mut self, metric: &Metric, labels: &[(&str, &str)], value: impl Display) {
+    /// A sample of the family that was begun last: its labels, whose values are escaped, and its value.
+    pub fn sample(&mut self, metric: &Metric, labels: &[(&str, &str)], value: impl Display) {
         self.line(metric.name, "", labels, value);
     }
 
