@@ -316,7 +316,10 @@ async fn metrics_requests_and_purges_are_answered() {
 
     let Ok(Answer::Text(text)) = control.asks(Question::Metrics).await else { panic!("no metrics") };
     assert!(text.contains("tentpole_responses_total{class=\"4xx\",status=\"404\"} 1\n"), "{text}");
-    assert!(text.contains("tentpole_endpoint_takes_traffic{pool=\"app\",endpoint=\"10.0.0.1:1\"} 1\n"), "{text}");
+    assert!(
+        text.contains("tentpole_endpoint_takes_traffic{pool=\"app\",endpoint=\"10.0.0.1:1\"} 1\n"),
+        "{text}"
+    );
     let Ok(Answer::Text(text)) = control.asks(Question::Requests { limit: 5 }).await else {
         panic!("no requests")
     };
