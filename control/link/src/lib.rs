@@ -79,6 +79,12 @@ impl Link {
         }
     }
 
+    /// Begins with what an edge left behind on disk, because none is there to say hello. Does nothing once somebody
+    /// published.
+    pub fn begin_with(&self, last: Option<LastPublished>) {
+        self.adopt(&last);
+    }
+
     fn readers(&self) -> MutexGuard<'_, Readers> {
         lock(&self.readers)
     }
