@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tentpole_admin::{Admin, AdminParts};
 use tentpole_health::{Event, Watch};
-use tentpole_model::{Dials, Membership, PurgePort, Snapshot};
+use tentpole_model::{Dials, FleetAddresses, Membership, PurgePort, Snapshot};
 use tentpole_observe::Observed;
 use tentpole_runtime::{Cells, Ledger, Published};
 use tokio::sync::oneshot;
@@ -154,6 +154,8 @@ fn watch(parts: &ControlParts) -> Watch {
         membership: parts.membership.clone(),
         dials: parts.dials.clone(),
         cells: parts.cells.clone(),
+        fleets: Published::new(FleetAddresses::default()),
+        initial: None,
         on_event: Box::new(|event: Event| eprintln!("tentpole: {event}")),
     }
 }
