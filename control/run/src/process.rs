@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tentpole_admin::{Admin, Events, Page};
 use tentpole_link::{Link, LinkParts};
-use tentpole_model::link::{FromControl, ToControl};
-use tentpole_model::{Dials, Membership, Snapshot};
+use tentpole_model::link::{FromControl, LastPublished, ToControl};
+use tentpole_model::{Dials, FleetAddresses, Membership, Snapshot};
 use tentpole_runtime::channel::{self, Sender};
 use tentpole_runtime::{Cells, Published};
 use tokio::sync::{mpsc, watch};
@@ -142,7 +142,7 @@ async fn compose(
     admin: Option<Admin>,
     pages: Vec<Page>,
     to_keeper: Sender,
-    last: Option<tentpole_model::link::LastPublished>,
+    last: Option<LastPublished>,
     mut ending: watch::Receiver<bool>,
 ) {
     // First of all: nothing that is in force may be changed by starting again.
@@ -151,7 +151,8 @@ async fn compose(
     }
     let statuses = Published::new(Vec::new());
     // Before health, which puts what they say into the first Membership.
-    let (fleets, addresses) = rooms.fleets(&shared, statuses.clone());
+    let addresses = Published::new(FleetAddresses::default());
+    let fleets = rooms.fleets(&shared, &addresses, &statuses);
     let watching = rooms::watch(&shared, addresses).start().await;
     let mut serving = JoinSet::new();
     if let Some(admin) = admin {
