@@ -37,6 +37,23 @@ pub enum Command {
     Check(Check),
     Purge(Purge),
     Status(Status),
+    #[command(hide = true)]
+    Part(Part),
+}
+
+/// One of the processes that `tentpole up` is made of; it starts them itself
+#[derive(Args, Debug)]
+pub struct Part {
+    #[command(subcommand)]
+    pub part: WhichPart,
+}
+
+#[derive(Subcommand, Debug, Clone, Copy)]
+pub enum WhichPart {
+    /// Serves visitors
+    Edge,
+    /// Watches endpoints and answers the admin API
+    Control,
 }
 
 /// Serve visitors, until Ctrl-C
