@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(drawn[0], "step 4: 80 visitors, 6 s left");
         assert_eq!(drawn[1], "  now     512 req/s   median   12 ms   p99   2.4 s   failed 3");
         assert_eq!(drawn[3], "  p99 ▁ █▅");
-        assert_eq!(drawn[4], "  median < 500 ms ✓   p99 < 2 s ✗   errors < 1.0 % ✓");
+        assert_eq!(drawn[4], "  median < 500 ms ✓   p99 < 2 s ✗   errors < 1 % ✓");
     }
 
     #[test]

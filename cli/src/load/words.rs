@@ -5,6 +5,7 @@ use tentpole_load::result::{Broke, Distrust, Model, Objective, Objectives, Run, 
 /// A time in ms as people read it: `0.4 ms`, `48 ms`, `2.4 s`.
 pub fn time(ms: f64) -> String {
     match ms {
+        ms if ms < 0.995 => format!("{ms:.2} ms"),
         ms if ms < 9.95 => format!("{ms:.1} ms"),
         ms if ms < 999.5 => format!("{ms:.0} ms"),
         ms if ms < 99_950.0 => format!("{:.1} s", ms / 1_000.0),
@@ -43,7 +44,7 @@ pub fn number(value: f64) -> String {
 pub fn broke(broke: &Broke) -> String {
     let name = broke.objective.words();
     let value = |value: f64| match broke.objective {
-        Objective::Errors => share(value),
+        Objective::Errors => plain_share(value),
         _ => plain_time(value),
     };
     match broke.seen {
@@ -60,6 +61,11 @@ fn plain_time(ms: f64) -> String {
     if ms >= 1_000.0 { format!("{} s", ms / 1_000.0) } else { format!("{ms} ms") }
 }
 
+/// Likewise: `1 %`, `0.5 %`.
+fn plain_share(share: f64) -> String {
+    format!("{} %", (share * 1e6).round() / 1e4)
+}
+
 /// The objectives: `median < 500 ms, p99 < 2 s, errors < 1 %`.
 pub fn objectives(objectives: &Objectives) -> Vec<(Objective, String)> {
     let mut all = Vec::new();
@@ -68,7 +74,7 @@ pub fn objectives(objectives: &Objectives) -> Vec<(Objective, String)> {
     };
     add(Objective::P50, objectives.p50_ms.map(plain_time));
     add(Objective::P99, objectives.p99_ms.map(plain_time));
-    add(Objective::Errors, objectives.errors_share.map(share));
+    add(Objective::Errors, objectives.errors_share.map(plain_share));
     all
 }
 
@@ -193,7 +199,7 @@ mod tests {
     #[test]
     fn figures_are_short_and_never_hide_a_failure() {
         let times = [0.04, 9.9, 48.3, 999.0, 2_400.0, 120_000.0].map(time);
-        assert_eq!(times, ["0.0 ms", "9.9 ms", "48 ms", "999 ms", "2.4 s", "120 s"]);
+        assert_eq!(times, ["0.04 ms", "9.9 ms", "48 ms", "999 ms", "2.4 s", "120 s"]);
         assert_eq!(
             [0.0, 0.00001, 0.004, 0.01, 0.5].map(share),
             ["0 %", "<0.01 %", "0.40 %", "1.0 %", "50 %"]
@@ -206,7 +212,7 @@ mod tests {
         let seen = Broke { objective: Objective::P99, seen: Some(2_412.0), wanted: 2_000.0 };
         assert_eq!(broke(&seen), "p99 2.4 s (wanted under 2 s)");
         let errors = Broke { objective: Objective::Errors, seen: Some(0.25), wanted: 0.01 };
-        assert_eq!(broke(&errors), "errors 25 % (wanted under 1.0 %)");
+        assert_eq!(broke(&errors), "errors 25 % (wanted under 1 %)");
         let none = Broke { objective: Objective::P50, seen: None, wanted: 500.0 };
         assert_eq!(broke(&none), "nothing succeeded (wanted median under 500 ms)");
     }

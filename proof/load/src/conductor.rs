@@ -285,14 +285,14 @@ impl Conductor {
             took_s,
             requests,
             failed,
-            requests_per_s: requests as f64 / took_s,
+            requests_per_s: rounded(requests as f64 / took_s),
             bytes: tally.bytes,
             response_time: response.times(),
             service_time: tally.service().times(),
             reconnects: tally.reconnects,
             connects: tally.connects,
             lag_p99_us: tally.lag().p99_us(),
-            generator_cpu_share: (cpu_us as f64 / 1e6 / took_s / self.threads.len() as f64).min(1.0),
+            generator_cpu_share: rounded(cpu_us as f64 / 1e6 / took_s / self.threads.len() as f64).min(1.0),
             journey_steps: tally.journey_steps(&self.names),
             failures: tally.failures,
             statuses: tally.statuses,
@@ -359,6 +359,11 @@ impl Orders {
             if self.ramp.is_zero() { 1.0 } else { at.since(self.begin).div_duration_f64(self.ramp).min(1.0) };
         self.from + (self.to - self.from) * part
     }
+}
+
+/// Four digits behind the point: more would only pretend.
+fn rounded(figure: f64) -> f64 {
+    (figure * 1e4).round() / 1e4
 }
 
 fn lock(shared: &Shared) -> MutexGuard<'_, Record> {
