@@ -16,6 +16,7 @@
   const count = (value) => (known(value) ? number(Math.round(value)) : "–");
   const rate = (value) => (known(value) ? number(value < 10 ? Math.round(value * 10) / 10 : Math.round(value)) : "–");
   const share = (value) => (known(value) ? percent(value) : "–");
+  const duration = (value) => (known(value) ? ms(value) : "–");
   const whole = (value) => (known(value) ? `${Math.round(value * 100)} %` : "–");
   const time = (unixMs) => new Date(unixMs).toLocaleTimeString("en-GB");
   const clock = (unixS) => time(unixS * 1000);
@@ -43,7 +44,7 @@
   // ---- what is known
 
   const points = new Map(); // end of the second (unix ms) → its figures
-  let range = 300, paused = false, timer = 0, asked = 0, lastAnswer = 0, lastAt = 0, live = null, state = "waiting";
+  let range = 300, paused = false, timer = 0, asked = 0, askingSince = 0, lastAnswer = 0, lastAt = 0, live = null, state = "waiting";
 
   const step = () => STEPS[range];
 
@@ -90,7 +91,7 @@
     if (at < lastAt - 5000) { points.clear(); lastAt = 0; } // The clock was set back.
     if (lastAt && at < lastAt + wide) return;
     if (wide === 1000 && at === lastAt + wide) keep(at, sample);
-    else await fetchHistory(lastAt || at - POINTS * wide);
+    else await fetchHistory(Math.max(lastAt, at - POINTS * wide));
     forgetOld();
   }
 
@@ -117,6 +118,7 @@
   function start() {
     clearTimeout(timer);
     asked += 1;
+    askingSince = performance.now();
     if (!paused && !document.hidden) ask(asked);
     tell();
   }
@@ -133,7 +135,7 @@
   const ALOUD = { live: "Live.", paused: "Paused.", away: "The edge is away.", silent: "No answer; trying again." };
 
   function tell() {
-    const silentS = (performance.now() - lastAnswer) / 1000;
+    const silentS = (performance.now() - Math.max(lastAnswer, askingSince)) / 1000;
     const before = state;
     if (paused) state = "paused";
     else if (silentS > 3 && !document.hidden) state = lastAnswer || silentS > 5 ? "silent" : "waiting";
@@ -151,13 +153,14 @@
   const FIGURES = [
     { name: "Requests", unit: "/s", column: "requests_per_s", tone: "1", value: rate,
       more: (now) => `${rate(now.hits_per_s)} from the cache` },
-    { name: "Latency, median", column: "p50_ms", tone: "4", value: (value) => (known(value) ? ms(value) : "–"),
-      more: (now) => (known(now.p99_ms) ? `p99 ${ms(now.p99_ms)}` : "nothing finished") },
+    { name: "Latency, median", column: "p50_ms", tone: "4", value: duration,
+      more: (now) => `90 % within ${duration(now.p90_ms)}` },
+    { name: "Latency, 99 %", column: "p99_ms", tone: "4", value: duration, more: () => "1 % took longer" },
     { name: "Errors", unit: "/s", column: "errors_per_s", tone: "bad", value: rate,
-      more: (now) => (now.requests_per_s ? `${share(now.errors_per_s / now.requests_per_s)} of requests` : "of requests"),
+      more: (now) => `${share(now.requests_per_s ? now.errors_per_s / now.requests_per_s : 0)} of requests`,
       mood: (now) => (now.errors_per_s > 0.005 * now.requests_per_s ? "bad" : "") },
     { name: "Cache hits", column: "hit_share", tone: "3", value: share, max: 1,
-      more: (now) => `${rate(now.bytes_out_per_s / 1048576)} MiB/s sent` },
+      more: (now) => `${bytes(now.bytes_out_per_s)}/s sent` },
     { name: "Open sessions", column: "connections_open", tone: "5", value: count,
       more: (now) => `${rate(now.accepted_per_s)} new/s` },
     { name: "Queue", column: "queued", tone: "2", value: count,
@@ -168,20 +171,23 @@
   function makeFigure(figure) {
     const root = make("article", "figure"), value = make("p", "value");
     figure.number = make("span", "", "–");
-    figure.more_ = make("p", "more", "\u00a0");
+    figure.unitPlace = make("span", "unit");
+    figure.below = make("p", "more", "\u00a0");
     figure.spark = make("div", "spark");
-    value.append(figure.number);
-    if (figure.unit) value.append(make("span", "unit", figure.unit));
-    root.append(make("h2", "", figure.name), value, figure.more_, figure.spark);
+    value.append(figure.number, figure.unitPlace);
+    root.append(make("h2", "", figure.name), value, figure.below, figure.spark);
     return root;
   }
 
   function drawFigures(now, found) {
     for (const figure of FIGURES) {
-      say(figure.number, now ? figure.value(now[figure.column]) : "–");
-      say(figure.more_, now && known(now.requests_per_s) ? figure.more(now) : "\u00a0");
+      const [value, unit] = (now ? figure.value(now[figure.column]) : "–").split(/ (?=\D+$)/);
+      say(figure.number, value);
+      say(figure.unitPlace, value === "–" ? "" : unit ?? figure.unit ?? "");
+      say(figure.below, now && known(now.requests_per_s) ? figure.more(now) : "\u00a0");
       figure.number.className = now ? figure.mood?.(now) ?? "" : "";
-      Charts.spark(figure.spark, found[figure.column], { tone: figure.tone, max: figure.max });
+      const values = found[figure.column], quiet = figure.tone === "bad" && !values.some((one) => one > 0);
+      Charts.spark(figure.spark, values, { tone: quiet ? "muted" : figure.tone, max: figure.max });
     }
   }
 
@@ -198,7 +204,7 @@
       series: [["in the queue", "queued", "2"], ["refused/s", "refused_per_s", "bad"], ["retries/s", "retries_per_s", "4"]] },
     { name: "In flight at endpoints", yFormat: number, area: true, series: [["in flight", "in_flight", "1"]] },
     { name: "Instances", fleet: true, yFormat: number,
-      series: [["wanted", "instances_wanted", "muted", true], ["serving", "instances_serving", "3"], ["all", "instances", "1"]] },
+      series: [["all", "instances", "1"], ["serving", "instances_serving", "3"], ["wanted", "instances_wanted", "2", true]] },
     { name: "CPU", yFormat: whole, marks: () => targets(),
       series: [["fleet", "fleet_cpu_share", "1"], ["edge (of one CPU)", "edge_cpu_share", "4"]] },
   ];
@@ -222,7 +228,7 @@
         .map(([name, column, tone, dashed]) => ({ name, values: found[column], tone, dashed }));
       const options = {
         x, series, xTime: true, xFormat: clock, yFormat: chart.yFormat, yLog: chart.yLog, yMax: chart.yMax, area: chart.area,
-        height: 150, label: chart.name, noValue: "no value", marks: chart.marks?.() ?? [],
+        height: series.length > 1 ? 150 : 177, label: chart.name, noValue: "no value", marks: chart.marks?.() ?? [],
       };
       if (chart.drawn) chart.drawn.update(options);
       else chart.drawn = Charts.line(chart.place, options);
@@ -251,8 +257,7 @@
   function makePool(name) {
     const pool = { root: make("article", "panel"), about: make("p"), list: make("ul", "rows"), rows: new Map() };
     const head = make("div", "head"), titles = make("li", "row titles");
-    titles.append(make("span", "", "endpoint"), make("span", "", "CPU"), make("span", "number", "in flight"), make("span", "number", "requests/s"));
-    pool.cpuTitle = titles.children[1];
+    titles.append(make("span", "", "endpoint"), make("span", "share", "CPU"), make("span", "number", "in flight"), make("span", "number", "requests/s"));
     head.append(make("h2", "", name), pool.about);
     pool.list.append(titles);
     pool.root.append(head, pool.list);
@@ -263,7 +268,7 @@
 
   function makeRow(pool, name) {
     const row = { root: make("li", "row"), phase: make("span", "phase"), word: make("b"), age: make("span"), share: make("div", "share"),
-      gauge: make("div", "gauge"), fill: make("i"), mark: make("s"), cpu: make("span", "said"), flight: make("span", "number"),
+      gauge: make("div", "gauge"), fill: make("i"), mark: make("s"), cpu: make("span", "percent"), flight: make("span", "number"),
       rates: make("span", "number"), rate: make("span"), errors: make("span", "errors") };
     const who = make("div");
     row.phase.append(make("i", "dot"), row.word, row.age);
@@ -280,16 +285,15 @@
 
   function drawRow(row, endpoint, target) {
     const [word, tone] = stateOf(endpoint), cpu = endpoint.cpu_share;
-    const partly = endpoint.weight_share > 0 && endpoint.weight_share < 1 ? `, ${whole(endpoint.weight_share)} of its share` : "";
+    // While it warms up: how much of its share it gets.
+    const partly = endpoint.weight_share > 0 && endpoint.weight_share < 1 ? `, ${whole(endpoint.weight_share)}` : "";
     row.root.title = endpoint.address ?? "";
     row.phase.dataset.tone = tone;
     say(row.word, word + partly);
     say(row.age, known(endpoint.uptime_s) ? span(endpoint.uptime_s) : "");
-    row.share.hidden = target === null;
-    if (target === null) row.root.style.gridTemplateColumns = "minmax(0, 1fr) 0 3.4em 4.3em";
     row.fill.style.width = `${Math.min(100, (cpu ?? 0) * 100)}%`;
     row.mark.style.left = `${(target ?? 0) * 100}%`;
-    row.share.dataset.tone = !known(cpu) ? "" : cpu >= 0.95 ? "bad" : cpu > target ? "grows" : "well";
+    row.share.dataset.tone = !known(cpu) ? "" : cpu >= 0.95 ? "bad" : cpu > target * 1.15 ? "grows" : "well";
     say(row.cpu, whole(cpu));
     say(row.flight, count(endpoint.in_flight));
     say(row.rate, rate(endpoint.requests_per_s));
@@ -305,8 +309,7 @@
       say(pool.about, fleet
         ? `${serving} serving, ${fleet.wanted} wanted (${fleet.min} to ${fleet.max}); CPU ${whole(fleet.cpu_share)}, target ${whole(fleet.cpu_target)}${waiting}`
         : `${serving} of ${endpoints.length} up${waiting}`);
-      pool.cpuTitle.hidden = !fleet;
-      if (!fleet) pool.list.firstChild.style.gridTemplateColumns = "minmax(0, 1fr) 3.4em 4.3em";
+      pool.list.classList.toggle("no-cpu", !fleet);
       const there = new Set(endpoints.map((endpoint) => endpoint.name));
       for (const [gone, row] of pool.rows) if (!there.has(gone)) { row.root.remove(); pool.rows.delete(gone); }
       for (const endpoint of endpoints) drawRow(pool.rows.get(endpoint.name) ?? makeRow(pool, endpoint.name), endpoint, fleet?.cpu_target ?? null);
@@ -392,7 +395,7 @@
   }
   document.addEventListener("visibilitychange", start);
 
-  theme(remembered() in THEMES ? remembered() : "Auto");
+  theme(Object.hasOwn(THEMES, remembered() ?? "") ? remembered() : "Auto");
   $("figures").append(...FIGURES.map(makeFigure));
   $("charts").append(...CHARTS.map(makeChart));
   start();
