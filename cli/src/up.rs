@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tentpole_control::{Control, ControlParts};
 use tentpole_model::{AccessLog, Dials, Membership, Snapshot};
+use tentpole_observe::observed::THREADS_MAX;
 use tentpole_observe::{Drain, Names, Observed};
 use tentpole_proxy::{Bound, Edge, EdgeParts};
 use tentpole_runtime::{Cells, Published, descriptors};
@@ -35,13 +36,17 @@ fn start(snapshot: Arc<Snapshot>) -> Result<(), Box<dyn std::error::Error>> {
     let (cells, observed) = (Cells::new(), Observed::new(&snapshot.log));
     let membership = Published::new(Membership::default());
     let dials = Published::new(Dials::from_snapshot(&snapshot));
-    let bound = Bound::new(EdgeParts {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = snapshot.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
+    let listeners = tentpole_listener::bind(&snapshot.listen, threads)?;
+    let parts = EdgeParts {
         snapshot: snapshot.clone(),
         membership: membership.clone(),
         dials: dials.clone(),
         cells: cells.clone(),
         observed: observed.clone(),
-    })?;
+    };
+    let bound = Bound::new(parts, listeners)?;
     let addresses = bound.addresses().to_vec();
     // Before the doors open: the control plane finds the endpoints' addresses.
     let control = Control::start(ControlParts {

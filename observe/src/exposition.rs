@@ -24,14 +24,14 @@ pub struct Exposition {
 }
 
 /// The counters of all data threads, read as one.
-struct Threads(Vec<Arc<EdgeMetrics>>);
+pub(crate) struct Threads(pub(crate) Vec<Arc<EdgeMetrics>>);
 
 impl Threads {
-    fn sum(&self, pick: impl Fn(&EdgeMetrics) -> &AtomicU64) -> u64 {
+    pub(crate) fn sum(&self, pick: impl Fn(&EdgeMetrics) -> &AtomicU64) -> u64 {
         self.0.iter().map(|thread| pick(thread).load(Ordering::Relaxed)).sum()
     }
 
-    fn merged(&self, pick: impl Fn(&EdgeMetrics) -> &Histogram) -> Distribution {
+    pub(crate) fn merged(&self, pick: impl Fn(&EdgeMetrics) -> &Histogram) -> Distribution {
         let mut all = Distribution::default();
         self.0.iter().for_each(|thread| all.merge(pick(thread)));
         all

@@ -1,6 +1,6 @@
 //! What there is, and the calls that show something or purge.
 
-use crate::ask::{ask, ask_text, broke_off};
+use crate::ask::{ask, ask_text, broke_off, report_now};
 use crate::error::ApiError;
 use crate::events::EventKind;
 use crate::pages::with_pages;
@@ -102,7 +102,8 @@ async fn list() -> Json<Value> {
 }
 
 async fn status(Shared(state): Shared<Arc<State>>) -> Json<Status> {
-    Json(Status::of(&state))
+    let report = report_now(&state).await;
+    Json(Status::of(&state, report.as_deref()))
 }
 
 #[derive(Deserialize)]
@@ -167,6 +168,6 @@ async fn purge(
             let cure = "GET /api/status lists the sites with their hosts.";
             Err(ApiError::new(StatusCode::NOT_FOUND, "no site answers for the url's host", cure))
         }
-        Answer::Text(_) => Err(broke_off()),
+        Answer::Text(_) | Answer::Reported => Err(broke_off()),
     }
 }

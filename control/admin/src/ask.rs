@@ -5,12 +5,17 @@ use crate::State;
 use crate::error::ApiError;
 use axum::http::StatusCode;
 use std::sync::Arc;
-use tentpole_model::EdgeGone;
+use std::time::Duration;
 use tentpole_model::link::{Answer, Question};
+use tentpole_model::{EdgeGone, EdgeReport};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 /// Questions that wait for an answer at most; further ones queue. Each holds a thread that names and health need too.
 pub(crate) const QUESTIONS_MAX: usize = 4;
+
+/// How long a report of this moment is waited for.
+const REPORT_MAX: Duration = Duration::from_millis(500);
 
 /// Asks, and waits until the edge has answered or is known not to.
 pub(crate) async fn ask(state: &State, question: Question) -> Result<Answer, ApiError> {
@@ -30,11 +35,29 @@ pub(crate) async fn ask(state: &State, question: Question) -> Result<Answer, Api
     }
 }
 
+/// What the edge has counted up to this moment, or its last report when that takes too long: who has just sent a request
+/// wants to see it counted.
+pub(crate) async fn report_now(state: &State) -> Option<Arc<EdgeReport>> {
+    let edge = state.parts.edge.clone();
+    let asked = async {
+        let permit = state.questions.clone().acquire_owned().await.ok()?;
+        let asked = spawn_blocking(move || {
+            let _permit = permit;
+            edge.report_now()
+        });
+        asked.await.ok().flatten()
+    };
+    match timeout(REPORT_MAX, asked).await {
+        Ok(report) => report,
+        Err(_) => state.parts.edge.report(),
+    }
+}
+
 /// Asks for a text.
 pub(crate) async fn ask_text(state: &Arc<State>, question: Question) -> Result<String, ApiError> {
     match ask(state, question).await? {
         Answer::Text(text) => Ok(text),
-        Answer::Purged(_) => Err(broke_off()),
+        Answer::Purged(_) | Answer::Reported => Err(broke_off()),
     }
 }
 

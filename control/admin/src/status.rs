@@ -66,13 +66,13 @@ struct EndpointStatus {
 }
 
 impl Status {
-    pub(crate) fn of(state: &State) -> Self {
+    pub(crate) fn of(state: &State, report: Option<&EdgeReport>) -> Self {
         let snapshot = &state.parts.snapshot;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: clock::now().since(state.started).as_secs(),
             sites: snapshot.sites.iter().map(|site| SiteStatus::of(site, snapshot)).collect(),
-            pools: (0..snapshot.pools.len()).map(|pool| PoolStatus::of(state, pool)).collect(),
+            pools: (0..snapshot.pools.len()).map(|pool| PoolStatus::of(state, pool, report)).collect(),
         }
     }
 }
@@ -103,11 +103,11 @@ impl SiteStatus {
 }
 
 impl PoolStatus {
-    fn of(state: &State, place: usize) -> Self {
+    fn of(state: &State, place: usize, report: Option<&EdgeReport>) -> Self {
         let parts = &state.parts;
         let pool = &parts.snapshot.pools[place];
         let (membership, dials) = (parts.membership.get(), parts.dials.get());
-        let (fleets, report) = (parts.fleets.get(), parts.edge.report());
+        let fleets = parts.fleets.get();
         let endpoints = pool.endpoints.iter().enumerate().filter_map(|(at, endpoint)| {
             let authority = endpoint.authority();
             let member = membership.pools.get(place).and_then(|pool| pool.members.get(at));
@@ -115,7 +115,7 @@ impl PoolStatus {
             let instance = instance_of(&fleets, &pool.name, &authority);
             let weight = weight.copied().unwrap_or(endpoint.weight);
             (!is_vacant(pool, member, instance))
-                .then(|| EndpointStatus::of(pool, authority, member, instance, weight, report.as_deref()))
+                .then(|| EndpointStatus::of(pool, authority, member, instance, weight, report))
         });
         let fleet = fleets.iter().find(|fleet| fleet.pool == pool.name).map(FleetSize::of);
         Self { name: pool.name.clone(), fleet, endpoints: endpoints.collect() }

@@ -34,6 +34,7 @@ impl EdgePort for Edge {
             Answer::Purged(Ok(purged))
         };
         Ok(match question {
+            Question::Report => Answer::Reported,
             Question::Metrics => {
                 Answer::Text("# TYPE tentpole_uptime_seconds gauge\ntentpole_uptime_seconds 5".into())
             }
