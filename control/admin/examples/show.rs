@@ -35,6 +35,7 @@ impl EdgePort for Edge {
         Ok(match question {
             Question::Metrics => Answer::Text("# made up\n".into()),
             Question::Requests { .. } => Answer::Text("{\"requests\":[]}".into()),
+            Question::Report => Answer::Reported,
             Question::PurgeUrl(_) | Question::PurgeAll => Answer::Purged(Ok(Purged { objects: 3, fills: 0 })),
         })
     }
