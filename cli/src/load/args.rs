@@ -53,8 +53,8 @@ pub struct Load {
     /// Longest time for one page
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub timeout: Duration,
-    /// With --rate: how arrivals lie in time
-    #[arg(long, value_name = "FORM", default_value = "poisson")]
+    /// With --rate: arrivals come poisson or constant
+    #[arg(long, value_name = "FORM", default_value = "poisson", hide_possible_values = true)]
     pub arrivals: Arrivals,
     /// With --rate: journeys under way at most
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]

@@ -178,7 +178,10 @@ impl<'a> Iterator for Finds<'a> {
         let end = find(inside, self.after)?;
         // The text after one find may be the text before the next.
         self.rest = &inside[end..];
-        Some(&inside[..end])
+        // The shortest text between: `value="1"> … value="2" checked` between `value="` and `" checked` is `2`.
+        let inside = &inside[..end];
+        let closer = memchr::memmem::rfind(inside, self.before).map_or(0, |at| at + self.before.len());
+        Some(&inside[closer..])
     }
 }
 
@@ -244,6 +247,13 @@ mod tests {
         all.sort();
         all.dedup();
         assert_eq!(all, ["blue?a=1&b=2", "green", "red"], "and HTML's escapes are undone");
+    }
+
+    #[test]
+    fn the_shortest_text_between_is_found() {
+        let sizes = r#"<input name="size" value="1"><input name="size" value="2" checked><input name="size" value="3">"#;
+        let chosen = extract(From::Body, Some(("name=\"size\" value=\"", "\" checked")), Pick::First);
+        assert_eq!(taken(&chosen, sizes, 1).as_deref(), Some("2"));
     }
 
     #[test]

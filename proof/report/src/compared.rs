@@ -56,9 +56,9 @@ pub fn verdict(runs: &[(&str, &Run)]) -> (String, String) {
     let each = |(label, run): &(&str, &Run)| {
         let unit = unit(run.model);
         match (run.breaking_point, run.highest_held) {
-            (Some(point), _) => format!("{label} breaks at {} {unit}", number(point.load)),
-            (None, Some(held)) => format!("{label} held {} {unit}", number(held)),
-            (None, None) => format!("{label} measured nothing"),
+            (Some(point), _) => format!("\u{201c}{label}\u{201d} breaks at {} {unit}", number(point.load)),
+            (None, Some(held)) => format!("\u{201c}{label}\u{201d} held {} {unit}", number(held)),
+            (None, None) => format!("\u{201c}{label}\u{201d} measured nothing"),
         }
     };
     let all: Vec<_> = runs.iter().map(each).collect();
@@ -73,10 +73,15 @@ pub fn verdict(runs: &[(&str, &Run)]) -> (String, String) {
             let (more, less) = (number(after), number(before));
             rest.push(match after / before {
                 factor if factor > 1.05 => {
-                    format!("{label} held {more}, {} the {less} of {base}.", words::times(factor))
+                    format!(
+                        "\u{201c}{label}\u{201d} held {more}, {} the {less} of \u{201c}{base}\u{201d}.",
+                        words::times(factor)
+                    )
                 }
-                factor if factor < 0.95 => format!("{label} held {more}, fewer than the {less} of {base}."),
-                _ => format!("{label} held {more}, as {base} did."),
+                factor if factor < 0.95 => format!(
+                    "\u{201c}{label}\u{201d} held {more}, fewer than the {less} of \u{201c}{base}\u{201d}."
+                ),
+                _ => format!("\u{201c}{label}\u{201d} held {more}, as \u{201c}{base}\u{201d} did."),
             });
         }
     }
@@ -97,8 +102,11 @@ fn at_the_same_load(runs: &[(&str, &Run)]) -> Option<String> {
             Some((load, runs.iter().map(|(_, run)| held(load, run)).collect::<Option<Vec<_>>>()?))
         })
         .next()?;
-    let times: Vec<_> =
-        runs.iter().zip(times).map(|((label, _), time)| format!("{} {label}", ms(time))).collect();
+    let times: Vec<_> = runs
+        .iter()
+        .zip(times)
+        .map(|((label, _), time)| format!("{} \u{201c}{label}\u{201d}", ms(time)))
+        .collect();
     Some(format!(
         "At {} {}, which all held, the p99 is {}.",
         number(load),
@@ -127,7 +135,7 @@ fn names(runs: &[(&str, &Run)], first: &'static str) -> Vec<Cell> {
     head.extend(
         runs.iter()
             .zip(TONES.into_iter().cycle())
-            .map(|((label, _), tone)| Cell::of(*label, "first").toned(tone)),
+            .map(|((label, _), tone)| Cell::of(*label, "words first").toned(tone)),
     );
     head
 }
@@ -145,10 +153,10 @@ fn side_by_side(into: &mut Markup, runs: &[(&str, &Run)]) {
         }),
         ("because", &|run| run.breaking_point.map_or_else(dash, |point| words::broke(&point.broke))),
         ("highest held", &|run| run.highest_held.map_or_else(dash, number)),
-        ("requests per second then", &|run| held(run).map_or_else(dash, |step| number(step.requests_per_s))),
+        ("requests/s then", &|run| held(run).map_or_else(dash, |step| number(step.requests_per_s))),
         ("median then", &|run| time(held(run).and_then(|step| Some(step.response_time?.p50)))),
         ("p99 then", &|run| time(held(run).and_then(|step| Some(step.response_time?.p99)))),
-        ("most answered requests per second", &|run| {
+        ("most answered requests/s", &|run| {
             run.steps.iter().map(served_per_s).max_by(f64::total_cmp).map_or_else(dash, number)
         }),
         ("to be trusted", &|run| if run.trusted { "yes".to_owned() } else { "no".to_owned() }),
@@ -157,7 +165,7 @@ fn side_by_side(into: &mut Markup, runs: &[(&str, &Run)]) {
         .into_iter()
         .map(|(name, value)| {
             let mut cells = vec![Cell::words(name)];
-            cells.extend(runs.iter().map(|(_, run)| Cell::of(value(run), "long first")));
+            cells.extend(runs.iter().map(|(_, run)| Cell::of(value(run), "words long first")));
             Row { cells, broke: false }
         })
         .collect();
@@ -235,7 +243,7 @@ fn conditions(into: &mut Markup, runs: &[(&str, &Run)]) {
             if differs {
                 differing.push(name);
             }
-            let class = if differs { "long first bad" } else { "long first" };
+            let class = if differs { "words long first bad" } else { "words long first" };
             let mut cells = vec![Cell::words(name)];
             cells.extend(values.into_iter().map(|value| Cell::of(value, class)));
             Row { cells, broke: false }

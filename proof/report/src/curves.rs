@@ -207,6 +207,7 @@ fn failures(run: &Run) -> Chart {
     });
     Chart {
         series,
+        bands: failing(run, ""),
         y_label: "share of requests that failed",
         y_format: "percent",
         marks: objective.into_iter().collect(),
@@ -259,7 +260,7 @@ fn over_load(run: &Run, steps: &[&StepResult]) -> Chart {
     let last = x.last().copied().unwrap_or(0.0);
     let x_max = run.breaking_point.map(|_| if x_log { last * 1.25 } else { last * 1.05 });
     Chart {
-        bands: failing(run),
+        bands: failing(run, "failing"),
         x,
         x_log,
         x_max,
@@ -272,8 +273,8 @@ fn over_load(run: &Run, steps: &[&StepResult]) -> Chart {
 }
 
 /// From the breaking point on nothing is promised.
-fn failing(run: &Run) -> Vec<Band> {
-    run.breaking_point.iter().map(|point| Band { from: point.load, label: "failing", tone: "bad" }).collect()
+fn failing(run: &Run, label: &'static str) -> Vec<Band> {
+    run.breaking_point.iter().map(|point| Band { from: point.load, label, tone: "bad" }).collect()
 }
 
 /// Where it held and where it broke, upright.
@@ -307,7 +308,7 @@ fn over_time(run: &Run, charts: &mut Charts) {
         let mark = |step: &StepResult| Mark {
             x: Some(step.began_s),
             y: None,
-            label: format!("{} {}", words::number(step.load), words::unit(run.model)),
+            label: format!("breaks: {} {}", words::number(step.load), words::unit(run.model)),
             tone: "bad",
         };
         broke.map(mark).into_iter().collect()

@@ -58,16 +58,14 @@ fn remembered(run: &Run) -> Vec<(String, String, &'static str)> {
         figures.push((format!("held ({})", unit(run.model)), number(held), "good"));
     }
     if let Some(step) = held_step(run) {
-        figures.push(("requests per second then".to_owned(), number(step.requests_per_s), ""));
+        let load = number(step.load);
+        let mut push = |what: &str, value: String| figures.push((format!("{what} at {load}"), value, ""));
         if let Some(times) = &step.response_time {
-            figures.push(("median then".to_owned(), ms(times.p50), ""));
-            figures.push(("p99 then".to_owned(), ms(times.p99), ""));
+            push("median", ms(times.p50));
+            push("p99", ms(times.p99));
         }
-        figures.push((
-            "failed then".to_owned(),
-            failed_share(step).map_or_else(|| "\u{2013}".to_owned(), percent),
-            "",
-        ));
+        push("requests/s", number(step.requests_per_s));
+        push("failed", failed_share(step).map_or_else(|| "\u{2013}".to_owned(), percent));
     }
     figures
 }
