@@ -19,7 +19,7 @@ pub fn run(part: WhichPart) -> ExitCode {
         WhichPart::Control => control(keeper),
     });
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             say::error(&format!("tentpole part: {error}"));
             ExitCode::FAILURE
@@ -27,7 +27,7 @@ pub fn run(part: WhichPart) -> ExitCode {
     }
 }
 
-fn control(keeper: UnixStream) -> io::Result<()> {
+fn control(keeper: UnixStream) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _deaf = runtime.block_on(async { Deaf::new() })?;
     tentpole_control::run(keeper, tentpole_control::Process::default())

@@ -6,6 +6,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_edge_link::{Link, LinkParts, last_published};
@@ -50,19 +51,16 @@ enum Ending {
 }
 
 /// Runs the edge until the keeper ends it or is gone.
-pub fn run(keeper: UnixStream) -> io::Result<()> {
+pub fn run(keeper: UnixStream) -> io::Result<ExitCode> {
     descriptors::raise_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let _deaf = Deaf::new()?;
         let (to_keeper, mut from_keeper) = channel::open(keeper)?;
-        let Some(given) = given(&mut from_keeper, &to_keeper).await? else { return Ok(()) };
+        let Some(given) = given(&mut from_keeper, &to_keeper).await? else { return Ok(ExitCode::SUCCESS) };
         match make(given).await {
             Ok(ready) => serve(ready, from_keeper, to_keeper).await,
-            Err(why) => {
-                to_keeper.send(&FromEdge::Failed(why.clone()), None).await?;
-                Err(io::Error::other(why))
-            }
+            Err(why) => failed(&to_keeper, why).await,
         }
     })
 }
@@ -158,7 +156,13 @@ fn log_error(snapshot: &Snapshot, error: &io::Error) -> String {
     }
 }
 
-async fn serve(ready: Ready, mut keeper: Receiver, to_keeper: Sender) -> io::Result<()> {
+/// It is the keeper who says it.
+async fn failed(to_keeper: &Sender, why: String) -> io::Result<ExitCode> {
+    to_keeper.send(&FromEdge::Failed(why), None).await?;
+    Ok(ExitCode::FAILURE)
+}
+
+async fn serve(ready: Ready, mut keeper: Receiver, to_keeper: Sender) -> io::Result<ExitCode> {
     let Ready { bound, membership, known, link, drain } = ready;
     let told = async {
         if !known {
@@ -174,10 +178,7 @@ async fn serve(ready: Ready, mut keeper: Receiver, to_keeper: Sender) -> io::Res
         None => {
             let edge = match bound.open() {
                 Ok(edge) => edge,
-                Err(error) => {
-                    to_keeper.send(&FromEdge::Failed(error.to_string()), None).await?;
-                    return Err(io::Error::other(error));
-                }
+                Err(error) => return failed(&to_keeper, error.to_string()).await,
             };
             to_keeper.send(&FromEdge::Open, None).await?;
             if until_end(&mut keeper, &link).await? == Ending::AtOnce {
@@ -186,19 +187,20 @@ async fn serve(ready: Ready, mut keeper: Receiver, to_keeper: Sender) -> io::Res
             }
             Some(edge)
         }
-        Some(Ending::AtOnce) => return Ok(()),
+        Some(Ending::AtOnce) => return Ok(ExitCode::FAILURE),
         Some(Ending::InOrder) => None,
     };
     let connections = edge.as_ref().map_or(0, Edge::connections);
     to_keeper.send(&FromEdge::Ending { connections }, None).await?;
     let cut = match edge {
-        Some(edge) => finish(edge, &mut keeper, &link).await,
+        Some(edge) => finish(edge, &mut keeper, &to_keeper, &link).await?,
         None => 0,
     };
     drop(link);
     // Last: what the data threads recorded to their end is still written.
     drain.stop();
-    to_keeper.send(&FromEdge::Ended { cut }, None).await
+    to_keeper.send(&FromEdge::Ended { cut }, None).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Takes new links until the end.
@@ -215,23 +217,28 @@ async fn until_end(keeper: &mut Receiver, link: &Link) -> io::Result<Ending> {
 }
 
 /// Lets requests in flight finish; returns the connections that had to be cut.
-async fn finish(edge: Edge, keeper: &mut Receiver, link: &Link) -> usize {
+async fn finish(edge: Edge, keeper: &mut Receiver, to_keeper: &Sender, link: &Link) -> io::Result<usize> {
     edge.end();
-    let drained = async {
-        while edge.threads_running() > 0 {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
-    tokio::pin!(drained);
-    loop {
-        tokio::select! {
-            () = &mut drained => break,
-            ending = until_end(keeper, link) => {
-                if !matches!(ending, Ok(Ending::InOrder)) {
-                    std::process::exit(1);
+    {
+        let drained = async {
+            while edge.threads_running() > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let mut drained = std::pin::pin!(drained);
+        loop {
+            tokio::select! {
+                () = &mut drained => break,
+                ending = until_end(keeper, link) => {
+                    if !matches!(ending, Ok(Ending::InOrder)) {
+                        std::process::exit(1);
+                    }
+                    // Told again: somebody wants to know how far it is.
+                    let connections = edge.connections();
+                    to_keeper.send(&FromEdge::Ending { connections }, None).await?;
                 }
             }
         }
     }
-    edge.join()
+    Ok(edge.join())
 }

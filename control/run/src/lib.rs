@@ -12,6 +12,7 @@ pub use tentpole_admin::Page;
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Threads for what blocks: names, questions to the edge, files.
@@ -19,11 +20,12 @@ const BLOCKING_THREADS_MAX: usize = 16;
 /// How long what blocks may take to end when everything ends.
 const BLOCKING_END_MAX: Duration = Duration::from_millis(500);
 
-/// Runs a control process on this thread, until the keeper at the other end of the channel ends it or is gone.
+/// Runs a control process on this thread, until the keeper at the other end of the channel ends it or is gone. When it
+/// could not start, the keeper was told why, and will say it.
 ///
 /// # Errors
-/// When it could not start; the keeper was told why.
-pub fn run(keeper: UnixStream, process: Process) -> io::Result<()> {
+/// When the system gives no reactor, or the channel breaks.
+pub fn run(keeper: UnixStream, process: Process) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

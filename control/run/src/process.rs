@@ -5,6 +5,7 @@ use crate::keeper::{self, Beginning};
 use crate::rooms::{self, Rooms};
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_admin::{Admin, Events, Page};
@@ -44,14 +45,14 @@ pub(crate) struct Shared {
 }
 
 /// Runs until the keeper ends it or is gone.
-pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<()> {
+pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<ExitCode> {
     let (to_keeper, mut keeper) = channel::open(keeper)?;
-    let Some(beginning) = keeper::beginning(&mut keeper).await? else { return Ok(()) };
+    let Some(beginning) = keeper::beginning(&mut keeper).await? else { return Ok(ExitCode::SUCCESS) };
     let (shared, admin) = match begin(&beginning) {
         Ok(begun) => begun,
         Err(why) => {
-            to_keeper.send(&FromControl::Failed(why.clone()), None).await?;
-            return Err(io::Error::other(why));
+            to_keeper.send(&FromControl::Failed(why), None).await?;
+            return Ok(ExitCode::FAILURE);
         }
     };
     let mut tasks = JoinSet::new();
@@ -83,7 +84,7 @@ pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<()> 
         end.send_replace(true);
         let _ = timeout(ADMIN_END_MAX, composed).await;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What can fail at the start.

@@ -6,6 +6,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::process::ExitCode;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -63,7 +64,7 @@ fn snapshot(endpoints: &[SocketAddr]) -> Snapshot {
 struct Control {
     sender: Sender,
     receiver: Receiver,
-    thread: JoinHandle<std::io::Result<()>>,
+    thread: JoinHandle<std::io::Result<ExitCode>>,
     admin: Option<SocketAddr>,
 }
 
@@ -93,7 +94,8 @@ impl Control {
 
     async fn ends(self) {
         self.sender.send(&ToControl::End, None).await.unwrap();
-        tokio::task::spawn_blocking(|| self.thread.join().unwrap().unwrap()).await.unwrap();
+        let code = tokio::task::spawn_blocking(|| self.thread.join().unwrap().unwrap()).await.unwrap();
+        assert_eq!(code, ExitCode::SUCCESS);
     }
 }
 
@@ -263,7 +265,7 @@ async fn a_state_that_cannot_be_read_is_told_and_ends_it() {
     sender.send(&start, None).await.unwrap();
     let said = timeout(PATIENCE, receiver.receive::<FromControl>()).await.unwrap().unwrap();
     assert!(matches!(said, Some(FromControl::Failed(why)) if why.contains("nowhere/snapshot.json")));
-    assert!(thread.join().unwrap().is_err());
+    assert_ne!(thread.join().unwrap().unwrap(), ExitCode::SUCCESS);
 }
 
 #[tokio::test]
