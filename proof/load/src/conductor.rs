@@ -15,7 +15,8 @@ use std::time::Duration;
 use tentpole_runtime::clock::{self, Instant};
 use tokio::sync::watch;
 
-/// Entries of [`Run::seconds`] at most; longer runs have wider ones.
+/// Entries of [`Run::seconds`] for what is planned; longer runs have wider ones. Waiting for slow responses may
+/// double them, and no more.
 const SECONDS_MAX: u32 = 3_600;
 /// Time for orders to reach the threads before they begin.
 const AHEAD: Duration = Duration::from_millis(5);
