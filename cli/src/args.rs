@@ -2,6 +2,7 @@
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use tentpole_model::AccessLog;
 
@@ -37,6 +38,29 @@ pub enum Command {
     Check(Check),
     Purge(Purge),
     Status(Status),
+    #[command(hide = true)]
+    Part(Part),
+}
+
+/// One of the processes that `tentpole up` is made of; it starts them itself
+#[derive(Args, Debug)]
+pub struct Part {
+    #[command(subcommand)]
+    pub part: WhichPart,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum WhichPart {
+    /// Serves visitors
+    Edge,
+    /// Watches endpoints and answers the admin API
+    Control,
+    /// Starts one instance of a fleet and ends it with all its processes
+    Instance {
+        /// What the second stage becomes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
 }
 
 /// Serve visitors, until Ctrl-C

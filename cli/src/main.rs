@@ -4,6 +4,7 @@ mod admin_client;
 mod args;
 mod check;
 mod meant;
+mod part;
 mod purge;
 mod say;
 mod status;
@@ -22,5 +23,6 @@ fn main() -> ExitCode {
         Command::Check(typed) => check::run(&typed),
         Command::Purge(typed) => purge::run(&typed),
         Command::Status(typed) => status::run(&typed),
+        Command::Part(typed) => part::run(typed.part),
     }
 }

@@ -1,71 +1,95 @@
-//! `tentpole up`: puts edge and control plane together in one process, says in a few lines what it does, and ends
-//! when it is asked to: requests in flight finish first, a second Ctrl-C does not wait. The only place that knows
-//! all planes.
+//! `tentpole up`: binds the addresses, hands them to the keeper, says in a few lines what goes on, and ends when the
+//! keeper does: requests in flight finish first, a second Ctrl-C does not wait.
 
 use crate::say;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
-use tentpole_control::{Control, ControlParts};
-use tentpole_model::{AccessLog, Dials, Membership, Snapshot};
-use tentpole_observe::{Drain, Names, Observed};
-use tentpole_proxy::{Bound, Edge, EdgeParts};
-use tentpole_runtime::{Cells, Published, descriptors};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tentpole_keeper::{KeeperEnd, KeeperEvent, KeeperParts, Program};
+use tentpole_model::{AccessLog, Snapshot};
+use tentpole_observe::observed::THREADS_MAX;
+use tentpole_runtime::descriptors;
 
-/// How often the end of the last request is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Descriptors that are not visitors' connections: logs, probes, listeners, the runtime's own.
 const OTHER_DESCRIPTORS: u64 = 128;
 
 /// Serves until a signal ends it.
 pub fn run(snapshot: Snapshot) -> ExitCode {
-    match start(Arc::new(snapshot)) {
+    match start(snapshot) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say::error(&error.to_string());
+            say::error(&error);
             ExitCode::FAILURE
         }
     }
 }
 
-fn start(snapshot: Arc<Snapshot>) -> Result<(), Box<dyn std::error::Error>> {
+fn start(snapshot: Snapshot) -> Result<(), String> {
     let descriptors = descriptors::raise_limit();
-    let (cells, observed) = (Cells::new(), Observed::new(&snapshot.log));
-    let membership = Published::new(Membership::default());
-    let dials = Published::new(Dials::from_snapshot(&snapshot));
-    let bound = Bound::new(EdgeParts {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = snapshot.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
+    let listeners = tentpole_listener::bind(&snapshot.listen, threads).map_err(|error| error.to_string())?;
+    let admin = snapshot.admin.map(bind_admin).transpose()?;
+    let addresses: Vec<_> = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
+    let seconds = snapshot.visitors.drain_time.as_secs();
+    let said = snapshot.clone();
+    let ended = tentpole_keeper::run(KeeperParts {
         snapshot: snapshot.clone(),
-        membership: membership.clone(),
-        dials: dials.clone(),
-        cells: cells.clone(),
-        observed: observed.clone(),
-    })?;
-    let addresses = bound.addresses().to_vec();
-    // Before the doors open: the control plane finds the endpoints' addresses.
-    let control = Control::start(ControlParts {
-        snapshot: snapshot.clone(),
-        membership,
-        dials,
-        cells: cells.clone(),
-        observed: observed.clone(),
-        ledger: bound.ledger().clone(),
-        purge: bound.purger(),
-    })?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Before anybody is told that we listen: a signal from now on ends us properly.
-    let signals = runtime.block_on(async { Signals::new() })?;
-    let drain = Drain::start(observed.clone(), Names::new(snapshot.clone(), cells.clone()))
-        .map_err(|error| log_error(&snapshot, &error))?;
-    let edge = bound.open()?;
-    introduce(&snapshot, &addresses, control.admin_address());
-    warn_of_few_descriptors(&snapshot, descriptors);
-    runtime.block_on(serve_until_ended(edge, signals, &snapshot));
-    control.stop();
-    // Last: what the data threads recorded to their end is still written.
-    drain.stop();
+        state: None,
+        listeners,
+        admin,
+        program: Program::default(),
+        tell: Box::new(move |event| match event {
+            KeeperEvent::Open => {
+                introduce(&said, &addresses, admin_address);
+                warn_of_few_descriptors(&said, descriptors);
+            }
+            KeeperEvent::PartRestarted { part, how, .. } => {
+                say::warning(&format!("the {part} process ended ({how}) and was started again"));
+            }
+            KeeperEvent::InstanceEnded { name, how } => say::warning(&format!("{name} ended: {how}")),
+            KeeperEvent::Ending { connections } => {
+                let open = connections.map_or("?".into(), |open| open.to_string());
+                tell(
+                    &said,
+                    &format!(
+                        "ending: requests in flight have {seconds} s to finish (Ctrl-C again: at once); open \
+                         connections: {open}\n"
+                    ),
+                );
+            }
+            KeeperEvent::Trouble(trouble) => say::warning(&trouble),
+        }),
+    });
+    match ended {
+        KeeperEnd::Ended { cut: Some(0) | None } => tell(&snapshot, "ended\n"),
+        KeeperEnd::Ended { cut: Some(cut) } => {
+            tell(&snapshot, &format!("ended; connections cut after {seconds} s: {cut}\n"));
+        }
+        KeeperEnd::AtOnce { connections } => {
+            let open = connections.map_or("?".into(), |open| open.to_string());
+            tell(&snapshot, &format!("ended at once; connections still open: {open}\n"));
+        }
+        KeeperEnd::Failed(why) => return Err(why),
+    }
     Ok(())
+}
+
+fn bind_admin(address: SocketAddr) -> Result<TcpListener, String> {
+    if !address.ip().is_loopback() {
+        return Err(format!("admin address {address} is not a loopback address; use 127.0.0.1 or [::1]"));
+    }
+    TcpListener::bind(address).map_err(|error| {
+        let reason = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another program already listens there. End it, or choose another address with --admin, or --admin off."
+                    .to_owned()
+            }
+            _ => error.to_string(),
+        };
+        format!("cannot open the admin API on {address}: {reason}")
+    })
 }
 
 /// What the person who started it needs to know.
@@ -101,16 +125,6 @@ fn tell(snapshot: &Snapshot, text: &str) {
     }
 }
 
-fn log_error(snapshot: &Snapshot, error: &std::io::Error) -> String {
-    match &snapshot.log.file {
-        Some(file) => format!(
-            "cannot write the access log {}: {error}. Make its folder, or choose another file with log.file.",
-            file.display()
-        ),
-        None => format!("cannot write the access log: {error}"),
-    }
-}
-
 /// A visitor costs one descriptor, and another one while an endpoint answers him.
 fn warn_of_few_descriptors(snapshot: &Snapshot, limit: Option<u64>) {
     let wanted = 2 * snapshot.visitors.connections_max as u64 + OTHER_DESCRIPTORS;
@@ -120,57 +134,5 @@ fn warn_of_few_descriptors(snapshot: &Snapshot, limit: Option<u64>) {
             "the system allows {limit} open files; {connections} connections may need {wanted}. Raise the limit \
              (ulimit -n, LimitNOFILE=) or lower limits.connections."
         ));
-    }
-}
-
-/// The signals that end us.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    /// The terminal is gone.
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
-}
-
-async fn serve_until_ended(edge: Edge, mut signals: Signals, snapshot: &Snapshot) {
-    signals.next().await;
-    let seconds = edge.drain_time().as_secs();
-    let open = edge.connections();
-    tell(
-        snapshot,
-        &format!(
-            "ending: requests in flight have {seconds} s to finish (Ctrl-C again: at once); open connections: {open}\n"
-        ),
-    );
-    edge.end();
-    while edge.threads_running() > 0 {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = signals.next() => {
-                tell(snapshot, &format!("ended at once; connections still open: {}\n", edge.connections()));
-                return;
-            }
-        }
-    }
-    match edge.join() {
-        0 => tell(snapshot, "ended\n"),
-        cut => tell(snapshot, &format!("ended; connections cut after {seconds} s: {cut}\n")),
     }
 }

@@ -46,6 +46,8 @@ const FORBIDDEN: &[(&str, &str, &Rule)] = &[
     ("proof/plan", "wire/http1", &PROOF_IS_AN_OUTSIDER),
     ("proof/load", "edge/cache", &PROOF_IS_AN_OUTSIDER),
     ("proof/diagnose", "control/admin", &PROOF_IS_AN_OUTSIDER),
+    ("proof/load", "console/charts", &PROOF_IS_AN_OUTSIDER),
+    ("proof/report", "console", &PROOF_IS_AN_OUTSIDER),
     ("console", "control/admin", &PROOF_IS_AN_OUTSIDER),
     ("app/shop", "config", &PROOF_IS_AN_OUTSIDER),
     ("bastion", "control/admin", &PROOF_IS_AN_OUTSIDER),
