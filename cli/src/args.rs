@@ -87,6 +87,9 @@ pub struct Up {
     /// Data threads [default: one for each core]
     #[arg(long, value_name = "N")]
     pub threads: Option<u64>,
+    /// Where it keeps its state [default: a temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
     /// Leave out endpoints that fail at this path
     #[arg(long, value_name = "PATH", requires = "to")]
     pub health: Option<String>,
