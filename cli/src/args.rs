@@ -2,6 +2,7 @@
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use tentpole_model::AccessLog;
 
@@ -51,12 +52,18 @@ pub struct Part {
     pub part: WhichPart,
 }
 
-#[derive(Subcommand, Debug, Clone, Copy)]
+#[derive(Subcommand, Debug)]
 pub enum WhichPart {
     /// Serves visitors
     Edge,
     /// Watches endpoints and answers the admin API
     Control,
+    /// Starts one instance of a fleet and ends it with all its processes
+    Instance {
+        /// What the second stage becomes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
 }
 
 /// Serve visitors, until Ctrl-C
@@ -83,6 +90,9 @@ pub struct Up {
     /// Data threads [default: one for each core]
     #[arg(long, value_name = "N")]
     pub threads: Option<u64>,
+    /// Where it keeps its state [default: a temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
     /// Leave out endpoints that fail at this path
     #[arg(long, value_name = "PATH", requires = "to")]
     pub health: Option<String>,

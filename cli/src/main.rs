@@ -21,10 +21,13 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match Typed::parse().command {
-        Command::Up(typed) => match meant::load(typed) {
-            Ok(snapshot) => up::run(snapshot),
-            Err(code) => code,
-        },
+        Command::Up(mut typed) => {
+            let state = typed.state.take();
+            match meant::load(typed) {
+                Ok(snapshot) => up::run(snapshot, state),
+                Err(code) => code,
+            }
+        }
         Command::Check(typed) => check::run(&typed),
         Command::Load(typed) => load::run(&typed),
         Command::Purge(typed) => purge::run(&typed),

@@ -1,6 +1,6 @@
 //! `tentpole part …`: the processes that the keeper of `tentpole up` starts. Each speaks with the keeper over its
-//! standard input and ends when that ends, however the keeper went. Signals are the keeper's to heed: a part that is
-//! told to end by one goes on. Nobody types this.
+//! standard input and ends when that ends, however the keeper went. Signals are the keeper's to heed: edge and control
+//! process go on when one tells them to end. Nobody types this.
 
 mod edge;
 
@@ -14,10 +14,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs one part until the keeper ends it or is gone.
 pub fn run(part: WhichPart) -> ExitCode {
-    let ended = keeper().and_then(|keeper| match part {
-        WhichPart::Edge => edge::run(keeper),
-        WhichPart::Control => control(keeper),
-    });
+    let ended = match part {
+        WhichPart::Edge => keeper().and_then(edge::run),
+        WhichPart::Control => keeper().and_then(control),
+        // It outlives a keeper that was killed, for as long as it takes to leave no process behind.
+        WhichPart::Instance { command } => Ok(tentpole_keeper::instance::run(&command)),
+    };
     match ended {
         Ok(code) => code,
         Err(error) => {

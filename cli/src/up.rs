@@ -1,12 +1,145 @@
-//! Stand-in.
-use crate::say;
-use std::process::ExitCode;
-use tentpole_model::Snapshot;
+//! `tentpole up`: binds the addresses, hands them to the keeper, says in a few lines what goes on, and ends when the
+//! keeper does: requests in flight finish first, a second Ctrl-C does not wait.
 
-/// Not yet.
-pub fn run(_snapshot: Snapshot) -> ExitCode {
-    let _ = say::out("");
-    say::aside("");
-    say::warning("");
-    ExitCode::FAILURE
+use crate::say;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tentpole_keeper::{KeeperEnd, KeeperEvent, KeeperParts, Program};
+use tentpole_model::{AccessLog, Snapshot};
+use tentpole_observe::observed::THREADS_MAX;
+use tentpole_runtime::descriptors;
+
+/// Descriptors that are not visitors' connections: logs, probes, listeners, the runtime's own.
+const OTHER_DESCRIPTORS: u64 = 128;
+
+/// Serves until a signal ends it.
+pub fn run(snapshot: Snapshot, state: Option<PathBuf>) -> ExitCode {
+    match start(snapshot, state) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(snapshot: Snapshot, state: Option<PathBuf>) -> Result<(), String> {
+    // What instances get; the edge needs more.
+    let open_files = descriptors::limit();
+    let descriptors = descriptors::raise_limit();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = snapshot.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
+    let listeners = tentpole_listener::bind(&snapshot.listen, threads).map_err(|error| error.to_string())?;
+    let admin = snapshot.admin.map(bind_admin).transpose()?;
+    let addresses: Vec<_> = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
+    let seconds = snapshot.visitors.drain_time.as_secs();
+    let said = snapshot.clone();
+    let ended = tentpole_keeper::run(KeeperParts {
+        snapshot: snapshot.clone(),
+        state,
+        listeners,
+        admin,
+        program: Program::default(),
+        open_files,
+        tell: Box::new(move |event| match event {
+            KeeperEvent::Open => {
+                introduce(&said, &addresses, admin_address);
+                warn_of_few_descriptors(&said, descriptors);
+            }
+            KeeperEvent::PartRestarted { part, how, .. } => {
+                say::warning(&format!("the {part} process ended ({how}) and was started again"));
+            }
+            KeeperEvent::InstanceEnded { name, how } => say::warning(&format!("{name} ended: {how}")),
+            KeeperEvent::Ending { connections } => {
+                let open = connections.map(|open| format!("; open connections: {open}")).unwrap_or_default();
+                tell(
+                    &said,
+                    &format!(
+                        "ending: requests in flight have {seconds} s to finish (Ctrl-C again: at once){open}\n"
+                    ),
+                );
+            }
+            KeeperEvent::Trouble(trouble) => say::warning(&trouble),
+        }),
+    });
+    match ended {
+        KeeperEnd::Ended { cut: Some(0) } => tell(&snapshot, "ended\n"),
+        KeeperEnd::Ended { cut: None } => {
+            tell(&snapshot, "ended; the edge was gone before it could say which connections were cut\n");
+        }
+        KeeperEnd::Ended { cut: Some(cut) } => {
+            tell(&snapshot, &format!("ended; connections cut after {seconds} s: {cut}\n"));
+        }
+        KeeperEnd::AtOnce { connections } => {
+            let open =
+                connections.map(|open| format!("; connections still open: {open}")).unwrap_or_default();
+            tell(&snapshot, &format!("ended at once{open}\n"));
+        }
+        KeeperEnd::Failed(why) => return Err(why),
+    }
+    Ok(())
+}
+
+fn bind_admin(address: SocketAddr) -> Result<TcpListener, String> {
+    if !address.ip().is_loopback() {
+        return Err(format!("admin address {address} is not a loopback address; use 127.0.0.1 or [::1]"));
+    }
+    TcpListener::bind(address).map_err(|error| {
+        let reason = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another program already listens there. End it, or choose another address with --admin, or --admin off."
+                    .to_owned()
+            }
+            _ => error.to_string(),
+        };
+        format!("cannot open the admin API on {address}: {reason}")
+    })
+}
+
+/// What the person who started it needs to know.
+fn introduce(snapshot: &Snapshot, addresses: &[SocketAddr], admin: Option<SocketAddr>) {
+    let mut lines = vec![format!("tentpole {}", env!("CARGO_PKG_VERSION"))];
+    lines.extend(addresses.iter().map(|address| format!("  listening on http://{address}")));
+    for pool in &snapshot.pools {
+        let endpoints: Vec<String> =
+            pool.endpoints.iter().map(|endpoint| format!("http://{}", endpoint.authority())).collect();
+        lines.push(format!("  pool {}: {}", pool.name, endpoints.join(", ")));
+    }
+    lines.push(match admin {
+        Some(address) => format!("  admin on http://{address} (/metrics for Prometheus, /api for everybody)"),
+        None => "  admin is off".to_owned(),
+    });
+    lines.push(match (snapshot.log.access, &snapshot.log.file) {
+        (AccessLog::Off, _) => "  access log is off (--log json shows each request)".to_owned(),
+        (_, Some(file)) => format!("  access log in {}", file.display()),
+        (_, None) => "  access log on standard output".to_owned(),
+    });
+    lines.push("  Ctrl-C ends it; requests in flight finish first\n".to_owned());
+    tell(snapshot, &lines.join("\n"));
+}
+
+/// Says what we do: on standard output, unless that is the access log's.
+fn tell(snapshot: &Snapshot, text: &str) {
+    let log_is_there = snapshot.log.access != AccessLog::Off && snapshot.log.file.is_none();
+    if log_is_there {
+        say::aside(text);
+    } else {
+        // Nobody reading is no reason to stop serving.
+        let _ = say::out(text);
+    }
+}
+
+/// A visitor costs one descriptor, and another one while an endpoint answers him.
+fn warn_of_few_descriptors(snapshot: &Snapshot, limit: Option<u64>) {
+    let wanted = 2 * snapshot.visitors.connections_max as u64 + OTHER_DESCRIPTORS;
+    if let Some(limit) = limit.filter(|&limit| limit < wanted) {
+        let connections = snapshot.visitors.connections_max;
+        say::warning(&format!(
+            "the system allows {limit} open files; {connections} connections may need {wanted}. Raise the limit \
+             (ulimit -n, LimitNOFILE=) or lower limits.connections."
+        ));
+    }
 }
