@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tentpole_runtime::clock;
+use tentpole_runtime::processes::{self, Process};
 
 pub use build::binary;
 
@@ -148,9 +149,36 @@ impl Tentpole {
         Visitor::connect(self.admin()).await
     }
 
-    /// The process's id.
+    /// The process's id: the keeper's, which serves nobody itself.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The id of the process that serves visitors.
+    ///
+    /// # Panics
+    /// When there is none now.
+    pub fn edge_pid(&self) -> u32 {
+        self.part_pid("edge").unwrap_or_else(|| panic!("no edge process; it said:\n{}", self.said()))
+    }
+
+    /// The id of the process that watches endpoints and answers the admin API.
+    ///
+    /// # Panics
+    /// When there is none now.
+    pub fn control_pid(&self) -> u32 {
+        self.part_pid("control").unwrap_or_else(|| panic!("no control process; it said:\n{}", self.said()))
+    }
+
+    /// The id of the child that was started as `part NAME`, while it runs.
+    pub fn part_pid(&self, name: &str) -> Option<u32> {
+        let end = format!("\0part\0{name}\0");
+        let is_it = |process: &Process| {
+            let arguments = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+            !process.ended && process.parent == self.pid() && arguments.ends_with(end.as_bytes())
+        };
+        let all = processes::all().expect("Linux shows its processes");
+        all.iter().find(|process| is_it(process)).map(|process| process.pid)
     }
 
     /// The temporary directory it lives in; the configuration is `tentpole.toml` there.
