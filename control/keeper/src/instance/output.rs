@@ -85,6 +85,7 @@ async fn copy(mut pipe: pipe::Receiver, mut to: Gate) {
     if let Some(line) = lines.last() {
         to.pass(line).await;
     }
+    to.finish().await;
 }
 
 /// Where lines go, or are counted when they cannot.
@@ -107,16 +108,27 @@ impl Gate {
             self.left_out += 1;
             return;
         };
-        let mut whole = Vec::with_capacity(self.prefix.len() + line.len() + 1);
-        if self.left_out > 0 {
-            whole.extend_from_slice(&self.prefix);
-            whole.extend_from_slice(format!("({} lines left out)\n", self.left_out).as_bytes());
-            self.left_out = 0;
-        }
+        let mut whole = notice(&self.prefix, std::mem::take(&mut self.left_out));
         whole.extend_from_slice(&self.prefix);
         whole.extend_from_slice(&line);
         whole.push(b'\n');
         room.send(whole);
+    }
+
+    /// Nothing more comes: says what was left out at the end.
+    async fn finish(&mut self) {
+        let notice = notice(&self.prefix, self.left_out);
+        if !notice.is_empty() {
+            let _ = timeout(STANDSTILL_MAX, self.lines.send(notice)).await;
+        }
+    }
+}
+
+/// A line that says how many were left out; empty when none was.
+fn notice(prefix: &[u8], left_out: u64) -> Vec<u8> {
+    match left_out {
+        0 => Vec::new(),
+        _ => [prefix, format!("({left_out} lines left out)\n").as_bytes()].concat(),
     }
 }
 
@@ -191,5 +203,8 @@ mod tests {
         assert_eq!(queue.recv().await.unwrap(), b"a | first\n");
         gate.pass(b"again".to_vec()).await;
         assert_eq!(queue.recv().await.unwrap(), b"a | (1000 lines left out)\na | again\n");
+        gate.left_out = 2;
+        gate.finish().await;
+        assert_eq!(queue.recv().await.unwrap(), b"a | (2 lines left out)\n");
     }
 }

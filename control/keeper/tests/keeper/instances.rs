@@ -124,12 +124,27 @@ fn a_program_that_runs_away_by_forking_is_caught() {
 }
 
 #[test]
-fn an_instance_that_says_more_than_is_read_is_not_held_up_for_ever() {
+fn every_line_arrives_while_somebody_reads() {
     let kept = Kept::start(&[]);
     kept.launches(1, &["sh", "-c", "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done"]);
     assert_eq!(kept.exited(1), "exit status 0");
-    kept.says("shop-1 | line 19999");
-    kept.says("shop-1 | line 0");
+    let said = kept.said();
+    let numbers = said.lines().filter_map(|line| line.strip_prefix("shop-1 | line ")?.parse::<u32>().ok());
+    assert!(numbers.eq(0..20_000), "{} lines", said.lines().count());
+}
+
+#[test]
+fn an_instance_is_not_held_up_for_ever_when_nobody_reads() {
+    let kept = Kept::start(&[]);
+    let done = kept.dir.path().join("done");
+    let script = format!("seq 100000; touch {}; exec sleep 1000", done.display());
+    let nobody_reads = kept.nobody_reads();
+    kept.launches(1, &["sh", "-c", &script]);
+    crate::kept::wait_for(|| "the application to go on".into(), || done.exists().then_some(()));
+    drop(nobody_reads);
+    kept.says("shop-1 | 1");
+    kept.control_says(&json!({ "Kill": 1 }));
+    kept.says("lines left out)");
 }
 
 #[test]

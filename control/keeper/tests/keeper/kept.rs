@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tentpole_runtime::processes::{self, Process};
 use tentpole_runtime::{Instant, clock};
@@ -100,6 +100,11 @@ impl Kept {
 
     pub fn said(&self) -> String {
         self.lines.lock().unwrap().join("\n")
+    }
+
+    /// While this is held, nothing that it says is read, and so no line can be waited for.
+    pub fn nobody_reads(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap()
     }
 
     pub fn signal(&self, signal: Signal) {
