@@ -52,14 +52,14 @@ struct Strace {
 }
 
 impl Strace {
-    /// Attaches to all threads of the program.
+    /// Attaches to all threads of the edge.
     async fn attach(tentpole: &Tentpole) -> Self {
         let (calls, said) = (tentpole.dir().join("calls"), tentpole.dir().join("strace"));
         let stderr = fs::File::create(&said).expect("the temporary directory is writable");
         let spawned = Command::new("strace")
             .args(["-f", "-y", "-s", "0", "-e", "signal=none", "-o"])
             .arg(&calls)
-            .args(["-p", &tentpole.pid().to_string()])
+            .args(["-p", &tentpole.edge_pid().to_string()])
             .stdin(Stdio::null())
             .stderr(stderr)
             .spawn();
@@ -117,7 +117,7 @@ impl Drop for Strace {
 
 /// The id of the only data thread.
 fn data_thread(tentpole: &Tentpole) -> u32 {
-    let tasks = fs::read_dir(format!("/proc/{}/task", tentpole.pid())).expect("Linux shows its threads");
+    let tasks = fs::read_dir(format!("/proc/{}/task", tentpole.edge_pid())).expect("Linux shows its threads");
     let is_it =
         |path: &PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "edge-0");
     let found = tasks.flatten().map(|task| task.path()).find(is_it).expect("a thread called edge-0");

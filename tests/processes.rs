@@ -4,5 +4,7 @@
 mod keeper;
 #[path = "processes/kills.rs"]
 mod kills;
+#[path = "processes/noticed.rs"]
+mod noticed;
 #[path = "processes/scaling.rs"]
 mod scaling;

@@ -74,9 +74,9 @@ async fn pour_out(
     Ok(())
 }
 
-/// What the process holds in memory, in bytes.
+/// What the edge's process holds in memory, in bytes.
 fn resident(tentpole: &Tentpole) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", tentpole.pid())).expect("Linux says it");
+    let status = fs::read_to_string(format!("/proc/{}/status", tentpole.edge_pid())).expect("Linux says it");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has a size");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") * 1024
 }
