@@ -35,6 +35,7 @@ pub struct Typed {
 pub enum Command {
     Up(Up),
     Check(Check),
+    Load(Box<crate::load::args::Load>),
     Purge(Purge),
     Status(Status),
 }

@@ -3,6 +3,7 @@
 mod admin_client;
 mod args;
 mod check;
+mod load;
 mod meant;
 mod purge;
 mod say;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         Command::Check(typed) => check::run(&typed),
+        Command::Load(typed) => load::run(&typed),
         Command::Purge(typed) => purge::run(&typed),
         Command::Status(typed) => status::run(&typed),
     }
