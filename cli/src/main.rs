@@ -6,6 +6,7 @@ mod check;
 mod load;
 mod meant;
 mod purge;
+mod report;
 mod say;
 mod status;
 mod up;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         },
         Command::Check(typed) => check::run(&typed),
         Command::Load(typed) => load::run(&typed),
+        Command::Report(typed) => report::run(&typed),
         Command::Purge(typed) => purge::run(&typed),
         Command::Status(typed) => status::run(&typed),
     }
