@@ -3,11 +3,16 @@
 mod admin_client;
 mod args;
 mod check;
+#[cfg(feature = "demo")]
+mod demo;
 mod load;
 mod meant;
+mod part;
 mod purge;
 mod report;
 mod say;
+#[cfg(feature = "demo")]
+mod shop;
 mod status;
 mod up;
 
@@ -26,5 +31,8 @@ fn main() -> ExitCode {
         Command::Report(typed) => report::run(&typed),
         Command::Purge(typed) => purge::run(&typed),
         Command::Status(typed) => status::run(&typed),
+        #[cfg(feature = "demo")]
+        Command::Shop(typed) => shop::run(&typed),
+        Command::Part(typed) => part::run(typed.part),
     }
 }

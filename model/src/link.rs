@@ -151,6 +151,15 @@ pub enum LinkDown {
         /// The value.
         value: Dials,
     },
+    /// An endpoint came back: its failures in a row count from 0 again.
+    Forgive {
+        /// Counts up on this link; answered with [`LinkUp::Forgiven`].
+        number: u64,
+        /// Its pool's place in `Snapshot::pools`.
+        pool: usize,
+        /// Its place in the pool.
+        endpoint: usize,
+    },
     /// A question; answered with the same number.
     Ask {
         /// Its number.
@@ -174,6 +183,8 @@ pub enum LinkUp {
     MembershipTaken(u64),
     /// Every data thread has this version of the Dials.
     DialsTaken(u64),
+    /// Reports from now on know of every [`LinkDown::Forgive`] up to this number.
+    Forgiven(u64),
     /// What was counted so far; several times a second.
     Report(Box<EdgeReport>),
     /// The answer to the question with this number.
@@ -188,6 +199,8 @@ pub enum LinkUp {
 /// What control may ask the edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Question {
+    /// A report of this very moment.
+    Report,
     /// The metrics in Prometheus' text format.
     Metrics,
     /// The last requests, newest first, as one JSON document.
@@ -204,6 +217,8 @@ pub enum Question {
 /// What the edge answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
+    /// The report came just before this.
+    Reported,
     /// A text.
     Text(String),
     /// What a purge did.
@@ -285,8 +300,24 @@ pub trait EdgePort: Send + Sync {
 
     /// The last report; `None` before the first.
     fn report(&self) -> Option<std::sync::Arc<EdgeReport>>;
+
+    /// A report of this moment where that can be had, otherwise the last one: for those who have just done something
+    /// and look what came of it. Blocks its thread like [`EdgePort::ask`].
+    fn report_now(&self) -> Option<std::sync::Arc<EdgeReport>> {
+        // The report itself comes on its own way; without an edge the last one is all there is.
+        let _ = self.ask(Question::Report);
+        self.report()
+    }
 }
 
 /// No edge answered: it is being started again, or hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EdgeGone;
+
+impl std::fmt::Display for EdgeGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the edge does not answer: it is being started again, or hangs")
+    }
+}
+
+impl std::error::Error for EdgeGone {}

@@ -24,14 +24,14 @@ pub struct Exposition {
 }
 
 /// The counters of all data threads, read as one.
-struct Threads(Vec<Arc<EdgeMetrics>>);
+pub(crate) struct Threads(pub(crate) Vec<Arc<EdgeMetrics>>);
 
 impl Threads {
-    fn sum(&self, pick: impl Fn(&EdgeMetrics) -> &AtomicU64) -> u64 {
+    pub(crate) fn sum(&self, pick: impl Fn(&EdgeMetrics) -> &AtomicU64) -> u64 {
         self.0.iter().map(|thread| pick(thread).load(Ordering::Relaxed)).sum()
     }
 
-    fn merged(&self, pick: impl Fn(&EdgeMetrics) -> &Histogram) -> Distribution {
+    pub(crate) fn merged(&self, pick: impl Fn(&EdgeMetrics) -> &Histogram) -> Distribution {
         let mut all = Distribution::default();
         self.0.iter().for_each(|thread| all.merge(pick(thread)));
         all
@@ -195,8 +195,8 @@ impl Exposition {
         self.histogram(&names::QUEUE_WAIT, &[], &threads.merged(|thread| &thread.queue_waits));
     }
 
-    /// Begins a family: HELP and TYPE.
-    fn family(&mut self, metric: &Metric) {
+    /// Begins a family: HELP and TYPE. Its samples follow it.
+    pub fn family(&mut self, metric: &Metric) {
         let kind = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -212,7 +212,8 @@ impl Exposition {
         self.sample(metric, labels, value);
     }
 
-    fn sample(&mut self, metric: &Metric, labels: &[(&str, &str)], value: impl Display) {
+    /// A sample of the family that was begun last: its labels, whose values are escaped, and its value.
+    pub fn sample(&mut self, metric: &Metric, labels: &[(&str, &str)], value: impl Display) {
         self.line(metric.name, "", labels, value);
     }
 

@@ -63,6 +63,12 @@ impl Distribution {
         self.buckets.iter().sum()
     }
 
+    /// The buckets that hold any value, smallest first: the upper bound in microseconds, and how many.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let all = self.buckets.iter().enumerate();
+        all.filter(|&(_, &count)| count > 0).map(|(bucket, &count)| (upper_bound_us(bucket), count))
+    }
+
     /// How many values lie below `2^exponent` microseconds.
     pub fn below_power_of_two(&self, exponent: u32) -> u64 {
         let end = bucket_of(1u32 << exponent.min(VALUE_BITS));
@@ -138,6 +144,7 @@ mod tests {
         }
         let mut read = Distribution::default();
         assert_eq!(read.quantile_us(0.5), None);
+        assert_eq!(read.buckets().count(), 0);
         read.merge(&histogram);
         assert_eq!((read.count(), read.sum_us), (1_000, 500_500));
         assert_eq!(read.below_power_of_two(6), 63);

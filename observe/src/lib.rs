@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod names;
 pub mod observed;
 pub mod record;
+pub mod report;
 mod sink;
 #[cfg(test)]
 mod testing;

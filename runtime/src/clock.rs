@@ -100,6 +100,15 @@ fn system_unix_us() -> u64 {
     since.map_or(0, |duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// CPU time that this process has used so far, on all its threads.
+pub fn process_cpu() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(
+        u64::try_from(used.tv_sec).unwrap_or_default(),
+        u32::try_from(used.tv_nsec).unwrap_or_default(),
+    )
+}
+
 /// Days since 1970 to (year, month, day) in the proleptic Gregorian calendar. Source: Hinnant, "chrono-Compatible
 /// Low-Level Date Algorithms", `civil_from_days`.
 fn civil(days: i64) -> (i64, u32, u32) {

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod deadline;
 pub mod descriptors;
 pub mod ledger;
+pub mod processes;
 pub mod published;
 pub mod random;
 pub mod ring;

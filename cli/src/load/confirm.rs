@@ -1,8 +1,9 @@
 //! May this host be loaded? This machine always; any other only when a person has said so: once at the terminal,
 //! which is remembered, or with `--i-may-load` in a script.
 
+use crate::load::words;
 use crate::say;
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use tentpole_load::Plan;
 
@@ -29,20 +30,31 @@ pub fn confirmed(plan: &Plan, allowed: &[String]) -> bool {
         ));
         return false;
     }
-    say::aside(&format!(
-        "{host} ({addresses}) is not this machine.\nUp to {} {} will load it until it breaks. Loading somebody \
-         else's server without leave is an attack.\nMay you load {host}? Type yes to go on: ",
-        plan.shape.load_max(),
-        plan.model.unit(),
-    ));
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    if read.is_err() || !answer.trim().eq_ignore_ascii_case("yes") {
+    say::aside(&question(plan, &addresses));
+    if !is_yes(std::io::stdin().lock()) {
         say::aside("Nothing was sent.\n");
         return false;
     }
     remember(host);
     true
+}
+
+/// Names the host and what will happen.
+fn question(plan: &Plan, addresses: &str) -> String {
+    let host = &plan.url.host;
+    format!(
+        "{host} ({addresses}) is not this machine.\nUp to {} {} will load it until it breaks. Loading somebody \
+         else's server without leave is an attack.\nMay you load {host}? Type yes to go on: ",
+        words::number(plan.shape.load_max()),
+        plan.model.unit(),
+    )
+}
+
+/// Whether the next line is a clear yes; nothing else is.
+fn is_yes(input: impl BufRead) -> bool {
+    let mut answer = String::new();
+    let read = input.take(1_000).read_line(&mut answer);
+    read.is_ok() && answer.trim().eq_ignore_ascii_case("yes")
 }
 
 fn path() -> Option<PathBuf> {
@@ -72,5 +84,24 @@ fn remember(host: &str) {
             "{}: cannot be written ({error}), so you will be asked again.",
             path.display()
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clear_yes_is_leave() {
+        for (answer, leave) in [
+            ("yes\n", true),
+            (" YES \n", true),
+            ("y\n", false),
+            ("\n", false),
+            ("", false),
+            ("yes please\n", false),
+        ] {
+            assert_eq!(is_yes(answer.as_bytes()), leave, "{answer:?}");
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! What there is, and the calls that show something or purge.
 
+use crate::ask::{ask, ask_text, broke_off, report_now};
 use crate::error::ApiError;
+use crate::events::EventKind;
+use crate::pages::with_pages;
 use crate::status::Status;
-use crate::{State, endpoints};
+use crate::{State, endpoints, events, live, metrics};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, Request, State as Shared};
@@ -16,9 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tentpole_model::PurgeError;
-use tentpole_observe::exposition::{CONTENT_TYPE as METRICS_TYPE, Exposition};
-use tentpole_observe::{log, observed};
-use tentpole_runtime::clock;
+use tentpole_model::link::{Answer, Question};
+use tentpole_observe::observed;
 
 /// Bytes of a request's body at most.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -26,11 +28,19 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 const REQUESTS_SHOWN: usize = 50;
 
 /// What there is: method, path, what it does.
-const CALLS: [(&str, &str, &str); 8] = [
+const CALLS: [(&str, &str, &str); 12] = [
     ("GET", "/healthz", "says ok while the control plane runs"),
     ("GET", "/metrics", "all counters, in Prometheus' text format"),
     ("GET", "/api", "this list"),
     ("GET", "/api/status", "sites, routes, pools and how their endpoints are"),
+    ("GET", "/api/live", "the newest second, with endpoints, fleets and events: what the console shows"),
+    (
+        "GET",
+        "/api/history?since=0&step=1",
+        "the last hour by the second; since in ms since 1970, step 1 to 60 s",
+    ),
+    ("GET", "/api/fleets", "instances, and what each fleet decided and why"),
+    ("GET", "/api/events?limit=50", "what happened, newest first"),
     ("GET", "/api/requests?limit=50", "the last requests and why each went as it did, newest first"),
     ("POST", "/api/purge", "removes from the cache: {\"url\":\"http://host/path\"} or {\"all\":true}"),
     (
@@ -54,15 +64,20 @@ pub(crate) fn router(state: Arc<State>) -> Router {
             async move { state.gate.pass(request, next).await }
         }
     };
-    Router::new()
+    let router = Router::new()
         .route("/healthz", get("ok\n"))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics::metrics))
         .route("/api", get(list))
         .route("/api/status", get(status))
+        .route("/api/live", get(live::live))
+        .route("/api/history", get(live::history))
+        .route("/api/fleets", get(live::fleets))
+        .route("/api/events", get(events::list))
         .route("/api/requests", get(requests))
         .route("/api/purge", post(purge))
         .route("/api/pools/{pool}/endpoints/{authority}/drain", post(endpoints::drain))
-        .route("/api/pools/{pool}/endpoints/{authority}/resume", post(endpoints::resume))
+        .route("/api/pools/{pool}/endpoints/{authority}/resume", post(endpoints::resume));
+    with_pages(router, &state.parts.pages)
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -87,17 +102,8 @@ async fn list() -> Json<Value> {
 }
 
 async fn status(Shared(state): Shared<Arc<State>>) -> Json<Status> {
-    Json(Status::of(&state))
-}
-
-async fn metrics(Shared(state): Shared<Arc<State>>) -> impl IntoResponse {
-    let parts = &state.parts;
-    let mut page = Exposition::new();
-    page.process(env!("CARGO_PKG_VERSION"), clock::now().since(state.started).as_secs_f64());
-    page.edge(&parts.observed);
-    page.ledger(&parts.ledger);
-    page.endpoints(&parts.snapshot, &parts.membership.get(), &parts.dials.get(), &parts.cells);
-    ([(CONTENT_TYPE, METRICS_TYPE)], page.finish())
+    let report = report_now(&state).await;
+    Json(Status::of(&state, report.as_deref()))
 }
 
 #[derive(Deserialize)]
@@ -111,18 +117,11 @@ async fn requests(
 ) -> Result<Response, ApiError> {
     let Ok(Query(HowMany { limit })) = how_many else {
         let cure = format!("Write ?limit=50; there are {} at most.", observed::RECENT_MAX);
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "limit is not a number", cure));
+        return Err(ApiError::bad("limit is not a number", cure));
     };
-    let mut out = b"{\"requests\":[".to_vec();
-    let empty = out.len();
-    state.parts.observed.recent(limit.unwrap_or(REQUESTS_SHOWN), |record| {
-        if out.len() > empty {
-            out.push(b',');
-        }
-        log::write_json(&mut out, &record, &state.names);
-    });
-    out.extend_from_slice(b"]}");
-    Ok(([(CONTENT_TYPE, "application/json")], out).into_response())
+    let limit = limit.unwrap_or(REQUESTS_SHOWN).min(observed::RECENT_MAX);
+    let json = ask_text(&state, Question::Requests { limit }).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
 }
 
 /// What is to be purged.
@@ -151,26 +150,24 @@ async fn purge(
         let cure = format!("Send at most {BODY_BYTES_MAX} bytes.");
         ApiError::new(rejection.status(), "the body could not be read, or is too large", cure)
     })?;
-    let bad = |error: String| ApiError::new(StatusCode::BAD_REQUEST, error, PURGE_CURE);
+    let bad = |error: String| ApiError::bad(error, PURGE_CURE);
     let what: What =
         serde_json::from_slice(&body).map_err(|error| bad(format!("the body is not right: {error}")))?;
-    let port = state.parts.purge.clone();
-    // It waits until every thread has seen the purge: not on the runtime's thread.
-    let purged = match what {
-        What { url: Some(url), all: false } => tokio::task::spawn_blocking(move || port.purge_url(&url)),
-        What { url: None, all: true } => tokio::task::spawn_blocking(move || Ok(port.purge_all())),
+    let (question, said) = match what {
+        What { url: Some(url), all: false } => (Question::PurgeUrl(url.clone()), url),
+        What { url: None, all: true } => (Question::PurgeAll, "everything".to_owned()),
         What { .. } => return Err(bad("the body names neither a url nor all, or both".into())),
     };
-    match purged.await {
-        Ok(Ok(purged)) => Ok(Json(Purged { objects: purged.objects, fills: purged.fills })),
-        Ok(Err(PurgeError::NotAnUrl)) => Err(bad("the url is not an absolute http URL".into())),
-        Ok(Err(PurgeError::NoSuchSite)) => {
+    match ask(&state, question).await? {
+        Answer::Purged(Ok(tentpole_model::Purged { objects, fills })) => {
+            state.parts.events.add(EventKind::Admin, format!("purged {objects} stored responses: {said}"));
+            Ok(Json(Purged { objects, fills }))
+        }
+        Answer::Purged(Err(PurgeError::NotAnUrl)) => Err(bad("the url is not an absolute http URL".into())),
+        Answer::Purged(Err(PurgeError::NoSuchSite)) => {
             let cure = "GET /api/status lists the sites with their hosts.";
             Err(ApiError::new(StatusCode::NOT_FOUND, "no site answers for the url's host", cure))
         }
-        Err(_) => {
-            let cure = "This is a fault of ours: standard error says more. Purging again is safe.";
-            Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the purge broke off", cure))
-        }
+        Answer::Text(_) | Answer::Reported => Err(broke_off()),
     }
 }

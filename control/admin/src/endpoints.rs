@@ -3,6 +3,7 @@
 
 use crate::State;
 use crate::error::ApiError;
+use crate::events::EventKind;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State as Shared};
@@ -47,8 +48,7 @@ pub(crate) async fn drain(
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Json<Turned>, ApiError> {
     let Ok(Query(wish)) = wish else {
-        let error = "force is neither true nor false";
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, error, "Write ?force=true, or leave it out."));
+        return Err(ApiError::bad("force is neither true nor false", "Write ?force=true, or leave it out."));
     };
     turn(&state, readable(names)?, 0, wish.force).await
 }
@@ -67,7 +67,7 @@ pub(crate) async fn resume(
 fn readable(names: Result<Path<(String, String)>, PathRejection>) -> Result<(String, String), ApiError> {
     let unreadable = |_| {
         let cure = "Write the names as GET /api/status shows them.";
-        ApiError::new(StatusCode::BAD_REQUEST, "the path is not valid UTF-8", cure)
+        ApiError::bad("the path is not valid UTF-8", cure)
     };
     names.map(|Path(names)| names).map_err(unreadable)
 }
@@ -95,6 +95,13 @@ async fn turn(
         let error = format!("without {endpoint} no healthy endpoint would take requests in pool {pool}");
         let cure = "Bring another endpoint up or resume one first; ?force=true drains it all the same.";
         return Err(ApiError::new(StatusCode::CONFLICT, error, cure));
+    }
+    if version.is_some() {
+        let what = if weight == 0 { "drained" } else { "resumed" };
+        state
+            .parts
+            .events
+            .add(EventKind::Admin, format!("{endpoint} of pool {pool} {what} (weight {weight})"));
     }
     let in_force = match version {
         Some(version) => timeout(TAKEN_MAX, dials.taken_by_all(version)).await.is_ok(),

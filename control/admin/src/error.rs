@@ -18,6 +18,11 @@ impl ApiError {
     pub(crate) fn new(status: StatusCode, error: impl Into<String>, cure: impl Into<String>) -> Self {
         Self { status, error: error.into(), cure: cure.into() }
     }
+
+    /// What was asked is not right.
+    pub(crate) fn bad(error: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, cure)
+    }
 }
 
 impl IntoResponse for ApiError {

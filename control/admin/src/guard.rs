@@ -4,7 +4,8 @@
 use crate::error::ApiError;
 use axum::extract::Request;
 use axum::http::header::{
-    CACHE_CONTROL, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
@@ -18,6 +19,9 @@ use tokio::time::timeout;
 const REQUESTS_MAX: usize = 32;
 /// How long one may take, its body included.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
+
+/// For answers that are no pages: a browser that shows one loads nothing for it.
+const NO_CONTENT: &str = "default-src 'none'; frame-ancestors 'none'";
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -40,9 +44,7 @@ impl Gate {
         let Ok(_permit) = self.free.try_acquire() else {
             let error = format!("{REQUESTS_MAX} requests are under way already");
             let refused = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "Ask again in a second.");
-            let mut response = refused.into_response();
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            return finish(response);
+            return finish(refused.into_response());
         };
         let response = timeout(REQUEST_TIME, next.run(request)).await.unwrap_or_else(|_| {
             let error = format!("no answer within {} s", REQUEST_TIME.as_secs());
@@ -53,10 +55,17 @@ impl Gate {
     }
 }
 
-/// No other page may embed what is answered here, and nothing may keep it.
+/// No other page may embed what is answered here, and nothing may keep it; the console's own pages say themselves what
+/// they need.
 fn finish(mut response: Response) -> Response {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NO_CONTENT));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     response

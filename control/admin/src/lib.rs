@@ -1,23 +1,37 @@
-//! The admin API: metrics, status, recent requests, purges, drains. Listens on loopback only and refuses what a web
-//! page in somebody's browser could send: foreign `Host` values (DNS rebinding) and foreign origins. Never on the
-//! way of a visitor's request.
+//! The admin API and the console's pages: metrics, status, the last hour, recent requests, purges, drains. Listens on
+//! loopback only and refuses what a web page in somebody's browser could send: foreign `Host` values (DNS rebinding) and
+//! foreign origins. Never on the way of a visitor's request.
 
 mod api;
+mod ask;
 mod connections;
 mod endpoints;
 mod error;
+mod events;
 mod guard;
+mod history;
+mod live;
+mod metrics;
+mod pages;
+mod quantile;
+mod recorder;
+mod sample;
 mod status;
 
+pub use events::{EventKind, Events};
+pub use pages::Page;
+
 use connections::Connections;
+use recorder::Recorded;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use tentpole_model::{Dials, Membership, PurgePort, Snapshot};
-use tentpole_observe::{Names, Observed};
-use tentpole_runtime::{Cells, Instant, Ledger, Published, clock};
+use std::sync::{Arc, Mutex};
+use tentpole_model::{Dials, EdgePort, FleetStatus, Membership, Snapshot};
+use tentpole_runtime::{Instant, Published, clock};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 /// What the API shows and turns.
 #[derive(Clone)]
@@ -28,54 +42,44 @@ pub struct AdminParts {
     pub membership: Arc<Published<Membership>>,
     /// The weights in force; drains change them.
     pub dials: Arc<Published<Dials>>,
-    /// What the edge counts of each endpoint.
-    pub cells: Arc<Cells>,
-    /// What the edge counts and records of each request.
-    pub observed: Arc<Observed>,
-    /// What memory is held for.
-    pub ledger: Arc<Ledger>,
-    /// Empties the cache.
-    pub purge: Arc<dyn PurgePort>,
+    /// The edge: what it counted, and who purges.
+    pub edge: Arc<dyn EdgePort>,
+    /// What the fleets do.
+    pub fleets: Arc<Published<Vec<FleetStatus>>>,
+    /// What happened lately; drains and purges are added to it.
+    pub events: Arc<Events>,
+    /// The console; empty for the API alone.
+    pub pages: Vec<Page>,
 }
 
-/// The admin API, bound to its address and not yet serving.
+/// The admin API on its socket, not yet serving.
 #[derive(Debug)]
 pub struct Admin {
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     address: SocketAddr,
 }
 
 /// What the handlers share.
 struct State {
     parts: AdminParts,
-    names: Names,
     started: Instant,
     gate: guard::Gate,
+    questions: Arc<Semaphore>,
+    recorded: Mutex<Recorded>,
 }
 
 impl Admin {
-    /// Binds the address; port 0 takes a free one.
+    /// Takes a socket that listens already.
     ///
     /// # Errors
-    /// When the address is not a loopback address (the API has no passwords), or cannot be bound.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+    /// When its address is not a loopback address (the API has no passwords), or the socket is not usable.
+    pub fn from_listener(listener: std::net::TcpListener) -> io::Result<Self> {
+        let address = listener.local_addr()?;
         if !address.ip().is_loopback() {
             let reason = format!("admin address {address} is not a loopback address; use 127.0.0.1 or [::1]");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
-        let said = |error: io::Error| {
-            let reason = match error.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "another program already listens there. End it, or choose another address with --admin, or \
-                     --admin off."
-                        .to_owned()
-                }
-                _ => error.to_string(),
-            };
-            io::Error::new(error.kind(), format!("cannot open the admin API on {address}: {reason}"))
-        };
-        let listener = TcpListener::bind(address).await.map_err(said)?;
-        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
         Ok(Self { listener, address })
     }
 
@@ -84,17 +88,30 @@ impl Admin {
         self.address
     }
 
-    /// Serves until `stop` is ready and the requests under way are answered.
+    /// Serves, and records the last hour, until `stop` is ready and the requests under way are answered. Runs inside a
+    /// tokio runtime.
     ///
     /// # Errors
     /// When the listener breaks.
+    ///
+    /// # Panics
+    /// When two pages have the same path, or one has a path of the API.
     pub async fn serve(
         self,
         parts: AdminParts,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        let names = Names::new(parts.snapshot.clone(), parts.cells.clone());
-        let state = Arc::new(State { parts, names, started: clock::now(), gate: guard::Gate::new() });
-        axum::serve(Connections::new(self.listener), api::router(state)).with_graceful_shutdown(stop).await
+        let state = Arc::new(State {
+            parts,
+            started: clock::now(),
+            gate: guard::Gate::new(),
+            questions: Arc::new(Semaphore::new(ask::QUESTIONS_MAX)),
+            recorded: Mutex::default(),
+        });
+        // Ends with this function, however it ends.
+        let mut recording = JoinSet::new();
+        recording.spawn(recorder::record(state.clone()));
+        let listener = TcpListener::from_std(self.listener)?;
+        axum::serve(Connections::new(listener), api::router(state)).with_graceful_shutdown(stop).await
     }
 }

@@ -1,9 +1,12 @@
 //! The status page: what is served and how the endpoints are.
 
 use crate::State;
+use crate::live::instance_of;
 use serde::Serialize;
-use std::sync::atomic::Ordering;
-use tentpole_model::{DownReason, Endpoint, Health, HostPattern, Member, Pool, RouteCache, Site, Snapshot};
+use tentpole_model::{
+    DownReason, EdgeReport, FleetStatus, Health, HostPattern, InstancePhase, InstanceStatus, Member, Pool,
+    RouteCache, Site, Snapshot,
+};
 use tentpole_runtime::clock;
 
 /// All of it.
@@ -32,32 +35,44 @@ struct RouteStatus {
 #[derive(Serialize)]
 struct PoolStatus {
     name: String,
+    fleet: Option<FleetSize>,
     endpoints: Vec<EndpointStatus>,
 }
 
+/// How many instances a fleet has and shall have.
+#[derive(Serialize)]
+struct FleetSize {
+    min: u32,
+    max: u32,
+    wanted: u32,
+    cpu_share: Option<f64>,
+}
+
+/// An endpoint. What the edge counts is `None` until its first report.
 #[derive(Serialize)]
 struct EndpointStatus {
     authority: String,
     addresses: Vec<String>,
+    phase: Option<InstancePhase>,
     health: &'static str,
     reason: Option<&'static str>,
     weight: u32,
-    in_flight: u32,
-    open: u32,
-    requests: u64,
-    connects: u64,
-    failures: u64,
-    errors_5xx: u64,
+    in_flight: Option<u32>,
+    open: Option<u32>,
+    requests: Option<u64>,
+    connects: Option<u64>,
+    failures: Option<u64>,
+    errors_5xx: Option<u64>,
 }
 
 impl Status {
-    pub(crate) fn of(state: &State) -> Self {
+    pub(crate) fn of(state: &State, report: Option<&EdgeReport>) -> Self {
         let snapshot = &state.parts.snapshot;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: clock::now().since(state.started).as_secs(),
             sites: snapshot.sites.iter().map(|site| SiteStatus::of(site, snapshot)).collect(),
-            pools: (0..snapshot.pools.len()).map(|pool| PoolStatus::of(state, pool)).collect(),
+            pools: (0..snapshot.pools.len()).map(|pool| PoolStatus::of(state, pool, report)).collect(),
         }
     }
 }
@@ -88,46 +103,79 @@ impl SiteStatus {
 }
 
 impl PoolStatus {
-    fn of(state: &State, place: usize) -> Self {
-        let pool = &state.parts.snapshot.pools[place];
-        let (membership, dials) = (state.parts.membership.get(), state.parts.dials.get());
-        let endpoints = pool.endpoints.iter().enumerate().map(|(at, endpoint)| {
+    fn of(state: &State, place: usize, report: Option<&EdgeReport>) -> Self {
+        let parts = &state.parts;
+        let pool = &parts.snapshot.pools[place];
+        let (membership, dials) = (parts.membership.get(), parts.dials.get());
+        let fleets = parts.fleets.get();
+        let endpoints = pool.endpoints.iter().enumerate().filter_map(|(at, endpoint)| {
+            let authority = endpoint.authority();
             let member = membership.pools.get(place).and_then(|pool| pool.members.get(at));
             let weight = dials.weights.get(place).and_then(|pool| pool.get(at));
-            EndpointStatus::of(state, pool, endpoint, member, weight.copied().unwrap_or(endpoint.weight))
+            let instance = instance_of(&fleets, &pool.name, &authority);
+            let weight = weight.copied().unwrap_or(endpoint.weight);
+            (!is_vacant(pool, member, instance))
+                .then(|| EndpointStatus::of(pool, authority, member, instance, weight, report))
         });
-        Self { name: pool.name.clone(), endpoints: endpoints.collect() }
+        let fleet = fleets.iter().find(|fleet| fleet.pool == pool.name).map(FleetSize::of);
+        Self { name: pool.name.clone(), fleet, endpoints: endpoints.collect() }
+    }
+}
+
+impl FleetSize {
+    fn of(fleet: &FleetStatus) -> Self {
+        Self { min: fleet.min, max: fleet.max, wanted: fleet.wanted, cpu_share: fleet.cpu_share }
     }
 }
 
 impl EndpointStatus {
-    fn of(state: &State, pool: &Pool, endpoint: &Endpoint, member: Option<&Member>, weight: u32) -> Self {
-        let authority = endpoint.authority();
-        let cell = state.parts.cells.of(&pool.name, &authority);
-        let (health, reason) = match member.map(|member| member.health) {
-            Some(Health::Up) => ("up", None),
-            Some(Health::Down(reason)) => ("down", Some(reason)),
-            Some(Health::LastOne(reason)) => ("last_one", Some(reason)),
-            None => ("down", Some(DownReason::NoAddress)),
-        };
-        let reason = reason.map(|reason| match reason {
-            DownReason::Probe => "probe",
-            DownReason::Failures => "failures",
-            DownReason::NoAddress => "no_address",
+    fn of(
+        pool: &Pool,
+        authority: String,
+        member: Option<&Member>,
+        instance: Option<&InstanceStatus>,
+        weight: u32,
+        report: Option<&EdgeReport>,
+    ) -> Self {
+        let (health, reason) = health_words(member);
+        let counted = report.and_then(|report| {
+            report.endpoints.iter().find(|known| known.pool == pool.name && known.authority == authority)
         });
         let addresses = member.map_or(&[][..], |member| &member.addresses);
         Self {
-            authority,
             addresses: addresses.iter().map(ToString::to_string).collect(),
+            phase: instance.map(|instance| instance.phase),
             health,
             reason,
             weight,
-            in_flight: cell.in_flight.load(Ordering::Relaxed),
-            open: cell.open.load(Ordering::Relaxed),
-            requests: cell.requests.load(Ordering::Relaxed),
-            connects: cell.connects.load(Ordering::Relaxed),
-            failures: cell.failures.load(Ordering::Relaxed),
-            errors_5xx: cell.errors_5xx.load(Ordering::Relaxed),
+            in_flight: counted.map(|counted| counted.in_flight),
+            open: counted.map(|counted| counted.open),
+            requests: counted.map(|counted| counted.requests),
+            connects: counted.map(|counted| counted.connects),
+            failures: counted.map(|counted| counted.failures),
+            errors_5xx: counted.map(|counted| counted.errors_5xx),
+            authority,
         }
     }
+}
+
+/// An endpoint's health and the reason for it, in the words of the API.
+pub(crate) fn health_words(member: Option<&Member>) -> (&'static str, Option<&'static str>) {
+    let (health, reason) = match member.map(|member| member.health) {
+        Some(Health::Up) => return ("up", None),
+        Some(Health::Down(reason)) => ("down", reason),
+        Some(Health::LastOne(reason)) => ("last_one", reason),
+        None => ("down", DownReason::NoAddress),
+    };
+    let reason = match reason {
+        DownReason::Probe => "probe",
+        DownReason::Failures => "failures",
+        DownReason::NoAddress => "no_address",
+    };
+    (health, Some(reason))
+}
+
+/// Whether this is a slot of a fleet with nobody in it: most of the time most are, and nobody wants to read of them.
+pub(crate) fn is_vacant(pool: &Pool, member: Option<&Member>, instance: Option<&InstanceStatus>) -> bool {
+    pool.fleet.is_some() && instance.is_none() && member.is_none_or(|member| member.addresses.is_empty())
 }

@@ -2,166 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
+mod desk;
+
+use desk::{Desk, members};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
-use tentpole_admin::{Admin, AdminParts};
-use tentpole_model::{
-    AccessLog, Balance, CacheOutcome, CacheSettings, Canonical, Dials, DownReason, Endpoint, Health,
-    HostPattern, LogSettings, Member, Membership, Pool, PoolId, PoolMembers, PurgeError, PurgePort, Purged,
-    QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId, Snapshot, UpstreamTimeouts,
-    VisitorLimits, Why,
-};
-use tentpole_observe::{Drain, Names, Observed, Texts};
-use tentpole_runtime::{Cells, Ledger, Published};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tentpole_admin::Admin;
+use tentpole_model::link::{Answer, Question};
+use tentpole_model::{DownReason, EdgeGone, EdgePort, EdgeReport, Health};
 use tokio::task::JoinSet;
-
-/// Remembers what it was asked to purge.
-#[derive(Default)]
-struct Cache(Mutex<Vec<String>>);
-
-impl PurgePort for Cache {
-    fn purge_url(&self, url: &str) -> Result<Purged, PurgeError> {
-        if !url.starts_with("http://") {
-            return Err(PurgeError::NotAnUrl);
-        }
-        if !url.starts_with("http://shop.example/") {
-            return Err(PurgeError::NoSuchSite);
-        }
-        self.0.lock().unwrap().push(url.into());
-        Ok(Purged { objects: 2, fills: 1 })
-    }
-
-    fn purge_all(&self) -> Purged {
-        self.0.lock().unwrap().push("all".into());
-        Purged { objects: 40, fills: 0 }
-    }
-}
-
-struct Desk {
-    address: SocketAddr,
-    parts: AdminParts,
-    cache: Arc<Cache>,
-    _serving: JoinSet<()>,
-}
-
-fn snapshot() -> Snapshot {
-    let endpoint = |port, weight| Endpoint {
-        scheme: Scheme::Http,
-        host: "10.0.0.1".into(),
-        port,
-        weight,
-        requests_max: None,
-        connections_max: None,
-    };
-    Snapshot {
-        listen: Vec::new(),
-        admin: None,
-        threads: None,
-        sites: vec![Site {
-            name: "shop".into(),
-            hosts: vec![HostPattern::Exact("shop.example".into()), HostPattern::Below("shop.example".into())],
-            canonical: Canonical::Redirect,
-            merge_slashes: true,
-            routes: vec![Route {
-                path: "/*".into(),
-                pool: PoolId(0),
-                swallow_segments: false,
-                cache: RouteCache::Standard,
-                body_bytes_max: 1 << 20,
-            }],
-        }],
-        pools: vec![Pool {
-            name: "app".into(),
-            endpoints: vec![endpoint(1, 3), endpoint(2, 1)],
-            balance: Balance::RoundRobin,
-            health: None,
-            fleet: None,
-            failures_max: 5,
-            timeouts: UpstreamTimeouts::default(),
-            queue: QueueSettings::default(),
-        }],
-        visitors: VisitorLimits::default(),
-        cache: CacheSettings::default(),
-        log: LogSettings { access: AccessLog::Off, file: None },
-    }
-}
-
-fn members(health: [Health; 2]) -> Membership {
-    let member = |health| Member { addresses: vec![SocketAddr::from(([10, 0, 0, 1], 1))], health };
-    Membership { pools: vec![PoolMembers { members: health.map(member).into() }] }
-}
-
-impl Desk {
-    async fn new() -> Self {
-        let snapshot = Arc::new(snapshot());
-        let cache = Arc::new(Cache::default());
-        let parts = AdminParts {
-            membership: Published::new(members([Health::Up, Health::Up])),
-            dials: Published::new(Dials::from_snapshot(&snapshot)),
-            cells: Cells::new(),
-            observed: Observed::new(&snapshot.log),
-            ledger: Ledger::new(1_000),
-            purge: cache.clone(),
-            snapshot,
-        };
-        let admin = Admin::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
-        let address = admin.address();
-        let mut serving = JoinSet::new();
-        serving.spawn({
-            let parts = parts.clone();
-            async move { admin.serve(parts, std::future::pending()).await.unwrap() }
-        });
-        Self { address, parts, cache, _serving: serving }
-    }
-
-    /// Sends these bytes; returns status, header and body of the answer.
-    async fn send(&self, request: &str) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
-        (head[9..12].parse().unwrap(), head.to_ascii_lowercase(), body.into())
-    }
-
-    async fn ask(&self, method: &str, path: &str, fields: &str, body: &str) -> (u16, Value) {
-        let length = body.len();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\
-             {fields}\r\n{body}"
-        );
-        let (status, head, body) = self.send(&request).await;
-        assert!(head.contains("cache-control: no-store") && head.contains("nosniff"), "{head}");
-        assert!(!head.contains("access-control"), "no CORS");
-        let body: Value = serde_json::from_str(&body).expect(&body);
-        if status >= 400 {
-            for part in ["error", "cure"] {
-                assert!(body[part].as_str().is_some_and(|text| !text.is_empty()), "{body}");
-            }
-        }
-        (status, body)
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let (status, body) = self.ask("GET", path, "", "").await;
-        assert_eq!(status, 200, "{body}");
-        body
-    }
-
-    async fn post(&self, path: &str, body: &str) -> (u16, Value) {
-        self.ask("POST", path, "", body).await
-    }
-}
 
 #[tokio::test]
 async fn the_list_names_every_call_and_each_is_there() {
     let desk = Desk::new().await;
     let calls = desk.get("/api").await["calls"].as_array().unwrap().clone();
-    assert_eq!(calls.len(), 8);
+    assert_eq!(calls.len(), 12);
     for call in calls {
         let path =
             call["path"].as_str().unwrap().replace("{pool}", "app").replace("{authority}", "10.0.0.1:1");
@@ -176,9 +32,9 @@ async fn the_list_names_every_call_and_each_is_there() {
 async fn status_shows_sites_pools_and_how_endpoints_are() {
     let desk = Desk::new().await;
     desk.parts.membership.publish(members([Health::Up, Health::LastOne(DownReason::Failures)]));
-    let cell = desk.parts.cells.of("app", "10.0.0.1:2");
-    cell.failed();
-    cell.in_flight.store(7, std::sync::atomic::Ordering::Relaxed);
+    let before = desk.get("/api/status").await;
+    assert_eq!(before["pools"][0]["endpoints"][1]["in_flight"], Value::Null, "nobody knows yet");
+    desk.edge.counts(1, 100);
     let status = desk.get("/api/status").await;
     assert_eq!(status["sites"][0]["hosts"], json!(["shop.example", "*.shop.example"]));
     assert_eq!(status["sites"][0]["routes"][0], json!({"path": "/*", "pool": "app", "cache": "standard"}));
@@ -192,29 +48,55 @@ async fn status_shows_sites_pools_and_how_endpoints_are() {
 }
 
 #[tokio::test]
-async fn the_last_requests_are_told_with_their_why() {
+async fn the_last_requests_come_from_the_edge_as_many_as_it_keeps() {
     let desk = Desk::new().await;
-    let (_metrics, mut recorder) = desk.parts.observed.register();
-    for n in 0..3 {
-        let why = Why {
-            arrived_unix_us: n,
-            status: 200,
-            cache: CacheOutcome::Hit,
-            site: Some(SiteId(0)),
-            route: Some(RouteId(0)),
-            ..Why::new()
-        };
-        let target = format!("/{n}");
-        recorder.record(&why, Some(&Texts { target: target.as_bytes(), ..Texts::default() }));
+    for (query, limit) in [("", 50), ("?limit=2", 2), ("?limit=100000", 256)] {
+        assert_eq!(desk.get(&format!("/api/requests{query}")).await["limit"], limit);
     }
-    let names = Names::new(desk.parts.snapshot.clone(), desk.parts.cells.clone());
-    Drain::start(desk.parts.observed.clone(), names).unwrap().stop();
-    let requests = desk.get("/api/requests?limit=2").await["requests"].as_array().unwrap().clone();
-    let targets: Vec<_> = requests.iter().map(|request| request["target"].as_str().unwrap()).collect();
-    assert_eq!(targets, ["/2", "/1"]);
-    assert_eq!((&requests[0]["cache"], &requests[0]["pool"]), (&json!("hit"), &json!("app")));
-    assert_eq!(desk.get("/api/requests").await["requests"].as_array().unwrap().len(), 3);
     assert_eq!(desk.ask("GET", "/api/requests?limit=many", "", "").await.0, 400);
+}
+
+#[tokio::test]
+async fn while_the_edge_is_away_questions_are_told_to_come_again_and_the_rest_answers() {
+    let desk = Desk::new().await;
+    *desk.edge.is_away.lock().unwrap() = true;
+    for (method, path, body) in [("GET", "/api/requests", ""), ("POST", "/api/purge", r#"{"all":true}"#)] {
+        let (status, said) = desk.ask(method, path, "", body).await;
+        assert_eq!(status, 503, "{path}");
+        assert!(said["cure"].as_str().unwrap().contains("ask again in a second"), "{said}");
+    }
+    let request = "GET /api/requests HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert!(desk.send(request).await.1.contains("retry-after: 1"));
+    for path in ["/api/status", "/api/live", "/api/history", "/api/fleets", "/api/events"] {
+        desk.get(path).await;
+    }
+    assert_eq!(desk.get("/api/live").await["edges"][0]["up"], false);
+    assert_eq!(desk.get("/api/events").await["events"], json!([]), "a purge that was not done is no event");
+}
+
+#[tokio::test]
+async fn a_few_hung_questions_do_not_hold_up_the_rest() {
+    struct Hung(Mutex<std::sync::mpsc::Receiver<()>>);
+    impl EdgePort for Hung {
+        fn ask(&self, _: Question) -> Result<Answer, EdgeGone> {
+            let _ = self.0.lock().unwrap().recv();
+            Err(EdgeGone)
+        }
+        fn report(&self) -> Option<Arc<EdgeReport>> {
+            None
+        }
+    }
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
+    let hung = Arc::new(Hung(Mutex::new(released)));
+    let desk = Arc::new(Desk::before(Arc::default(), hung).await);
+    let mut asking = JoinSet::new();
+    for _ in 0..12 {
+        let desk = desk.clone();
+        asking.spawn(async move { desk.ask("GET", "/api/requests", "", "").await.0 });
+    }
+    assert!(desk.get("/api/live").await["now_unix_ms"].is_u64());
+    drop(release);
+    assert!(asking.join_all().await.into_iter().all(|status| status == 503));
 }
 
 #[tokio::test]
@@ -239,7 +121,7 @@ async fn purges_go_through_the_port_and_wrong_bodies_change_nothing() {
     assert_eq!(desk.post("/api/purge", r#"{"url":"http://other.example/"}"#).await.0, 404);
     let long = format!(r#"{{"url":"http://shop.example/{}"}}"#, "x".repeat(64 << 10));
     assert_eq!(desk.post("/api/purge", &long).await.0, 413);
-    assert_eq!(*desk.cache.0.lock().unwrap(), ["http://shop.example/p/1", "all"]);
+    assert_eq!(*desk.edge.purged.lock().unwrap(), ["http://shop.example/p/1", "all"]);
 }
 
 #[tokio::test]
@@ -275,24 +157,6 @@ async fn the_only_healthy_endpoint_is_not_drained_because_a_dead_one_has_weight(
 }
 
 #[tokio::test]
-async fn metrics_come_as_prometheus_text() {
-    let desk = Desk::new().await;
-    let (metrics, _recorder) = desk.parts.observed.register();
-    metrics.record(&Why { cache: CacheOutcome::Hit, status: 200, ..Why::new() });
-    let request = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:9\r\nConnection: close\r\n\r\n";
-    let (status, head, body) = desk.send(request).await;
-    assert_eq!(status, 200);
-    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
-    for line in [
-        "tentpole_requests_total{cache=\"hit\"} 1",
-        "tentpole_endpoint_weight{pool=\"app\",endpoint=\"10.0.0.1:1\"} 3",
-        "tentpole_memory_max_bytes 1000",
-    ] {
-        assert!(body.lines().any(|there| there == line), "{line}");
-    }
-}
-
-#[tokio::test]
 async fn a_name_that_leads_here_from_elsewhere_is_refused() {
     let desk = Desk::new().await;
     for fields in ["Host: evil.example\r\n", "Host: localhost.evil.example\r\n", "", "Host: 10.0.0.1\r\n"] {
@@ -324,7 +188,7 @@ async fn another_site_changes_nothing_not_even_one_of_this_machine() {
     for fields in foreign {
         assert_eq!(desk.ask("POST", "/api/purge", fields, everything).await.0, 403, "{fields}");
     }
-    assert!(desk.cache.0.lock().unwrap().is_empty());
+    assert!(desk.edge.purged.lock().unwrap().is_empty());
     for fields in ["Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n", "Sec-Fetch-Site: none\r\n"]
     {
         assert_eq!(desk.ask("POST", "/api/purge", fields, everything).await.0, 200, "{fields}");
@@ -339,9 +203,10 @@ async fn unknown_paths_and_methods_are_told_what_there_is() {
     assert_eq!(desk.ask("GET", "/api/purge", "", "").await.0, 405);
 }
 
-#[tokio::test]
-async fn an_address_that_others_can_reach_is_not_bound() {
-    let error = Admin::bind(SocketAddr::from(([0, 0, 0, 0], 0))).await.unwrap_err();
+#[test]
+fn a_socket_that_others_can_reach_is_not_taken() {
+    let open_to_all = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], 0))).unwrap();
+    let error = Admin::from_listener(open_to_all).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     assert!(error.to_string().contains("127.0.0.1"));
 }

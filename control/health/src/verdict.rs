@@ -7,6 +7,9 @@
 //! by the load of the rest. Requests then fail one at a time, by their own time-outs, instead of all at once.
 //! An endpoint with weight 0 is drained: it counts neither as one that could take traffic nor as one that is left.
 //!
+//! A slot of a fleet without an instance is no endpoint at all: it never stays, and who has an address does (all of
+//! them, when all fail). A new instance in a slot is judged anew.
+//!
 //! **Flapping is bounded.** Probes need `unhealthy_after` and `healthy_after` in a row. An endpoint that failures took
 //! out stays out for a second, twice as long each time it goes again soon after it came back, up to half a minute.
 
@@ -30,6 +33,8 @@ pub struct Rules {
     pub unhealthy_after: Option<u32>,
     /// Failed requests in a row until it goes; at least 1.
     pub failures_max: u32,
+    /// The endpoints are slots of a fleet: without an address there is nobody.
+    pub slots: bool,
 }
 
 /// The standing of all endpoints of one pool.
@@ -39,7 +44,7 @@ pub struct Judge {
     endpoints: Vec<Standing>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Standing {
     has_address: bool,
     good_in_a_row: u32,
@@ -51,21 +56,40 @@ struct Standing {
     outs: u32,
     /// When it last came back.
     back_at: Instant,
+    /// Failures in a row as they were counted last.
+    counted: u32,
+    /// How many of them no longer speak against it. The count is the edge's and starts anew only when a request
+    /// succeeds, which may come long after the endpoint is back.
+    forgiven: u32,
+    /// What was counted before then does not speak against it either.
+    forgiving_until: Instant,
     /// What was last said about it.
-    verdict: Health,
+    verdict: Verdict,
+}
+
+/// Up until something is said.
+#[derive(Clone, Copy, Debug)]
+struct Verdict(Health);
+
+impl Default for Verdict {
+    fn default() -> Self {
+        Self(Health::Up)
+    }
 }
 
 impl Rules {
     /// The rules of a pool.
     pub fn of(pool: &Pool) -> Self {
         let failures_max = pool.failures_max.max(1);
+        let slots = pool.fleet.is_some();
         match &pool.health {
             Some(check) => Self {
                 healthy_after: check.healthy_after.max(1),
                 unhealthy_after: Some(check.unhealthy_after.max(1)),
                 failures_max,
+                slots,
             },
-            None => Self { healthy_after: 1, unhealthy_after: None, failures_max },
+            None => Self { healthy_after: 1, unhealthy_after: None, failures_max, slots },
         }
     }
 }
@@ -74,17 +98,7 @@ impl Judge {
     /// All endpoints up until something speaks against it: an edge that starts must serve at once. None has an
     /// address yet.
     pub fn new(rules: Rules, endpoints: usize) -> Self {
-        let standing = Standing {
-            has_address: false,
-            good_in_a_row: 0,
-            bad_in_a_row: 0,
-            probes_say_down: false,
-            out_until: None,
-            outs: 0,
-            back_at: Instant::default(),
-            verdict: Health::Up,
-        };
-        Self { rules, endpoints: vec![standing; endpoints] }
+        Self { rules, endpoints: vec![Standing::default(); endpoints] }
     }
 
     /// Takes note of whether an endpoint's name has an address.
@@ -92,8 +106,33 @@ impl Judge {
         self.endpoints[endpoint].has_address = has_address;
     }
 
-    /// Takes note of a probe. Returns whether it brought the endpoint back from counted failures: then its count
-    /// starts anew, and the caller sets it to zero.
+    /// Goes on from what was published before this judge began, so that a control process that was started again puts
+    /// nobody back whom it did not ask. Which probe or failure it was is not known any more: what brings it back does
+    /// not depend on it.
+    pub fn restored(&mut self, endpoint: usize, now: Instant, health: Health) {
+        let standing = &mut self.endpoints[endpoint];
+        standing.verdict = Verdict(health);
+        standing.forgiving_until = now.after(OUT_MIN);
+        match health {
+            Health::Up | Health::Down(DownReason::NoAddress) | Health::LastOne(DownReason::NoAddress) => {}
+            Health::Down(DownReason::Probe) | Health::LastOne(DownReason::Probe) => {
+                standing.probes_say_down = self.rules.unhealthy_after.is_some();
+            }
+            Health::Down(DownReason::Failures) | Health::LastOne(DownReason::Failures) => {
+                standing.go_out(now)
+            }
+        }
+    }
+
+    /// Somebody else is there: nothing that was seen so far is about him.
+    pub fn replaced(&mut self, endpoint: usize, has_address: bool) {
+        let standing = &mut self.endpoints[endpoint];
+        let (counted, verdict) = (standing.counted, standing.verdict);
+        *standing = Standing { has_address, counted, forgiven: counted, verdict, ..Standing::default() };
+    }
+
+    /// Takes note of a probe. Returns whether it brought the endpoint back from counted failures: those that were
+    /// counted so far no longer speak against it.
     pub fn probed(&mut self, endpoint: usize, now: Instant, good: bool) -> bool {
         let Self { rules, endpoints } = self;
         let standing = &mut endpoints[endpoint];
@@ -112,6 +151,7 @@ impl Judge {
         let comes_back = standing.out_until.is_some_and(|until| now >= until);
         if comes_back {
             standing.come_back(now);
+            standing.forgiven = standing.counted;
         }
         comes_back
     }
@@ -119,11 +159,19 @@ impl Judge {
     /// Takes note of how many requests failed in a row.
     pub fn failed(&mut self, endpoint: usize, now: Instant, in_a_row: u32) {
         let standing = &mut self.endpoints[endpoint];
-        let too_many = in_a_row >= self.rules.failures_max;
+        standing.counted = in_a_row;
+        if !standing.has_address || now < standing.forgiving_until {
+            standing.forgiven = in_a_row;
+        }
+        if in_a_row < standing.forgiven {
+            // A request succeeded.
+            standing.forgiven = 0;
+        }
+        let too_many = in_a_row - standing.forgiven >= self.rules.failures_max;
         match standing.out_until {
             None if too_many => standing.go_out(now),
             // It stayed in traffic as the last one and a request succeeded: nothing proves more than that.
-            Some(_) if !too_many && standing.verdict.takes_traffic() => standing.come_back(now),
+            Some(_) if !too_many && standing.verdict.0.takes_traffic() => standing.come_back(now),
             None | Some(_) => {}
         }
     }
@@ -146,16 +194,17 @@ impl Judge {
         let standings = || self.endpoints.iter().enumerate().filter(|(endpoint, _)| may_serve(*endpoint));
         let nobody_left = standings().all(|(_, standing)| standing.down().is_some());
         // Those without an address stay only where no other can: nobody could be sent there.
-        let nobody_has_an_address = standings().all(|(_, standing)| !standing.has_address);
+        let nobody_has_an_address =
+            !self.rules.slots && standings().all(|(_, standing)| !standing.has_address);
         for (endpoint, standing) in self.endpoints.iter_mut().enumerate() {
             let stays = nobody_left && may_serve(endpoint) && (standing.has_address || nobody_has_an_address);
-            standing.verdict = match standing.down() {
+            standing.verdict = Verdict(match standing.down() {
                 None => Health::Up,
                 Some(reason) if stays => Health::LastOne(reason),
                 Some(reason) => Health::Down(reason),
-            };
+            });
         }
-        self.endpoints.iter().map(|standing| standing.verdict).collect()
+        self.endpoints.iter().map(|standing| standing.verdict.0).collect()
     }
 }
 

@@ -3,8 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 
-const PROBED: Rules = Rules { healthy_after: 2, unhealthy_after: Some(3), failures_max: 5 };
-const COUNTED: Rules = Rules { healthy_after: 1, unhealthy_after: None, failures_max: 5 };
+const PROBED: Rules = Rules { healthy_after: 2, unhealthy_after: Some(3), failures_max: 5, slots: false };
+const COUNTED: Rules = Rules { healthy_after: 1, unhealthy_after: None, failures_max: 5, slots: false };
 
 fn at(seconds: u64) -> Instant {
     Instant::from_micros(seconds * 1_000_000)
@@ -81,6 +81,74 @@ fn an_endpoint_without_an_address_stays_only_when_no_other_can() {
 }
 
 #[test]
+fn a_slot_without_an_instance_never_stays_and_those_with_one_do_together() {
+    let mut judge = judge(Rules { slots: true, ..COUNTED }, 3);
+    judge.resolved(2, false);
+    assert_eq!(said(&mut judge, &[1, 1, 1]), "UUD");
+    judge.failed(0, at(1), 5);
+    judge.failed(1, at(1), 5);
+    assert_eq!(said(&mut judge, &[1, 1, 1]), "LLD");
+    (0..3).for_each(|slot| judge.resolved(slot, false));
+    assert_eq!(said(&mut judge, &[1, 1, 1]), "DDD", "nobody is there");
+}
+
+#[test]
+fn whoever_stands_at_a_new_address_is_judged_anew() {
+    let mut judge = judge(PROBED, 2);
+    (0..3).for_each(|second| _ = judge.probed(0, at(second), false));
+    judge.failed(0, at(3), 7);
+    assert_eq!(said(&mut judge, &[1, 1]), "DU");
+    judge.replaced(0, true);
+    assert_eq!((said(&mut judge, &[1, 1]), judge.bad_probes(0)), ("UU".to_owned(), 0));
+    judge.failed(0, at(4), 7);
+    judge.failed(0, at(5), 11);
+    assert_eq!(said(&mut judge, &[1, 1]), "UU", "7 of them were another's");
+    judge.failed(0, at(6), 12);
+    assert_eq!(said(&mut judge, &[1, 1]), "DU");
+}
+
+#[test]
+fn failures_of_an_instance_that_is_gone_do_not_reach_the_next_one() {
+    let mut judge = judge(COUNTED, 2);
+    judge.replaced(0, false);
+    judge.failed(0, at(1), 9);
+    judge.replaced(0, true);
+    judge.failed(0, at(2), 9);
+    assert_eq!(said(&mut judge, &[1, 1]), "UU");
+}
+
+#[test]
+fn failures_from_before_an_endpoint_came_back_do_not_take_it_out_again() {
+    let mut judge = judge(COUNTED, 2);
+    judge.failed(0, at(1), 5);
+    assert!(judge.probed(0, at(2), true));
+    judge.failed(0, at(3), 5);
+    assert_eq!(said(&mut judge, &[1, 1]), "UU", "the edge still says 5, for nobody asked since");
+    judge.failed(0, at(4), 0);
+    judge.failed(0, at(5), 4);
+    assert_eq!(said(&mut judge, &[1, 1]), "UU");
+    judge.failed(0, at(6), 5);
+    assert_eq!(said(&mut judge, &[1, 1]), "DU");
+}
+
+#[test]
+fn a_judge_that_was_started_again_puts_nobody_back_unasked() {
+    let mut judge = judge(PROBED, 3);
+    judge.restored(0, at(100), Health::Down(DownReason::Probe));
+    judge.restored(1, at(100), Health::Down(DownReason::Failures));
+    judge.restored(2, at(100), Health::Up);
+    assert_eq!(said(&mut judge, &[1, 1, 1]), "DDU");
+    judge.failed(2, at(100), 50);
+    judge.failed(2, at(102), 50);
+    assert_eq!(said(&mut judge, &[1, 1, 1]), "DDU", "50 were there before it began");
+    for endpoint in [0, 1] {
+        judge.probed(endpoint, at(102), true);
+        judge.probed(endpoint, at(103), true);
+    }
+    assert_eq!(said(&mut judge, &[1, 1, 1]), "UUU");
+}
+
+#[test]
 fn failures_take_an_endpoint_out_for_longer_each_time_it_goes_again() {
     let mut judge = judge(COUNTED, 2);
     let mut now = 100;
@@ -97,6 +165,7 @@ fn failures_take_an_endpoint_out_for_longer_each_time_it_goes_again() {
         now += out + 1;
     }
     now += FORGIVEN_AFTER.as_secs();
+    judge.failed(0, at(now), 0);
     judge.failed(0, at(now), 5);
     assert!(judge.probed(0, at(now + 1), true), "forgiven");
 }
@@ -144,6 +213,7 @@ fn rules() -> impl Strategy<Value = Rules> {
             healthy_after,
             unhealthy_after,
             failures_max,
+            slots: false,
         },
     )
 }

@@ -9,7 +9,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tentpole_model::{Dials, Endpoint, Health, HealthCheck, Member, Membership, Pool, PoolMembers, Snapshot};
+use tentpole_model::{
+    Dials, DownReason, Endpoint, FleetAddresses, Health, HealthCheck, Member, Membership, Pool, PoolMembers,
+    Snapshot,
+};
 use tentpole_runtime::{Cell, Cells, Published, Random, clock};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -35,6 +38,10 @@ pub struct Watch {
     pub dials: Arc<Published<Dials>>,
     /// What the edge counts of each endpoint.
     pub cells: Arc<Cells>,
+    /// Where the instances of fleets are: the endpoints of such a pool have no names to look up.
+    pub fleets: Arc<Published<FleetAddresses>>,
+    /// What an edge already works with: it goes on from there. Ignored where it does not fit the Snapshot.
+    pub initial: Option<Membership>,
     /// Is told each change; must not block.
     pub on_event: Box<dyn Fn(Event) + Send + Sync>,
 }
@@ -60,6 +67,8 @@ struct Watched {
 /// One endpoint.
 struct Known {
     cell: Arc<Cell>,
+    /// It is a slot of a fleet.
+    slot: bool,
     addresses: Vec<SocketAddr>,
     /// The last thing that went wrong.
     trouble: String,
@@ -75,13 +84,15 @@ struct Place {
 }
 
 impl Watch {
-    /// Resolves all names once (at most 5 s), publishes a first Membership with every endpoint up that has an address,
-    /// and goes on watching. Runs on the calling tokio runtime, which needs its time and network drivers.
+    /// Resolves all names once (at most 5 s), publishes a first Membership with every endpoint up that has an address
+    /// and was not down in `initial`, and goes on watching. Runs on the calling tokio runtime, which needs its time and network drivers.
     pub async fn start(self) -> Watching {
         let ward = Arc::new(Ward::new(self));
         let mut tasks = JoinSet::new();
         let mut first_answers = JoinSet::new();
-        for place in ward.places() {
+        ward.restore();
+        let fleets_seen = ward.follow_fleets();
+        for place in ward.places().into_iter().filter(|place| !ward.is_slot(*place)) {
             let endpoint = ward.endpoint(place);
             if let Some(address) = names::literal(&endpoint.host, endpoint.port) {
                 ward.resolved(place, Ok(vec![address]));
@@ -96,6 +107,7 @@ impl Watch {
         for place in ward.places() {
             tasks.spawn(ask(ward.clone(), place));
         }
+        tasks.spawn(follow(ward.clone(), fleets_seen));
         tasks.spawn(count(ward));
         Watching { _tasks: tasks }
     }
@@ -117,6 +129,15 @@ async fn resolve(ward: Arc<Ward>, place: Place, answered: tokio::sync::oneshot::
     }
 }
 
+/// Takes over where instances are, for ever.
+async fn follow(ward: Arc<Ward>, mut seen: u64) {
+    loop {
+        ward.watch.fleets.changed_since(seen).await;
+        seen = ward.follow_fleets();
+        ward.publish();
+    }
+}
+
 /// Probes one endpoint for ever.
 async fn ask(ward: Arc<Ward>, place: Place) {
     match ward.pool(place).health.clone() {
@@ -126,17 +147,20 @@ async fn ask(ward: Arc<Ward>, place: Place) {
 }
 
 async fn ask_actively(ward: Arc<Ward>, place: Place, check: &HealthCheck) {
-    let authority = ward.endpoint(place).authority();
+    let named = (!ward.is_slot(place)).then(|| ward.endpoint(place).authority());
     // Spread over the interval, so that many endpoints are not asked at once.
-    let spread = Random::from_seed(ward.slot(place)).next_u64() % 1_000;
+    let spread = Random::from_seed(ward.number(place)).next_u64() % 1_000;
     sleep(check.interval.mul_f64(spread as f64 / 1_000.0).min(CONNECT_EVERY)).await;
     let mut turns = interval(check.interval.max(Duration::from_millis(1)));
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         turns.tick().await;
         let addresses = ward.addresses(place);
-        if !addresses.is_empty() {
-            ward.probed(place, probe::get(&addresses, &authority, &check.path, check.timeout).await);
+        if let Some(first) = addresses.first() {
+            // A slot's name means nothing to the application.
+            let authority = named.clone().unwrap_or_else(|| first.to_string());
+            let result = probe::get(&addresses, &authority, &check.path, check.timeout).await;
+            ward.probed(place, &addresses, result);
         }
     }
 }
@@ -150,7 +174,8 @@ async fn ask_while_out(ward: Arc<Ward>, place: Place) {
         turns.tick().await;
         let addresses = ward.addresses(place);
         if ward.is_out_by_failures(place) && !addresses.is_empty() {
-            ward.probed(place, probe::connect(&addresses, time).await);
+            let result = probe::connect(&addresses, time).await;
+            ward.probed(place, &addresses, result);
         }
     }
 }
@@ -198,7 +223,8 @@ impl Ward {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn slot(&self, place: Place) -> u64 {
+    /// The number of its cell, which no other endpoint has.
+    fn number(&self, place: Place) -> u64 {
         u64::from(self.pools()[place.pool].endpoints[place.endpoint].cell.slot)
     }
 
@@ -208,6 +234,47 @@ impl Ward {
 
     fn is_out_by_failures(&self, place: Place) -> bool {
         self.pools()[place.pool].judge.is_out_by_failures(place.endpoint)
+    }
+
+    fn is_slot(&self, place: Place) -> bool {
+        self.pool(place).fleet.is_some()
+    }
+
+    /// Goes on from what was published before.
+    fn restore(&self) {
+        let Some(initial) = &self.watch.initial else { return };
+        let now = clock::now();
+        for (watched, before) in self.pools().iter_mut().zip(&initial.pools) {
+            if watched.endpoints.len() != before.members.len() {
+                continue;
+            }
+            let Watched { judge, endpoints } = watched;
+            for (at, (known, member)) in endpoints.iter_mut().zip(&before.members).enumerate() {
+                known.addresses = member.addresses.clone();
+                known.health = member.health;
+                judge.resolved(at, !known.addresses.is_empty());
+                judge.restored(at, now, member.health);
+            }
+        }
+    }
+
+    /// Takes over where instances are; returns the version of that. Who stands at a new address is judged anew.
+    fn follow_fleets(&self) -> u64 {
+        let (version, now) = self.watch.fleets.versioned();
+        let mut pools = self.pools();
+        let pools = self.watch.snapshot.pools.iter().zip(pools.iter_mut()).enumerate();
+        for (at, (_, watched)) in pools.filter(|(_, (pool, _))| pool.fleet.is_some()) {
+            let Watched { judge, endpoints } = watched;
+            for (slot, known) in endpoints.iter_mut().enumerate() {
+                let address = now.pools.get(at).and_then(|slots| *slots.get(slot)?);
+                if !known.addresses.iter().eq(&address) {
+                    known.addresses = address.into_iter().collect();
+                    known.trouble.clear();
+                    judge.replaced(slot, address.is_some());
+                }
+            }
+        }
+        version
     }
 
     /// Takes note of an answer; publishes nothing, for at the start many come together.
@@ -230,13 +297,16 @@ impl Ward {
         watched.judge.resolved(place.endpoint, !known.addresses.is_empty());
     }
 
-    fn probed(&self, place: Place, result: Result<(), Bad>) {
+    /// Takes note of what was heard from these addresses.
+    fn probed(&self, place: Place, addresses: &[SocketAddr], result: Result<(), Bad>) {
         {
             let watched = &mut self.pools()[place.pool];
             let known = &mut watched.endpoints[place.endpoint];
-            if watched.judge.probed(place.endpoint, clock::now(), result.is_ok()) {
-                known.cell.failures_in_a_row.store(0, Ordering::Relaxed);
+            if known.slot && known.addresses != addresses {
+                // Another instance is there by now.
+                return;
             }
+            watched.judge.probed(place.endpoint, clock::now(), result.is_ok());
             if let Err(bad) = result {
                 let probes = watched.judge.bad_probes(place.endpoint);
                 known.trouble = format!("{probes} bad probes in a row, the last one: {bad}");
@@ -286,7 +356,8 @@ impl Ward {
 impl Known {
     fn new(pool: &Pool, endpoint: &Endpoint, cells: &Cells) -> Self {
         let cell = cells.of(&pool.name, &endpoint.authority());
-        Self { cell, addresses: Vec::new(), trouble: String::new(), health: Health::Up }
+        let slot = pool.fleet.is_some();
+        Self { cell, slot, addresses: Vec::new(), trouble: String::new(), health: Health::Up }
     }
 
     /// Takes the verdict; returns what to tell when it is another one.
@@ -294,7 +365,12 @@ impl Known {
         if self.health == health {
             return None;
         }
-        self.health = health;
+        let before = std::mem::replace(&mut self.health, health);
+        let nobody = Health::Down(DownReason::NoAddress);
+        if self.slot && (before == nobody || health == nobody) {
+            // Instances that come and go are the fleet's to tell.
+            return None;
+        }
         let because = match health {
             Health::Up => "it answers again".to_owned(),
             Health::Down(down) | Health::LastOne(down) if self.trouble.is_empty() => {

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_health::{Event, Watch, Watching};
 use tentpole_model::{
-    Balance, CacheSettings, Dials, DownReason, Endpoint, Health, HealthCheck, LogSettings, Membership, Pool,
-    QueueSettings, Scheme, Snapshot, UpstreamTimeouts, VisitorLimits,
+    Balance, CacheSettings, Dials, DownReason, Endpoint, Fleet, FleetAddresses, Health, HealthCheck, Launch,
+    LogSettings, Member, Membership, Pool, PoolMembers, QueueSettings, Scheme, Snapshot, UpstreamTimeouts,
+    VisitorLimits,
 };
 use tentpole_runtime::{Cells, Published};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,6 +64,7 @@ fn our_address() -> IpAddr {
 struct Pond {
     membership: Arc<Published<Membership>>,
     dials: Arc<Published<Dials>>,
+    fleets: Arc<Published<FleetAddresses>>,
     cells: Arc<Cells>,
     events: Arc<Mutex<Vec<Event>>>,
     _watching: Watching,
@@ -79,6 +81,38 @@ fn probes() -> Option<HealthCheck> {
 }
 
 async fn watch(hosts: &[(String, u16)], health: Option<HealthCheck>) -> Pond {
+    watch_from(hosts, health, None, None).await
+}
+
+/// A fleet of so many slots, each with the weight 1, whose instances are at these addresses.
+async fn watch_fleet(slots: &[Option<SocketAddr>], health: Option<HealthCheck>) -> Pond {
+    let hosts: Vec<(String, u16)> = (1..=slots.len()).map(|slot| (format!("app-{slot}"), 0)).collect();
+    watch_from(&hosts, health, Some(slots.to_vec()), None).await
+}
+
+fn fleet(max: u32) -> Fleet {
+    Fleet {
+        launch: Launch { run: vec!["app".into()], directory: None, env: Vec::new() },
+        min: 1,
+        max,
+        cpus: 1.0,
+        cpu_target: 0.7,
+        requests_target: None,
+        scale_in_window: Duration::from_secs(60),
+        ready_path: "/".into(),
+        start_time: Duration::from_secs(60),
+        slow_start: Duration::ZERO,
+        drain_time: Duration::ZERO,
+        stop_time: Duration::ZERO,
+    }
+}
+
+async fn watch_from(
+    hosts: &[(String, u16)],
+    health: Option<HealthCheck>,
+    slots: Option<Vec<Option<SocketAddr>>>,
+    initial: Option<Membership>,
+) -> Pond {
     let endpoint = |(host, port): &(String, u16)| Endpoint {
         scheme: Scheme::Http,
         host: host.clone(),
@@ -97,7 +131,7 @@ async fn watch(hosts: &[(String, u16)], health: Option<HealthCheck>) -> Pond {
             endpoints: hosts.iter().map(endpoint).collect(),
             balance: Balance::RoundRobin,
             health,
-            fleet: None,
+            fleet: slots.as_ref().map(|slots| fleet(slots.len() as u32)),
             failures_max: 3,
             timeouts: UpstreamTimeouts::default(),
             queue: QueueSettings::default(),
@@ -108,18 +142,21 @@ async fn watch(hosts: &[(String, u16)], health: Option<HealthCheck>) -> Pond {
     };
     let membership = Published::new(Membership::default());
     let dials = Published::new(Dials::from_snapshot(&snapshot));
+    let fleets = Published::new(FleetAddresses { pools: slots.into_iter().collect() });
     let (cells, events) = (Cells::new(), Arc::new(Mutex::new(Vec::new())));
     let watching = Watch {
         snapshot: Arc::new(snapshot),
         membership: membership.clone(),
         dials: dials.clone(),
         cells: cells.clone(),
+        fleets: fleets.clone(),
+        initial,
         on_event: Box::new({
             let events = events.clone();
             move |event| events.lock().unwrap().push(event)
         }),
     };
-    Pond { membership, dials, cells, events, _watching: watching.start().await }
+    Pond { membership, dials, fleets, cells, events, _watching: watching.start().await }
 }
 
 impl Pond {
@@ -184,7 +221,8 @@ async fn without_probes_failures_take_an_endpoint_out_and_a_connection_brings_it
     pond.becomes(&[Health::Down(DownReason::Failures), UP]).await;
     let _again = App::at(address).await;
     pond.becomes(&[UP, UP]).await;
-    assert_eq!(cell.failures_in_a_row.load(std::sync::atomic::Ordering::Relaxed), 0, "counts anew");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(pond.health(), [UP, UP], "the failures from before are forgiven");
 }
 
 #[tokio::test]
@@ -216,4 +254,74 @@ async fn nothing_is_published_while_nothing_changes() {
     let version = pond.membership.version();
     let changed = timeout(Duration::from_millis(500), pond.membership.changed_since(version)).await;
     assert!(changed.is_err());
+}
+
+const EMPTY: Health = Health::Down(DownReason::NoAddress);
+
+#[tokio::test]
+async fn slots_of_a_fleet_follow_their_instances_at_once_and_in_silence() {
+    let (first, second) = (App::new().await, App::new().await);
+    let pond = watch_fleet(&[Some(first.address), None], None).await;
+    assert_eq!(pond.health(), [UP, EMPTY]);
+    pond.fleets.publish(FleetAddresses { pools: vec![vec![Some(first.address), Some(second.address)]] });
+    pond.becomes(&[UP, UP]).await;
+    assert_eq!(pond.membership.get().pools[0].members[1].addresses, [second.address]);
+    pond.fleets.publish(FleetAddresses { pools: vec![vec![None, Some(second.address)]] });
+    pond.becomes(&[EMPTY, UP]).await;
+    assert!(pond.membership.get().pools[0].members[0].addresses.is_empty());
+    pond.fleets.publish(FleetAddresses { pools: vec![vec![None, None]] });
+    pond.becomes(&[EMPTY, EMPTY]).await;
+    assert!(pond.events.lock().unwrap().is_empty(), "the fleet tells what it does");
+}
+
+#[tokio::test]
+async fn a_new_instance_in_a_slot_is_judged_anew() {
+    let (first, second, third) = (App::new().await, App::new().await, App::new().await);
+    let (second_was, third_is) = (second.address, third.address);
+    let pond = watch_fleet(&[Some(first.address), Some(second_was)], probes()).await;
+    second.dies().await;
+    pond.becomes(&[UP, DOWN]).await;
+    assert_eq!(pond.events.lock().unwrap()[0].authority, "app-2");
+    pond.fleets.publish(FleetAddresses { pools: vec![vec![Some(first.address), Some(third_is)]] });
+    pond.becomes(&[UP, UP]).await;
+}
+
+#[tokio::test]
+async fn s1_4_when_every_instance_fails_those_that_are_there_stay() {
+    let (first, second) = (App::new().await, App::new().await);
+    let pond = watch_fleet(&[Some(first.address), Some(second.address), None], probes()).await;
+    first.dies().await;
+    second.dies().await;
+    let last = Health::LastOne(DownReason::Probe);
+    pond.becomes(&[last, last, EMPTY]).await;
+}
+
+#[tokio::test]
+async fn a_watch_that_is_started_again_goes_on_from_what_was_published() {
+    let (first, second) = (App::new().await, App::new().await);
+    let hosts = [first.host(), second.host()];
+    let address = first.dies().await;
+    let member = |address, health| Member { addresses: vec![address], health };
+    let members = vec![member(address, DOWN), member(second.address, UP)];
+    let initial = Membership { pools: vec![PoolMembers { members }] };
+    let pond = watch_from(&hosts, probes(), None, Some(initial)).await;
+    assert_eq!(pond.health(), [DOWN, UP], "not back unasked");
+    assert!(pond.events.lock().unwrap().is_empty(), "nothing new");
+    let _again = App::at(address).await;
+    pond.becomes(&[UP, UP]).await;
+}
+
+#[tokio::test]
+async fn slots_too_go_on_from_what_was_published_unless_another_instance_is_there() {
+    let (first, second) = (App::new().await, App::new().await);
+    let (first_was, second_is) = (first.address, second.address);
+    first.dies().await;
+    let elsewhere = SocketAddr::new(our_address(), 9);
+    let member = |address, health| Member { addresses: vec![address], health };
+    let members = vec![member(first_was, DOWN), member(elsewhere, DOWN)];
+    let initial = Membership { pools: vec![PoolMembers { members }] };
+    let hosts = [("app-1".to_owned(), 0), ("app-2".to_owned(), 0)];
+    let slots = vec![Some(first_was), Some(second_is)];
+    let pond = watch_from(&hosts, probes(), Some(slots), Some(initial)).await;
+    assert_eq!(pond.health(), [DOWN, UP]);
 }

@@ -1,49 +1,46 @@
-//! The control plane as a whole, over real sockets: it starts, sees an endpoint die and come back, and ends.
+//! A control process as a whole, over real sockets: the test is its keeper and its edge. It starts, sees an endpoint
+//! die and come back, goes on from what is in force, and ends.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::thread::JoinHandle;
 use std::time::Duration;
-use tentpole_control::{Control, ControlParts};
-use tentpole_model::{
-    Balance, CacheSettings, Dials, Endpoint, LogSettings, Membership, Pool, PurgeError, PurgePort, Purged,
-    QueueSettings, Scheme, Snapshot, UpstreamTimeouts, VisitorLimits,
+use tempfile::TempDir;
+use tentpole_control::Process;
+use tentpole_model::link::{
+    Answer, FromControl, LastPublished, LinkDown, LinkUp, PUBLISHED_FILE, Question, SNAPSHOT_FILE, ToControl,
 };
-use tentpole_observe::Observed;
-use tentpole_runtime::{Cells, Ledger, Published, clock};
+use tentpole_model::{
+    Balance, CacheSettings, Dials, DownReason, EdgeReport, Endpoint, EndpointReport, Health, LogSettings,
+    Member, Membership, Pool, PoolMembers, QueueSettings, Scheme, Snapshot, UpstreamTimeouts, VisitorLimits,
+};
+use tentpole_runtime::channel::{self, Receiver, Sender};
+use tokio::time::timeout;
 
-/// A loopback address that only this process binds: no other test can take the port of an endpoint that died.
-fn our_address() -> IpAddr {
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An endpoint's socket on a loopback address that no other test binds: none can take its port when it died.
+fn endpoint(test: u8) -> TcpListener {
     let [.., high, low] = std::process::id().to_be_bytes();
-    IpAddr::from([127, 77, high, low.max(1)])
+    TcpListener::bind((IpAddr::from([127, 77 + test, high, low.max(1)]), 0)).unwrap()
 }
 
-struct NoCache;
-
-impl PurgePort for NoCache {
-    fn purge_url(&self, _: &str) -> Result<Purged, PurgeError> {
-        Err(PurgeError::NoSuchSite)
-    }
-
-    fn purge_all(&self) -> Purged {
-        Purged { objects: 0, fills: 0 }
-    }
-}
-
-fn parts(admin: Option<SocketAddr>, ports: &[u16]) -> ControlParts {
-    let endpoint = |&port: &u16| Endpoint {
+fn snapshot(endpoints: &[SocketAddr]) -> Snapshot {
+    let endpoint = |address: &SocketAddr| Endpoint {
         scheme: Scheme::Http,
-        host: our_address().to_string(),
-        port,
+        host: address.ip().to_string(),
+        port: address.port(),
         weight: 1,
         requests_max: None,
         connections_max: None,
     };
     let pool = Pool {
         name: "app".into(),
-        endpoints: ports.iter().map(endpoint).collect(),
+        endpoints: endpoints.iter().map(endpoint).collect(),
         balance: Balance::LeastRequests,
         health: None,
         fleet: None,
@@ -51,114 +48,243 @@ fn parts(admin: Option<SocketAddr>, ports: &[u16]) -> ControlParts {
         timeouts: UpstreamTimeouts::default(),
         queue: QueueSettings::default(),
     };
-    let snapshot = Snapshot {
+    Snapshot {
         listen: Vec::new(),
-        admin,
+        admin: None,
         threads: None,
         sites: Vec::new(),
         pools: vec![pool],
         visitors: VisitorLimits::default(),
         cache: CacheSettings::default(),
         log: LogSettings::default(),
-    };
-    ControlParts {
-        membership: Published::new(Membership::default()),
-        dials: Published::new(Dials::from_snapshot(&snapshot)),
-        cells: Cells::new(),
-        observed: Observed::new(&snapshot.log),
-        ledger: Ledger::new(1 << 20),
-        purge: Arc::new(NoCache),
-        snapshot: Arc::new(snapshot),
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+/// A control process on a thread, and its keeper's end of the channel.
+struct Control {
+    sender: Sender,
+    receiver: Receiver,
+    thread: JoinHandle<std::io::Result<ExitCode>>,
+    admin: Option<SocketAddr>,
 }
 
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = clock::now().after(Duration::from_secs(20));
-    while !is_so() {
-        assert!(clock::now() < until, "never: {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
+impl Control {
+    /// Starts it with a link to this edge, if there is one.
+    async fn start(state: &TempDir, endpoints: &[SocketAddr], admin: bool, edge: Option<&mut Edge>) -> Self {
+        let text = serde_json::to_vec(&snapshot(endpoints)).unwrap();
+        std::fs::write(state.path().join(SNAPSHOT_FILE), text).unwrap();
+        let (here, there) = channel::pair().unwrap();
+        let thread = std::thread::spawn(move || tentpole_control::run(there, Process::default()));
+        let (sender, receiver) = channel::open(here).unwrap();
+        let listener = admin.then(|| TcpListener::bind("127.0.0.1:0").unwrap());
+        let admin = listener.as_ref().map(|listener| listener.local_addr().unwrap());
+        let start =
+            ToControl::Start { state: state.path().into(), admin: admin.is_some(), instances: Vec::new() };
+        sender.send(&start, listener.as_ref().map(AsFd::as_fd)).await.unwrap();
+        if let Some(edge) = edge {
+            let link = edge.link();
+            sender.send(&ToControl::Link, Some(link.as_fd())).await.unwrap();
+        }
+        Self { sender, receiver, thread, admin }
+    }
+
+    async fn says(&mut self) -> FromControl {
+        timeout(PATIENCE, self.receiver.receive()).await.unwrap().unwrap().expect("it goes on")
+    }
+
+    async fn ends(self) {
+        self.sender.send(&ToControl::End, None).await.unwrap();
+        let code = tokio::task::spawn_blocking(|| self.thread.join().unwrap().unwrap()).await.unwrap();
+        assert_eq!(code, ExitCode::SUCCESS);
     }
 }
 
-fn anywhere() -> Option<SocketAddr> {
-    Some(SocketAddr::from(([127, 0, 0, 1], 0)))
+/// The edge's end of the link.
+struct Edge {
+    sender: Sender,
+    receiver: Receiver,
+    other: Option<std::os::unix::net::UnixStream>,
+    published: LastPublished,
 }
 
-#[test]
-fn an_endpoint_that_fails_is_out_in_membership_and_status_until_it_answers() {
-    let first = TcpListener::bind((our_address(), 0)).unwrap();
-    let second = TcpListener::bind((our_address(), 0)).unwrap();
+impl Edge {
+    async fn new(published: Option<LastPublished>) -> Self {
+        let (here, there) = channel::pair().unwrap();
+        let (sender, receiver) = channel::open(here).unwrap();
+        sender.send(&LinkUp::Hello { pid: 1, published: published.clone() }, None).await.unwrap();
+        Self { sender, receiver, other: Some(there), published: published.unwrap_or_default() }
+    }
+
+    fn link(&mut self) -> std::os::unix::net::UnixStream {
+        self.other.take().unwrap()
+    }
+
+    async fn reports(&self, endpoint: SocketAddr, failures_in_a_row: u32) {
+        let authority = endpoint.to_string();
+        let endpoint =
+            EndpointReport { pool: "app".into(), authority, failures_in_a_row, ..Default::default() };
+        let report = EdgeReport { endpoints: vec![endpoint], ..Default::default() };
+        self.sender.send(&LinkUp::Report(Box::new(report)), None).await.unwrap();
+    }
+
+    /// Takes what control publishes and answers what it asks, until it is so.
+    async fn until(&mut self, what: &str, is_so: impl Fn(&LastPublished) -> bool) {
+        while !is_so(&self.published) {
+            let next = timeout(PATIENCE, self.receiver.receive::<LinkDown>()).await;
+            let next = next.unwrap_or_else(|_| panic!("never: {what}; there is {:?}", self.published));
+            match next.unwrap().expect("it goes on") {
+                LinkDown::Membership { value, .. } => self.published.membership = value,
+                LinkDown::Dials { value, .. } => self.published.dials = value,
+                LinkDown::Forgive { number, .. } => {
+                    self.sender.send(&LinkUp::Forgiven(number), None).await.unwrap();
+                }
+                LinkDown::Ask { id, question } => {
+                    let answer = match question {
+                        Question::Report => Answer::Reported,
+                        _ => Answer::Text("answered 1\n".into()),
+                    };
+                    self.sender.send(&LinkUp::Answer { id, answer }, None).await.unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// One endpoint that nobody asks.
+fn nobody() -> [SocketAddr; 1] {
+    [([127, 0, 0, 1], 1).into()]
+}
+
+fn healths(published: &LastPublished) -> Vec<Health> {
+    published.membership.pools.iter().flat_map(|pool| &pool.members).map(|member| member.health).collect()
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    let path = path.to_owned();
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    asked.await.unwrap()
+}
+
+#[tokio::test]
+async fn an_endpoint_that_fails_is_out_at_the_edge_and_in_the_status_until_it_answers() {
+    let (first, second) = (endpoint(0), endpoint(0));
     let (address, other) = (first.local_addr().unwrap(), second.local_addr().unwrap());
-    let parts = parts(anywhere(), &[address.port(), other.port()]);
-    let control = Control::start(parts.clone()).unwrap();
-    let members = || parts.membership.get().pools[0].members.clone();
-    assert_eq!(members()[0].addresses, [address], "published before the start returned");
-    let admin = control.admin_address().unwrap();
-    assert_ne!(admin.port(), 0);
+    let (state, mut edge) = (TempDir::new().unwrap(), Edge::new(None).await);
+    let mut control = Control::start(&state, &[address, other], true, Some(&mut edge)).await;
+    assert_eq!(control.says().await, FromControl::Ready);
+    edge.until("up", |now| healths(now) == [Health::Up, Health::Up]).await;
+    assert_eq!(edge.published.membership.pools[0].members[0].addresses, [address]);
 
     drop(first);
-    let cell = parts.cells.of("app", &address.to_string());
-    cell.failed();
-    cell.failed();
-    eventually("out of traffic", || !members()[0].health.takes_traffic());
-    assert!(get(admin, "/api/status").contains(r#""health":"down","reason":"failures""#));
-    assert!(members()[1].health.takes_traffic());
+    edge.reports(address, 2).await;
+    let down = Health::Down(DownReason::Failures);
+    edge.until("out of traffic", |now| healths(now) == [down, Health::Up]).await;
+    let admin = control.admin.unwrap();
+    let status = get(admin, "/api/status");
+    let (status, ()) = tokio::join!(status, async {
+        // The status wants a report of this moment.
+        let _ = timeout(Duration::from_secs(1), edge.until("", |_| false)).await;
+    });
+    assert!(status.contains(r#""health":"down","reason":"failures""#), "{status}");
 
     let _again = TcpListener::bind(address).unwrap();
-    eventually("back in traffic", || members()[0].health.takes_traffic());
-    assert!(get(admin, "/metrics").contains("tentpole_endpoint_takes_traffic{pool=\"app\""));
-    control.stop();
-    assert!(TcpStream::connect(admin).is_err(), "nobody listens any more");
+    edge.until("back in traffic", |now| healths(now) == [Health::Up, Health::Up]).await;
+    control.ends().await;
 }
 
-#[test]
-fn s1_4_the_only_endpoint_stays_in_traffic_however_much_it_fails() {
-    let only = TcpListener::bind((our_address(), 0)).unwrap();
-    let address = only.local_addr().unwrap();
-    let parts = parts(anywhere(), &[address.port()]);
-    let control = Control::start(parts.clone()).unwrap();
-    drop(only);
-    let cell = parts.cells.of("app", &address.to_string());
-    (0..10).for_each(|_| _ = cell.failed());
-    eventually("last one", || {
-        get(control.admin_address().unwrap(), "/api/status").contains(r#""health":"last_one""#)
-    });
-    assert!(parts.membership.get().pools[0].members[0].health.takes_traffic());
+#[tokio::test]
+async fn a_control_process_that_starts_again_changes_nothing_that_is_in_force() {
+    let endpoints = [endpoint(1), endpoint(1), endpoint(1)];
+    let addresses = endpoints.each_ref().map(|endpoint| endpoint.local_addr().unwrap());
+    let member = |at: usize, health| Member { addresses: vec![addresses[at]], health };
+    let members =
+        vec![member(0, Health::Up), member(1, Health::Down(DownReason::Failures)), member(2, Health::Up)];
+    let published = LastPublished {
+        membership: Membership { pools: vec![PoolMembers { members }] },
+        dials: Dials { weights: vec![vec![0, 1, 1]] },
+    };
+    let [_drained, died, _serves] = endpoints;
+    drop(died);
+    let (state, mut edge) = (TempDir::new().unwrap(), Edge::new(Some(published.clone())).await);
+    let mut control = Control::start(&state, &addresses, false, Some(&mut edge)).await;
+    assert_eq!(control.says().await, FromControl::Ready);
+    let published_again = async {
+        loop {
+            match edge.receiver.receive::<LinkDown>().await.unwrap().unwrap() {
+                LinkDown::Membership { value, .. } => assert_eq!(value, published.membership),
+                LinkDown::Dials { value, .. } => assert_eq!(value, published.dials),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let _ = timeout(Duration::from_secs(1), published_again).await;
+    control.ends().await;
+
+    // The same with an edge that has left a file and is not there to say hello.
+    let text = serde_json::to_vec(&published).unwrap();
+    std::fs::write(state.path().join(PUBLISHED_FILE), text).unwrap();
+    let mut control = Control::start(&state, &addresses, false, None).await;
+    assert_eq!(control.says().await, FromControl::Ready);
+    let mut edge = Edge::new(None).await;
+    let link = edge.link();
+    control.sender.send(&ToControl::Link, Some(link.as_fd())).await.unwrap();
+    edge.until("the drain", |now| now.dials == published.dials).await;
+    edge.until("who is down", |now| now.membership == published.membership).await;
+    control.ends().await;
 }
 
-#[test]
-fn a_taken_admin_address_is_an_error_that_names_it() {
-    let taken = TcpListener::bind((our_address(), 0)).unwrap();
-    let address = taken.local_addr().unwrap();
-    let error = Control::start(parts(Some(address), &[1])).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AddrInUse);
-    assert!(error.to_string().contains(&address.to_string()));
+#[tokio::test]
+async fn without_an_edge_it_is_ready_all_the_same_and_its_api_says_that_there_is_none() {
+    let state = TempDir::new().unwrap();
+    let mut control = Control::start(&state, &nobody(), true, None).await;
+    assert_eq!(control.says().await, FromControl::Ready);
+    let admin = control.admin.unwrap();
+    assert!(get(admin, "/healthz").await.contains("200 OK"));
+    assert!(get(admin, "/metrics").await.contains("tentpole_edge_up 0"));
+    assert!(get(admin, "/api/requests").await.contains("503 "));
+    control.ends().await;
 }
 
-#[test]
-fn without_an_admin_address_health_runs_alone() {
-    let parts = parts(None, &[1]);
-    let control = Control::start(parts.clone()).unwrap();
-    assert_eq!(control.admin_address(), None);
-    assert_eq!(parts.membership.get().pools[0].members.len(), 1);
-    control.stop();
+#[tokio::test]
+async fn a_state_that_cannot_be_read_is_told_and_ends_it() {
+    let state = TempDir::new().unwrap();
+    let mut control = Control::start(&state, &nobody(), false, None).await;
+    assert_eq!(control.says().await, FromControl::Ready);
+    control.ends().await;
+
+    let (here, there) = channel::pair().unwrap();
+    let thread = std::thread::spawn(move || tentpole_control::run(there, Process::default()));
+    let (sender, mut receiver) = channel::open(here).unwrap();
+    let start = ToControl::Start { state: state.path().join("nowhere"), admin: false, instances: Vec::new() };
+    sender.send(&start, None).await.unwrap();
+    let said = timeout(PATIENCE, receiver.receive::<FromControl>()).await.unwrap().unwrap();
+    assert!(matches!(said, Some(FromControl::Failed(why)) if why.contains("nowhere/snapshot.json")));
+    assert_ne!(thread.join().unwrap().unwrap(), ExitCode::SUCCESS);
 }
 
-#[test]
-fn an_idle_connection_to_the_admin_api_does_not_hold_up_the_end() {
-    let control = Control::start(parts(anywhere(), &[1])).unwrap();
-    let address = control.admin_address().unwrap();
-    let _idle = TcpStream::connect(address).unwrap();
-    assert!(get(address, "/healthz").contains("200 OK"), "the idle one is accepted by now");
-    let began = clock::now();
-    control.stop();
-    assert!(clock::now().since(began) < Duration::from_secs(10));
+#[tokio::test]
+async fn it_ends_at_once_when_the_keeper_is_gone_and_an_idle_connection_does_not_hold_up_its_end() {
+    let state = TempDir::new().unwrap();
+    let mut control = Control::start(&state, &nobody(), true, None).await;
+    assert_eq!(control.says().await, FromControl::Ready);
+    let _idle = TcpStream::connect(control.admin.unwrap()).unwrap();
+    assert!(
+        get(control.admin.unwrap(), "/healthz").await.contains("200 OK"),
+        "the idle one is accepted by now"
+    );
+    let Control { sender, receiver, thread, .. } = control;
+    drop((sender, receiver));
+    tokio::task::spawn_blocking(|| thread.join().unwrap().unwrap()).await.unwrap();
+
+    let mut control = Control::start(&state, &nobody(), true, None).await;
+    assert_eq!(control.says().await, FromControl::Ready);
+    let _idle = TcpStream::connect(control.admin.unwrap()).unwrap();
+    assert!(get(control.admin.unwrap(), "/healthz").await.contains("200 OK"));
+    timeout(Duration::from_secs(10), control.ends()).await.unwrap();
 }

@@ -1,1 +1,157 @@
-//! The edge's end of the link to the control plane.
+//! The edge's end of the link to the control process: publishes what comes down, tells when every data thread has it,
+//! answers questions, reports what was counted, and keeps the last published values on disk. On a thread of its own:
+//! a data thread never waits for it, and a control process that stands still costs reports and nothing else. Decides
+//! nothing, and knows no visitor.
+
+mod answer;
+mod disk;
+mod session;
+mod shape;
+
+pub use disk::last_published;
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tentpole_model::link::LastPublished;
+use tentpole_model::{Dials, Membership, PurgePort, Snapshot};
+use tentpole_observe::{Names, Observed};
+use tentpole_runtime::{Cells, Instant, Ledger, Published, clock};
+use tokio::sync::{mpsc, watch};
+
+/// Links that wait to be taken over; only the last one counts.
+const LINKS_MAX: usize = 4;
+/// Questions under way, each on a thread of its own.
+pub(crate) const QUESTIONS_MAX: usize = 8;
+/// How long what blocks may take to end when the link ends.
+const BLOCKING_END_MAX: Duration = Duration::from_millis(500);
+
+/// What the link works on, shared with the data threads.
+#[derive(Clone)]
+pub struct LinkParts {
+    /// What is served.
+    pub snapshot: Arc<Snapshot>,
+    /// Where endpoints and their health are published.
+    pub membership: Arc<Published<Membership>>,
+    /// Where weights are published.
+    pub dials: Arc<Published<Dials>>,
+    /// Whether both hold what control once said (found on disk), and not just what they were made with.
+    pub known: bool,
+    /// What is counted of each endpoint.
+    pub cells: Arc<Cells>,
+    /// What is counted and recorded of each request.
+    pub observed: Arc<Observed>,
+    /// What memory is held for.
+    pub ledger: Arc<Ledger>,
+    /// Empties the cache.
+    pub purge: Arc<dyn PurgePort>,
+    /// How many requests wait in each pool.
+    pub queued: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
+    /// The directory that holds the last published values.
+    pub state: PathBuf,
+    /// When the edge started.
+    pub started: Instant,
+    /// The version that the metrics show.
+    pub version: &'static str,
+}
+
+/// The link's thread. Ends when dropped; what is being written then is either whole or not there.
+#[derive(Debug)]
+pub struct Link {
+    links: Option<mpsc::Sender<UnixStream>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What outlives a link.
+pub(crate) struct Shared {
+    pub(crate) parts: LinkParts,
+    pub(crate) names: Names,
+    known: AtomicBool,
+    /// Counts changes of what is published: the disk follows.
+    changes: watch::Sender<u64>,
+}
+
+impl Link {
+    /// Starts the thread; there is no link yet.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no reactor.
+    pub fn start(parts: LinkParts) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            // One more: the disk must not wait for questions.
+            .max_blocking_threads(QUESTIONS_MAX + 1)
+            .on_thread_unpark(|| {
+                clock::renew();
+            })
+            .build()?;
+        let (links, coming) = mpsc::channel(LINKS_MAX);
+        let shared = Arc::new(Shared::new(parts));
+        let thread = std::thread::Builder::new().name("edge-link".into()).spawn(move || {
+            runtime.block_on(run(shared, coming));
+            // Somebody may hold a disk or a shard that hangs: that must not hold up the edge's end.
+            runtime.shutdown_timeout(BLOCKING_END_MAX);
+        })?;
+        Ok(Self { links: Some(links), thread: Some(thread) })
+    }
+
+    /// Serves this link from now on; an older one is dropped at once.
+    pub async fn replace(&self, link: UnixStream) {
+        if let Some(links) = &self.links {
+            // The thread lives as long as this; if it panicked, it has said so.
+            let _ = links.send(link).await;
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.links = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn new(parts: LinkParts) -> Self {
+        let names = Names::new(parts.snapshot.clone(), parts.cells.clone());
+        let known = AtomicBool::new(parts.known);
+        Self { parts, names, known, changes: watch::Sender::new(0) }
+    }
+
+    /// What is in force, once control has said anything.
+    pub(crate) fn published(&self) -> Option<LastPublished> {
+        let now = || LastPublished {
+            membership: (*self.parts.membership.get()).clone(),
+            dials: (*self.parts.dials.get()).clone(),
+        };
+        self.known.load(Ordering::Relaxed).then(now)
+    }
+
+    /// Notes that something was published.
+    pub(crate) fn changed(&self, membership: bool) {
+        if membership {
+            self.known.store(true, Ordering::Relaxed);
+        }
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+}
+
+async fn run(shared: Arc<Shared>, mut coming: mpsc::Receiver<UnixStream>) {
+    let keeping = tokio::spawn(disk::keep(shared.clone(), shared.changes.subscribe()));
+    let mut next = coming.recv().await;
+    while let Some(link) = next {
+        next = tokio::select! {
+            newer = coming.recv() => newer,
+            () = session::serve(&shared, link) => coming.recv().await,
+        };
+    }
+    keeping.abort();
+}

@@ -1,11 +1,11 @@
-//! Starts and ends the data plane: binds, starts one thread a core, waits for the last request. Knows who does
-//! what, and does nothing itself.
+//! Starts and ends the data plane: takes over the listening sockets, starts a thread for each set of them, waits for
+//! the last request. Knows who does what, and does nothing itself.
 
 use crate::prepare::Prepared;
 use crate::purge::Purger;
 use crate::thread::{Shared, Thread};
 use crate::visit;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
 use tentpole_cache::Cache;
-use tentpole_listener::{BindError, Doors, Handover, Visitor, accept, bind, take_over};
+use tentpole_listener::{Doors, Handover, Visitor, accept, take_over};
 use tentpole_model::{Dials, Membership, PurgePort, Refused, Snapshot, VisitorLimits};
 use tentpole_observe::Observed;
 use tentpole_observe::observed::THREADS_MAX;
@@ -66,8 +66,6 @@ pub struct Edge {
 /// Why an edge did not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// An address could not be listened on.
-    Bind(BindError),
     /// The routes do not compile.
     Routes(CompileError),
     /// The system refused a thread or a runtime.
@@ -81,7 +79,7 @@ struct Start {
     observed: Arc<Observed>,
     doors: Arc<Doors>,
     handover: Handover,
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<TcpListener>,
     ending: watch::Receiver<bool>,
     limits: VisitorLimits,
     /// Where connections are counted that did not end in time.
@@ -89,15 +87,21 @@ struct Start {
 }
 
 impl Bound {
-    /// Compiles the Snapshot and binds its addresses. Connections wait in the kernel until [`Bound::open`].
-    pub fn new(parts: EdgeParts) -> Result<Self, StartError> {
+    /// Compiles the Snapshot and takes over the listening sockets: for each data thread its own. Connections wait in
+    /// the kernel until [`Bound::open`].
+    ///
+    /// # Errors
+    /// When the routes do not compile.
+    ///
+    /// # Panics
+    /// Without a thread, or with more than [`THREADS_MAX`].
+    pub fn new(parts: EdgeParts, listeners: Vec<Vec<TcpListener>>) -> Result<Self, StartError> {
         let EdgeParts { snapshot, membership, dials, cells, observed } = parts;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = snapshot.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
+        let count = listeners.len();
+        assert!((1..=THREADS_MAX).contains(&count), "1 to {THREADS_MAX} data threads, not {count}");
         let ledger = Ledger::new(snapshot.cache.memory_bytes_max + TRAFFIC_BYTES);
         let gates = Gates::default();
         let prepared = Prepared::new(snapshot.clone(), &cells, &gates).map_err(StartError::Routes)?;
-        let listeners = bind(&snapshot.listen, count).map_err(StartError::Bind)?;
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let shared = Arc::new(Shared {
             prepared: Published::new(prepared),
@@ -135,6 +139,12 @@ impl Bound {
     /// For the control plane: empties the cache.
     pub fn purger(&self) -> Arc<dyn PurgePort> {
         Arc::new(Purger { shared: self.shared.clone() })
+    }
+
+    /// Asks how many requests wait for a permit now, in each pool of the Snapshot.
+    pub fn queued(&self) -> Arc<dyn Fn() -> Vec<u32> + Send + Sync> {
+        let shared = self.shared.clone();
+        Arc::new(move || shared.prepared.get().pools.iter().map(|pool| pool.gate.length()).collect())
     }
 
     /// The account of bytes.
@@ -302,7 +312,6 @@ async fn sweep(thread: Rc<Thread>) {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind(error) => error.fmt(f),
             Self::Routes(error) => error.fmt(f),
             Self::System(error) => write!(f, "the system refused a thread: {error}"),
         }

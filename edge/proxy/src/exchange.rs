@@ -8,7 +8,7 @@ use std::time::Duration;
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_listener::{BodyError, RequestBody, Visitor};
 use tentpole_message::ResponseHead;
-use tentpole_model::{Cause, Failure, Method, Phase, Refused, Retry, UpstreamTimeouts};
+use tentpole_model::{Cause, Failure, Method, Phase, PoolId, Refused, Retry, UpstreamTimeouts};
 use tentpole_runtime::deadline::{Deadline, Expired};
 use tentpole_upstream::{Connection, Permit, ResponseBody};
 
@@ -19,6 +19,8 @@ const INTERIM_MAX: usize = 100;
 pub struct Exchange {
     /// The connection.
     pub connection: Connection,
+    /// The pool, and which of its endpoints this is.
+    pub endpoint: (PoolId, usize),
     /// The response's body.
     pub body: ResponseBody,
     /// Given back when the exchange ends.
@@ -296,7 +298,8 @@ impl Exchange {
     /// Finishes: the connection is put aside for the next request if it can serve one.
     pub fn finish(self, thread: &crate::thread::Thread) {
         let clean = self.keeps_alive && self.body.is_done() && self.sending.is_none();
-        if clean && !thread.draining.get() {
+        let (pool, endpoint) = self.endpoint;
+        if clean && !thread.draining.get() && thread.keeps(pool, endpoint, &self.connection) {
             thread.idle.put(self.connection, self.timeouts.idle);
         }
     }

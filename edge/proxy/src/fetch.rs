@@ -7,7 +7,8 @@
 
 use crate::exchange::{Exchange, NoResponse, Upload, exchange};
 use crate::prepare::PreparedPool;
-use crate::thread::{Thread, View};
+use crate::thread::{Thread, View, open_addresses};
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use tentpole_balance::Candidate;
@@ -60,12 +61,13 @@ pub async fn fetch(
     attempts: &mut Attempts,
     deadline: &Deadline,
 ) -> Result<Exchange, NoResponse> {
-    let choice = Choice::of(&view, outgoing.pool);
+    let mut view = view;
     let mut tried = 0u64;
     let mut fresh = false;
     let mut number = 0;
     loop {
-        let chosen = choose(thread, &choice, tried, deadline).await?;
+        let chosen = choose(thread, &mut view, outgoing.pool, tried, deadline).await?;
+        let choice = Choice::of(&view, outgoing.pool);
         let mut attempt = Attempt::new(choice.prepared.cells[chosen.index].slot, chosen.queued_us);
         let index = chosen.index;
         let tried_now = attempt_once(
@@ -97,12 +99,14 @@ pub async fn fetch(
         if !again {
             return Err(NoResponse::Failed(failure));
         }
+        // Endpoints may have come and gone during the attempt.
+        view = thread.newer(&view);
         if attempt.connection_reused {
             // A kept connection died: that says nothing about its endpoint. The next one is a new one.
             fresh = true;
         } else {
             tried |= 1u64 << (index % 64);
-            if !choice.has_untried(tried) {
+            if !Choice::of(&view, outgoing.pool).has_untried(tried) {
                 return Err(NoResponse::Failed(failure));
             }
         }
@@ -151,7 +155,10 @@ async fn attempt_once(
         attempt.connect_us = micros(began, sent);
         let upload =
             upload.map(|Upload { visitor, body, interim }| Upload { visitor, body, interim: *interim });
-        let sending = exchange(&mut connection, outgoing.head, upload, response, &timeouts, deadline).await?;
+        // It may have been drained, or replaced, while we dialed: then this is the last request to it.
+        let leaves = !thread.keeps(outgoing.pool, chosen.index, &connection);
+        let head = if leaves { without_return(outgoing) } else { Cow::Borrowed(outgoing.head) };
+        let sending = exchange(&mut connection, &head, upload, response, &timeouts, deadline).await?;
         attempt.first_byte_us = micros(sent, clock::coarse());
         if response.status == 101 && !outgoing.upgrades {
             // Nobody asked (RFC 9110 section 15.2.2): no visitor may be told that his connection changed.
@@ -160,7 +167,8 @@ async fn attempt_once(
         }
         let body = ResponseBody::of(response, outgoing.method).map_err(NoResponse::Failed)?;
         let keeps_alive = Exchange::keeps_alive(response, &body, outgoing.method);
-        Ok(Exchange { connection, body, _permit: chosen.permit, keeps_alive, sending, timeouts })
+        let endpoint = (outgoing.pool, chosen.index);
+        Ok(Exchange { connection, endpoint, body, _permit: chosen.permit, keeps_alive, sending, timeouts })
     }
     .await;
     match &outcome {
@@ -177,6 +185,15 @@ async fn attempt_once(
     outcome
 }
 
+/// The request's head, with the wish to close the connection after it (RFC 9112 section 9.6). Upgrades stay as they
+/// are: what they make of the connection ends it.
+fn without_return<'a>(outgoing: &Outgoing<'a>) -> Cow<'a, [u8]> {
+    match outgoing.head.strip_suffix(b"\r\n") {
+        Some(fields) if !outgoing.upgrades => Cow::Owned([fields, b"Connection: close\r\n\r\n"].concat()),
+        _ => Cow::Borrowed(outgoing.head),
+    }
+}
+
 /// Whether this is what a kept connection shows that the endpoint had closed: silence and bad answers are not.
 fn died_unused(failure: &Failure) -> bool {
     matches!(failure.phase, Phase::SendHead | Phase::SendBody | Phase::FirstByte)
@@ -184,12 +201,15 @@ fn died_unused(failure: &Failure) -> bool {
 }
 
 /// Chooses an endpoint and gets a permit for it; waits in the pool's queue when all are at their limit.
+/// `view` becomes the one that the endpoint was chosen by.
 async fn choose(
     thread: &Thread,
-    choice: &Choice<'_>,
+    view: &mut Rc<View>,
+    pool: PoolId,
     tried: u64,
     deadline: &Deadline,
 ) -> Result<Chosen, NoResponse> {
+    let choice = Choice::of(view, pool);
     let gate = &choice.prepared.gate;
     if gate.length() == 0
         && let Some((index, permit)) = choice.try_take(thread, tried)
@@ -201,8 +221,17 @@ async fn choose(
         return Err(NoResponse::Failed(none));
     }
     let began = clock::coarse();
-    match gate.wait(choice.pool.queue, deadline, || choice.try_take(thread, tried)).await {
-        Ok((index, permit)) => Ok(Chosen { index, permit, queued_us: micros(began, clock::coarse()) }),
+    let take = || {
+        // Who waits sees what comes meanwhile, and is not sent to what has gone.
+        let now = thread.newer(view);
+        let (index, permit) = Choice::of(&now, pool).try_take(thread, tried)?;
+        Some((index, permit, now))
+    };
+    match gate.wait(choice.pool.queue, deadline, take).await {
+        Ok((index, permit, now)) => {
+            *view = now;
+            Ok(Chosen { index, permit, queued_us: micros(began, clock::coarse()) })
+        }
         Err(QueueError::Full) => Err(NoResponse::Refused(Refused::QueueFull)),
         Err(QueueError::TimedOut) => Err(NoResponse::Refused(Refused::QueueTimeout)),
     }
@@ -211,15 +240,13 @@ async fn choose(
 impl<'a> Choice<'a> {
     fn of(view: &'a View, pool: PoolId) -> Self {
         let at = usize::from(pool.0);
-        let members = view.membership.pools.get(at).map_or(&[][..], |pool| &pool.members);
-        let weights = view.dials.weights.get(at).map_or(&[][..], Vec::as_slice);
+        let (members, weights) = (view.members(at), view.weights(at));
         Self { pool: &view.prepared.snapshot.pools[at], prepared: &view.prepared.pools[at], members, weights }
     }
 
     /// Whether the endpoint gets traffic at all.
     fn is_open(&self, index: usize) -> bool {
-        let up = self.members.get(index).is_some_and(|m| m.health.takes_traffic() && !m.addresses.is_empty());
-        up && self.weights.get(index).is_some_and(|&weight| weight > 0)
+        !open_addresses(self.members, self.weights, index).is_empty()
     }
 
     fn has_untried(&self, tried: u64) -> bool {

@@ -3,16 +3,17 @@
 
 use crate::prepare::Prepared;
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::Cache;
 use tentpole_message::{RequestHead, ResponseHead};
-use tentpole_model::{Dials, Membership};
+use tentpole_model::{Dials, Member, Membership, PoolId};
 use tentpole_observe::{EdgeMetrics, Recorder};
 use tentpole_runtime::published::Reader;
 use tentpole_runtime::{Ledger, Published, Random};
-use tentpole_upstream::Idle;
+use tentpole_upstream::{Connection, Idle};
 
 /// Scratch memories that a thread keeps for reuse.
 const SCRATCH_KEPT_MAX: usize = 4_096;
@@ -123,9 +124,46 @@ impl Thread {
 
     /// What is published now. Costs three atomic loads while nothing changes.
     pub fn view(&self) -> Rc<View> {
-        let mut reading = self.reading.borrow_mut();
-        reading.renew();
-        reading.view.clone()
+        let (view, changed) = {
+            let mut reading = self.reading.borrow_mut();
+            let changed = reading.renew();
+            (reading.view.clone(), changed)
+        };
+        if changed {
+            self.settle(&view);
+        }
+        view
+    }
+
+    /// A newer view for a request that pinned one and has no endpoint yet: what it waits for may be new. The structure
+    /// stays the one that it began with.
+    pub fn newer(&self, pinned: &Rc<View>) -> Rc<View> {
+        let now = self.view();
+        if Rc::ptr_eq(&now, pinned) || !Arc::ptr_eq(&now.prepared, &pinned.prepared) {
+            return pinned.clone();
+        }
+        now
+    }
+
+    /// Whether a connection to this endpoint of the pool may serve again: the endpoint takes traffic, and stands where
+    /// the connection leads. As of the view last taken: touches nothing that another thread writes.
+    pub fn keeps(&self, pool: PoolId, endpoint: usize, connection: &Connection) -> bool {
+        let reading = self.reading.borrow();
+        let (view, at) = (&reading.view, usize::from(pool.0));
+        let cell = view.prepared.pools.get(at).and_then(|pool| pool.cells.get(endpoint));
+        cell.is_some_and(|cell| Arc::ptr_eq(cell, connection.cell()))
+            && view.open_addresses(at, endpoint).contains(&connection.address())
+    }
+
+    /// After a change: closes idle connections to where nobody is sent any more, and calls who waits for an endpoint
+    /// that may be there now.
+    fn settle(&self, view: &View) {
+        for (at, prepared) in view.prepared.pools.iter().enumerate() {
+            for (endpoint, cell) in prepared.cells.iter().enumerate() {
+                self.idle.keep_only(cell.slot, view.open_addresses(at, endpoint));
+            }
+            prepared.gate.call_first();
+        }
     }
 
     /// Takes each new value as it is published, also while no request comes: whoever published waits for that.
@@ -184,12 +222,13 @@ impl Reading {
         Self { prepared, membership, dials, view }
     }
 
-    fn renew(&mut self) {
+    fn renew(&mut self) -> bool {
         // All three, without short cut: each must be seen.
-        let changed = [self.prepared.renew(), self.membership.renew(), self.dials.renew()];
-        if changed.contains(&true) {
+        let changed = [self.prepared.renew(), self.membership.renew(), self.dials.renew()].contains(&true);
+        if changed {
             self.view = Rc::new(View::of(&self.prepared, &self.membership, &self.dials));
         }
+        changed
     }
 }
 
@@ -200,6 +239,30 @@ impl View {
             membership: membership.value().clone(),
             dials: dials.value().clone(),
         }
+    }
+
+    /// How the endpoints of a pool are.
+    pub fn members(&self, pool: usize) -> &[Member] {
+        self.membership.pools.get(pool).map_or(&[], |pool| &pool.members)
+    }
+
+    /// The weights of a pool's endpoints.
+    pub fn weights(&self, pool: usize) -> &[u32] {
+        self.dials.weights.get(pool).map_or(&[], Vec::as_slice)
+    }
+
+    fn open_addresses(&self, pool: usize, endpoint: usize) -> &[SocketAddr] {
+        open_addresses(self.members(pool), self.weights(pool), endpoint)
+    }
+}
+
+/// Where requests to an endpoint go; nowhere when it is down or drained.
+pub fn open_addresses<'a>(members: &'a [Member], weights: &[u32], endpoint: usize) -> &'a [SocketAddr] {
+    match members.get(endpoint) {
+        Some(member) if member.health.takes_traffic() && weights.get(endpoint).is_some_and(|&w| w > 0) => {
+            &member.addresses
+        }
+        _ => &[],
     }
 }
 

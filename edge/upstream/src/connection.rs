@@ -26,6 +26,7 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 pub struct Connection {
     socket: Socket,
     cell: Arc<Cell>,
+    address: SocketAddr,
     /// Requests sent on it before the present one.
     pub served: u32,
     /// When it was last put aside.
@@ -64,6 +65,7 @@ impl Connection {
                     return Ok(Self {
                         socket: Socket::new(stream),
                         cell: cell.clone(),
+                        address,
                         served: 0,
                         idle_since: clock::coarse(),
                         limits: Limits { head_bytes_max: HEAD_BYTES_MAX, ..Limits::default() },
@@ -79,6 +81,11 @@ impl Connection {
     /// Whose connection this is.
     pub fn cell(&self) -> &Arc<Cell> {
         &self.cell
+    }
+
+    /// Where it leads: the address that was dialed.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Whether it can be used for another request: open, and without a byte that nobody asked for.

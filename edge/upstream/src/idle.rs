@@ -3,6 +3,7 @@
 
 use crate::connection::Connection;
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tentpole_runtime::clock::{self, Instant};
 
@@ -66,6 +67,14 @@ impl Idle {
             shelf.connections.retain_mut(|connection| {
                 now.since(connection.idle_since) < keep_for && connection.is_clean()
             });
+        }
+    }
+
+    /// Drops the endpoint's idle connections that lead to none of these addresses: to another instance, or to one
+    /// that leaves.
+    pub fn keep_only(&self, slot: u32, addresses: &[SocketAddr]) {
+        if let Some(shelf) = self.by_slot.borrow_mut().get_mut(slot as usize) {
+            shelf.connections.retain(|connection| addresses.contains(&connection.address()));
         }
     }
 

@@ -159,6 +159,13 @@ impl Reading {
                 format!("journey \"{name}\" has no step; write [[journey.step]] with a path."),
             );
         }
+        // Otherwise a visitor could begin journey after journey without ever asking for anything.
+        if !steps.is_empty() && steps.iter().all(|step| step.chance < 1.0) {
+            table.tell(
+                table.at(),
+                format!("journey \"{name}\" has no step that is always walked; one has no `chance`."),
+            );
+        }
         Journey { name, weight, hosts, keeps_cookies, steps }
     }
 
@@ -409,3 +416,7 @@ fn check(table: &Table<'_>) -> Option<Check> {
     );
     None
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

@@ -20,6 +20,9 @@ pub struct Running {
     pub address: SocketAddr,
     pub cells: Arc<Cells>,
     pub purger: Arc<dyn PurgePort>,
+    pub membership: Arc<Published<Membership>>,
+    pub dials: Arc<Published<Dials>>,
+    queue: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
     edge: Option<Edge>,
 }
 
@@ -75,17 +78,20 @@ pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running
     let snapshot = Arc::new(snapshot);
     let member = Member { addresses: vec![endpoint], health: Health::Up };
     let cells = Cells::new();
-    let bound = Bound::new(EdgeParts {
-        membership: Published::new(Membership { pools: vec![PoolMembers { members: vec![member] }] }),
-        dials: Published::new(Dials::from_snapshot(&snapshot)),
+    let membership = Published::new(Membership { pools: vec![PoolMembers { members: vec![member] }] });
+    let dials = Published::new(Dials::from_snapshot(&snapshot));
+    let listeners = tentpole_listener::bind(&snapshot.listen, 1).unwrap();
+    let parts = EdgeParts {
+        membership: membership.clone(),
+        dials: dials.clone(),
         cells: cells.clone(),
         observed: Observed::new(&snapshot.log),
         snapshot,
-    })
-    .unwrap();
+    };
+    let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
-    let purger = bound.purger();
-    Running { address, cells, purger, edge: Some(bound.open().unwrap()) }
+    let (purger, queue) = (bound.purger(), bound.queued());
+    Running { address, cells, purger, membership, dials, queue, edge: Some(bound.open().unwrap()) }
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {
@@ -134,6 +140,11 @@ fn snapshot(endpoint: SocketAddr) -> Snapshot {
 }
 
 impl Running {
+    /// Requests that wait for a permit, in each pool.
+    pub fn queued(&self) -> Vec<u32> {
+        (self.queue)()
+    }
+
     /// One request on a connection of its own; everything that comes until the edge closes. Send
     /// `Connection: close`.
     pub fn ask(&self, request: &str) -> String {

@@ -1,0 +1,81 @@
+//! `GET /metrics`: what the edge counts, in its own words, and what control knows beside it. Answers also while the
+//! edge is away, because that is when somebody wants to see it.
+
+use crate::State;
+use crate::ask::ask_text;
+use axum::extract::State as Shared;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use std::sync::Arc;
+use tentpole_model::InstancePhase;
+use tentpole_model::link::Question;
+use tentpole_observe::exposition::{CONTENT_TYPE as METRICS_TYPE, Exposition};
+use tentpole_observe::names::{Kind, Metric};
+
+const EDGE_UP: Metric = gauge("tentpole_edge_up", "1 when the edge process answers, 0 when it is away.");
+const RESTARTS: Metric = Metric {
+    name: "tentpole_restarts_total",
+    kind: Kind::Counter,
+    help: "How often a part of Tentpole ended and was started again.",
+};
+const INSTANCES: Metric = gauge("tentpole_fleet_instances", "Instances of a fleet, by what they are doing.");
+const WANTED: Metric = gauge("tentpole_fleet_wanted", "Instances that a fleet shall have now.");
+const CPU_SHARE: Metric = gauge(
+    "tentpole_fleet_cpu_share",
+    "CPU used by a fleet's serving instances, as a share of what they have.",
+);
+
+/// All phases, in the order of an instance's life.
+const PHASES: [(InstancePhase, &str); 5] = [
+    (InstancePhase::Starting, "starting"),
+    (InstancePhase::WarmingUp, "warming_up"),
+    (InstancePhase::Serving, "serving"),
+    (InstancePhase::Draining, "draining"),
+    (InstancePhase::Stopping, "stopping"),
+];
+
+const fn gauge(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, help }
+}
+
+/// `GET /metrics`
+pub(crate) async fn metrics(Shared(state): Shared<Arc<State>>) -> impl IntoResponse {
+    let edge = ask_text(&state, Question::Metrics).await;
+    let mut page = Exposition::new();
+    own(&mut page, &state, edge.is_ok());
+    let mut text = edge.unwrap_or_default();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(&page.finish());
+    ([(CONTENT_TYPE, METRICS_TYPE)], text)
+}
+
+/// What control knows.
+fn own(page: &mut Exposition, state: &State, edge_up: bool) {
+    page.family(&EDGE_UP);
+    page.sample(&EDGE_UP, &[], u8::from(edge_up));
+    page.family(&RESTARTS);
+    for (part, count) in state.parts.events.restarts() {
+        page.sample(&RESTARTS, &[("part", part)], count);
+    }
+    let fleets = state.parts.fleets.get();
+    if fleets.is_empty() {
+        return;
+    }
+    page.family(&INSTANCES);
+    for fleet in fleets.iter() {
+        for (phase, word) in PHASES {
+            let count = fleet.instances.iter().filter(|instance| instance.phase == phase).count();
+            page.sample(&INSTANCES, &[("pool", fleet.pool.as_str()), ("phase", word)], count);
+        }
+    }
+    page.family(&WANTED);
+    for fleet in fleets.iter() {
+        page.sample(&WANTED, &[("pool", fleet.pool.as_str())], fleet.wanted);
+    }
+    page.family(&CPU_SHARE);
+    for (pool, share) in fleets.iter().filter_map(|fleet| Some((fleet.pool.as_str(), fleet.cpu_share?))) {
+        page.sample(&CPU_SHARE, &[("pool", pool)], share);
+    }
+}

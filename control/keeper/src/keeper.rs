@@ -1,0 +1,573 @@
+//! The keeper's one loop: signals, children that ended, what children say, and what has become due. Starts a dead part
+//! again, introduces edge and control process to one another, and ends everything in its order: the edge, the control
+//! process, the instances. Never waits for a child.
+
+use crate::backoff::Backoff;
+use crate::child::{Child, Event, Said, Spoken, Who};
+use crate::instances::Instances;
+use crate::kill::{self, Reaped, kill_below, reap};
+use crate::state::StateDirectory;
+use crate::{KeeperEnd, KeeperEvent, KeeperParts, Program};
+use rustix::process::{getpid, set_child_subreaper};
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+use tentpole_model::Snapshot;
+use tentpole_model::link::{FromControl, FromEdge, ToControl, ToEdge};
+use tentpole_runtime::{Instant, channel, clock};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+/// Things that children said and that wait for the keeper; more wait in their channels.
+const EVENTS_MAX: usize = 256;
+/// Deaths of a part that never was ready, until it is taken to be broken.
+const NEVER_READY_MAX: u64 = 5;
+/// How long the edge may take beyond the drain time.
+const EDGE_END_MARGIN: Duration = Duration::from_secs(2);
+/// How long people wait to be told that it ends, when the edge does not say how many connections are open.
+const ENDING_SAID_MAX: Duration = Duration::from_secs(1);
+/// How long the edge may take to say that, when everything shall end at once.
+const LAST_COUNT_MAX: Duration = Duration::from_millis(200);
+/// How long the control process may take to end.
+const CONTROL_END_MAX: Duration = Duration::from_secs(3);
+/// How long killed processes may take to go at the very end.
+const KILLED_MAX: Duration = Duration::from_secs(5);
+/// Between two looks at them.
+const KILLED_LOOK_EVERY: Duration = Duration::from_millis(2);
+/// Restarts that a control process has not been told of.
+const UNTOLD_MAX: usize = 32;
+/// How long an instance gets whose pool has no fleet (any more).
+const STOP_TIME_USUAL: Duration = Duration::from_secs(10);
+
+/// Keeps everything running until a signal ends it (SIGINT, SIGTERM, SIGHUP) or it cannot start. Blocks. The calling
+/// process becomes a subreaper for good, and children that it has for other purposes must have been started before: all
+/// later ones are taken for the keeper's own, which it takes notice of and ends.
+pub fn run(parts: KeeperParts) -> KeeperEnd {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let kept = runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(keep(parts)));
+    kept.unwrap_or_else(KeeperEnd::Failed)
+}
+
+async fn keep(parts: KeeperParts) -> Result<KeeperEnd, String> {
+    let system = |error: io::Error| format!("cannot keep processes: {error}");
+    // Before there is anything that a signal would have to end.
+    let (mut ends, mut died) = (Ends::new().map_err(system)?, signal(SignalKind::child()).map_err(system)?);
+    let strangers = kill::children().map_err(system)?;
+    set_child_subreaper(Some(getpid())).map_err(|error| system(error.into()))?;
+    let state = match &parts.state {
+        Some(path) => StateDirectory::given(path)?,
+        None => StateDirectory::temporary()?,
+    };
+    state.begin(&parts.snapshot)?;
+    let (events, mut heard) = mpsc::channel(EVENTS_MAX);
+    let mut keeper = Keeper::new(parts, state.path().to_owned(), strangers, events);
+    keeper.start_edge();
+    keeper.start_control();
+    let end = loop {
+        keeper.on_time(clock::now());
+        if let Some(end) = keeper.advance() {
+            break end;
+        }
+        let due = keeper.due().map(|due| due.since(clock::now()));
+        tokio::select! {
+            () = ends.next() => keeper.signalled(),
+            _ = died.recv() => keeper.take_notice(),
+            Some(event) = heard.recv() => keeper.heard(event),
+            () = sleep(due.unwrap_or_default()), if due.is_some() => {}
+        }
+    };
+    keeper.kill_all().await;
+    Ok(end)
+}
+
+struct Keeper {
+    snapshot: Snapshot,
+    state: PathBuf,
+    program: Program,
+    tell: Box<dyn Fn(KeeperEvent)>,
+    /// Empty once it ends: nobody shall wait in their backlogs then.
+    listeners: Vec<Vec<TcpListener>>,
+    admin: Option<TcpListener>,
+    /// Children that were there before.
+    strangers: HashSet<u32>,
+    edge: Part<ToEdge>,
+    control: Part<ToControl>,
+    instances: Instances,
+    /// Restarts that no control process has been told of.
+    untold: VecDeque<ToControl>,
+    phase: Phase,
+    /// What the edge last said.
+    connections: Option<usize>,
+    cut: Option<usize>,
+    events: mpsc::Sender<Event>,
+}
+
+/// How far the end is.
+enum Phase {
+    Serving,
+    /// Requests in flight finish.
+    Edge {
+        kill_due: Instant,
+        /// When people are told that it ends, with or without a number.
+        say_due: Option<Instant>,
+    },
+    Control {
+        kill_due: Instant,
+    },
+    Instances,
+    /// A second signal came: only the number of connections is waited for.
+    AtOnce {
+        due: Instant,
+        counted: bool,
+    },
+    Over(KeeperEnd),
+}
+
+/// The edge or the control process, whichever has the place now.
+struct Part<T> {
+    who: Who,
+    child: Option<Child<T>>,
+    /// When the next one is started.
+    start_due: Option<Instant>,
+    backoff: Backoff,
+    /// One of them was ready.
+    was_ready: bool,
+    deaths: u64,
+    /// Why the present one cannot start, by its own account.
+    failed: Option<String>,
+    /// How the last one ended, while the next has not been started.
+    died: Option<String>,
+}
+
+impl Keeper {
+    fn new(parts: KeeperParts, state: PathBuf, strangers: HashSet<u32>, events: mpsc::Sender<Event>) -> Self {
+        let KeeperParts { snapshot, listeners, admin, program, tell, state: _ } = parts;
+        Self {
+            snapshot,
+            state,
+            program,
+            tell,
+            listeners,
+            admin,
+            strangers,
+            edge: Part::new(Who::Edge),
+            control: Part::new(Who::Control),
+            instances: Instances::default(),
+            untold: VecDeque::new(),
+            phase: Phase::Serving,
+            connections: None,
+            cut: None,
+            events,
+        }
+    }
+
+    fn start_edge(&mut self) {
+        if !self.edge.start(&self.program, &self.events) {
+            return;
+        }
+        for (thread, listeners) in self.listeners.iter().enumerate() {
+            for listener in listeners {
+                self.edge.tell(ToEdge::Listener { thread }, Some(listener.as_fd().try_clone_to_owned()));
+            }
+        }
+        self.edge.tell(ToEdge::Start { state: self.state.clone() }, None);
+        self.say_restarted(Who::Edge);
+        self.link();
+    }
+
+    fn start_control(&mut self) {
+        if !self.control.start(&self.program, &self.events) {
+            return;
+        }
+        let admin = self.admin.as_ref().map(|admin| admin.as_fd().try_clone_to_owned());
+        let (state, instances) = (self.state.clone(), self.instances.records());
+        self.control.tell(ToControl::Start { state, admin: admin.is_some(), instances }, admin);
+        self.say_restarted(Who::Control);
+        self.tell_untold();
+        self.link();
+    }
+
+    /// Lets edge and control process speak to one another, over a new link.
+    fn link(&mut self) {
+        if !self.edge.is_running() || !self.control.is_running() {
+            return;
+        }
+        match channel::pair() {
+            Ok((one, other)) => {
+                self.edge.tell(ToEdge::Link, Some(Ok(one.into())));
+                self.control.tell(ToControl::Link, Some(Ok(other.into())));
+            }
+            Err(error) => {
+                self.trouble(format!("edge and control process cannot speak to one another: {error}"));
+                // It gets a new try with the next one.
+                self.control.kill();
+            }
+        }
+    }
+
+    fn say_restarted(&mut self, who: Who) {
+        let (part, died, deaths) = match who {
+            Who::Edge => (ToEdge::PART, self.edge.died.take(), self.edge.deaths),
+            _ => (ToControl::PART, self.control.died.take(), self.control.deaths),
+        };
+        let Some(how) = died else { return };
+        (self.tell)(KeeperEvent::PartRestarted { part, how: how.clone(), times: deaths });
+        if self.untold.len() == UNTOLD_MAX {
+            self.untold.pop_front();
+        }
+        self.untold.push_back(ToControl::Restarted { part: part.into(), how });
+        self.tell_untold();
+    }
+
+    fn tell_untold(&mut self) {
+        while self.control.is_running()
+            && let Some(word) = self.untold.pop_front()
+        {
+            self.control.tell(word, None);
+        }
+    }
+
+    /// A child said something.
+    fn heard(&mut self, event: Event) {
+        let Event { who, pid, said } = event;
+        match (who, said) {
+            (Who::Edge, Said::Edge(said)) if self.edge.is(pid) => self.heard_edge(said),
+            (Who::Control, Said::Control(said)) if self.control.is(pid) => self.heard_control(said),
+            (Who::Shim(id), Said::Shim(said)) => self.instances.heard(id, pid, said),
+            (Who::Edge, Said::Closed) => self.edge.closed(pid),
+            (Who::Control, Said::Closed) => self.control.closed(pid),
+            (Who::Shim(id), Said::Closed) => self.instances.closed(id, pid),
+            // Of a child that was given up, or not its language.
+            _ => {}
+        }
+    }
+
+    fn heard_edge(&mut self, said: FromEdge) {
+        match said {
+            FromEdge::Open => {
+                if !std::mem::replace(&mut self.edge.was_ready, true) {
+                    (self.tell)(KeeperEvent::Open);
+                }
+            }
+            FromEdge::Failed(reason) => self.edge.has_failed(reason),
+            FromEdge::Ending { connections } => {
+                self.connections = Some(connections);
+                match &mut self.phase {
+                    Phase::Edge { say_due, .. } if say_due.is_some() => {
+                        *say_due = None;
+                        (self.tell)(KeeperEvent::Ending { connections: Some(connections) });
+                    }
+                    Phase::AtOnce { counted, .. } => *counted = true,
+                    _ => {}
+                }
+            }
+            FromEdge::Ended { cut } => self.cut = Some(cut),
+        }
+    }
+
+    fn heard_control(&mut self, said: FromControl) {
+        match said {
+            FromControl::Ready => self.control.was_ready = true,
+            FromControl::Failed(reason) => self.control.has_failed(reason),
+            FromControl::StartInstance { instance, launch } => match self.phase {
+                Phase::Serving => self.instances.start(instance, launch, &self.program, &self.events),
+                _ => {
+                    let how = "not started: Tentpole is ending".into();
+                    self.control.tell(ToControl::Exited { id: instance.id, how }, None);
+                }
+            },
+            FromControl::Mark { id, mark } => self.instances.mark(id, mark),
+            FromControl::Terminate(id) => self.instances.terminate(id),
+            FromControl::Kill(id) => self.instances.kill(id),
+            FromControl::Forget(id) => self.instances.forget(id),
+        }
+    }
+
+    /// Takes notice of every child that has ended.
+    fn take_notice(&mut self) {
+        while let Reaped::Ended(pid, status) = reap() {
+            let how = kill::how(status);
+            let known = self.instances.reaped(pid, &how) || self.edge.reaped(pid, &how);
+            if !known && !self.control.reaped(pid, &how) {
+                self.strangers.remove(&pid);
+            }
+        }
+    }
+
+    /// A signal that ends everything: in order at first, at once the second time.
+    fn signalled(&mut self) {
+        let now = clock::now();
+        // Who connects from now on shall be refused, not wait for nobody.
+        self.listeners.clear();
+        self.admin = None;
+        (self.edge.start_due, self.control.start_due) = (None, None);
+        match self.phase {
+            Phase::Serving => {
+                self.edge.tell(ToEdge::End, None);
+                let drain_time = self.snapshot.visitors.drain_time;
+                self.phase = Phase::Edge {
+                    kill_due: now.after(drain_time + EDGE_END_MARGIN),
+                    say_due: Some(now.after(ENDING_SAID_MAX)),
+                };
+            }
+            Phase::Over(_) => {}
+            _ => {
+                // It answers again with the connections that are open now.
+                self.edge.tell(ToEdge::End, None);
+                self.phase = Phase::AtOnce { due: now.after(LAST_COUNT_MAX), counted: false };
+            }
+        }
+    }
+
+    /// Goes one step on with a restart or the end, as far as what has happened allows. Returns how it ended.
+    fn advance(&mut self) -> Option<KeeperEnd> {
+        self.bury();
+        for word in std::mem::take(&mut self.instances.to_control) {
+            self.control.tell(word, None);
+        }
+        std::mem::take(&mut self.instances.to_people).into_iter().for_each(&self.tell);
+        if let Phase::Edge { say_due, .. } = &mut self.phase
+            && self.edge.child.is_none()
+        {
+            if say_due.take().is_some() {
+                (self.tell)(KeeperEvent::Ending { connections: self.connections });
+            }
+            self.control.tell(ToControl::End, None);
+            self.phase = Phase::Control { kill_due: clock::now().after(CONTROL_END_MAX) };
+        }
+        if matches!(self.phase, Phase::Control { .. }) && self.control.child.is_none() {
+            let pools = &self.snapshot.pools;
+            self.instances.terminate_all(|name| {
+                let fleet = pools.iter().find(|pool| pool.name == name).and_then(|pool| pool.fleet.as_ref());
+                fleet.map_or(STOP_TIME_USUAL, |fleet| fleet.stop_time)
+            });
+            self.phase = Phase::Instances;
+        }
+        match &self.phase {
+            Phase::Instances if !self.instances.is_any_running() => Some(KeeperEnd::Ended { cut: self.cut }),
+            Phase::AtOnce { counted: true, .. } => Some(KeeperEnd::AtOnce { connections: self.connections }),
+            Phase::AtOnce { .. } if self.edge.child.is_none() => {
+                Some(KeeperEnd::AtOnce { connections: self.connections })
+            }
+            Phase::Over(end) => Some(end.clone()),
+            _ => None,
+        }
+    }
+
+    /// Takes leave of parts that are gone, and decides about the next ones.
+    fn bury(&mut self) {
+        let serving = matches!(self.phase, Phase::Serving);
+        let gone = [self.edge.bury(serving), self.control.bury(serving)];
+        if let Some(reason) = gone.into_iter().flatten().next()
+            && serving
+        {
+            self.phase = Phase::Over(KeeperEnd::Failed(reason));
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let of_phase = match &self.phase {
+            Phase::Edge { kill_due, say_due } => [Some(*kill_due), *say_due],
+            Phase::Control { kill_due } => [Some(*kill_due), None],
+            Phase::AtOnce { due, .. } => [Some(*due), None],
+            Phase::Serving | Phase::Instances | Phase::Over(_) => [None, None],
+        };
+        let dues = [self.edge.due(), self.control.due(), self.instances.due()];
+        dues.into_iter().chain(of_phase).flatten().min()
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        let past = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        if past(self.edge.start_due) {
+            self.start_edge();
+        }
+        if past(self.control.start_due) {
+            self.start_control();
+        }
+        self.edge.give_up(now);
+        self.control.give_up(now);
+        let own: Vec<u32> = [self.edge.pid(), self.control.pid()].into_iter().flatten().collect();
+        let strangers = &self.strangers;
+        self.instances.on_time(now, || strangers.iter().copied().chain(own.iter().copied()).collect());
+        match &mut self.phase {
+            Phase::Edge { kill_due, say_due } => {
+                if past(*say_due) {
+                    *say_due = None;
+                    (self.tell)(KeeperEvent::Ending { connections: None });
+                }
+                if *kill_due <= now {
+                    // Its end is seen like any other.
+                    *kill_due = now.after(KILLED_MAX);
+                    self.edge.kill();
+                }
+            }
+            Phase::Control { kill_due } if *kill_due <= now => {
+                *kill_due = now.after(KILLED_MAX);
+                self.control.kill();
+            }
+            Phase::AtOnce { due, .. } if *due <= now => {
+                self.phase = Phase::Over(KeeperEnd::AtOnce { connections: None });
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends everything that is left, without asking.
+    async fn kill_all(&mut self) {
+        let give_up = clock::now().after(KILLED_MAX);
+        loop {
+            match reap() {
+                Reaped::Ended(..) => continue,
+                Reaped::NoneEnded => {}
+                Reaped::Childless => return,
+            }
+            // Those that were there before may stay.
+            if kill_below(&self.strangers).is_ok_and(|found| found == 0) && !self.strangers.is_empty() {
+                return;
+            }
+            if clock::now() >= give_up {
+                return self.trouble("some processes do not end, although they were killed".into());
+            }
+            sleep(KILLED_LOOK_EVERY).await;
+        }
+    }
+
+    fn trouble(&self, what: String) {
+        (self.tell)(KeeperEvent::Trouble(what));
+    }
+}
+
+impl<T: Spoken> Part<T> {
+    fn new(who: Who) -> Self {
+        Self {
+            who,
+            child: None,
+            start_due: None,
+            backoff: Backoff::default(),
+            was_ready: false,
+            deaths: 0,
+            failed: None,
+            died: None,
+        }
+    }
+
+    /// Starts the next one; false when that has to be tried again.
+    fn start(&mut self, program: &Program, events: &mpsc::Sender<Event>) -> bool {
+        (self.start_due, self.failed) = (None, None);
+        match Child::start(program, self.who, events) {
+            Ok(child) => self.child = Some(child),
+            Err(error) => {
+                self.deaths += 1;
+                self.died = Some(format!("cannot start {}: {error}", program.path.display()));
+                self.start_due = Some(clock::now().after(self.backoff.died(Duration::ZERO)));
+            }
+        }
+        self.child.is_some()
+    }
+
+    /// Tells the present one. A descriptor that could not be copied costs it its life: the next one gets it.
+    fn tell(&self, message: T, descriptor: Option<io::Result<OwnedFd>>) {
+        let Some(child) = &self.child else { return };
+        match descriptor.transpose() {
+            Ok(descriptor) => child.tell(message, descriptor),
+            Err(_) => child.kill(),
+        }
+    }
+
+    fn kill(&self) {
+        self.child.iter().for_each(Child::kill);
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(|child| child.pid)
+    }
+
+    fn is(&self, pid: u32) -> bool {
+        self.pid() == Some(pid)
+    }
+
+    fn is_running(&self) -> bool {
+        self.child.as_ref().is_some_and(|child| child.ended.is_none())
+    }
+
+    /// It cannot start, and ends.
+    fn has_failed(&mut self, reason: String) {
+        self.failed = Some(reason);
+        // It has said all that it had to say.
+        self.child.iter_mut().for_each(Child::has_closed);
+    }
+
+    fn closed(&mut self, pid: u32) {
+        self.child.iter_mut().filter(|child| child.pid == pid).for_each(Child::has_closed);
+    }
+
+    fn reaped(&mut self, pid: u32, how: &str) -> bool {
+        let mine = self.child.iter_mut().find(|child| child.pid == pid && child.ended.is_none());
+        mine.map(|child| child.has_ended(how.to_owned())).is_some()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.start_due.or_else(|| self.child.as_ref()?.given_up)
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        let late = |child: &&mut Child<T>| child.given_up.is_some_and(|due| due <= now);
+        self.child.iter_mut().filter(late).for_each(Child::give_up);
+    }
+
+    /// Takes leave of the present one if it is gone; `again` plans the next. Returns the reason when there is no point in
+    /// a next one.
+    fn bury(&mut self, again: bool) -> Option<String> {
+        let child = self.child.take_if(|child| child.is_gone().is_some());
+        let how = child.as_ref().and_then(Child::is_gone).map(str::to_owned);
+        if let (Some(child), Some(how)) = (child, how) {
+            self.deaths += 1;
+            let lived = clock::now().since(child.started);
+            self.start_due = Some(clock::now().after(self.backoff.died(lived)));
+            match self.failed.take() {
+                Some(reason) if !self.was_ready => return Some(reason),
+                Some(reason) => self.died = Some(format!("cannot start: {reason}")),
+                None => self.died = Some(how),
+            }
+        }
+        if !again {
+            self.start_due = None;
+        }
+        let hopeless = !self.was_ready && self.deaths >= NEVER_READY_MAX;
+        let part = T::PART;
+        hopeless.then(|| {
+            let how = self.died.take().unwrap_or_default();
+            format!("the {part} process ended {} times before it was ready, at last with: {how}", self.deaths)
+        })
+    }
+}
+
+/// The signals that end it.
+struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+    /// The terminal is gone.
+    hangup: Signal,
+}
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The one place that knows how each room is put to use: provider, fleets, health, admin API. Everything else in this
+//! crate knows only the order.
+
+use crate::process::Shared;
+use std::sync::Arc;
+use std::time::Duration;
+use tentpole_admin::{AdminParts, EventKind, Page};
+use tentpole_fleet::{FleetParts, Running as Fleets};
+use tentpole_health::{Event, Watch};
+use tentpole_model::link::FromControl;
+use tentpole_model::{
+    FleetAddresses, FleetStatus, Instance, InstanceId, Launch, Membership, Provider, ProviderError,
+};
+use tentpole_runtime::Published;
+use tokio::sync::mpsc;
+
+/// What outlives the start.
+pub(crate) struct Rooms {
+    provider: Arc<dyn Provider>,
+}
+
+/// Stands in until there is a provider.
+struct Nobody;
+
+impl Provider for Nobody {
+    fn start(&self, _: &str, _: u32, _: &Launch) -> Result<Instance, ProviderError> {
+        Err(ProviderError::Gone)
+    }
+
+    fn instances(&self) -> Vec<Instance> {
+        Vec::new()
+    }
+
+    fn cpu_time(&self, _: InstanceId) -> Option<Duration> {
+        None
+    }
+
+    fn mark(&self, _: InstanceId, _: &str) {}
+
+    fn terminate(&self, _: InstanceId) {}
+
+    fn kill(&self, _: InstanceId) {}
+
+    fn forget(&self, _: InstanceId) {}
+}
+
+impl Rooms {
+    /// The provider, which takes over the instances that there are, and what it has to say to the keeper.
+    pub(crate) fn new(_shared: &Shared, _instances: Vec<Instance>) -> (Self, mpsc::Receiver<FromControl>) {
+        (Self { provider: Arc::new(Nobody) }, mpsc::channel(1).1)
+    }
+
+    /// The keeper started an instance.
+    pub(crate) fn started(&self, _id: InstanceId, _pid: u32) {}
+
+    /// An instance ended.
+    pub(crate) fn exited(&self, _id: InstanceId, _how: String) {}
+
+    /// Starts the fleets, when any pool has one. When this returns, where their instances take traffic is published.
+    pub(crate) fn fleets(
+        &self,
+        shared: &Shared,
+        addresses: &Arc<Published<FleetAddresses>>,
+        status: &Arc<Published<Vec<FleetStatus>>>,
+    ) -> Option<Fleets> {
+        let events = shared.events.clone();
+        let parts = FleetParts {
+            snapshot: shared.snapshot.clone(),
+            provider: self.provider.clone(),
+            cells: shared.cells.clone(),
+            dials: shared.dials.clone(),
+            addresses: addresses.clone(),
+            status: status.clone(),
+            on_event: Box::new(move |event: String| {
+                eprintln!("tentpole: {event}");
+                events.add(EventKind::Fleet, event);
+            }),
+        };
+        shared.snapshot.pools.iter().any(|pool| pool.fleet.is_some()).then(|| parts.start())
+    }
+}
+
+/// Health, and to whom it speaks.
+pub(crate) fn watch(shared: &Shared, fleets: Arc<Published<FleetAddresses>>) -> Watch {
+    let events = shared.events.clone();
+    // Taken over from the edge, or nothing yet.
+    let initial = Membership::clone(&shared.membership.get());
+    Watch {
+        snapshot: shared.snapshot.clone(),
+        membership: shared.membership.clone(),
+        dials: shared.dials.clone(),
+        cells: shared.cells.clone(),
+        fleets,
+        initial: Some(initial),
+        on_event: Box::new(move |event: Event| {
+            eprintln!("tentpole: {event}");
+            events.add(EventKind::Health, event.to_string());
+        }),
+    }
+}
+
+/// What the admin API shows and turns.
+pub(crate) fn admin_parts(
+    shared: &Shared,
+    fleets: Arc<Published<Vec<FleetStatus>>>,
+    pages: Vec<Page>,
+) -> AdminParts {
+    AdminParts {
+        snapshot: shared.snapshot.clone(),
+        membership: shared.membership.clone(),
+        dials: shared.dials.clone(),
+        edge: shared.link.clone(),
+        fleets,
+        events: shared.events.clone(),
+        pages,
+    }
+}

@@ -1,0 +1,41 @@
+//! The last published values on disk, so that an edge can start alone: read at the start, written after each change.
+//! A file is replaced whole, never changed; a write that fails costs that and a line on standard error.
+
+use crate::{Shared, shape};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use tentpole_model::Snapshot;
+use tentpole_model::link::{LastPublished, PUBLISHED_FILE};
+use tokio::sync::watch;
+
+/// What an edge before this one published last. `None` when there is none, and when what lies there is from another
+/// configuration or broken: then control says it anew.
+pub fn last_published(state: &Path, snapshot: &Snapshot) -> Option<LastPublished> {
+    let text = std::fs::read(state.join(PUBLISHED_FILE)).ok()?;
+    let last: LastPublished = serde_json::from_slice(&text).ok()?;
+    let fits = shape::membership_fits(snapshot, &last.membership) && shape::dials_fit(snapshot, &last.dials);
+    fits.then_some(last)
+}
+
+/// Writes after each change, one file at a time; what changed meanwhile is in the next one.
+pub(crate) async fn keep(shared: Arc<Shared>, mut changes: watch::Receiver<u64>) {
+    while changes.changed().await.is_ok() {
+        let Some(published) = shared.published() else { continue };
+        let state = shared.parts.state.clone();
+        let written = tokio::task::spawn_blocking(move || write(&state, &published)).await;
+        if let Ok(Err(error)) = written {
+            eprintln!(
+                "tentpole: cannot write {}: {error}. An edge that starts again waits for control instead.",
+                shared.parts.state.join(PUBLISHED_FILE).display()
+            );
+        }
+    }
+}
+
+fn write(state: &Path, published: &LastPublished) -> io::Result<()> {
+    // One edge at a time has a state directory, and it writes one file at a time.
+    let new = state.join(format!("{PUBLISHED_FILE}.new"));
+    std::fs::write(&new, serde_json::to_vec(published)?)?;
+    std::fs::rename(new, state.join(PUBLISHED_FILE))
+}

@@ -1,0 +1,440 @@
+//! The link between edge and control process: both ends against one another over a real pair of sockets, with the
+//! data threads and the rest of the control plane played by the test.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
+
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+use tentpole_edge_link as edge_link;
+use tentpole_link as control_link;
+use tentpole_model::link::{Answer, LastPublished, LinkDown, LinkUp, Question};
+use tentpole_model::{
+    Balance, Dials, DownReason, EdgeGone, EdgePort, Endpoint, Health, Member, Membership, Method, Pool,
+    PoolMembers, PurgeError, PurgePort, Purged, Scheme, Snapshot, Why,
+};
+use tentpole_observe::{Drain, EdgeMetrics, Names, Observed, Recorder};
+use tentpole_runtime::published::Reader;
+use tentpole_runtime::{Cells, Ledger, Published, channel, clock};
+use tentpole_testkit::gate::PATIENCE;
+use tentpole_tests::until;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// One pool `app` of two endpoints.
+fn snapshot() -> Arc<Snapshot> {
+    let endpoint = |port| Endpoint {
+        scheme: Scheme::Http,
+        host: "10.0.0.1".into(),
+        port,
+        weight: 5,
+        requests_max: None,
+        connections_max: None,
+    };
+    let pool = Pool {
+        name: "app".into(),
+        endpoints: vec![endpoint(1), endpoint(2)],
+        fleet: None,
+        balance: Balance::LeastRequests,
+        health: None,
+        failures_max: 3,
+        timeouts: Default::default(),
+        queue: Default::default(),
+    };
+    Arc::new(Snapshot {
+        listen: Vec::new(),
+        admin: None,
+        threads: None,
+        sites: Vec::new(),
+        pools: vec![pool],
+        visitors: Default::default(),
+        cache: Default::default(),
+        log: Default::default(),
+    })
+}
+
+/// Both endpoints up but those that are not.
+fn members(down: &[usize]) -> Membership {
+    let member = |at: usize| Member {
+        addresses: vec![([10, 0, 0, 1], at as u16 + 1).into()],
+        health: if down.contains(&at) { Health::Down(DownReason::Probe) } else { Health::Up },
+    };
+    Membership { pools: vec![PoolMembers { members: vec![member(0), member(1)] }] }
+}
+
+fn weights(first: u32, second: u32) -> Dials {
+    Dials { weights: vec![vec![first, second]] }
+}
+
+/// Remembers what was purged.
+#[derive(Default)]
+struct Purges(Mutex<Vec<String>>);
+
+impl PurgePort for Purges {
+    fn purge_url(&self, url: &str) -> Result<Purged, PurgeError> {
+        if !url.starts_with("http://") {
+            return Err(PurgeError::NotAnUrl);
+        }
+        self.0.lock().unwrap().push(url.to_owned());
+        Ok(Purged { objects: 2, fills: 1 })
+    }
+
+    fn purge_all(&self) -> Purged {
+        Purged { objects: 9, fills: 0 }
+    }
+}
+
+/// An edge without its data threads.
+struct Edge {
+    link: edge_link::Link,
+    membership: Arc<Published<Membership>>,
+    dials: Arc<Published<Dials>>,
+    cells: Arc<Cells>,
+    observed: Arc<Observed>,
+    purges: Arc<Purges>,
+}
+
+impl Edge {
+    fn start(state: &TempDir) -> Self {
+        let snapshot = snapshot();
+        let last = edge_link::last_published(state.path(), &snapshot);
+        let known = last.is_some();
+        let from_snapshot = LastPublished { dials: Dials::from_snapshot(&snapshot), ..Default::default() };
+        let LastPublished { membership, dials } = last.unwrap_or(from_snapshot);
+        let (membership, dials) = (Published::new(membership), Published::new(dials));
+        let (cells, observed, purges) =
+            (Cells::new(), Observed::new(&snapshot.log), Arc::<Purges>::default());
+        let link = edge_link::Link::start(edge_link::LinkParts {
+            snapshot,
+            membership: membership.clone(),
+            dials: dials.clone(),
+            known,
+            cells: cells.clone(),
+            observed: observed.clone(),
+            ledger: Ledger::new(1 << 20),
+            purge: purges.clone(),
+            queued: Arc::new(|| vec![7]),
+            state: state.path().to_owned(),
+            started: clock::now(),
+            version: "0.0.0",
+        });
+        Self { link: link.unwrap(), membership, dials, cells, observed, purges }
+    }
+
+    /// A new link, the other end of which is returned.
+    async fn linked(&self) -> UnixStream {
+        let (here, there) = channel::pair().unwrap();
+        self.link.replace(here).await;
+        there
+    }
+}
+
+/// A control process that does nothing but its link.
+struct Control {
+    link: Arc<control_link::Link>,
+    membership: Arc<Published<Membership>>,
+    dials: Arc<Published<Dials>>,
+    cells: Arc<Cells>,
+    serving: JoinHandle<()>,
+}
+
+impl Control {
+    fn start(stream: UnixStream) -> Self {
+        let snapshot = snapshot();
+        let membership = Published::new(Membership::default());
+        let (dials, cells) = (Published::new(Dials::from_snapshot(&snapshot)), Cells::new());
+        let link = control_link::Link::new(control_link::LinkParts {
+            snapshot,
+            membership: membership.clone(),
+            dials: dials.clone(),
+            cells: cells.clone(),
+        });
+        let serving = serve(&link, stream);
+        Self { link, membership, dials, cells, serving }
+    }
+
+    /// Asks as the admin API does.
+    async fn asks(&self, question: Question) -> Result<Answer, EdgeGone> {
+        let link = self.link.clone();
+        tokio::task::spawn_blocking(move || link.ask(question)).await.unwrap()
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+fn serve(link: &Arc<control_link::Link>, stream: UnixStream) -> JoinHandle<()> {
+    let link = link.clone();
+    tokio::spawn(async move { link.serve(stream).await })
+}
+
+/// What every data thread does again and again.
+fn takes<T: Send + Sync + 'static>(mut reader: Reader<T>, published: &Arc<Published<T>>) -> JoinHandle<()> {
+    let published = published.clone();
+    tokio::spawn(async move {
+        loop {
+            published.changed_since(reader.seen()).await;
+            reader.renew();
+        }
+    })
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("in time")
+}
+
+#[tokio::test]
+async fn what_control_publishes_counts_as_taken_when_every_data_thread_has_it() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let mut thread = edge.membership.reader();
+    let control = Control::start(edge.linked().await);
+    assert_eq!(soon(control.link.hello()).await, None, "a new edge has nothing to say");
+
+    let version = control.membership.publish(members(&[1]));
+    let waiting = tokio::spawn({
+        let membership = control.membership.clone();
+        async move { membership.taken_by_all(version).await }
+    });
+    soon(edge.membership.changed_since(1)).await;
+    assert_eq!(*edge.membership.get(), members(&[1]));
+    // Nothing else on the link waits for that thread.
+    let version = control.dials.publish(weights(0, 5));
+    soon(control.dials.taken_by_all(version)).await;
+    assert_eq!(*edge.dials.get(), weights(0, 5));
+    assert!(!waiting.is_finished(), "the data thread has not taken it");
+    thread.renew();
+    soon(waiting).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_control_process_begins_with_what_is_in_force() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let first = Control::start(edge.linked().await);
+    soon(first.link.hello()).await;
+    first.dials.publish(weights(0, 5));
+    let version = first.membership.publish(members(&[1]));
+    soon(first.membership.taken_by_all(version)).await;
+    soon(first.dials.taken_by_all(2)).await;
+    drop(first);
+
+    let before = (edge.membership.version(), edge.dials.version());
+    let second = Control::start(edge.linked().await);
+    let said = soon(second.link.hello()).await.expect("the edge tells what is in force");
+    assert_eq!(said, LastPublished { membership: members(&[1]), dials: weights(0, 5) });
+    assert_eq!((&*second.membership.get(), &*second.dials.get()), (&members(&[1]), &weights(0, 5)));
+    soon(second.dials.taken_by_all(2)).await;
+    assert_eq!((edge.membership.version(), edge.dials.version()), before, "nothing changed for the threads");
+}
+
+#[tokio::test]
+async fn a_new_edge_gets_what_control_has_and_what_was_published_without_an_edge_waits_for_it() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let control = Control::start(edge.linked().await);
+    let version = control.membership.publish(members(&[]));
+    soon(control.membership.taken_by_all(version)).await;
+    drop(edge);
+    until("the link to end", async || control.serving.is_finished()).await;
+    assert_eq!(control.asks(Question::Metrics).await, Err(EdgeGone));
+
+    let version = control.dials.publish(weights(5, 0));
+    let taken = timeout(Duration::from_millis(50), control.dials.taken_by_all(version)).await;
+    assert!(taken.is_err(), "there is nobody who could have it");
+
+    let edge = Edge::start(&state);
+    assert_eq!(
+        *edge.membership.get(),
+        members(&[]),
+        "an edge that starts again reads what was last published"
+    );
+    let _serving = serve(&control.link, edge.linked().await);
+    soon(control.dials.taken_by_all(version)).await;
+    assert_eq!(*edge.dials.get(), weights(5, 0));
+}
+
+#[tokio::test]
+async fn an_edge_finds_the_last_published_values_on_disk_but_not_those_of_another_configuration() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let control = Control::start(edge.linked().await);
+    control.membership.publish(members(&[0]));
+    control.dials.publish(weights(3, 4));
+    let last = LastPublished { membership: members(&[0]), dials: weights(3, 4) };
+    until("the file", async || edge_link::last_published(state.path(), &snapshot()) == Some(last.clone()))
+        .await;
+
+    let mut other = (*snapshot()).clone();
+    other.pools[0].endpoints.pop();
+    assert_eq!(edge_link::last_published(state.path(), &other), None);
+    std::fs::write(state.path().join("published.json"), "{").unwrap();
+    assert_eq!(edge_link::last_published(state.path(), &snapshot()), None);
+}
+
+#[tokio::test]
+async fn values_that_do_not_fit_the_configuration_are_ignored() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let (sender, mut receiver) = channel::open(edge.linked().await).unwrap();
+    let mut small = members(&[]);
+    small.pools[0].members.pop();
+    sender.send(&LinkDown::Membership { version: 2, value: small }, None).await.unwrap();
+    sender.send(&LinkDown::Dials { version: 2, value: Dials::default() }, None).await.unwrap();
+    sender.send(&LinkDown::Forgive { number: 1, pool: 7, endpoint: 7 }, None).await.unwrap();
+    sender.send(&LinkDown::Dials { version: 3, value: weights(1, 1) }, None).await.unwrap();
+    loop {
+        match soon(receiver.receive::<LinkUp>()).await.unwrap().unwrap() {
+            LinkUp::MembershipTaken(_) => panic!("it was taken"),
+            LinkUp::DialsTaken(version) => break assert_eq!(version, 3),
+            _ => {}
+        }
+    }
+    assert_eq!((&*edge.membership.get(), &*edge.dials.get()), (&Membership::default(), &weights(1, 1)));
+}
+
+#[tokio::test]
+async fn metrics_requests_and_purges_are_answered() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let control = Control::start(edge.linked().await);
+    soon(control.link.hello()).await;
+    control.membership.publish(members(&[]));
+    soon(edge.membership.changed_since(1)).await;
+
+    let (metrics, mut recorder): (Arc<EdgeMetrics>, Recorder) = edge.observed.register();
+    let why = Why { status: 404, method: Method::Get, ..Why::new() };
+    metrics.record(&why);
+    recorder.record(&why, None);
+    // The drain thread empties the ring once more when it ends.
+    Drain::start(edge.observed.clone(), Names::new(snapshot(), edge.cells.clone())).unwrap().stop();
+
+    let Ok(Answer::Text(text)) = control.asks(Question::Metrics).await else { panic!("no metrics") };
+    assert!(text.contains("tentpole_responses_total{class=\"4xx\",status=\"404\"} 1\n"), "{text}");
+    assert!(
+        text.contains("tentpole_endpoint_takes_traffic{pool=\"app\",endpoint=\"10.0.0.1:1\"} 1\n"),
+        "{text}"
+    );
+    let Ok(Answer::Text(text)) = control.asks(Question::Requests { limit: 5 }).await else {
+        panic!("no requests")
+    };
+    let requests: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(requests["requests"][0]["status"], 404);
+    assert_eq!(requests["requests"].as_array().unwrap().len(), 1);
+
+    let purged = control.asks(Question::PurgeUrl("http://a/".into())).await;
+    assert_eq!(purged, Ok(Answer::Purged(Ok(Purged { objects: 2, fills: 1 }))));
+    assert_eq!(*edge.purges.0.lock().unwrap(), ["http://a/"]);
+    let purged = control.asks(Question::PurgeUrl("a".into())).await;
+    assert_eq!(purged, Ok(Answer::Purged(Err(PurgeError::NotAnUrl))));
+    let purged = control.asks(Question::PurgeAll).await;
+    assert_eq!(purged, Ok(Answer::Purged(Ok(Purged { objects: 9, fills: 0 }))));
+}
+
+#[tokio::test]
+async fn what_the_edge_counts_shows_in_controls_cells_and_can_be_had_at_once() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let control = Control::start(edge.linked().await);
+    soon(control.link.hello()).await;
+    let (there, here) = (edge.cells.of("app", "10.0.0.1:2"), control.cells.of("app", "10.0.0.1:2"));
+    there.in_flight.store(3, Relaxed);
+    there.requests.store(12, Relaxed);
+    until("the report", async || here.requests.load(Relaxed) == 12).await;
+    assert_eq!(here.in_flight.load(Relaxed), 3);
+
+    for count in 13..30 {
+        there.requests.store(count, Relaxed);
+        let link = control.link.clone();
+        let report = tokio::task::spawn_blocking(move || link.report_now()).await.unwrap().unwrap();
+        assert_eq!((report.endpoints[1].requests, &report.queued), (count, &vec![7]));
+        assert_eq!(here.requests.load(Relaxed), count);
+    }
+}
+
+#[tokio::test]
+async fn failures_in_a_row_that_health_forgave_count_from_nought_at_the_edge() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let control = Control::start(edge.linked().await);
+    soon(control.link.hello()).await;
+    let (there, here) = (edge.cells.of("app", "10.0.0.1:2"), control.cells.of("app", "10.0.0.1:2"));
+    (0..5).for_each(|_| _ = there.failed());
+    until("the failures", async || here.failures_in_a_row.load(Relaxed) == 5).await;
+    // As health does after a good probe.
+    here.failures_in_a_row.store(0, Relaxed);
+    until("the edge to forgive", async || {
+        assert_eq!(here.failures_in_a_row.load(Relaxed), 0, "a report from before says nothing");
+        there.failures_in_a_row.load(Relaxed) == 0
+    })
+    .await;
+    there.failed();
+    until("the next failure", async || here.failures_in_a_row.load(Relaxed) == 1).await;
+}
+
+#[tokio::test]
+async fn a_control_process_that_stands_still_costs_reports_and_nothing_else() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let (sender, stopped) = channel::open(edge.linked().await).unwrap();
+    // Far more answers than the socket holds, and nobody reads.
+    let asking = async {
+        for id in 0..5_000 {
+            sender.send(&LinkDown::Ask { id, question: Question::Metrics }, None).await.unwrap();
+        }
+        sender.send(&LinkDown::Dials { version: 2, value: weights(0, 1) }, None).await.unwrap();
+    };
+    soon(asking).await;
+    // Publishing goes on.
+    soon(edge.dials.changed_since(1)).await;
+    let before = bytes_held();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let grown = bytes_held().saturating_sub(before);
+    assert!(grown < 1 << 20, "{grown} bytes more in a second");
+    // The next one is served at once, while the old one still holds its end.
+    let control = Control::start(edge.linked().await);
+    soon(control.link.hello()).await;
+    let metrics = control.asks(Question::Metrics).await;
+    assert!(matches!(metrics, Ok(Answer::Text(_))), "{metrics:?}");
+    drop(stopped);
+}
+
+#[tokio::test]
+async fn an_edge_that_stands_still_is_not_waited_for_long() {
+    let (here, there) = channel::pair().unwrap();
+    let control = Control::start(there);
+    let (sender, _receiver) = channel::open(here).unwrap();
+    sender.send(&LinkUp::Hello { pid: 1, published: None }, None).await.unwrap();
+    soon(control.link.hello()).await;
+    let began = clock::now();
+    assert_eq!(control.asks(Question::Metrics).await, Err(EdgeGone));
+    assert!(clock::now().since(began) < Duration::from_secs(6));
+}
+
+#[tokio::test]
+async fn data_threads_that_follow_confirm_many_changes_in_a_row() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let threads = [takes(edge.dials.reader(), &edge.dials), takes(edge.dials.reader(), &edge.dials)];
+    let control = Control::start(edge.linked().await);
+    for weight in 1..500 {
+        let version = control.dials.publish(weights(weight, 1));
+        if weight % 50 == 0 {
+            soon(control.dials.taken_by_all(version)).await;
+            assert_eq!(*edge.dials.get(), weights(weight, 1));
+        }
+    }
+    threads.iter().for_each(JoinHandle::abort);
+}
+
+/// Memory of this process that is not shared.
+fn bytes_held() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: Vec<u64> = statm.split(' ').map(|pages| pages.trim().parse().unwrap()).collect();
+    (pages[1] - pages[2]) * 4_096
+}

@@ -1,0 +1,8 @@
+//! The processes of one Tentpole: each is killed or stopped while visitors are served, and what they met is counted.
+
+#[path = "processes/keeper.rs"]
+mod keeper;
+#[path = "processes/kills.rs"]
+mod kills;
+#[path = "processes/scaling.rs"]
+mod scaling;
