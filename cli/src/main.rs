@@ -9,6 +9,7 @@ mod load;
 mod meant;
 mod part;
 mod purge;
+mod report;
 mod say;
 #[cfg(feature = "demo")]
 mod shop;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         }
         Command::Check(typed) => check::run(&typed),
         Command::Load(typed) => load::run(&typed),
+        Command::Report(typed) => report::run(&typed),
         Command::Purge(typed) => purge::run(&typed),
         Command::Status(typed) => status::run(&typed),
         #[cfg(feature = "demo")]

@@ -44,7 +44,7 @@ async fn what_holds_exits_with_0_and_leaves_a_report() {
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{out}{}", text(&output.stderr));
     assert!(out.contains("Holds 8 visitors: every objective held.\n"), "{out}");
-    assert!(out.ends_with("Report: ./report.json\n"), "{out}");
+    assert!(out.ends_with("Report: ./report.html\n"), "{out}");
     assert!(!out.contains('\u{1b}'), "no escapes into a pipe: {out:?}");
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     let report = report(folder.path());
