@@ -36,8 +36,11 @@ pub struct Typed {
 pub enum Command {
     Up(Up),
     Check(Check),
+    Load(Box<crate::load::args::Load>),
     Purge(Purge),
     Status(Status),
+    #[cfg(feature = "demo")]
+    Shop(Shop),
     #[command(hide = true)]
     Part(Part),
 }
@@ -132,6 +135,21 @@ pub struct Admin {
     /// The running Tentpole's admin API
     #[arg(long = "admin", value_name = "ADDR", default_value = ADMIN_USUAL)]
     pub address: String,
+}
+
+/// Serve the demo's shop, alone: what `tentpole up` starts behind the edge
+#[cfg(feature = "demo")]
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Three markets: http://shop.localhost:3000, http://laden.localhost:3000, http://boutique.localhost:3000\nSeveral may share one folder; a cart made at one is there at the others."
+)]
+pub struct Shop {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    pub listen: String,
+    /// Folder of its database, made and filled at the first start [default: shop-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 /// Form of the access log.

@@ -3,10 +3,15 @@
 mod admin_client;
 mod args;
 mod check;
+#[cfg(feature = "demo")]
+mod demo;
+mod load;
 mod meant;
 mod part;
 mod purge;
 mod say;
+#[cfg(feature = "demo")]
+mod shop;
 mod status;
 mod up;
 
@@ -21,8 +26,11 @@ fn main() -> ExitCode {
             Err(code) => code,
         },
         Command::Check(typed) => check::run(&typed),
+        Command::Load(typed) => load::run(&typed),
         Command::Purge(typed) => purge::run(&typed),
         Command::Status(typed) => status::run(&typed),
+        #[cfg(feature = "demo")]
+        Command::Shop(typed) => shop::run(&typed),
         Command::Part(typed) => part::run(typed.part),
     }
 }

@@ -42,6 +42,7 @@ fn help_is_short_and_concrete() {
         &["--help"][..],
         &["up", "--help"],
         &["check", "--help"],
+        &["load", "--help"],
         &["purge", "--help"],
         &["status", "--help"],
     ] {

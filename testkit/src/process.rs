@@ -4,7 +4,7 @@
 mod build;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,7 +14,6 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tentpole_runtime::clock;
-use tentpole_runtime::processes::{self, Process};
 
 pub use build::binary;
 
@@ -56,6 +55,16 @@ impl Up {
     /// `tentpole up FILE`, with this text in the file.
     pub fn config(text: &str) -> Self {
         Self { config: Some(text.to_owned()), ..Self::default() }
+    }
+
+    /// `tentpole up --run COMMAND`.
+    pub fn run(command: &str) -> Self {
+        Self::default().argument("--run").argument(command)
+    }
+
+    /// `tentpole up` alone: the demo.
+    pub fn demo() -> Self {
+        Self::default()
     }
 
     /// Adds an argument.
@@ -159,7 +168,7 @@ impl Tentpole {
     /// # Panics
     /// When there is none now.
     pub fn edge_pid(&self) -> u32 {
-        self.part_pid("edge").unwrap_or_else(|| panic!("no edge process; it said:\n{}", self.said()))
+        self.part("edge").unwrap_or_else(|| panic!("no edge process; it said:\n{}", self.said()))
     }
 
     /// The id of the process that watches endpoints and answers the admin API.
@@ -167,18 +176,28 @@ impl Tentpole {
     /// # Panics
     /// When there is none now.
     pub fn control_pid(&self) -> u32 {
-        self.part_pid("control").unwrap_or_else(|| panic!("no control process; it said:\n{}", self.said()))
+        self.part("control").unwrap_or_else(|| panic!("no control process; it said:\n{}", self.said()))
     }
 
-    /// The id of the child that was started as `part NAME`, while it runs.
-    pub fn part_pid(&self, name: &str) -> Option<u32> {
-        let end = format!("\0part\0{name}\0");
-        let is_it = |process: &Process| {
-            let arguments = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
-            !process.ended && process.parent == self.pid() && arguments.ends_with(end.as_bytes())
+    /// The pid of its part `edge` or `control`; `None` while there is none.
+    pub fn part(&self, name: &str) -> Option<u32> {
+        let is_it = |pid: &u32| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
+                line.split(|&byte| byte == 0).skip(1).take(2).eq(["part".as_bytes(), name.as_bytes()])
+            })
         };
-        let all = processes::all().expect("Linux shows its processes");
-        all.iter().find(|process| is_it(process)).map(|process| process.pid)
+        children(self.pid()).into_iter().find(is_it)
+    }
+
+    /// The pids of all processes that it has started, and of those that they have.
+    pub fn descendants(&self) -> Vec<u32> {
+        let mut found = children(self.pid());
+        let mut at = 0;
+        while at < found.len() {
+            found.extend(children(found[at]));
+            at += 1;
+        }
+        found
     }
 
     /// The temporary directory it lives in; the configuration is `tentpole.toml` there.
@@ -278,6 +297,31 @@ impl Drop for Tentpole {
             eprintln!("tentpole said:\n{}", self.said());
         }
     }
+}
+
+/// The processes whose parent this is, now.
+pub fn children(pid: u32) -> Vec<u32> {
+    let numbered = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name before it may hold blanks and brackets; it ends with the last bracket.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let all = fs::read_dir("/proc").into_iter().flatten().filter_map(numbered);
+    all.filter(|&one| parent(one) == Some(pid)).collect()
+}
+
+/// Whether a process runs: there, and no zombie.
+pub fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')')
+        .is_some_and(|(_, rest)| !matches!(rest.trim_start().as_bytes().first(), Some(b'Z' | b'X')))
+}
+
+/// Sends a process a signal; it need not be there any more.
+pub fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process has a positive id");
+    kill_process(pid, signal).ok();
 }
 
 /// What a program says on both outputs, as far as it fits.

@@ -1,6 +1,8 @@
 //! What the end-to-end tests beside this share: configurations, and what the admin API says of the endpoints. Starts
 //! nothing and sleeps for nothing: what it waits for it looks at until it is there.
 
+pub mod crowd;
+
 use std::time::Duration;
 
 use serde_json::Value;

@@ -1,6 +1,6 @@
 // Charts as SVG: one set for the console and for reports, without dependencies. Draws what it is given and never
-// invents a value: null is a gap, and a point between two gaps is a dot. Makes no request, writes text only as text,
-// and works under `script-src 'self'; style-src 'self'`. Needs charts.css beside it.
+// invents a value: null is a gap, and a point between two gaps is a dot; undefined says that nothing was measured at
+// that x, and the line goes on. Makes no request, writes text only as text, and works under `script-src 'self'; style-src 'self'`. Needs charts.css beside it.
 //
 //   const chart = Charts.line(element, {
 //     x: [10, 20, 40], series: [{ name: "p99", values: [80, null, 95], tone: "1", points: true }],
@@ -10,7 +10,8 @@
 //   Charts.spark(element, [3, 4, null, 9], { tone: "1" });
 //
 // x ascends. tone: "1" to "6", "bad" or "muted". Beyond that, all optional: series: dashed, points; chart: xFormat, yFormat,
-// xLog, yLog, yMax (top of the axis; what is higher is cut off), area, height (px), noValue (the tooltip's word for null),
+// xLog, xMin, xMax (ends of the axis), yLog, yMax (its top; what is higher is cut off), area, gutter (room left of the
+// axis at least, px: charts below one another line up), height (px), noValue (the tooltip's word for null),
 // label (what the chart is, for those who do not see it), xTime (x is seconds: ticks at whole minutes),
 // marks: [{ x or y, label, tone }], bands: [{ from, to, label, tone }] (x; a missing end is the chart's).
 (() => {
@@ -29,7 +30,7 @@
   /** 1,280 and 0.25 and 1.2 M. */
   const number = (value) => Math.abs(value) >= 1e6 ? `${grouped(value / 1e6, 1)} M` : grouped(value, digitsOf(value));
   /** Milliseconds: 12 ms, 2.4 s. */
-  const ms = (value) => !value ? "0" : Math.abs(value) < 1000 ? `${grouped(value, value < 10 ? 1 : 0)} ms` : `${grouped(value / 1000, value < 1e5 ? 2 : 0)} s`;
+  const ms = (value) => !value ? "0" : Math.abs(value) < 999.5 ? `${grouped(value, value < 10 ? 1 : 0)} ms` : `${grouped(value / 1000, value < 1e5 ? 2 : 0)} s`;
   /** A share: 0.015 is 1.5 %. */
   const percent = (value) => `${grouped(value * 100, digitsOf(value * 100))} %`;
   /** Bytes: 1.5 MiB. */
@@ -86,7 +87,7 @@
 
   function xRange(options) {
     const x = options.x ?? [];
-    let low = x.length ? x[0] : 0, high = x.length ? x[x.length - 1] : 1;
+    let low = options.xMin ?? (x.length ? x[0] : 0), high = options.xMax ?? (x.length ? x[x.length - 1] : 1);
     const log = options.xLog && low > 0;
     if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - 1, high + 1];
     return { low, high, log };
@@ -161,6 +162,7 @@
       first = -1;
     };
     for (let i = 0; i < x.length; i += 1) {
+      if (values[i] === undefined) continue;
       if (!seen(values[i])) { flush(); run = null; continue; }
       if (!run) found.push((run = []));
       const at = Math.floor(toX(x[i])), y = toY(values[i]);
@@ -306,7 +308,7 @@
       const shown = this.shown(), xFormat = options.xFormat ?? (options.xTime ? clock : number), yFormat = options.yFormat ?? number;
       const box = { top: options.yLabel ? 20 : 8, bottom: high - (options.xLabel ? 34 : 20), right: wide - 10, left: 0 };
       const y = yRange(options, shown, Math.floor((box.bottom - box.top) / 42));
-      box.left = Math.ceil(Math.max(24, ...y.ticks.map((tick) => width(yFormat(tick)))) + 10);
+      box.left = Math.ceil(Math.max((options.gutter ?? 34) - 10, ...y.ticks.map((tick) => width(yFormat(tick)))) + 10);
       const x = xRange(options);
       const toX = scale(x.low, x.high, box.left + 0.5, box.right - 0.5, x.log);
       const toY = scale(y.low, y.high, box.bottom, box.top, y.log);
@@ -393,7 +395,7 @@
       for (const series of this.shown()) {
         const value = series.values[at], there = seen(value);
         const row = html("div", `chart-tip-row ${tone(series)}${series.dashed ? " chart-dashed" : ""}`);
-        row.append(html("span", "chart-tip-name", series.name), html("b", "", there ? yFormat(value) : this.options.noValue ?? "\u2013"));
+        row.append(html("span", "chart-tip-name", series.name), html("b", "", there ? yFormat(value) : value === null && this.options.noValue || "\u2013"));
         rows.push(row);
         if (there) this.hoverLayer.append(svg("circle", { class: `chart-spot ${tone(series)}`, cx: near(px), cy: near(Math.max(box.top, toY(value))), r: 4 }));
       }

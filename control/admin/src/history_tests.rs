@@ -1,3 +1,5 @@
+//! The ring of an hour: gaps, steps that fit together, its bounds.
+
 use super::*;
 use serde_json::{Value, json};
 use tentpole_model::EdgeReport;

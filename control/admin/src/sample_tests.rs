@@ -1,3 +1,5 @@
+//! Samples are differences of reports: rates, restarts, gaps, merging.
+
 use super::*;
 use serde_json::{Value, json};
 use tentpole_model::{InstanceId, InstanceStatus};

@@ -134,7 +134,8 @@ pub struct StepResult {
     pub began_s: f64,
     /// How long what is judged took, in seconds.
     pub took_s: f64,
-    /// Requests that ended in this time, well or badly.
+    /// Requests that were due in this time, well or badly ended. The step lasts until the last of them has ended, so
+    /// that a slow response is not lost at the border of a step.
     pub requests: u64,
     /// How many of them failed.
     pub failed: u64,
@@ -142,13 +143,14 @@ pub struct StepResult {
     pub failures: BTreeMap<FailureCause, u64>,
     /// Responses by status code, those of redirects on the way included.
     pub statuses: BTreeMap<u16, u64>,
-    /// Requests that ended a second.
+    /// Requests a second.
     pub requests_per_s: f64,
     /// Bytes of response bodies received.
     pub bytes: u64,
     /// Load times as a visitor sees them: from the moment at which he wanted to ask. `None` when nothing succeeded.
     pub response_time: Option<Times>,
-    /// From the moment the request was sent. `None` when nothing succeeded.
+    /// From the moment the generator really began (dialing included, where there was no connection). `None` when
+    /// nothing succeeded.
     pub service_time: Option<Times>,
     /// Kept connections that the other side had closed, and that were made anew.
     pub reconnects: u64,

@@ -1,0 +1,172 @@
+//! `tentpole load URL`: raises load step by step until an objective breaks, shows it, leaves a report. Refuses hosts
+//! that nobody has confirmed.
+
+pub mod args;
+mod confirm;
+mod meant;
+mod view;
+mod words;
+
+use crate::say;
+use args::Load;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tentpole_load::probe::{Probed, probe};
+use tentpole_load::{Plan, Run, Stop};
+use tentpole_runtime::descriptors;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// An objective did not hold, as with k6.
+const BROKEN: u8 = 99;
+/// Nobody answers.
+const UNREACHABLE: u8 = 3;
+/// The call is wrong, or not allowed.
+const WRONG: u8 = 2;
+/// Ended by Ctrl-C before anything was judged, as shells have it.
+const INTERRUPTED: u8 = 130;
+/// Descriptors that are not virtual users' connections.
+const OTHER_DESCRIPTORS: u64 = 64;
+
+/// Loads, and tells by the exit code what came of it.
+pub fn run(typed: &Load) -> ExitCode {
+    match load(typed) {
+        Ok(code) => code,
+        Err((code, says)) => {
+            if !says.is_empty() {
+                say::error(&says);
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
+    let plan = meant::plan(typed).map_err(|wrong| match wrong {
+        meant::Wrong::Call(says) => (WRONG, says),
+        meant::Wrong::Unreachable(says) => (UNREACHABLE, says),
+    })?;
+    // Before anything is sent, the first question included.
+    if !confirm::confirmed(&plan, &typed.i_may_load) {
+        return Err((WRONG, String::new()));
+    }
+    let folder = out_folder(&typed.out)?;
+    reach(&plan)?;
+    warn_of_few_descriptors(&plan);
+    let stop = Stop::default();
+    let mut view = view::View::new(&plan, typed.plain);
+    stop_on_signal(stop.clone(), view.redraws()).map_err(|error| (1, error.to_string()))?;
+    view.begin();
+    let run = tentpole_load::run(plan, &stop, &mut |event| view.event(event));
+    view.end();
+    let run = run.map_err(|error| (1, generator_failed(&error, typed)))?;
+    say::out(&format!("\n{}", words::summary(&run)));
+    let written = write_report(&run, &folder).map_err(|error| (1, error))?;
+    say::out(&format!("Report: {}\n", written.display()));
+    Ok(ExitCode::from(verdict(&run)))
+}
+
+/// What the exit code says. An interrupted run says what was seen until then.
+fn verdict(run: &Run) -> u8 {
+    match (&run.breaking_point, run.highest_held) {
+        (Some(_), _) => BROKEN,
+        (None, Some(_)) => 0,
+        (None, None) if run.interrupted => INTERRUPTED,
+        // No request was due in any step: nothing held.
+        (None, None) => BROKEN,
+    }
+}
+
+/// The folder for the report, made before an hour of load and not after it.
+fn out_folder(folder: &Path) -> Result<PathBuf, (u8, String)> {
+    let made = std::fs::create_dir_all(folder);
+    made.map_err(|error| {
+        (WRONG, format!("--out {}: this folder cannot be made: {error}.", folder.display()))
+    })?;
+    Ok(folder.to_owned())
+}
+
+fn write_report(run: &Run, folder: &Path) -> Result<PathBuf, String> {
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text)
+            .map_err(|error| format!("{}: cannot be written: {error}.", path.display()))?;
+        Ok::<PathBuf, String>(path)
+    };
+    write("report.json", &tentpole_report::json(run))?;
+    write("report.html", &tentpole_report::html(run))
+}
+
+/// One request first: is anybody there?
+fn reach(plan: &Plan) -> Result<(), (u8, String)> {
+    let probed = probe(plan).map_err(|error| (1, error.to_string()))?;
+    let address = plan.hosts.all[0].addresses.first().map(ToString::to_string).unwrap_or_default();
+    match probed {
+        Probed::Answered(status) if status >= 400 => {
+            say::warning(&format!("{} answers with {status}; that counts as a failure.", plan.url));
+            Ok(())
+        }
+        Probed::Answered(_) => Ok(()),
+        Probed::LeadsAway(there) => Err((
+            UNREACHABLE,
+            format!("{} redirects to {there}, which is another host or port. Load that instead.", plan.url),
+        )),
+        Probed::Unreachable(cause) => Err((
+            UNREACHABLE,
+            format!(
+                "{} ({address}) does not answer: {}. Is it running, and is this its port?",
+                plan.url,
+                cause.words()
+            ),
+        )),
+    }
+}
+
+fn warn_of_few_descriptors(plan: &Plan) {
+    let limit = descriptors::raise_limit();
+    let users = match plan.model {
+        tentpole_load::result::Model::Closed => plan.shape.load_max() as u64,
+        tentpole_load::result::Model::Open => u64::from(plan.in_flight_max),
+    };
+    if let Some(limit) = limit.filter(|limit| *limit < users + OTHER_DESCRIPTORS) {
+        say::warning(&format!(
+            "the system allows {limit} open files, so no more visitors than that; beyond it their requests fail. \
+             Raise it with `ulimit -n`."
+        ));
+    }
+}
+
+fn generator_failed(error: &std::io::Error, typed: &Load) -> String {
+    match &typed.cpu {
+        Some(_) if error.kind() == std::io::ErrorKind::InvalidInput => {
+            "--cpu: this machine has no such core, or it is not ours. `nproc` and `taskset -p $$` tell which."
+                .to_owned()
+        }
+        _ => format!("the generator could not start: {error}."),
+    }
+}
+
+/// The first Ctrl-C (or SIGTERM) ends the run and keeps what was measured; the second ends the process at once.
+fn stop_on_signal(stop: Stop, has_cursor: bool) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = runtime.block_on(async {
+        Ok::<_, std::io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+    })?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            for number in 0.. {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if number > 0 {
+                    if has_cursor {
+                        say::out(view::SHOW_CURSOR);
+                    }
+                    std::process::exit(i32::from(INTERRUPTED));
+                }
+                stop.now();
+            }
+        });
+    })?;
+    Ok(())
+}

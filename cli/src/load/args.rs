@@ -1,0 +1,188 @@
+//! What may be typed after `tentpole load`. `meant` finds out what was meant by it.
+
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+use tentpole_load::{duration, read};
+
+/// Raise visitors step by step until it breaks, and report
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tentpole load http://localhost:8080\n  tentpole load http://shop.localhost:8080 --journey shop\n  tentpole load http://localhost:8080 --visitors 200 --time 5m\n  tentpole load http://localhost:8080 --rate 50..2000 --think 0\n\nExits with 0 when the objectives held, 99 when it broke, 2 for a wrong call, 3\nwhen nobody answers. Ctrl-C ends it early and keeps what was measured."
+)]
+pub struct Load {
+    /// Where visitors go
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Visitors at once: N, or FROM..TO [default: 10..10000]
+    #[arg(long, value_name = "N", conflicts_with_all = ["rate", "profile"], value_parser = range)]
+    pub visitors: Option<Range>,
+    /// Journeys begun a second, whatever the server does
+    #[arg(long, value_name = "N", conflicts_with = "profile", value_parser = range)]
+    pub rate: Option<Range>,
+    /// What visitors do: shop, or a file
+    #[arg(long, value_name = "FILE")]
+    pub journey: Option<String>,
+    /// Stages, objectives and journeys from a file
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+    /// Highest load of a climb without an end [default: 10000]
+    #[arg(long, value_name = "N", value_parser = amount)]
+    pub visitors_max: Option<f64>,
+    /// How long a constant load lasts [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub time: Option<Duration>,
+    /// How long each step of a climb is judged
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    pub step_time: Duration,
+    /// How long load takes to change; not judged
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse)]
+    pub ramp: Duration,
+    /// Mean time a visitor thinks between two requests
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
+    pub think: Duration,
+    /// Objective: median load time, or off [default: 500ms]
+    #[arg(long, value_name = "TIME", value_parser = limit_time)]
+    pub p50: Option<Limit>,
+    /// Objective: 99th percentile, or off [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = limit_time)]
+    pub p99: Option<Limit>,
+    /// Objective: share of failures, or off [default: 1%]
+    #[arg(long, value_name = "SHARE", value_parser = limit_share)]
+    pub errors: Option<Limit>,
+    /// Longest time for one page
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    pub timeout: Duration,
+    /// With --rate: arrivals come poisson or constant
+    #[arg(long, value_name = "FORM", default_value = "poisson", hide_possible_values = true)]
+    pub arrivals: Arrivals,
+    /// With --rate: journeys under way at most
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub in_flight: u32,
+    /// The same number makes visitors choose the same
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Generator threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub threads: Option<u32>,
+    /// Cores for the generator alone: 2,3 or 4-7
+    #[arg(long, value_name = "LIST", value_parser = cpus)]
+    pub cpu: Option<Cpus>,
+    /// Folder for report.html and report.json
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub out: PathBuf,
+    /// I may load this host, which is not this machine
+    #[arg(long, value_name = "HOST")]
+    pub i_may_load: Vec<String>,
+    /// One line a step instead of a live view
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// `N`, `FROM..TO` or `FROM..`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Range {
+    /// The same all the time.
+    Constant(f64),
+    /// From one to the other, or without an end.
+    Climb(f64, Option<f64>),
+}
+
+/// An objective that was typed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limit {
+    /// Not judged.
+    Off,
+    /// In ms, or a share.
+    Under(f64),
+}
+
+/// A list of cores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpus(pub Vec<u32>);
+
+/// How arrivals lie in time.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrivals {
+    /// As visitors come who know nothing of one another
+    Poisson,
+    /// At equal distances
+    Constant,
+}
+
+fn amount(text: &str) -> Result<f64, String> {
+    let plain: String = text.chars().filter(|c| !matches!(c, '_' | ',')).collect();
+    match plain.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err(format!("\"{text}\" is not a number above 0")),
+    }
+}
+
+fn range(text: &str) -> Result<Range, String> {
+    let Some((from, to)) = text.split_once("..") else { return Ok(Range::Constant(amount(text)?)) };
+    let from = amount(from)?;
+    let to = if to.is_empty() { None } else { Some(amount(to)?) };
+    match to {
+        Some(to) if to < from => Err(format!("\"{text}\" goes down; write {to}..{from}")),
+        to => Ok(Range::Climb(from, to)),
+    }
+}
+
+fn limit_time(text: &str) -> Result<Limit, String> {
+    match text {
+        "off" => Ok(Limit::Off),
+        text => duration::parse(text).map(|time| Limit::Under(time.as_secs_f64() * 1_000.0)),
+    }
+}
+
+fn limit_share(text: &str) -> Result<Limit, String> {
+    match text {
+        "off" => Ok(Limit::Off),
+        text => read::share(text).map(Limit::Under),
+    }
+}
+
+fn cpus(text: &str) -> Result<Cpus, String> {
+    let wrong = || format!("\"{text}\" is not a list of cores; write 2,3 or 4-7");
+    let number = |part: &str| part.trim().parse::<u32>().ok().filter(|cpu| *cpu < 1_024).ok_or_else(wrong);
+    let mut all = Vec::new();
+    for part in text.split(',') {
+        match part.split_once('-') {
+            Some((from, to)) => all.extend(number(from)?..=number(to)?),
+            None => all.push(number(part)?),
+        }
+    }
+    if all.is_empty() { Err(wrong()) } else { Ok(Cpus(all)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_are_a_number_or_a_range() {
+        assert_eq!(range("200"), Ok(Range::Constant(200.0)));
+        assert_eq!(range("10..1_000"), Ok(Range::Climb(10.0, Some(1_000.0))));
+        assert_eq!(range("0.5.."), Ok(Range::Climb(0.5, None)));
+        for wrong in ["0", "-1", "x", "..5", "10..5", "10..x", "inf"] {
+            assert!(range(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn cores_are_listed_or_ranged() {
+        assert_eq!(cpus("2,3"), Ok(Cpus(vec![2, 3])));
+        assert_eq!(cpus("0,4-6"), Ok(Cpus(vec![0, 4, 5, 6])));
+        for wrong in ["", "a", "3-2", "1,,2", "4096"] {
+            assert!(cpus(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn objectives_are_limits_or_off() {
+        assert_eq!(limit_time("1.5s"), Ok(Limit::Under(1_500.0)));
+        assert_eq!(limit_time("off"), Ok(Limit::Off));
+        assert_eq!(limit_share("0.5%"), Ok(Limit::Under(0.005)));
+        assert!(limit_share("5").is_err());
+    }
+}

@@ -1,0 +1,403 @@
+// The console: asks the admin API each second and shows what it says. Text from outside only ever becomes text. Keeps
+// no more than the range that is shown; a hidden tab asks nothing, and a gap is shown as a gap.
+(() => {
+  "use strict";
+  const STEPS = { 300: 1, 900: 3, 3600: 12 }; // Range and the seconds of one point, so that there are 300.
+  const POINTS = 300;
+  const ANSWER_MAX = 4000; // ms until a question counts as not answered
+  const AGAIN = 1000; // ms between questions while nobody answers
+
+  const $ = (id) => document.getElementById(id);
+  const { number, ms, percent, bytes } = Charts;
+
+  // ---- words
+
+  const known = (value) => typeof value === "number";
+  const count = (value) => (known(value) ? number(Math.round(value)) : "–");
+  const rate = (value) => (known(value) ? number(value < 10 ? Math.round(value * 10) / 10 : Math.round(value)) : "–");
+  const share = (value) => (known(value) ? percent(value) : "–");
+  const duration = (value) => (known(value) ? ms(value) : "–");
+  const whole = (value) => (known(value) ? `${Math.round(value * 100)} %` : "–");
+  const time = (unixMs) => new Date(unixMs).toLocaleTimeString("en-GB");
+  const clock = (unixS) => time(unixS * 1000);
+
+  /** 45 s, 3 min, 2 h 5 min, 3 d 4 h */
+  function span(seconds) {
+    if (!known(seconds)) return "–";
+    const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60), days = Math.floor(hours / 24);
+    if (days) return `${days} d ${hours % 24} h`;
+    if (hours) return `${hours} h ${minutes % 60} min`;
+    return minutes ? `${minutes} min` : `${Math.floor(seconds)} s`;
+  }
+
+  function make(name, className, text) {
+    const element = document.createElement(name);
+    if (className) element.className = className;
+    if (text !== undefined) element.textContent = text;
+    return element;
+  }
+
+  function say(element, text) {
+    if (element.textContent !== text) element.textContent = text;
+  }
+
+  // ---- what is known
+
+  const points = new Map(); // end of the second (unix ms) → its figures
+  let range = 300, paused = false, timer = 0, asked = 0, askingSince = 0, lastAnswer = 0, lastAt = 0, live = null, state = "waiting";
+
+  const step = () => STEPS[range];
+
+  /** The values of some columns over the range, oldest first; null where nothing is known. */
+  function seriesOf(names) {
+    const wide = step() * 1000, end = Math.floor(lastAt / wide) * wide;
+    const x = [], found = Object.fromEntries(names.map((name) => [name, []]));
+    for (let nth = POINTS - 1; nth >= 0; nth -= 1) {
+      const at = end - nth * wide, point = points.get(at);
+      x.push(at / 1000);
+      for (const name of names) found[name].push(point?.[name] ?? null);
+    }
+    return { x, found };
+  }
+
+  function keep(at, point) {
+    points.set(at, point);
+    lastAt = Math.max(lastAt, at);
+  }
+
+  function forgetOld() {
+    const oldest = lastAt - POINTS * step() * 1000;
+    for (const at of points.keys()) if (at < oldest) points.delete(at);
+  }
+
+  // ---- asking
+
+  async function get(path) {
+    const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MAX) });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+    return answer.json();
+  }
+
+  async function fetchHistory(since) {
+    const { at_unix_ms: times, columns } = await get(`/api/history?since=${since}&step=${step()}`);
+    const names = Object.keys(columns);
+    times.forEach((at, nth) => keep(at, Object.fromEntries(names.map((name) => [name, columns[name][nth]]))));
+  }
+
+  /** Brings the points up to the newest second: by itself when it follows the last one, else out of the history. */
+  async function catchUp(sample) {
+    if (!sample) return;
+    const at = sample.at_unix_ms, wide = step() * 1000;
+    if (at < lastAt - 5000) { points.clear(); lastAt = 0; } // The clock was set back.
+    if (lastAt && at < lastAt + wide) return;
+    if (wide === 1000 && at === lastAt + wide) keep(at, sample);
+    else await fetchHistory(Math.max(lastAt, at - POINTS * wide));
+    forgetOld();
+  }
+
+  async function ask(turn) {
+    let again = AGAIN;
+    try {
+      const answer = await get("/api/live");
+      if (turn !== asked) return; // Paused, or another range, meanwhile.
+      await catchUp(answer.sample);
+      if (turn !== asked) return;
+      live = answer;
+      lastAnswer = performance.now();
+      draw();
+      // Shortly after the next second has ended there.
+      again = Math.max(300, 1120 - (answer.now_unix_ms % 1000));
+    } catch {
+      // Said by tell(); asked again below.
+    }
+    if (turn !== asked) return;
+    tell();
+    timer = setTimeout(() => ask(turn), again);
+  }
+
+  function start() {
+    clearTimeout(timer);
+    asked += 1;
+    askingSince = performance.now();
+    if (!paused && !document.hidden) ask(asked);
+    tell();
+  }
+
+  // ---- the state of things, in the head
+
+  const STATES = {
+    waiting: () => "connecting",
+    live: () => "live",
+    paused: () => "paused",
+    away: () => "live; the edge is away",
+    silent: (seconds) => `no answer since ${span(seconds)}`,
+  };
+  const ALOUD = { live: "Live.", paused: "Paused.", away: "The edge is away.", silent: "No answer; trying again." };
+
+  function tell() {
+    const silentS = (performance.now() - Math.max(lastAnswer, askingSince)) / 1000;
+    const before = state;
+    if (paused) state = "paused";
+    else if (silentS > 3 && !document.hidden) state = lastAnswer || silentS > 5 ? "silent" : "waiting";
+    else if (lastAnswer) state = live.edges.every((edge) => edge.up) ? "live" : "away";
+    $("state").dataset.state = state;
+    say($("state-text"), STATES[state](silentS));
+    document.body.classList.toggle("is-old", state === "silent" || state === "away");
+    if (state !== before && ALOUD[state]) say($("said"), ALOUD[state]);
+    const title = { live: live && `${rate(live.sample?.requests_per_s)}/s`, waiting: "" }[state] ?? STATES[state](silentS);
+    document.title = title ? `${title} · Tentpole` : "Tentpole";
+  }
+
+  // ---- the figures on top
+
+  const FIGURES = [
+    { name: "Requests", unit: "/s", column: "requests_per_s", tone: "1", value: rate,
+      more: (now) => `${rate(now.hits_per_s)} from the cache` },
+    { name: "Latency, median", column: "p50_ms", tone: "4", value: duration,
+      more: (now) => `90 % within ${duration(now.p90_ms)}` },
+    { name: "Latency, 99 %", column: "p99_ms", tone: "4", value: duration, more: () => "1 % took longer" },
+    { name: "Errors", unit: "/s", column: "errors_per_s", tone: "bad", value: rate,
+      more: (now) => `${share(now.requests_per_s ? now.errors_per_s / now.requests_per_s : 0)} of requests`,
+      mood: (now) => (now.errors_per_s > 0.005 * now.requests_per_s ? "bad" : "") },
+    { name: "Cache hits", column: "hit_share", tone: "3", value: share, max: 1,
+      more: (now) => `${bytes(now.bytes_out_per_s)}/s sent` },
+    { name: "Open sessions", column: "connections_open", tone: "5", value: count,
+      more: (now) => `${rate(now.accepted_per_s)} new/s` },
+    { name: "Queue", column: "queued", tone: "2", value: count,
+      more: (now) => `${rate(now.refused_per_s)} refused/s`,
+      mood: (now) => (now.refused_per_s > 0 ? "bad" : now.queued > 0 ? "grows" : "") },
+  ];
+
+  function makeFigure(figure) {
+    const root = make("article", "figure"), value = make("p", "value");
+    figure.number = make("span", "", "–");
+    figure.unitPlace = make("span", "unit");
+    figure.below = make("p", "more", "\u00a0");
+    figure.spark = make("div", "spark");
+    value.append(figure.number, figure.unitPlace);
+    root.append(make("h2", "", figure.name), value, figure.below, figure.spark);
+    return root;
+  }
+
+  function drawFigures(now, found) {
+    for (const figure of FIGURES) {
+      const [value, unit] = (now ? figure.value(now[figure.column]) : "–").split(/ (?=\D+$)/);
+      say(figure.number, value);
+      say(figure.unitPlace, value === "–" ? "" : unit ?? figure.unit ?? "");
+      say(figure.below, now && known(now.requests_per_s) ? figure.more(now) : "\u00a0");
+      figure.number.className = now ? figure.mood?.(now) ?? "" : "";
+      const values = found[figure.column], quiet = figure.tone === "bad" && !values.some((one) => one > 0);
+      Charts.spark(figure.spark, values, { tone: quiet ? "muted" : figure.tone, max: figure.max });
+    }
+  }
+
+  // ---- the charts
+
+  const CHARTS = [
+    { name: "Requests per second", yFormat: number, area: true,
+      series: [["all", "requests_per_s", "1"], ["from the cache", "hits_per_s", "3"], ["errors", "errors_per_s", "bad"]] },
+    { name: "Latency", yFormat: ms, yLog: true,
+      series: [["median", "p50_ms", "1"], ["90 %", "p90_ms", "4"], ["99 %", "p99_ms", "2"]] },
+    { name: "Open sessions", yFormat: number, area: true, series: [["edge", "connections_open", "5"]] },
+    { name: "Cache hits, share of requests", yFormat: percent, yMax: 1, area: true, series: [["hits", "hit_share", "3"]] },
+    { name: "Waiting and turned away", yFormat: number,
+      series: [["in the queue", "queued", "2"], ["refused/s", "refused_per_s", "bad"], ["retries/s", "retries_per_s", "4"]] },
+    { name: "In flight at endpoints", yFormat: number, area: true, series: [["in flight", "in_flight", "1"]] },
+    { name: "Instances", fleet: true, yFormat: number,
+      series: [["all", "instances", "1"], ["serving", "instances_serving", "3"], ["wanted", "instances_wanted", "2", true]] },
+    { name: "CPU", yFormat: whole, marks: () => targets(),
+      series: [["fleet", "fleet_cpu_share", "1"], ["edge (of one CPU)", "edge_cpu_share", "4"]] },
+  ];
+  const COLUMNS = [...new Set([...FIGURES.map((figure) => figure.column), ...CHARTS.flatMap((chart) => chart.series.map((one) => one[1]))])];
+
+  const targets = () => [...new Set(live.fleets.map((fleet) => fleet.cpu_target))].map((y) => ({ y, label: `target ${whole(y)}`, tone: "muted" }));
+
+  function makeChart(chart) {
+    const root = make("article", "panel");
+    chart.root = root;
+    chart.place = make("div");
+    root.append(make("h2", "", chart.name), chart.place);
+    return root;
+  }
+
+  function drawCharts(x, found) {
+    for (const chart of CHARTS) {
+      chart.root.hidden = Boolean(chart.fleet) && !live.fleets.length;
+      const series = chart.series
+        .filter(([, column]) => !(column === "fleet_cpu_share" && !live.fleets.length))
+        .map(([name, column, tone, dashed]) => ({ name, values: found[column], tone, dashed }));
+      const options = {
+        x, series, xTime: true, xFormat: clock, yFormat: chart.yFormat, yLog: chart.yLog, yMax: chart.yMax, area: chart.area,
+        height: series.length > 1 ? 150 : 177, label: chart.name, noValue: "no value", marks: chart.marks?.() ?? [],
+      };
+      if (chart.drawn) chart.drawn.update(options);
+      else chart.drawn = Charts.line(chart.place, options);
+    }
+  }
+
+  // ---- pools and their endpoints
+
+  const PHASES = {
+    starting: ["starting", "grows"], warming_up: ["warming up", "grows"], serving: ["serving", "well"],
+    draining: ["draining", "leaves"], stopping: ["stopping", "leaves"],
+  };
+  const REASONS = { probe: "health check", failures: "requests failed", no_address: "no address" };
+
+  /** In a word, and what it means. */
+  function stateOf(endpoint) {
+    const settled = !endpoint.phase || endpoint.phase === "serving";
+    if (endpoint.health === "down" && settled) return [`down: ${REASONS[endpoint.reason] ?? endpoint.reason}`, "bad"];
+    if (endpoint.health === "last_one" && settled) return [`last one: ${REASONS[endpoint.reason] ?? endpoint.reason}`, "bad"];
+    if (endpoint.phase) return PHASES[endpoint.phase] ?? [endpoint.phase, ""];
+    return endpoint.weight === 0 ? ["drained", "leaves"] : ["up", "well"];
+  }
+
+  const pools = new Map();
+
+  function makePool(name) {
+    const pool = { root: make("article", "panel"), about: make("p"), list: make("ul", "rows"), rows: new Map() };
+    const head = make("div", "head"), titles = make("li", "row titles");
+    titles.append(make("span", "", "endpoint"), make("span", "share", "CPU"), make("span", "number", "in flight"), make("span", "number", "requests/s"));
+    head.append(make("h2", "", name), pool.about);
+    pool.list.append(titles);
+    pool.root.append(head, pool.list);
+    $("pools").append(pool.root);
+    pools.set(name, pool);
+    return pool;
+  }
+
+  function makeRow(pool, name) {
+    const row = { root: make("li", "row"), phase: make("span", "phase"), word: make("b"), age: make("span"), share: make("div", "share"),
+      gauge: make("div", "gauge"), fill: make("i"), mark: make("s"), cpu: make("span", "percent"), flight: make("span", "number"),
+      rates: make("span", "number"), rate: make("span"), errors: make("span", "errors") };
+    const who = make("div");
+    row.phase.append(make("i", "dot"), row.word, row.age);
+    row.gauge.append(row.fill, row.mark);
+    row.gauge.setAttribute("aria-hidden", "true");
+    row.share.append(row.gauge, row.cpu);
+    row.rates.append(row.rate, row.errors);
+    who.append(make("div", "name", name), row.phase);
+    row.root.append(who, row.share, row.flight, row.rates);
+    pool.list.append(row.root);
+    pool.rows.set(name, row);
+    return row;
+  }
+
+  function drawRow(row, endpoint, target) {
+    const [word, tone] = stateOf(endpoint), cpu = endpoint.cpu_share;
+    // While it warms up: how much of its share it gets.
+    const partly = endpoint.weight_share > 0 && endpoint.weight_share < 1 ? `, ${whole(endpoint.weight_share)}` : "";
+    row.root.title = endpoint.address ?? "";
+    row.phase.dataset.tone = tone;
+    say(row.word, word + partly);
+    say(row.age, known(endpoint.uptime_s) ? span(endpoint.uptime_s) : "");
+    row.fill.style.width = `${Math.min(100, (cpu ?? 0) * 100)}%`;
+    row.mark.style.left = `${(target ?? 0) * 100}%`;
+    row.share.dataset.tone = !known(cpu) ? "" : cpu >= 0.95 ? "bad" : cpu > target * 1.15 ? "grows" : "well";
+    say(row.cpu, whole(cpu));
+    say(row.flight, count(endpoint.in_flight));
+    say(row.rate, rate(endpoint.requests_per_s));
+    say(row.errors, endpoint.errors_per_s > 0 ? `${rate(endpoint.errors_per_s)} errors/s` : "");
+  }
+
+  function drawPools() {
+    const fleets = new Map(live.fleets.map((fleet) => [fleet.pool, fleet]));
+    for (const { name, endpoints, queued } of live.pools) {
+      const pool = pools.get(name) ?? makePool(name), fleet = fleets.get(name);
+      const waiting = queued ? `; ${count(queued)} waiting` : "";
+      const serving = endpoints.filter((endpoint) => stateOf(endpoint)[1] === "well").length;
+      say(pool.about, fleet
+        ? `${serving} serving, ${fleet.wanted} wanted (${fleet.min} to ${fleet.max}); CPU ${whole(fleet.cpu_share)}, target ${whole(fleet.cpu_target)}${waiting}`
+        : `${serving} of ${endpoints.length} up${waiting}`);
+      pool.list.classList.toggle("no-cpu", !fleet);
+      const there = new Set(endpoints.map((endpoint) => endpoint.name));
+      for (const [gone, row] of pool.rows) if (!there.has(gone)) { row.root.remove(); pool.rows.delete(gone); }
+      for (const endpoint of endpoints) drawRow(pool.rows.get(endpoint.name) ?? makeRow(pool, endpoint.name), endpoint, fleet?.cpu_target ?? null);
+    }
+    for (const [name, pool] of pools) if (!live.pools.some((known_) => known_.name === name)) { pool.root.remove(); pools.delete(name); }
+  }
+
+  // ---- the lists
+
+  function drawLog(list, entries, none) {
+    const key = entries.map((entry) => `${entry.at}${entry.what}${entry.text}`).join("\n");
+    if (list.dataset.key === key) return;
+    list.dataset.key = key;
+    list.replaceChildren(...entries.map(({ at, what, text }) => {
+      const item = make("li"), stamp = make("time", "", time(at)), body = make("span");
+      stamp.dateTime = new Date(at).toISOString();
+      body.append(make("b", "", what), document.createTextNode(text));
+      item.append(stamp, body);
+      return item;
+    }));
+    if (!entries.length) list.append(make("li", "none", none));
+  }
+
+  function drawLogs() {
+    const several = live.fleets.length > 1;
+    const decisions = live.fleets.flatMap((fleet) => fleet.decisions.map(({ at_unix_ms: at, from, to, why }) =>
+      ({ at, what: `${several ? `${fleet.pool} ` : ""}${from === to ? from : `${from} → ${to}`}`, text: why })));
+    $("decisions-panel").hidden = !live.fleets.length;
+    drawLog($("decisions"), decisions.sort((a, b) => b.at - a.at), "Nothing yet.");
+    drawLog($("events"), live.events.map(({ at_unix_ms: at, kind, text }) => ({ at, what: kind, text })), "Nothing yet.");
+  }
+
+  function draw() {
+    const { x, found } = seriesOf(COLUMNS);
+    drawFigures(live.sample, found);
+    drawCharts(x, found);
+    drawPools();
+    drawLogs();
+    const edge = live.edges[0];
+    say($("about"), `version ${live.version}; ${edge.up ? `edge up ${span(edge.uptime_s)}, ${bytes(edge.memory_held_bytes)} of ${bytes(edge.memory_max_bytes)} held` : "the edge is being started again"}`);
+  }
+
+  // ---- what is turned
+
+  const THEMES = { Auto: "", Light: "light", Dark: "dark" };
+
+  function theme(name) {
+    say($("theme"), name);
+    if (THEMES[name]) document.documentElement.dataset.theme = THEMES[name];
+    else delete document.documentElement.dataset.theme;
+  }
+
+  function remembered(value) {
+    try {
+      if (value) localStorage.setItem("theme", value);
+      return localStorage.getItem("theme");
+    } catch {
+      return null; // Storage is switched off; then nothing is remembered.
+    }
+  }
+
+  $("theme").addEventListener("click", () => {
+    const names = Object.keys(THEMES);
+    const next = names[(names.indexOf($("theme").textContent) + 1) % names.length];
+    theme(next);
+    remembered(next);
+  });
+  $("pause").addEventListener("click", () => {
+    paused = !paused;
+    $("pause").setAttribute("aria-pressed", String(paused));
+    start();
+  });
+  for (const button of $("ranges").children) {
+    button.addEventListener("click", () => {
+      range = Number(button.dataset.range);
+      for (const other of $("ranges").children) other.setAttribute("aria-pressed", String(other === button));
+      points.clear();
+      lastAt = 0;
+      paused = false;
+      $("pause").setAttribute("aria-pressed", "false");
+      start();
+    });
+  }
+  document.addEventListener("visibilitychange", start);
+
+  theme(Object.hasOwn(THEMES, remembered() ?? "") ? remembered() : "Auto");
+  $("figures").append(...FIGURES.map(makeFigure));
+  $("charts").append(...CHARTS.map(makeChart));
+  start();
+  setInterval(tell, 1000);
+})();

@@ -1,0 +1,160 @@
+//! When journeys begin in the open model: at moments that follow from the rate alone, never from how the server
+//! does. Pure; sleeps nowhere.
+
+use std::time::Duration;
+use tentpole_runtime::Random;
+
+/// How arrivals lie in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spacing {
+    /// As visitors come who know nothing of one another: a Poisson process.
+    Poisson,
+    /// At equal distances.
+    Constant,
+}
+
+/// One thread's part of the arrivals: the moments at which the number of arrivals that the rate stands for passes
+/// the next mark. The rate runs in a straight line from one value to another and then stays.
+#[derive(Clone, Debug)]
+pub struct Arrivals {
+    from: f64,
+    to: f64,
+    ramp_s: f64,
+    spacing: Spacing,
+    random: Random,
+    /// Arrivals up to the last one.
+    mark: f64,
+}
+
+impl Arrivals {
+    /// Arrivals from now on: the rates (a second) of this thread alone, and its place among the threads as a share
+    /// of one distance (0 to 1), so that threads do not begin together.
+    pub fn new(rate: (f64, f64), ramp: Duration, spacing: Spacing, place: f64, random: Random) -> Self {
+        let mark = if spacing == Spacing::Constant { place - 1.0 } else { 0.0 };
+        Self { from: rate.0, to: rate.1, ramp_s: ramp.as_secs_f64(), spacing, random, mark }
+    }
+
+    /// When so many have arrived: the inverse of the rate's integral.
+    fn when(&self, count: f64) -> Option<f64> {
+        let in_ramp = f64::midpoint(self.from, self.to) * self.ramp_s;
+        if count > in_ramp || self.ramp_s == 0.0 {
+            return (self.to > 0.0).then(|| self.ramp_s + (count - in_ramp) / self.to);
+        }
+        // from·t + slope/2·t² = count, solved so that a slope near 0 divides by nothing small.
+        let slope = (self.to - self.from) / self.ramp_s;
+        let root = (self.from * self.from + 2.0 * slope * count).max(0.0).sqrt();
+        let below = self.from + root;
+        Some(if below > 0.0 { 2.0 * count / below } else { 0.0 })
+    }
+}
+
+impl Iterator for Arrivals {
+    type Item = Duration;
+
+    /// When the next one comes, from the beginning; `None` when the rate has become 0.
+    fn next(&mut self) -> Option<Duration> {
+        self.mark += match self.spacing {
+            Spacing::Constant => 1.0,
+            // The distances of a Poisson process of rate 1; the rate stretches them below (time change).
+            Spacing::Poisson => -(1.0 - unit(&mut self.random)).ln(),
+        };
+        self.when(self.mark).map(Duration::from_secs_f64)
+    }
+}
+
+/// A number from 0 up to, but not including, 1.
+pub fn unit(random: &mut Random) -> f64 {
+    (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// A number of 0 to `count` − 1.
+///
+/// # Panics
+/// When `count` is 0.
+pub fn below(random: &mut Random, count: usize) -> usize {
+    assert!(count > 0, "there is nothing to choose from");
+    // 128 bits: no bias that 2⁶⁴ draws would show.
+    ((u128::from(random.next_u64()) * count as u128) >> 64) as usize
+}
+
+/// The seed of one virtual user or thread, so that neighbours draw unlike numbers.
+pub fn seed_of(seed: u64, number: u64) -> u64 {
+    Random::from_seed(seed ^ number.wrapping_mul(0xA076_1D64_78BD_642F)).next_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn constant(rate: (f64, f64), ramp_s: f64, place: f64) -> Arrivals {
+        let random = Random::from_seed(1);
+        Arrivals::new(rate, Duration::from_secs_f64(ramp_s), Spacing::Constant, place, random)
+    }
+
+    fn within(arrivals: &mut Arrivals, seconds: f64) -> usize {
+        arrivals.by_ref().take_while(|at| at.as_secs_f64() < seconds).count()
+    }
+
+    #[test]
+    fn a_constant_rate_arrives_at_equal_distances() {
+        let mut arrivals = constant((50.0, 50.0), 0.0, 0.5);
+        let at: Vec<_> = arrivals.by_ref().take(3).map(|at| at.as_micros()).collect();
+        assert_eq!(at, [10_000, 30_000, 50_000]);
+    }
+
+    #[test]
+    fn a_ramp_arrives_as_often_as_the_area_under_it() {
+        // 2 s from 0 to 100 a second are 100 arrivals, then 100 each second.
+        assert_eq!(within(&mut constant((0.0, 100.0), 2.0, 0.5), 2.0), 100);
+        assert_eq!(within(&mut constant((0.0, 100.0), 2.0, 0.5), 5.0), 400);
+        assert_eq!(within(&mut constant((100.0, 0.0), 2.0, 0.5), 60.0), 100, "and ends with a rate of 0");
+    }
+
+    #[test]
+    fn poisson_arrivals_have_the_rate_as_mean_and_as_variance() {
+        let random = Random::from_seed(42);
+        let mut arrivals = Arrivals::new((100.0, 100.0), Duration::ZERO, Spacing::Poisson, 0.0, random);
+        let mut each_second = [0_u32; 400];
+        while let Some(count) = arrivals.next().and_then(|at| each_second.get_mut(at.as_secs() as usize)) {
+            *count += 1;
+        }
+        let mean = f64::from(each_second.iter().sum::<u32>()) / 400.0;
+        let variance = each_second.iter().map(|n| (f64::from(*n) - mean).powi(2)).sum::<f64>() / 399.0;
+        assert!((mean - 100.0).abs() < 2.0, "{mean}");
+        assert!((variance - 100.0).abs() < 25.0, "{variance}");
+    }
+
+    #[test]
+    fn neighbours_and_other_seeds_draw_other_numbers_and_the_same_one_the_same() {
+        assert_eq!(seed_of(1, 7), seed_of(1, 7));
+        let mut all: Vec<u64> = (0..10).flat_map(|seed| (0..100).map(move |n| seed_of(seed, n))).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 1_000);
+    }
+
+    proptest! {
+        #[test]
+        fn arrivals_never_go_back_in_time(
+            from in 0.0..500.0, to in 0.1..500.0, ramp in 0.0..5.0, seed: u64, poisson: bool
+        ) {
+            let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
+            let ramp = Duration::from_secs_f64(ramp);
+            let mut arrivals = Arrivals::new((from, to), ramp, spacing, 0.5, Random::from_seed(seed));
+            let mut last = Duration::ZERO;
+            for _ in 0..200 {
+                let next = arrivals.next().expect("the rate does not end at 0");
+                prop_assert!(next >= last);
+                last = next;
+            }
+        }
+
+        #[test]
+        fn a_choice_lies_within_what_there_is(seed: u64, count in 1_usize..1_000) {
+            let mut random = Random::from_seed(seed);
+            prop_assert!(below(&mut random, count) < count);
+            prop_assert!((0.0..1.0).contains(&unit(&mut random)));
+        }
+    }
+}

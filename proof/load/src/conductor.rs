@@ -1,0 +1,371 @@
+//! One run from its beginning to its result: orders the threads, closes each step when all that was due in it has
+//! ended, asks the pure rooms what it means and what comes next. Sends no request itself.
+
+use crate::climb::{Done, Next};
+use crate::generator::{self, Orders, Shared};
+use crate::plan::Plan;
+use crate::record::{Moment, Record, Tally, Window};
+use crate::result::{FORMAT, JourneyOutline, Machine, Model, Run, Second, StepResult};
+use crate::verdict::{self, Seen};
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tentpole_runtime::clock::{self, Instant};
+use tokio::sync::watch;
+
+/// Entries of [`Run::seconds`] at most; longer runs have wider ones.
+const SECONDS_MAX: u32 = 3_600;
+/// Time for orders to reach the threads before they begin.
+const AHEAD: Duration = Duration::from_millis(5);
+/// Time after a step's end in which what was due in it is surely begun.
+const BEHIND: Duration = Duration::from_millis(20);
+/// How often the end of a step's last request is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Ends a run before its time; what was measured is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
+
+impl Stop {
+    /// Ends it.
+    pub fn now(&self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
+    }
+
+    /// Waits for so long, or until it is ended; says whether it is.
+    fn wait(&self, time: Duration) -> bool {
+        let ended = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.0.1.wait_timeout_while(ended, time, |ended| !*ended);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// What a run tells while it goes.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A step begins: its number and load.
+    Began {
+        /// 1 for the first.
+        number: u32,
+        /// What is run.
+        next: Next,
+    },
+    /// A second is over.
+    Second(Live<'a>),
+    /// A step is over.
+    Ended(&'a StepResult),
+}
+
+/// How it goes just now.
+#[derive(Debug)]
+pub struct Live<'a> {
+    /// The step's number.
+    pub number: u32,
+    /// Its load.
+    pub load: f64,
+    /// Seconds that are left of it; negative while the last requests are waited for.
+    pub left_s: f64,
+    /// Whether load still rises, or falls.
+    pub is_ramp: bool,
+    /// The second that is over.
+    pub second: &'a Second,
+    /// What was seen of the step so far.
+    pub seen: Seen,
+    /// How late the generator was in it, 99th percentile, in µs.
+    pub lag_p99_us: u64,
+}
+
+/// Performs a run. Blocks until it is over or stopped.
+///
+/// # Errors
+/// The system's, when threads cannot be started or pinned.
+pub fn run(plan: Plan, stop: &Stop, watch: &mut dyn FnMut(&Event<'_>)) -> io::Result<Run> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if !plan.cpus.is_empty() {
+        // The threads inherit it; each then takes its own one.
+        generator::pin_to(&plan.cpus)?;
+    }
+    let mut conductor = Conductor::start(Arc::new(plan))?;
+    let mut done = Vec::new();
+    let mut steps = Vec::new();
+    let mut interrupted = false;
+    while !interrupted {
+        let Some(next) = conductor.plan.shape.next(&done) else { break };
+        let number = steps.len() as u32 + 1;
+        watch(&Event::Began { number, next });
+        let (result, was_stopped) = conductor.step(number, next, stop, watch);
+        interrupted = was_stopped;
+        if let Some(result) = result {
+            done.push(Done { load: result.load, phase: result.phase, held: result.held });
+            watch(&Event::Ended(&result));
+            steps.push(result);
+        }
+    }
+    Ok(conductor.end(steps, interrupted, cores as u32))
+}
+
+struct Conductor {
+    plan: Arc<Plan>,
+    threads: Vec<(Arc<Shared>, JoinHandle<io::Result<()>>)>,
+    orders: watch::Sender<Orders>,
+    began: Instant,
+    names: Vec<String>,
+    load: f64,
+    seconds: Vec<Second>,
+    width: u32,
+    /// When the second at hand began.
+    second_began: Instant,
+}
+
+/// The times of one step.
+struct Step {
+    number: u32,
+    next: Next,
+    orders: Orders,
+    window: Window,
+    /// Everything since the window began.
+    so_far: Moment,
+}
+
+impl Conductor {
+    fn start(plan: Arc<Plan>) -> io::Result<Self> {
+        let names = plan.journeys.step_names();
+        let began = clock::renew();
+        let none = Orders { begin: began, ramp: Duration::ZERO, from: 0.0, to: 0.0, is_end: false };
+        let (orders, received) = watch::channel(none);
+        let mut threads = Vec::new();
+        for number in 0..plan.threads {
+            let shared = Arc::new(Shared::new(names.len()));
+            let thread = generator::start(plan.clone(), shared.clone(), number, received.clone())?;
+            threads.push((shared, thread));
+        }
+        let width = (plan.shape.time_max().as_secs() as u32).div_ceil(SECONDS_MAX).max(1);
+        let seconds = Vec::new();
+        Ok(Self { plan, threads, orders, began, names, load: 0.0, seconds, width, second_began: began })
+    }
+
+    /// Runs one step. No result when it was stopped before it was judged at all.
+    fn step(
+        &mut self,
+        number: u32,
+        next: Next,
+        stop: &Stop,
+        watch: &mut dyn FnMut(&Event<'_>),
+    ) -> (Option<StepResult>, bool) {
+        let begin = clock::now().after(AHEAD);
+        let orders =
+            Orders { begin, ramp: next.stage.ramp, from: self.load, to: next.stage.load, is_end: false };
+        let from = begin.after(next.stage.ramp);
+        let window = Window { from, to: from.after(next.stage.time) };
+        for (shared, _) in &self.threads {
+            let fresh = Tally::new(self.names.len());
+            let mut record = lock(shared);
+            (record.window, record.pending, record.step) = (window, 0, fresh);
+        }
+        self.orders.send_replace(orders);
+        let mut step = Step { number, next, orders, window, so_far: Moment::default() };
+
+        let mut interrupted = self.pass_until(from, &mut step, stop, watch);
+        let cpu = self.cpu_us();
+        if !interrupted {
+            interrupted = self.pass_until(window.to.after(BEHIND), &mut step, stop, watch);
+        }
+        let cpu = self.cpu_us() - cpu;
+        let now = clock::now();
+        if interrupted {
+            step.window.to = now.min(step.window.to).max(step.window.from);
+            for (shared, _) in &self.threads {
+                lock(shared).window.to = step.window.to;
+            }
+        } else {
+            // Every request ends by its time-out; the rest is the sweep's, and some patience with a slow machine.
+            let latest = now.after(self.plan.timeout + Duration::from_secs(2));
+            while self.pending() > 0 && clock::now() < latest && !interrupted {
+                interrupted = self.pass_until(clock::now().after(LOOK_EVERY), &mut step, stop, watch);
+            }
+        }
+        self.load = next.stage.load;
+        if step.window.to <= step.window.from {
+            return (None, interrupted);
+        }
+        let result = self.result(&step, cpu);
+        // Of a step that was cut off before anything ended there is nothing to say.
+        ((!interrupted || result.requests > 0).then_some(result), interrupted)
+    }
+
+    /// Lets time pass, closing seconds as they end; true when the run was stopped.
+    fn pass_until(
+        &mut self,
+        until: Instant,
+        step: &mut Step,
+        stop: &Stop,
+        watch: &mut dyn FnMut(&Event<'_>),
+    ) -> bool {
+        loop {
+            let now = clock::now();
+            let second_ends = self.second_began.after(Duration::from_secs(u64::from(self.width)));
+            if now >= second_ends {
+                self.close_second(second_ends, step, watch);
+                continue;
+            }
+            if now >= until {
+                return stop.wait(Duration::ZERO);
+            }
+            if stop.wait(until.min(second_ends).since(now)) {
+                return true;
+            }
+        }
+    }
+
+    fn close_second(&mut self, ends: Instant, step: &mut Step, watch: &mut dyn FnMut(&Event<'_>)) {
+        self.second_began = ends;
+        let mut moment = Moment::default();
+        for (shared, _) in &self.threads {
+            // Made before the lock is taken, so that it is held only to exchange.
+            let fresh = Moment::default();
+            let taken = std::mem::replace(&mut lock(shared).moment, fresh);
+            moment.add(&taken);
+        }
+        let second = Second {
+            at_s: self.since_start(ends),
+            visitors: match self.plan.model {
+                Model::Closed => step.orders.load_at(ends).round() as u32,
+                Model::Open => self.threads.iter().map(|(shared, _)| shared.under_way.load(Relaxed)).sum(),
+            },
+            requests: moment.requests,
+            failed: moment.failed,
+            p50_ms: moment.response.quantile_ms(0.5),
+            p99_ms: moment.response.quantile_ms(0.99),
+        };
+        if self.seconds.len() < SECONDS_MAX as usize * 2 {
+            self.seconds.push(second);
+        }
+        if ends > step.window.from {
+            step.so_far.add(&moment);
+        }
+        let left = step.window.to.as_micros() as f64 - ends.as_micros() as f64;
+        let lag_p99_us = self.threads.iter().map(|(shared, _)| lock(shared).step.lag().p99_us()).max();
+        let seen = Seen {
+            requests: step.so_far.requests,
+            failed: step.so_far.failed,
+            p50_ms: step.so_far.response.quantile_ms(0.5),
+            p99_ms: step.so_far.response.quantile_ms(0.99),
+        };
+        watch(&Event::Second(Live {
+            number: step.number,
+            load: step.next.stage.load,
+            left_s: left / 1e6,
+            is_ramp: ends <= step.window.from,
+            second: &second,
+            seen,
+            lag_p99_us: lag_p99_us.unwrap_or(0),
+        }));
+    }
+
+    fn result(&self, step: &Step, cpu_us: u64) -> StepResult {
+        let mut tally = Tally::new(self.names.len());
+        for (shared, _) in &self.threads {
+            let fresh = Tally::new(self.names.len());
+            tally.add(&std::mem::replace(&mut lock(shared).step, fresh));
+        }
+        let took_s = step.window.to.since(step.window.from).as_secs_f64();
+        let response = tally.response();
+        let (requests, failed) = (tally.requests(), tally.failed());
+        let seen =
+            Seen { requests, failed, p50_ms: response.quantile_ms(0.5), p99_ms: response.quantile_ms(0.99) };
+        let broke = verdict::broke(&self.plan.objectives, &seen);
+        StepResult {
+            number: step.number,
+            phase: step.next.phase,
+            load: step.next.stage.load,
+            began_s: self.since_start(step.window.from),
+            took_s,
+            requests,
+            failed,
+            requests_per_s: rounded(requests as f64 / took_s),
+            bytes: tally.bytes,
+            response_time: response.times(),
+            service_time: tally.service().times(),
+            reconnects: tally.reconnects,
+            connects: tally.connects,
+            lag_p99_us: tally.lag().p99_us(),
+            generator_cpu_share: rounded(cpu_us as f64 / 1e6 / took_s / self.threads.len() as f64).min(1.0),
+            journey_steps: tally.journey_steps(&self.names),
+            failures: tally.failures,
+            statuses: tally.statuses,
+            held: requests > 0 && broke.is_none(),
+            broke,
+        }
+    }
+
+    fn end(self, steps: Vec<StepResult>, interrupted: bool, cores: u32) -> Run {
+        self.orders.send_modify(|orders| orders.is_end = true);
+        let took_s = self.since_start(clock::now());
+        for (_, thread) in self.threads {
+            // A thread that panicked has said so on standard error.
+            let _ = thread.join();
+        }
+        let plan = &self.plan;
+        let distrust = verdict::distrust(&steps);
+        Run {
+            format: FORMAT,
+            version: plan.version.clone(),
+            started_unix_ms: self.began.unix_us() / 1_000,
+            took_s,
+            url: plan.url.to_string(),
+            command: plan.command.clone(),
+            model: plan.model,
+            objectives: plan.objectives,
+            journey: JourneyOutline { name: plan.journeys.name.clone(), steps: self.names },
+            machine: Machine {
+                cores,
+                threads: plan.threads,
+                pinned: plan.cpus.clone(),
+                same_machine: plan.hosts.are_loopback(),
+            },
+            seed: plan.seed,
+            think_ms: plan.think.as_secs_f64() * 1_000.0,
+            breaking_point: verdict::breaking_point(&steps),
+            highest_held: verdict::highest_held(&steps),
+            steps,
+            seconds: self.seconds,
+            second_width: self.width,
+            trusted: distrust.is_empty(),
+            distrust,
+            interrupted,
+        }
+    }
+
+    fn pending(&self) -> u32 {
+        self.threads.iter().map(|(shared, _)| lock(shared).pending).sum()
+    }
+
+    fn cpu_us(&self) -> u64 {
+        self.threads.iter().map(|(shared, _)| shared.cpu_us.load(Relaxed)).sum()
+    }
+
+    fn since_start(&self, at: Instant) -> f64 {
+        at.since(self.began).as_secs_f64()
+    }
+}
+
+impl Orders {
+    /// The load at a moment.
+    pub fn load_at(&self, at: Instant) -> f64 {
+        let part =
+            if self.ramp.is_zero() { 1.0 } else { at.since(self.begin).div_duration_f64(self.ramp).min(1.0) };
+        self.from + (self.to - self.from) * part
+    }
+}
+
+/// Four digits behind the point: more would only pretend.
+fn rounded(figure: f64) -> f64 {
+    (figure * 1e4).round() / 1e4
+}
+
+fn lock(shared: &Shared) -> MutexGuard<'_, Record> {
+    shared.record.lock().unwrap_or_else(PoisonError::into_inner)
+}

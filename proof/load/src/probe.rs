@@ -1,0 +1,68 @@
+//! One request before a run: is anybody there, and does the URL lead somewhere else? Loads nothing.
+
+use crate::connection::Connection;
+use crate::plan::Plan;
+use crate::result::FailureCause;
+use std::io;
+use tentpole_http1::{write_field, write_request_line};
+use tentpole_message::ResponseHead;
+use tentpole_model::Method;
+use tentpole_runtime::clock;
+use tentpole_runtime::deadline::{self, Deadline};
+
+/// What one request found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// An answer with this status.
+    Answered(u16),
+    /// A redirect to a host or port that is not of the run.
+    LeadsAway(String),
+    /// None.
+    Unreachable(FailureCause),
+}
+
+/// Asks once for the plan's URL. Errors are the system's: no runtime could be made.
+pub fn probe(plan: &Plan) -> io::Result<Probed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(async {
+        tokio::select! {
+            probed = ask(plan) => probed,
+            () = sweep() => Probed::Unreachable(FailureCause::TimedOut),
+        }
+    }))
+}
+
+async fn sweep() {
+    loop {
+        deadline::sweep(clock::renew());
+        tokio::time::sleep(deadline::SWEEP_EVERY).await;
+    }
+}
+
+async fn ask(plan: &Plan) -> Probed {
+    let deadline = Deadline::new();
+    let host = &plan.hosts.all[0];
+    deadline.set_at(clock::now().after(plan.connect_timeout));
+    let mut connection = match Connection::dial(&host.addresses, &deadline).await {
+        Ok(connection) => connection,
+        Err(cause) => return Probed::Unreachable(cause),
+    };
+    let mut request = Vec::new();
+    write_request_line(&mut request, b"GET", plan.url.target.as_bytes());
+    write_field(&mut request, b"Host", host.authority.as_bytes());
+    request.extend_from_slice(b"User-Agent: tentpole-load\r\nAccept: */*\r\nConnection: close\r\n\r\n");
+    let mut head = ResponseHead::new();
+    deadline.set_at(clock::now().after(plan.timeout));
+    let answer = connection.exchange(&request, Method::Get, &mut head, &mut Vec::new(), 0, &deadline).await;
+    if let Err(broken) = answer {
+        return Probed::Unreachable(broken.cause);
+    }
+    let location = head.fields.find(b"location").next().filter(|_| (300..400).contains(&head.status));
+    let there = location.and_then(|location| plan.url.join(&String::from_utf8_lossy(location)).ok());
+    match there {
+        Some(there) if plan.hosts.place(&there.host, there.port).is_none() => {
+            Probed::LeadsAway(there.to_string())
+        }
+        _ => Probed::Answered(head.status),
+    }
+}

@@ -1,0 +1,422 @@
+//! A profile file → stages, objectives and journeys, all checked: what a virtual user meets later cannot be a
+//! mistake of the file. Every problem is told with its line and what to write instead.
+
+use crate::climb::{RATE_MAX, STEPS_MAX, Stage, VISITORS_MAX};
+use crate::extract::{Check, Extract, From, Pick};
+use crate::journey::{Content, Journey, Journeys, Step, Verb};
+use crate::record::JOURNEY_STEPS_MAX;
+use crate::result::Model;
+use crate::template::{Template, is_name};
+use crate::toml_table::{At, File, Table};
+use std::time::Duration;
+
+pub use crate::toml_table::Problems;
+
+const JOURNEYS_MAX: usize = 16;
+const VARIABLES_MAX: usize = 64;
+
+/// What a profile file says.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Profile {
+    /// Its stages, and which model they are of; none when the file has only journeys.
+    pub stages: Option<(Model, Vec<Stage>)>,
+    /// Objectives that it names.
+    pub p50: Option<Duration>,
+    /// Likewise.
+    pub p99: Option<Duration>,
+    /// Likewise, as a share.
+    pub errors: Option<f64>,
+    /// Its journeys.
+    pub journeys: Option<Journeys>,
+}
+
+/// Reads the text of the file called `name`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read(name: &str, text: &str) -> Result<Profile, Problems> {
+    let file = File::new(name, text);
+    let mut profile = Profile::default();
+    if let Some(whole) = file.parse() {
+        let top = Table::open(&file, whole.get_ref(), &(0..0), &["objectives", "stages", "journey"]);
+        if let Some(objectives) = top.table("objectives", &["p50", "p99", "errors"]) {
+            profile.p50 = objectives.duration("p50");
+            profile.p99 = objectives.duration("p99");
+            profile.errors = objectives.text("errors").and_then(|text| match share(text.value) {
+                Ok(share) => Some(share),
+                Err(says) => {
+                    objectives.tell(text.at, says);
+                    None
+                }
+            });
+        }
+        profile.stages = stages(&top);
+        profile.journeys = journeys(name, &top);
+    }
+    if file.is_fine() { Ok(profile) } else { Err(file.problems()) }
+}
+
+/// A share as people write it: `1%`, `0.5 %`.
+///
+/// # Errors
+/// What to write instead.
+pub fn share(text: &str) -> Result<f64, String> {
+    let number = text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    match number {
+        Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err(format!("\"{text}\" is not a share; write 1% or 0.5%, from 0% to 100%.")),
+    }
+}
+
+fn stages(top: &Table<'_>) -> Option<(Model, Vec<Stage>)> {
+    let mut all = Vec::new();
+    let mut model = None;
+    for stage in top.tables("stages", &["visitors", "rate", "time", "ramp"]) {
+        let visitors = stage.number("visitors", 0.0, f64::from(VISITORS_MAX));
+        let rate = stage.number("rate", 0.0, RATE_MAX);
+        let (this, load) = match (visitors, rate) {
+            (Some(visitors), None) => (Model::Closed, visitors.value.round()),
+            (None, Some(rate)) => (Model::Open, rate.value),
+            _ => {
+                stage.tell(
+                    stage.at(),
+                    "a stage has `visitors` or `rate`, one of them: { visitors = 100, time = \"1m\" }.",
+                );
+                continue;
+            }
+        };
+        if *model.get_or_insert(this) != this {
+            stage.tell(stage.at(), "all stages of a file have `visitors`, or all have `rate`.");
+        }
+        let Some(time) = stage.duration("time") else {
+            if !stage.has("time") {
+                stage.tell(stage.at(), "how long? Write time = \"1m\".");
+            }
+            continue;
+        };
+        all.push(Stage { load, time, ramp: stage.duration("ramp").unwrap_or(Duration::ZERO) });
+    }
+    if all.len() > STEPS_MAX {
+        top.tell(0, format!("a profile has at most {STEPS_MAX} stages."));
+    }
+    Some((model?, all))
+}
+
+fn journeys(name: &str, top: &Table<'_>) -> Option<Journeys> {
+    let tables = top.tables("journey", &["name", "weight", "host", "cookies", "step"]);
+    if tables.is_empty() {
+        return None;
+    }
+    if tables.len() > JOURNEYS_MAX {
+        top.tell(0, format!("a file has at most {JOURNEYS_MAX} journeys."));
+    }
+    let mut reading = Reading { variables: Vec::new(), set: Vec::new(), steps: 0 };
+    let mut all = Vec::new();
+    for (number, table) in tables.iter().enumerate() {
+        all.push(reading.journey(table, number));
+    }
+    if reading.steps > JOURNEY_STEPS_MAX {
+        top.tell(0, format!("all journeys of a file have at most {JOURNEY_STEPS_MAX} steps together."));
+    }
+    if reading.variables.len() > VARIABLES_MAX {
+        top.tell(0, format!("a file has at most {VARIABLES_MAX} variables."));
+    }
+    let stem = name.rsplit('/').next().unwrap_or(name);
+    Some(Journeys { name: stem.trim_end_matches(".toml").to_owned(), all, variables: reading.variables })
+}
+
+struct Reading {
+    variables: Vec<String>,
+    /// Variables that have a value at this step, whatever was walked.
+    set: Vec<usize>,
+    steps: usize,
+}
+
+const STEP_KEYS: [&str; 11] =
+    ["name", "method", "path", "headers", "form", "body", "chance", "think", "choose", "extract", "check"];
+
+impl Reading {
+    fn journey(&mut self, table: &Table<'_>, number: usize) -> Journey {
+        let name = table
+            .text("name")
+            .map_or_else(|| format!("journey {}", number + 1), |name| name.value.to_owned());
+        let weight = table.number("weight", 1.0, 10_000.0).map_or(1, |weight| weight.value.round() as u32);
+        let keeps_cookies = match table.text("cookies").map(|text| (text.value, text.at)) {
+            None | Some(("forget", _)) => false,
+            Some(("keep", _)) => true,
+            Some((_, at)) => {
+                table.tell(at, "`cookies` is \"forget\" (each journey is another visitor) or \"keep\".");
+                false
+            }
+        };
+        let hosts = table.texts("host").into_iter().filter_map(|host| self.host(table, &host)).collect();
+        self.set.clear();
+        let steps: Vec<Step> =
+            table.tables("step", &STEP_KEYS).iter().enumerate().map(|(n, step)| self.step(step, n)).collect();
+        if steps.is_empty() {
+            table.tell(
+                table.at(),
+                format!("journey \"{name}\" has no step; write [[journey.step]] with a path."),
+            );
+        }
+        // Otherwise a visitor could begin journey after journey without ever asking for anything.
+        if !steps.is_empty() && steps.iter().all(|step| step.chance < 1.0) {
+            table.tell(
+                table.at(),
+                format!("journey \"{name}\" has no step that is always walked; one has no `chance`."),
+            );
+        }
+        Journey { name, weight, hosts, keeps_cookies, steps }
+    }
+
+    fn host(&self, table: &Table<'_>, host: &At<&str>) -> Option<String> {
+        match crate::url::Url::parse(&format!("http://{}/", host.value)) {
+            Ok(url) if !host.value.contains([':', '/', '@']) => Some(url.host),
+            _ => {
+                table.tell(host.at, "`host` is a host name without scheme and port: \"shop.localhost\".");
+                None
+            }
+        }
+    }
+
+    fn step(&mut self, table: &Table<'_>, place: usize) -> Step {
+        let number = self.steps;
+        self.steps += 1;
+        let chance = table.number("chance", 0.0, 1.0).map_or(1.0, |chance| chance.value);
+        // Drawn before the request, so that it can use them.
+        let choose = self.choose(table);
+        let before = self.set.clone();
+        self.set.extend(choose.iter().map(|(variable, _)| *variable));
+        let path = match table.text("path") {
+            Some(text) => {
+                let path = self.template(table, &text);
+                if !path.start().starts_with('/') && !path.starts_raw() {
+                    table.tell(text.at, "`path` begins with / or is a whole link: \"{link:raw}\".");
+                }
+                path
+            }
+            None => {
+                if !table.has("path") {
+                    table.tell(table.at(), "which page? Write path = \"/\".");
+                }
+                Template::literal("/")
+            }
+        };
+        let mut headers = self.headers(table);
+        let body = self.content(table, &mut headers);
+        let name = match table.text("name") {
+            Some(name) => name.value.to_owned(),
+            None => {
+                table.text("path").map_or_else(|| format!("step {}", place + 1), |path| path.value.to_owned())
+            }
+        };
+        let method = self.method(table, &body);
+        let checks = table
+            .tables("check", &["status", "contains", "lacks", "header"])
+            .iter()
+            .filter_map(check)
+            .collect();
+        let extract: Vec<Extract> = table
+            .tables("extract", &["name", "from", "header", "between", "pick", "or"])
+            .iter()
+            .filter_map(|one| self.extract(one))
+            .collect();
+        self.set.extend(extract.iter().map(|one| one.variable));
+        if chance < 1.0 {
+            // Whoever skips this step has none of its values.
+            self.set = before;
+        }
+        Step {
+            number,
+            name,
+            method,
+            path,
+            headers,
+            body,
+            chance,
+            think: table.duration("think"),
+            choose,
+            extract,
+            checks,
+        }
+    }
+
+    fn method(&self, table: &Table<'_>, body: &Content) -> Verb {
+        let usual = if *body == Content::None { Verb::Get } else { Verb::Post };
+        let Some(text) = table.text("method") else { return usual };
+        let verb = Verb::ALL.into_iter().find(|verb| verb.text() == text.value);
+        if verb.is_none() {
+            table.tell(text.at, "`method` is GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.");
+        }
+        verb.unwrap_or(usual)
+    }
+
+    fn headers(&self, table: &Table<'_>) -> Vec<(String, Template)> {
+        /// What the generator writes itself.
+        const OURS: [&str; 6] =
+            ["host", "content-length", "transfer-encoding", "connection", "cookie", "expect"];
+        let mut headers = Vec::new();
+        for (name, value) in table.entries("headers") {
+            let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            if name.value.is_empty() || !name.value.bytes().all(is_token) {
+                table.tell(name.at, format!("\"{}\" is not a header's name.", name.value));
+                continue;
+            }
+            if OURS.contains(&name.value.to_ascii_lowercase().as_str()) {
+                table.tell(name.at, format!("`{}` is written by the load generator itself.", name.value));
+                continue;
+            }
+            for text in table.entry_texts(name.value, value) {
+                headers.push((name.value.to_owned(), self.template(table, &text)));
+            }
+        }
+        headers
+    }
+
+    fn content(&self, table: &Table<'_>, headers: &mut Vec<(String, Template)>) -> Content {
+        let (content, kind) = match (table.has("form"), table.text("body")) {
+            (true, Some(body)) => {
+                table.tell(body.at, "a step has `form` or `body`, not both.");
+                return Content::None;
+            }
+            (true, None) => {
+                let fields = table.entries("form").into_iter().flat_map(|(name, value)| {
+                    let texts = table.entry_texts(name.value, value);
+                    texts.into_iter().map(move |text| (name.value.to_owned(), text))
+                });
+                let fields = fields.map(|(name, text)| (name, self.template(table, &text))).collect();
+                (Content::Form(fields), "application/x-www-form-urlencoded")
+            }
+            (false, Some(body)) => (Content::Text(self.template(table, &body)), "text/plain; charset=utf-8"),
+            (false, None) => return Content::None,
+        };
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            headers.push(("Content-Type".to_owned(), Template::literal(kind)));
+        }
+        content
+    }
+
+    fn choose(&mut self, table: &Table<'_>) -> Vec<(usize, Vec<String>)> {
+        let mut all = Vec::new();
+        for (name, value) in table.entries("choose") {
+            let values: Vec<String> =
+                table.entry_texts(name.value, value).into_iter().map(|text| text.value.to_owned()).collect();
+            match self.variable(table, &name) {
+                Some(variable) if !values.is_empty() => all.push((variable, values)),
+                _ => table.tell(name.at, format!("write {} = [\"one\", \"other\"].", name.value)),
+            }
+        }
+        all
+    }
+
+    fn extract(&mut self, table: &Table<'_>) -> Option<Extract> {
+        let Some(name) = table.text("name") else {
+            table.tell(table.at(), "which variable? Write name = \"product\".");
+            return None;
+        };
+        let variable = self.variable(table, &name);
+        let from = match (table.text("from"), table.text("header")) {
+            (None, Some(header)) => From::Header(header.value.to_owned()),
+            (None, None) => From::Body,
+            (Some(from), header) => match (from.value, header) {
+                ("body", None) => From::Body,
+                ("url", None) => From::Url,
+                ("status", None) => From::Status,
+                ("header", Some(header)) => From::Header(header.value.to_owned()),
+                ("header", None) => {
+                    table.tell(from.at, "which one? Write from = \"header\", header = \"Location\".");
+                    return None;
+                }
+                _ => {
+                    table.tell(
+                        from.at,
+                        "`from` is \"body\", \"header\" (with header = …), \"url\" or \"status\".",
+                    );
+                    return None;
+                }
+            },
+        };
+        let between = self.between(table, &from);
+        let pick = match table.text("pick").map(|text| (text.value, text.at)) {
+            None | Some(("first", _)) => Pick::First,
+            Some(("last", _)) => Pick::Last,
+            Some(("random", _)) => Pick::Random,
+            Some((_, at)) => {
+                table.tell(at, "`pick` is \"first\", \"last\" or \"random\".");
+                Pick::First
+            }
+        };
+        let or = table.text("or").map(|text| text.value.to_owned());
+        Some(Extract { variable: variable?, from, between, pick, or })
+    }
+
+    fn between(&self, table: &Table<'_>, from: &From) -> Option<(String, String)> {
+        let texts = table.texts("between");
+        match texts.as_slice() {
+            [before, after] if !before.value.is_empty() && !after.value.is_empty() => {
+                Some((before.value.to_owned(), after.value.to_owned()))
+            }
+            [] if *from != From::Body && !table.has("between") => None,
+            _ => {
+                let says = "`between` takes the text before and the text after: between = [\"href=\\\"/p/\", \"\\\"\"].";
+                table.tell(texts.first().map_or(table.at(), |text| text.at), says);
+                None
+            }
+        }
+    }
+
+    fn variable(&mut self, table: &Table<'_>, name: &At<&str>) -> Option<usize> {
+        if !is_name(name.value) {
+            table.tell(name.at, "a variable's name has letters, digits and `_`, and begins with a letter.");
+            return None;
+        }
+        let known = self.variables.iter().position(|known| known == name.value);
+        Some(known.unwrap_or_else(|| {
+            self.variables.push(name.value.to_owned());
+            self.variables.len() - 1
+        }))
+    }
+
+    fn template(&self, table: &Table<'_>, text: &At<&str>) -> Template {
+        let number = |name: &str| {
+            let number = self.variables.iter().position(|known| known == name)?;
+            self.set.contains(&number).then_some(number)
+        };
+        Template::parse(text.value, number).unwrap_or_else(|error| {
+            table.tell(text.at, error.to_string());
+            Template::literal("/")
+        })
+    }
+}
+
+fn check(table: &Table<'_>) -> Option<Check> {
+    if table.has("status") {
+        let statuses: Vec<u16> = table
+            .whole_numbers("status", 100, 999)
+            .into_iter()
+            .filter_map(|status| u16::try_from(status).ok())
+            .collect();
+        return Some(Check::Status(statuses));
+    }
+    if let Some(name) = table.text("header") {
+        return Some(Check::Header(
+            name.value.to_owned(),
+            table.text("contains").map(|text| text.value.to_owned()),
+        ));
+    }
+    if let Some(text) = table.text("contains") {
+        return Some(Check::Contains(text.value.to_owned()));
+    }
+    if let Some(text) = table.text("lacks") {
+        return Some(Check::Lacks(text.value.to_owned()));
+    }
+    table.tell(
+        table.at(),
+        "a check is { status = 200 }, { contains = \"text\" }, { lacks = \"text\" } or { header = \"name\", contains = \"text\" }.",
+    );
+    None
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

@@ -1,0 +1,122 @@
+//! What a profile file may say, and what is said about one that is wrong.
+
+use super::*;
+use crate::journey::SHOP;
+use proptest::prelude::*;
+
+fn wrong(text: &str) -> String {
+    read("p.toml", text).expect_err("it is wrong").to_string()
+}
+
+/// A file with one step that holds these lines.
+fn step(lines: &str) -> String {
+    format!("[[journey]]\n[[journey.step]]\n{lines}\n")
+}
+
+#[test]
+fn the_shops_journeys_are_right_and_put_little_past_a_cache() {
+    let journeys =
+        read("shop.toml", SHOP).unwrap_or_else(|problems| panic!("{problems}")).journeys.expect("some");
+    assert_eq!(journeys.name, "shop");
+    assert_eq!(journeys.step_names()[0], "look around: home");
+    let (mut all, mut private) = (0.0, 0.0);
+    for journey in &journeys.all {
+        for step in &journey.steps {
+            // Putting something into the cart is answered with a redirect to it: two requests.
+            let requests =
+                f64::from(journey.weight) * step.chance * if step.method == Verb::Post { 2.0 } else { 1.0 };
+            all += requests;
+            private += if step.path.start().starts_with("/cart") { requests } else { 0.0 };
+        }
+    }
+    let share: f64 = private / all;
+    assert!((0.15..0.25).contains(&share), "{share}");
+}
+
+#[test]
+fn a_file_says_stages_objectives_and_journeys() {
+    let text = "objectives = { p50 = \"300ms\", p99 = \"1s\", errors = \"0.5%\" }\n\
+                stages = [{ rate = 10, time = \"1m\" }, { rate = 2.5, time = \"30s\", ramp = \"5s\" }]\n";
+    let profile = read("p.toml", text).expect("it is right");
+    let (model, stages) = profile.stages.expect("stages");
+    assert_eq!((model, stages.len(), stages[1].load), (Model::Open, 2, 2.5));
+    assert_eq!((stages[1].time, stages[1].ramp), (Duration::from_secs(30), Duration::from_secs(5)));
+    assert_eq!((profile.p50, profile.errors), (Some(Duration::from_millis(300)), Some(0.005)));
+    assert_eq!(profile.journeys, None);
+}
+
+#[test]
+fn what_is_usual_need_not_be_said() {
+    let text =
+        step("path = \"/a\"\n[[journey.step]]\npath = \"/b\"\nform = { x = \"1\", y = [\"2\", \"3\"] }");
+    let journeys = read("p.toml", &text).expect("it is right").journeys.expect("journeys");
+    let [first, second] = &journeys.all[0].steps[..] else { panic!("{journeys:?}") };
+    assert_eq!((first.method, first.name.as_str(), first.chance, first.think), (Verb::Get, "/a", 1.0, None));
+    assert_eq!((second.method, second.number), (Verb::Post, 1));
+    assert!(matches!(&second.body, Content::Form(fields) if fields.len() == 3));
+}
+
+#[test]
+fn all_that_is_wrong_is_told_with_its_line_and_what_to_write() {
+    let text = step(
+        "path = \"a\"\nmethod = \"get\"\nchance = 2\nthink = \"1\"\nheaders = { Host = \"x\" }\n\
+         extract = [{ name = \"a-b\" }, { name = \"x\", from = \"json\" }, { name = \"y\", between = [\"a\"] }]\n\
+         check = [{ is = 1 }, { status = 42 }]\ncolour = 1",
+    );
+    let told = wrong(&text);
+    for says in [
+        "p.toml:3:8: `path` begins with / or is a whole link",
+        "p.toml:4:10: `method` is GET,",
+        "p.toml:5:10: `chance` takes a number from 0 to 1.",
+        "p.toml:6:9: \"1\" is not a time;",
+        "p.toml:7:13: `Host` is written by the load generator itself.",
+        "p.toml:8:21: a variable's name has letters",
+        "p.toml:8:51: `from` is \"body\",",
+        "`between` takes the text before and the text after",
+        "p.toml:9:12: `is` is not known here; known are status,",
+        "a check is { status = 200 }",
+        "p.toml:9:33: `status` takes whole numbers from 100 to 999.",
+        "p.toml:10:1: `colour` is not known here",
+        "\n 10 | colour = 1",
+    ] {
+        assert!(told.contains(says), "{says}\n---\n{told}");
+    }
+}
+
+#[test]
+fn a_variable_must_be_set_on_every_way_to_its_use() {
+    let skipped = "path = \"/\"\nchance = 0.5\nextract = [{ name = \"x\", between = [\"a\", \"b\"] }]\n\
+                   [[journey.step]]\npath = \"/{x}\"";
+    assert!(wrong(&step(skipped)).contains("p.toml:7:8: nothing sets `{x}` before this step"));
+    let other_journey = "path = \"/\"\nextract = [{ name = \"x\", between = [\"a\", \"b\"] }]\n\
+                         [[journey]]\n[[journey.step]]\npath = \"/{x}\"";
+    assert!(wrong(&step(other_journey)).contains("nothing sets `{x}`"));
+    let itself = "path = \"/\"\n[[journey.step]]\npath = \"/{x}\"\nchance = 0.5\nchoose = { x = [\"1\"] }";
+    read("p.toml", &step(itself)).expect("a step draws before it asks");
+}
+
+#[test]
+fn a_journey_has_a_step_that_is_always_walked() {
+    assert!(wrong("[[journey]]\nname = \"x\"\n").contains("journey \"x\" has no step"));
+    assert!(wrong(&step("path = \"/\"\nchance = 0.5")).contains("has no step that is always walked"));
+}
+
+#[test]
+fn stages_are_of_one_kind() {
+    assert!(
+        wrong("stages = [{ visitors = 1, time = \"1s\" }, { rate = 1, time = \"1s\" }]")
+            .contains("all stages")
+    );
+    assert!(wrong("stages = [{ time = \"1s\" }]").contains("`visitors` or `rate`"));
+    assert!(wrong("stages = [{ visitors = 1 }]").contains("how long?"));
+    assert!(wrong("stages = 5").contains("takes tables"));
+    assert!(wrong("stages = [").contains("this is not TOML"));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC{0,80}", key in "[a-z.\\[\\]]{0,12}", value in "\\PC{0,20}") {
+        let _ = read("p.toml", &text).map_err(|problems| problems.to_string());
+        let _ = read("p.toml", &step(&format!("path = \"/\"\n{key} = {value}"))).map_err(|problems| problems.to_string());
+    }
+}

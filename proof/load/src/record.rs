@@ -1,0 +1,365 @@
+//! What one generator thread has counted: distributions in HDR histograms (1 µs to 120 s, three significant digits)
+//! and failures by cause. A failure is in no distribution. Judges nothing.
+//!
+//! Times are counted from the moment at which a request was due, whether or not the generator or an earlier response
+//! was in the way then: no coordinated omission (Tene, "How NOT to Measure Latency").
+
+use crate::result::{FailureCause, JourneyStepResult, Times};
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tentpole_runtime::Instant;
+
+/// Longest time that is told apart, in µs. The time-out is below it.
+pub const MICROS_MAX: u64 = 120_000_000;
+/// Steps of all journeys together at most: each has a histogram a thread.
+pub const JOURNEY_STEPS_MAX: usize = 64;
+
+/// Times in µs.
+#[derive(Clone, Debug)]
+pub struct Distribution(Histogram<u32>);
+
+impl Default for Distribution {
+    fn default() -> Self {
+        // Never fails: the bounds are right.
+        let bounds = Histogram::new_with_bounds(1, MICROS_MAX, 3);
+        Self(bounds.unwrap_or_else(|_| unreachable!("1 µs to 120 s with 3 digits are bounds of a histogram")))
+    }
+}
+
+impl Distribution {
+    /// Counts one time; what is longer than [`MICROS_MAX`] counts as that.
+    pub fn count(&mut self, time: Duration) {
+        self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1));
+    }
+
+    /// Adds everything that another one counted.
+    pub fn add(&mut self, other: &Self) {
+        // Fails only for other bounds, and all have the same.
+        let _ = self.0.add(&other.0);
+    }
+
+    /// A quantile (0 to 1) in ms; `None` when nothing was counted.
+    pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
+        (!self.0.is_empty()).then(|| ms(self.0.value_at_quantile(quantile).min(self.0.max())))
+    }
+
+    /// The 99th percentile in µs; 0 when nothing was counted.
+    pub fn p99_us(&self) -> u64 {
+        if self.0.is_empty() { 0 } else { self.0.value_at_quantile(0.99).min(self.0.max()) }
+    }
+
+    /// Everything about it; `None` when nothing was counted.
+    pub fn times(&self) -> Option<Times> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let at = |quantile| ms(self.0.value_at_quantile(quantile).min(self.0.max()));
+        Some(Times {
+            count: self.0.len(),
+            min: ms(self.0.min()),
+            p50: at(0.5),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: ms(self.0.max()),
+            mean: (self.0.mean()).round() / 1_000.0,
+        })
+    }
+}
+
+fn ms(micros: u64) -> f64 {
+    micros as f64 / 1_000.0
+}
+
+/// One page load, redirects included, as it ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Number of the step, over all journeys.
+    pub step: usize,
+    /// When it was due.
+    pub due: Instant,
+    /// When it was really begun.
+    pub begun: Instant,
+    /// When it ended.
+    pub ended: Instant,
+    /// Why it failed.
+    pub failure: Option<FailureCause>,
+    /// What it cost on the way.
+    pub wire: Wire,
+}
+
+/// What happened on the wire for one page load.
+#[derive(Clone, Debug, Default)]
+pub struct Wire {
+    /// The statuses of its responses, redirects first; 0 beyond them.
+    pub statuses: [u16; crate::visitor::HOPS_MAX + 1],
+    /// Bytes of bodies.
+    pub bytes: u64,
+    /// Connections opened.
+    pub connects: u32,
+    /// Kept connections that were found closed.
+    pub reconnects: u32,
+}
+
+/// Counts of a step of load, or of one thread's part of it.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    steps: Vec<StepTally>,
+    service: Distribution,
+    lag: Distribution,
+    /// By cause.
+    pub failures: BTreeMap<FailureCause, u64>,
+    /// By status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Bytes of bodies.
+    pub bytes: u64,
+    /// Connections opened.
+    pub connects: u64,
+    /// Kept connections that were found closed.
+    pub reconnects: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct StepTally {
+    count: u64,
+    failed: u64,
+    response: Distribution,
+}
+
+impl Tally {
+    /// Nothing counted yet, for so many steps of journeys.
+    pub fn new(steps: usize) -> Self {
+        Self { steps: vec![StepTally::default(); steps], ..Self::default() }
+    }
+
+    /// Counts a page load.
+    pub fn count(&mut self, ended: &Ended) {
+        let step = &mut self.steps[ended.step];
+        step.count += 1;
+        match ended.failure {
+            None => {
+                step.response.count(ended.ended.since(ended.due));
+                self.service.count(ended.ended.since(ended.begun));
+            }
+            Some(cause) => {
+                step.failed += 1;
+                *self.failures.entry(cause).or_default() += 1;
+            }
+        }
+        for status in ended.wire.statuses.iter().take_while(|status| **status != 0) {
+            *self.statuses.entry(*status).or_default() += 1;
+        }
+        self.bytes += ended.wire.bytes;
+        self.connects += u64::from(ended.wire.connects);
+        self.reconnects += u64::from(ended.wire.reconnects);
+    }
+
+    /// Counts how late the generator itself was.
+    pub fn count_lag(&mut self, lag: Duration) {
+        self.lag.count(lag);
+    }
+
+    /// Adds another thread's part.
+    pub fn add(&mut self, other: &Self) {
+        for (ours, theirs) in self.steps.iter_mut().zip(&other.steps) {
+            ours.count += theirs.count;
+            ours.failed += theirs.failed;
+            ours.response.add(&theirs.response);
+        }
+        self.service.add(&other.service);
+        self.lag.add(&other.lag);
+        for (cause, count) in &other.failures {
+            *self.failures.entry(*cause).or_default() += count;
+        }
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        self.bytes += other.bytes;
+        self.connects += other.connects;
+        self.reconnects += other.reconnects;
+    }
+
+    /// Page loads, well or badly ended.
+    pub fn requests(&self) -> u64 {
+        self.steps.iter().map(|step| step.count).sum()
+    }
+
+    /// The failed ones.
+    pub fn failed(&self) -> u64 {
+        self.steps.iter().map(|step| step.failed).sum()
+    }
+
+    /// Load times of all steps together.
+    pub fn response(&self) -> Distribution {
+        let mut all = Distribution::default();
+        self.steps.iter().for_each(|step| all.add(&step.response));
+        all
+    }
+
+    /// Service times.
+    pub fn service(&self) -> &Distribution {
+        &self.service
+    }
+
+    /// How late the generator was.
+    pub fn lag(&self) -> &Distribution {
+        &self.lag
+    }
+
+    /// Each step of the journeys.
+    pub fn journey_steps(&self, names: &[String]) -> Vec<JourneyStepResult> {
+        let result = |(name, step): (&String, &StepTally)| JourneyStepResult {
+            name: name.clone(),
+            count: step.count,
+            failed: step.failed,
+            p50_ms: step.response.quantile_ms(0.5),
+            p95_ms: step.response.quantile_ms(0.95),
+            p99_ms: step.response.quantile_ms(0.99),
+        };
+        names.iter().zip(&self.steps).map(result).collect()
+    }
+}
+
+/// Counts of one second.
+#[derive(Clone, Debug, Default)]
+pub struct Moment {
+    /// Page loads that ended.
+    pub requests: u64,
+    /// The failed ones.
+    pub failed: u64,
+    /// Load times of the others.
+    pub response: Distribution,
+}
+
+impl Moment {
+    /// Adds another thread's part.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.response.add(&other.response);
+    }
+}
+
+/// From when to when requests must have been due to be judged; the end is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The beginning.
+    pub from: Instant,
+    /// The end.
+    pub to: Instant,
+}
+
+impl Window {
+    /// Whether a request that was due then is judged.
+    pub fn has(self, due: Instant) -> bool {
+        due >= self.from && due < self.to
+    }
+}
+
+/// The record of one thread: written by it, taken by the conductor.
+#[derive(Debug)]
+pub struct Record {
+    /// What is judged.
+    pub window: Window,
+    /// Requests that were due in the window and have not ended.
+    pub pending: u32,
+    /// What was due in the window.
+    pub step: Tally,
+    /// What ended since this was last taken.
+    pub moment: Moment,
+}
+
+impl Record {
+    /// Nothing recorded yet, for so many steps of journeys.
+    pub fn new(steps: usize) -> Self {
+        let never = Window { from: Instant::from_micros(u64::MAX), to: Instant::from_micros(u64::MAX) };
+        Self { window: never, pending: 0, step: Tally::new(steps), moment: Moment::default() }
+    }
+
+    /// A page load has begun.
+    pub fn begin(&mut self, due: Instant, begun: Instant) {
+        if self.window.has(due) {
+            self.pending += 1;
+            self.step.count_lag(begun.since(due));
+        }
+    }
+
+    /// And ended.
+    pub fn end(&mut self, ended: &Ended) {
+        self.moment.requests += 1;
+        match ended.failure {
+            None => self.moment.response.count(ended.ended.since(ended.due)),
+            Some(_) => self.moment.failed += 1,
+        }
+        if self.window.has(ended.due) {
+            self.pending = self.pending.saturating_sub(1);
+            self.step.count(ended);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_micros(ms * 1_000)
+    }
+
+    fn ended(due: u64, begun: u64, ended: u64, failure: Option<FailureCause>) -> Ended {
+        let (due, begun, ended) = (at(due), at(begun), at(ended));
+        Ended { step: 0, due, begun, ended, failure, wire: Wire::default() }
+    }
+
+    #[test]
+    fn load_time_counts_from_when_it_was_due_and_service_time_from_when_it_began() {
+        let mut tally = Tally::new(1);
+        tally.count(&ended(100, 150, 350, None));
+        let times = tally.response().times().expect("one");
+        assert!((times.p50 - 250.0).abs() < 0.5 && times.max >= times.p50, "{times:?}");
+        let service = tally.service().times().expect("one");
+        assert!((service.mean - 200.0).abs() < 0.5, "{service:?}");
+    }
+
+    #[test]
+    fn a_failure_is_in_no_distribution() {
+        let mut record = Record::new(1);
+        record.window = Window { from: at(0), to: at(1_000) };
+        for n in 0..10 {
+            record.begin(at(n), at(n));
+            record.end(&ended(n, n, n + 1, Some(FailureCause::Refused)));
+        }
+        assert_eq!((record.step.requests(), record.step.failed(), record.pending), (10, 10, 0));
+        assert_eq!((record.step.response().times(), record.step.service().times()), (None, None));
+        assert_eq!(record.moment.response.quantile_ms(0.5), None);
+        assert_eq!(record.step.failures[&FailureCause::Refused], 10);
+    }
+
+    #[test]
+    fn only_what_was_due_in_the_window_is_judged_however_late_it_ends() {
+        let mut record = Record::new(1);
+        record.window = Window { from: at(1_000), to: at(2_000) };
+        for due in [999, 1_000, 1_999, 2_000] {
+            record.begin(at(due), at(due));
+        }
+        assert_eq!(record.pending, 2);
+        for due in [999, 1_000, 1_999, 2_000] {
+            record.end(&ended(due, due, due + 30_000, None));
+        }
+        assert_eq!((record.pending, record.step.requests(), record.moment.requests), (0, 2, 4));
+    }
+
+    #[test]
+    fn threads_parts_add_up() {
+        let (mut one, mut two) = (Tally::new(2), Tally::new(2));
+        one.count(&ended(0, 0, 10, None));
+        two.count(&Ended { step: 1, ..ended(0, 0, 30, Some(FailureCause::Check)) });
+        two.count_lag(Duration::from_micros(70));
+        one.add(&two);
+        assert_eq!((one.requests(), one.failed(), one.lag().p99_us()), (2, 1, 70));
+        let steps = one.journey_steps(&["a".into(), "b".into()]);
+        assert_eq!((steps[0].count, steps[1].failed, steps[1].p50_ms), (1, 1, None));
+    }
+}

@@ -1,0 +1,262 @@
+//! Several runs over one another, so that one sees at a glance what a change was worth. The first is what the others are
+//! compared with. Says when runs differ in more than what was changed.
+
+use crate::curves::{self, by_load, failed_share, served_per_s};
+use crate::markup::Markup;
+use crate::parts::{self, Cell, Row};
+use crate::words::{self, ms, number, percent, unit};
+use std::collections::BTreeSet;
+use tentpole_load::Run;
+use tentpole_load::result::StepResult;
+
+const TONES: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
+
+/// One HTML page that needs nothing beside itself, with the runs under these names. The first is the one that the
+/// others are compared with.
+pub fn compare(runs: &[(&str, &Run)]) -> String {
+    let charts = curves::of_runs(runs);
+    let mut body = Markup::default();
+    for (label, run) in runs {
+        parts::banners(&mut body, Some(label), run);
+    }
+    different_models(&mut body, runs);
+    let (headline, rest) = verdict(runs);
+    body.raw("<header>\n<p class=\"eyebrow\">")
+        .text(words::counted(runs.len() as u64, "run"))
+        .raw(" compared: ");
+    let labels: Vec<_> = runs.iter().map(|(label, _)| *label).collect();
+    body.text(labels.join(" \u{b7} ")).raw("</p>\n<h1>").text(&headline).raw("</h1>\n");
+    if !rest.is_empty() {
+        body.raw("<p class=\"lede\">").text(rest).raw("</p>\n");
+    }
+    body.raw("</header>\n");
+    parts::without_script(&mut body);
+    side_by_side(&mut body, runs);
+    parts::heading(
+        &mut body,
+        "Load time against load",
+        "Only successful responses have a load time. A curve ends where requests fail.",
+    );
+    parts::chart(&mut body, &charts, "load-time");
+    parts::chart(&mut body, &charts, "failures");
+    parts::heading(&mut body, "Throughput", "");
+    parts::chart(&mut body, &charts, "throughput");
+    every_load(&mut body, runs);
+    conditions(&mut body, runs);
+    body.raw("<footer>\n<h3>To do it again</h3>\n");
+    for (label, run) in runs {
+        body.raw("<p class=\"note\">").text(label).raw("</p>\n<pre>").text(&run.command).raw("</pre>\n");
+    }
+    body.raw("</footer>\n");
+    parts::document(&headline, &body, &charts, None)
+}
+
+/// Headline: where each breaks. Then: how much more each holds than the first, and how long visitors wait where all hold.
+pub fn verdict(runs: &[(&str, &Run)]) -> (String, String) {
+    let each = |(label, run): &(&str, &Run)| {
+        let unit = unit(run.model);
+        match (run.breaking_point, run.highest_held) {
+            (Some(point), _) => format!("\u{201c}{label}\u{201d} breaks at {} {unit}", number(point.load)),
+            (None, Some(held)) => format!("\u{201c}{label}\u{201d} held {} {unit}", number(held)),
+            (None, None) => format!("\u{201c}{label}\u{201d} measured nothing"),
+        }
+    };
+    let all: Vec<_> = runs.iter().map(each).collect();
+    let headline = format!("{}.", all.join("; "));
+    let mut rest: Vec<String> = Vec::new();
+    if let Some(((base, first), others)) = runs.split_first() {
+        for (label, run) in others {
+            let (Some(before), Some(after)) = (first.highest_held, run.highest_held) else { continue };
+            if before <= 0.0 || run.model != first.model {
+                continue;
+            }
+            let (more, less) = (number(after), number(before));
+            rest.push(match after / before {
+                factor if factor > 1.05 => {
+                    format!(
+                        "\u{201c}{label}\u{201d} held {more}, {} the {less} of \u{201c}{base}\u{201d}.",
+                        words::times(factor)
+                    )
+                }
+                factor if factor < 0.95 => format!(
+                    "\u{201c}{label}\u{201d} held {more}, fewer than the {less} of \u{201c}{base}\u{201d}."
+                ),
+                _ => format!("\u{201c}{label}\u{201d} held {more}, as \u{201c}{base}\u{201d} did."),
+            });
+        }
+    }
+    rest.extend(at_the_same_load(runs));
+    (headline, rest.join(" "))
+}
+
+/// The highest load that all of them held, with what their visitors waited there.
+fn at_the_same_load(runs: &[(&str, &Run)]) -> Option<String> {
+    let (_, first) = runs.first()?;
+    let held = |load: f64, run: &Run| -> Option<f64> {
+        let step = at(run, load).filter(|step| step.held)?;
+        step.response_time.map(|times| times.p99)
+    };
+    let loads = by_load(first).into_iter().rev().map(|step| step.load);
+    let (load, times) = loads
+        .filter_map(|load| {
+            Some((load, runs.iter().map(|(_, run)| held(load, run)).collect::<Option<Vec<_>>>()?))
+        })
+        .next()?;
+    let times: Vec<_> = runs
+        .iter()
+        .zip(times)
+        .map(|((label, _), time)| format!("{} \u{201c}{label}\u{201d}", ms(time)))
+        .collect();
+    Some(format!(
+        "At {} {}, which all held, the p99 is {}.",
+        number(load),
+        unit(first.model),
+        times.join(", ")
+    ))
+}
+
+/// The last step of a run at a load.
+fn at(run: &Run, load: f64) -> Option<&StepResult> {
+    run.steps.iter().rfind(|step| step.load.total_cmp(&load).is_eq())
+}
+
+fn different_models(into: &mut Markup, runs: &[(&str, &Run)]) {
+    if runs.iter().any(|(_, run)| run.model != runs[0].1.model) {
+        into.raw(
+            "<div class=\"banner\" role=\"note\"><b>These runs make load in different ways</b>: some with a number of \
+             visitors, some with journeys per second. Their curves share an axis that means two things. Run one of \
+             them again in the other's way.</div>\n",
+        );
+    }
+}
+
+fn names(runs: &[(&str, &Run)], first: &'static str) -> Vec<Cell> {
+    let mut head = vec![Cell::words(first)];
+    head.extend(
+        runs.iter()
+            .zip(TONES.into_iter().cycle())
+            .map(|((label, _), tone)| Cell::of(*label, "words first").toned(tone)),
+    );
+    head
+}
+
+fn side_by_side(into: &mut Markup, runs: &[(&str, &Run)]) {
+    parts::heading(into, "Side by side", "");
+    let held = |run: &Run| run.highest_held.and_then(|load| at(run, load).cloned());
+    let dash = || "\u{2013}".to_owned();
+    let time = |ms: Option<f64>| ms.map_or_else(dash, self::ms);
+    type Value<'a> = &'a dyn Fn(&Run) -> String;
+    let rows: [(&str, Value<'_>); 8] = [
+        ("breaks at", &|run| {
+            let point = run.breaking_point;
+            point.map_or_else(|| "did not break".to_owned(), |point| number(point.load))
+        }),
+        ("because", &|run| run.breaking_point.map_or_else(dash, |point| words::broke(&point.broke))),
+        ("highest held", &|run| run.highest_held.map_or_else(dash, number)),
+        ("requests/s then", &|run| held(run).map_or_else(dash, |step| number(step.requests_per_s))),
+        ("median then", &|run| time(held(run).and_then(|step| Some(step.response_time?.p50)))),
+        ("p99 then", &|run| time(held(run).and_then(|step| Some(step.response_time?.p99)))),
+        ("most answered requests/s", &|run| {
+            run.steps.iter().map(served_per_s).max_by(f64::total_cmp).map_or_else(dash, number)
+        }),
+        ("to be trusted", &|run| if run.trusted { "yes".to_owned() } else { "no".to_owned() }),
+    ];
+    let rows: Vec<Row> = rows
+        .into_iter()
+        .map(|(name, value)| {
+            let mut cells = vec![Cell::words(name)];
+            cells.extend(runs.iter().map(|(_, run)| Cell::of(value(run), "words long first")));
+            Row { cells, broke: false }
+        })
+        .collect();
+    parts::table(into, "side by side", &[], &names(runs, ""), &rows);
+}
+
+fn every_load(into: &mut Markup, runs: &[(&str, &Run)]) {
+    let mut loads: Vec<f64> =
+        runs.iter().flat_map(|(_, run)| run.steps.iter().map(|step| step.load)).collect();
+    loads.sort_by(f64::total_cmp);
+    loads.dedup();
+    if loads.is_empty() {
+        return;
+    }
+    parts::heading(
+        into,
+        "Every load",
+        "Median and p99 of the load time, and what failed. Empty where a run did not try that load.",
+    );
+    let mut groups = vec![(String::new(), "1")];
+    groups.extend(runs.iter().map(|(label, _)| ((*label).to_owned(), "3")));
+    let mut head = vec![Cell::figure(unit(runs[0].1.model))];
+    for tone in TONES.into_iter().cycle().take(runs.len()) {
+        head.extend([Cell::of("median", "first").toned(tone), Cell::figure("p99"), Cell::figure("failed")]);
+    }
+    let row = |load: &f64| {
+        let mut cells = vec![Cell::figure(number(*load))];
+        for (_, run) in runs {
+            match at(run, *load) {
+                Some(step) => {
+                    let class = if step.broke.is_some() { "bad" } else { "" };
+                    let failed = failed_share(step).map_or_else(String::new, percent);
+                    let time = |ms: Option<f64>| ms.map_or_else(|| "\u{2013}".to_owned(), self::ms);
+                    cells.push(Cell::of(time(step.response_time.map(|times| times.p50)), class));
+                    cells.push(Cell::of(time(step.response_time.map(|times| times.p99)), class));
+                    cells.push(Cell::of(failed, if step.failed > 0 { "bad" } else { "quiet" }));
+                }
+                None => cells.extend(["", "", ""].map(Cell::figure)),
+            }
+        }
+        Row { cells, broke: false }
+    };
+    parts::table(into, "every load", &groups, &head, &loads.iter().map(row).collect::<Vec<_>>());
+}
+
+/// What the runs were made with, and in what they differ.
+fn conditions(into: &mut Markup, runs: &[(&str, &Run)]) {
+    type Value<'a> = &'a dyn Fn(&Run) -> String;
+    let machine = |run: &Run| {
+        let machine = &run.machine;
+        let shared = if machine.same_machine { ", shared with what is loaded" } else { "" };
+        format!(
+            "{} on {}{shared}",
+            words::counted(machine.threads.into(), "thread"),
+            words::counted(machine.cores.into(), "core")
+        )
+    };
+    let rows: [(&str, Value<'_>); 8] = [
+        ("loaded", &|run| run.url.clone()),
+        ("began", &|run| words::moment(run.started_unix_ms)),
+        ("load is", &|run| unit(run.model).to_owned()),
+        ("journey", &|run| run.journey.name.clone()),
+        ("think time", &|run| ms(run.think_ms)),
+        ("objectives", &|run| words::objectives(&run.objectives)),
+        ("generator", &machine),
+        ("Tentpole", &|run| run.version.clone()),
+    ];
+    let mut differing = Vec::new();
+    let rows: Vec<Row> = rows
+        .into_iter()
+        .map(|(name, value)| {
+            let values: Vec<_> = runs.iter().map(|(_, run)| value(run)).collect();
+            // A later run always begins later.
+            let differs = name != "began" && values.iter().collect::<BTreeSet<_>>().len() > 1;
+            if differs {
+                differing.push(name);
+            }
+            let class = if differs { "words long first bad" } else { "words long first" };
+            let mut cells = vec![Cell::words(name)];
+            cells.extend(values.into_iter().map(|value| Cell::of(value, class)));
+            Row { cells, broke: false }
+        })
+        .collect();
+    let note = if differing.is_empty() {
+        "The runs were made alike; what differs is what was loaded.".to_owned()
+    } else {
+        format!(
+            "The runs differ in: {}. Whatever differs can be the cause of what is seen above.",
+            differing.join(", ")
+        )
+    };
+    parts::heading(into, "What they were made with", &note);
+    parts::table(into, "what they were made with", &[], &names(runs, ""), &rows);
+}

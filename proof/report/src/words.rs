@@ -1,0 +1,313 @@
+//! Figures and verdicts in words. One way to write each, so that headline, table and chart agree.
+
+use tentpole_load::Run;
+use tentpole_load::result::{Broke, Distrust, Model, Objective, Objectives, StepResult};
+
+/// The verdict in one or two sentences: `Breaks at 1,280 visitors: p99 2.4 s, wanted under 2 s. Held 960.`
+pub fn verdict(run: &Run) -> String {
+    let (headline, rest) = verdict_parts(run);
+    if rest.is_empty() { headline } else { format!("{headline} {rest}") }
+}
+
+/// The verdict's headline, and what follows it.
+pub fn verdict_parts(run: &Run) -> (String, String) {
+    let held = run.highest_held.map(number);
+    let Some(point) = &run.breaking_point else {
+        return match held {
+            None if run.interrupted => {
+                ("Interrupted before anything was measured.".to_owned(), String::new())
+            }
+            None => ("Nothing was measured: no request ended.".to_owned(), String::new()),
+            Some(held) if run.interrupted => (
+                format!("Held {held} {} until it was interrupted.", unit(run.model)),
+                "More was not tried.".to_owned(),
+            ),
+            Some(held) if no_objective(&run.objectives) => (
+                format!("Carried {held} {}, the most that was tried.", unit(run.model)),
+                "No objective was set, so nothing was judged.".to_owned(),
+            ),
+            Some(held) => (
+                format!("Held {held} {}, the most that was tried.", unit(run.model)),
+                format!("Every objective held: {}.", objectives(&run.objectives)),
+            ),
+        };
+    };
+    let headline = format!("Breaks at {} {}: {}.", number(point.load), unit(run.model), broke(&point.broke));
+    let rest = match held {
+        Some(held) => format!("Held {held}."),
+        None => "No load that was tried held.".to_owned(),
+    };
+    (headline, rest)
+}
+
+/// What did not hold: `p99 2.4 s, wanted under 2 s`.
+pub fn broke(broke: &Broke) -> String {
+    let Some(seen) = broke.seen else {
+        return "no request succeeded".to_owned();
+    };
+    if broke.objective == Objective::Errors {
+        let (seen, wanted) =
+            apart(seen, broke.wanted, percent, |share| format!("{} %", grouped(share * 100.0, 4)));
+        return format!("{seen} of the requests failed, wanted under {wanted}");
+    }
+    let (seen, wanted) = apart(seen, broke.wanted, ms, |ms| format!("{} ms", grouped(ms, 2)));
+    format!("{} {seen}, wanted under {wanted}", broke.objective.words())
+}
+
+/// Two figures that differ look different: with more digits where the usual ones do not show it.
+fn apart(a: f64, b: f64, usual: fn(f64) -> String, finer: fn(f64) -> String) -> (String, String) {
+    let (one, two) = (usual(a), usual(b));
+    if one == two { (finer(a), two) } else { (one, two) }
+}
+
+/// The verdict on one step, for a table.
+pub fn step_verdict(step: &StepResult) -> String {
+    match &step.broke {
+        Some(what) => broke(what),
+        None if step.requests == 0 => "no request ended".to_owned(),
+        None if step.held => "held".to_owned(),
+        None => "not judged".to_owned(),
+    }
+}
+
+/// `median under 500 ms, p99 under 2 s, errors under 1 %`.
+pub fn objectives(objectives: &Objectives) -> String {
+    let times = [(Objective::P50, objectives.p50_ms), (Objective::P99, objectives.p99_ms)];
+    let times = times.into_iter().filter_map(|(what, limit)| Some((what, ms(limit?))));
+    let errors = objectives.errors_share.map(|share| (Objective::Errors, percent(share)));
+    let all: Vec<_> =
+        times.chain(errors).map(|(what, limit)| format!("{} under {limit}", what.words())).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+}
+
+/// Whether nothing had to hold.
+pub fn no_objective(objectives: &Objectives) -> bool {
+    objectives.p50_ms.is_none() && objectives.p99_ms.is_none() && objectives.errors_share.is_none()
+}
+
+/// What load is counted in, inside a sentence.
+pub fn unit(model: Model) -> &'static str {
+    match model {
+        Model::Closed => "visitors",
+        Model::Open => "journeys per second",
+    }
+}
+
+/// Why the figures may not be believed, and what to do about it.
+pub fn distrust(run: &Run, why: &Distrust) -> (String, String) {
+    let at = |number: u32| {
+        let step = run.steps.iter().find(|step| step.number == number);
+        match step {
+            Some(step) => format!("step {number} ({} {})", self::number(step.load), unit(run.model)),
+            None => format!("step {number}"),
+        }
+    };
+    match *why {
+        Distrust::Lag { step, lag_p99_us, wanted_us } => {
+            let same = if run.machine.same_machine {
+                " It shares this machine with what it loads: give each its own, or its own cores with --cpu."
+            } else {
+                " Give it a machine with more cores."
+            };
+            let (late, wanted) = (ms(micros(lag_p99_us)), ms(micros(wanted_us)));
+            (
+                format!(
+                    "The generator was late itself: in {} it began 1 % of the requests more than {late} after they \
+                     were due, wanted under {wanted}. Part of the load times is the generator's.",
+                    at(step)
+                ),
+                format!("The generator had too little CPU.{same}"),
+            )
+        }
+        Distrust::GeneratorFull { step, count } => (
+            format!(
+                "{} found no virtual user free, first in {}: that load was not made.",
+                counted(count, "arrival"),
+                at(step)
+            ),
+            "Let more be under way at once with --in-flight, or ask for fewer journeys per second."
+                .to_owned(),
+        ),
+        Distrust::NoPort { step, count } => (
+            format!(
+                "This machine had no local port or file descriptor left for {}, first in {}.",
+                counted(count, "request"),
+                at(step)
+            ),
+            "Raise the limit of open files (ulimit -n) and widen net.ipv4.ip_local_port_range, or load from \
+             several machines."
+                .to_owned(),
+        ),
+        Distrust::FewRequests { step, requests } => (
+            format!(
+                "Only {} ended in {}: too few for a 99th percentile to mean much.",
+                counted(requests, "request"),
+                at(step)
+            ),
+            "Let each step take longer.".to_owned(),
+        ),
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "microseconds of a delay are far below 2^53")]
+fn micros(us: u64) -> f64 {
+    us as f64 / 1000.0
+}
+
+/// A load or another plain number: `1,280`, `12.5`.
+pub fn number(value: f64) -> String {
+    grouped(value, digits(value))
+}
+
+/// `12 ms`, `2.4 s`.
+pub fn ms(value: f64) -> String {
+    if value == 0.0 {
+        "0 ms".to_owned()
+    } else if value < 10.0 {
+        format!("{} ms", grouped(value, if value < 1.0 { 2 } else { 1 }))
+    } else if value < 999.5 {
+        format!("{} ms", grouped(value, 0))
+    } else {
+        format!("{} s", grouped(value / 1000.0, if value < 1e5 { 2 } else { 0 }))
+    }
+}
+
+/// A share: 0.015 is `1.5 %`. What is not nought does not look like it.
+pub fn percent(share: f64) -> String {
+    let value = share * 100.0;
+    if value > 0.0 && value < 0.005 {
+        "under 0.01 %".to_owned()
+    } else {
+        format!("{} %", grouped(value, digits(value)))
+    }
+}
+
+/// `1,204`.
+pub fn count(value: u64) -> String {
+    commas(&value.to_string())
+}
+
+/// `1,204 requests`.
+pub fn counted(value: u64, what: &str) -> String {
+    format!("{} {what}{}", count(value), if value == 1 { "" } else { "s" })
+}
+
+/// `1.5 MiB`.
+#[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
+pub fn bytes(value: u64) -> String {
+    let mut value = value as f64;
+    let mut unit = "B";
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    format!("{} {unit}", grouped(value, if unit == "B" { 0 } else { digits(value) }))
+}
+
+/// `43 s`, `12 min 5 s`, `1 h 2 min`.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+pub fn duration(seconds: f64) -> String {
+    if seconds < 10.0 {
+        return format!("{} s", grouped(seconds.max(0.0), 1));
+    }
+    let whole = seconds.round().clamp(0.0, 1e15) as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, 0) => format!("{minutes} min"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, 0, _) => format!("{hours} h"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+/// `8 times`, `1.3 times`.
+pub fn times(factor: f64) -> String {
+    format!("{} times", grouped(factor, usize::from(factor < 9.95)))
+}
+
+/// When a run began: `2026-08-02 14:03 UTC`.
+pub fn moment(unix_ms: u64) -> String {
+    let moment = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    moment.map_or_else(|| "unknown".to_owned(), |moment| moment.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+fn digits(value: f64) -> usize {
+    match value.abs() {
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        _ => 2,
+    }
+}
+
+/// With at most that many digits after the point, and no noughts at the end.
+fn grouped(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    commas(text)
+}
+
+fn commas(number: &str) -> String {
+    let (whole, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
+    let mut out = String::with_capacity(number.len() + number.len() / 3);
+    let digits: Vec<char> = whole.chars().collect();
+    for (at, digit) in digits.iter().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) && digits[at - 1].is_ascii_digit() {
+            out.push(',');
+        }
+        out.push(*digit);
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_short_and_keep_what_matters() {
+        let written = [
+            (number(1280.0), "1,280"),
+            (number(12.5), "12.5"),
+            (number(1_234_567.0), "1,234,567"),
+            (number(-1234.0), "-1,234"),
+            (number(-100.0), "-100"),
+            (ms(0.0), "0 ms"),
+            (ms(0.25), "0.25 ms"),
+            (ms(9.96), "10 ms"),
+            (ms(999.7), "1 s"),
+            (ms(2400.0), "2.4 s"),
+            (ms(120_000.0), "120 s"),
+            (percent(0.0), "0 %"),
+            (percent(0.000_01), "under 0.01 %"),
+            (percent(0.015), "1.5 %"),
+            (percent(1.0), "100 %"),
+            (bytes(1536), "1.5 KiB"),
+            (bytes(17), "17 B"),
+            (duration(9.96), "10 s"),
+            (duration(725.0), "12 min 5 s"),
+            (duration(3720.0), "1 h 2 min"),
+            (times(8.0), "8 times"),
+            (times(9.14), "9.1 times"),
+            (counted(1, "request"), "1 request"),
+            (moment(1_785_679_380_000), "2026-08-02 14:03 UTC"),
+            (moment(u64::MAX), "unknown"),
+        ];
+        for (written, expected) in written {
+            assert_eq!(written, expected);
+        }
+    }
+
+    #[test]
+    fn what_broke_by_a_hair_still_looks_broken() {
+        let broke = |objective, seen, wanted| super::broke(&Broke { objective, seen, wanted });
+        assert_eq!(broke(Objective::P99, Some(2000.4), 2000.0), "p99 2,000.4 ms, wanted under 2 s");
+        assert_eq!(
+            broke(Objective::Errors, Some(0.010_001), 0.01),
+            "1.0001 % of the requests failed, wanted under 1 %"
+        );
+        assert_eq!(broke(Objective::P50, None, 500.0), "no request succeeded");
+    }
+}
