@@ -61,7 +61,7 @@ pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<Exit
     if let Some(link) = beginning.link {
         hand_over(&links, link).await;
     }
-    let (rooms, outbox) = Rooms::new(&shared, beginning.instances);
+    let (rooms, outbox) = Rooms::new(beginning.instances);
     let rooms = Arc::new(rooms);
     tasks.spawn(relay(outbox, to_keeper.clone()));
     let (end, ending) = watch::channel(false);
@@ -71,8 +71,7 @@ pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<Exit
     let in_order = loop {
         match keeper.receive::<ToControl>().await? {
             Some(ToControl::Link) => hand_over(&links, UnixStream::from(keeper.descriptor()?)).await,
-            Some(ToControl::Started { id, pid }) => rooms.started(id, pid),
-            Some(ToControl::Exited { id, how }) => rooms.exited(id, how),
+            Some(word @ (ToControl::Started { .. } | ToControl::Exited { .. })) => rooms.heard(&word),
             Some(ToControl::Restarted { part, how }) => shared.events.restarted(&part, &how),
             Some(ToControl::Start { .. }) => {}
             Some(ToControl::End) => break true,

@@ -3,58 +3,31 @@
 
 use crate::process::Shared;
 use std::sync::Arc;
-use std::time::Duration;
 use tentpole_admin::{AdminParts, EventKind, Page};
 use tentpole_fleet::{FleetParts, Running as Fleets};
 use tentpole_health::{Event, Watch};
-use tentpole_model::link::FromControl;
-use tentpole_model::{
-    FleetAddresses, FleetStatus, Instance, InstanceId, Launch, Membership, Provider, ProviderError,
-};
+use tentpole_model::link::{FromControl, ToControl};
+use tentpole_model::{FleetAddresses, FleetStatus, Instance, Membership};
+use tentpole_provider::LocalProvider;
 use tentpole_runtime::Published;
 use tokio::sync::mpsc;
 
 /// What outlives the start.
 pub(crate) struct Rooms {
-    provider: Arc<dyn Provider>,
-}
-
-/// Stands in until there is a provider.
-struct Nobody;
-
-impl Provider for Nobody {
-    fn start(&self, _: &str, _: u32, _: &Launch) -> Result<Instance, ProviderError> {
-        Err(ProviderError::Gone)
-    }
-
-    fn instances(&self) -> Vec<Instance> {
-        Vec::new()
-    }
-
-    fn cpu_time(&self, _: InstanceId) -> Option<Duration> {
-        None
-    }
-
-    fn mark(&self, _: InstanceId, _: &str) {}
-
-    fn terminate(&self, _: InstanceId) {}
-
-    fn kill(&self, _: InstanceId) {}
-
-    fn forget(&self, _: InstanceId) {}
+    provider: Arc<LocalProvider>,
 }
 
 impl Rooms {
     /// The provider, which takes over the instances that there are, and what it has to say to the keeper.
-    pub(crate) fn new(_shared: &Shared, _instances: Vec<Instance>) -> (Self, mpsc::Receiver<FromControl>) {
-        (Self { provider: Arc::new(Nobody) }, mpsc::channel(1).1)
+    pub(crate) fn new(instances: Vec<Instance>) -> (Self, mpsc::Receiver<FromControl>) {
+        let (provider, outbox) = LocalProvider::new(instances);
+        (Self { provider }, outbox)
     }
 
-    /// The keeper started an instance.
-    pub(crate) fn started(&self, _id: InstanceId, _pid: u32) {}
-
-    /// An instance ended.
-    pub(crate) fn exited(&self, _id: InstanceId, _how: String) {}
+    /// The keeper said something of an instance.
+    pub(crate) fn heard(&self, word: &ToControl) {
+        self.provider.heard(word);
+    }
 
     /// Starts the fleets, when any pool has one. When this returns, where their instances take traffic is published.
     pub(crate) fn fleets(

@@ -1,0 +1,89 @@
+//! A drained endpoint stays drained whichever process dies: what an operator turned is nobody's to forget.
+
+use rustix::process::Signal;
+use tentpole_testkit::process::signal;
+use tentpole_testkit::{Origin, Response, Tentpole, Up};
+use tentpole_tests::{endpoint, pool, turn, until, until_health};
+
+/// An origin that answers everything with its name, which nobody may store.
+async fn named(name: &'static str) -> Origin {
+    let origin = Origin::start().await;
+    origin.otherwise(move |_| Response::ok(name).header("Cache-Control", "no-store"));
+    origin
+}
+
+/// Kills a part and waits until another one has its place.
+async fn replaced(tentpole: &Tentpole, part: &str) {
+    let before = tentpole.part(part).expect("it runs");
+    signal(before, Signal::KILL);
+    until("another one", async || tentpole.part(part).is_some_and(|pid| pid != before)).await;
+}
+
+/// Asks a few times; every one must be answered by this origin.
+async fn all_by(tentpole: &Tentpole, name: &str) {
+    for _ in 0..10 {
+        let answer = tentpole.visitor().await.get("/").await;
+        assert_eq!(answer.expect(200).text(), name);
+    }
+}
+
+#[tokio::test]
+async fn visitors_notice_nothing_of_a_control_process_that_dies_and_drains_stay() {
+    let (first, second) = (named("first").await, named("second").await);
+    let tentpole = Up::config(&pool(&[&first, &second], "")).start().await;
+    turn(&tentpole, &first, "drain").await.expect(200);
+    all_by(&tentpole, "second").await;
+    let mut visitor = tentpole.visitor().await;
+
+    let before = tentpole.control_pid();
+    signal(before, Signal::KILL);
+    // Also between the two: nobody but the edge is needed.
+    for _ in 0..200 {
+        assert_eq!(visitor.get("/").await.expect(200).text(), "second");
+    }
+    until("another one", async || tentpole.part("control").is_some_and(|pid| pid != before)).await;
+    until_health(&tentpole, &first, "up").await;
+    all_by(&tentpole, "second").await;
+    turn(&tentpole, &second, "drain").await.expect(409);
+    turn(&tentpole, &first, "resume").await.expect(200);
+    turn(&tentpole, &second, "drain").await.expect(200);
+    all_by(&tentpole, "first").await;
+    tentpole.ends().await;
+}
+
+#[tokio::test]
+async fn an_edge_that_dies_is_replaced_on_the_same_address_with_the_same_weights() {
+    let (first, second) = (named("first").await, named("second").await);
+    let tentpole = Up::config(&pool(&[&first, &second], "")).start().await;
+    turn(&tentpole, &first, "drain").await.expect(200);
+    let requests = endpoint(&tentpole, &second).await.requests;
+    replaced(&tentpole, "edge").await;
+    all_by(&tentpole, "second").await;
+    assert_eq!(
+        endpoint(&tentpole, &second).await.requests,
+        requests + 10,
+        "counted from nought, as it is new"
+    );
+    let metrics = tentpole.admin_visitor().await.get("/metrics").await;
+    assert!(metrics.expect(200).text().contains("tentpole_restarts_total{part=\"edge\"} 1"));
+    tentpole.ends().await;
+}
+
+#[tokio::test]
+async fn both_may_die_at_once() {
+    let (first, second) = (named("first").await, named("second").await);
+    let tentpole = Up::config(&pool(&[&first, &second], "")).start().await;
+    turn(&tentpole, &first, "drain").await.expect(200);
+    let (edge, control) = (tentpole.edge_pid(), tentpole.control_pid());
+    signal(control, Signal::KILL);
+    signal(edge, Signal::KILL);
+    until("other ones", async || {
+        let others = |part, before| tentpole.part(part).is_some_and(|pid| pid != before);
+        others("edge", edge) && others("control", control)
+    })
+    .await;
+    all_by(&tentpole, "second").await;
+    until_health(&tentpole, &first, "up").await;
+    all_by(&tentpole, "second").await;
+    tentpole.ends().await;
+}
