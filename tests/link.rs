@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
-use tentpole_edge_link as edge_link;
 use tentpole_link as control_link;
 use tentpole_model::link::{Answer, LastPublished, LinkDown, LinkUp, Question};
 use tentpole_model::{
@@ -20,6 +19,7 @@ use tentpole_runtime::published::Reader;
 use tentpole_runtime::{Cells, Ledger, Published, channel, clock};
 use tentpole_testkit::gate::PATIENCE;
 use tentpole_tests::until;
+use tentpole_uplink as edge_link;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 

@@ -67,18 +67,27 @@ pub enum WhichPart {
     },
 }
 
-/// Serve visitors, until Ctrl-C
+/// Serve visitors, until Ctrl-C; alone, it is a demo: a shop that scales itself
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Flags replace what the file says.\n\nExamples:\n  tentpole up --to http://127.0.0.1:3000\n  tentpole up --to http://10.0.0.5:3000 --to http://10.0.0.6:3000 --listen :80\n  tentpole up shop.toml --log json"
+    after_help = "Flags replace what the file says.\n\nExamples:\n  tentpole up --to http://127.0.0.1:3000\n  tentpole up --to http://10.0.0.5:3000 --to http://10.0.0.6:3000 --listen :80\n  tentpole up --run 'gunicorn app:wsgi -b 127.0.0.1:{port}' --max 8\n  tentpole up shop.toml --log json"
 )]
 pub struct Up {
     /// The configuration [default: tentpole.toml]
-    #[arg(value_name = "FILE", conflicts_with = "to")]
+    #[arg(value_name = "FILE", conflicts_with_all = ["to", "run"])]
     pub file: Option<PathBuf>,
     /// Endpoint to stand in front of; repeat it for several
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "run")]
     pub to: Vec<String>,
+    /// Start the application itself; {port} is its port
+    #[arg(long, value_name = "CMD")]
+    pub run: Option<String>,
+    /// Instances of it at least [default: 1]
+    #[arg(long, value_name = "N", conflicts_with_all = ["to", "file"])]
+    pub min: Option<u64>,
+    /// Instances of it at most [default: 4]
+    #[arg(long, value_name = "N", conflicts_with_all = ["to", "file"])]
+    pub max: Option<u64>,
     /// Address for visitors [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
@@ -95,8 +104,11 @@ pub struct Up {
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
     /// Leave out endpoints that fail at this path
-    #[arg(long, value_name = "PATH", requires = "to")]
+    #[arg(long, value_name = "PATH", conflicts_with = "file")]
     pub health: Option<String>,
+    /// Cache responses: on or off [default: on]
+    #[arg(long, value_name = "ON|OFF", hide_possible_values = true)]
+    pub cache: Option<Switch>,
 }
 
 /// Tell everything that is wrong with a configuration
@@ -171,6 +183,13 @@ pub struct Shop {
     /// Folder of its database, made and filled at the first start [default: shop-data]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+/// On or off.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    On,
+    Off,
 }
 
 /// Form of the access log.

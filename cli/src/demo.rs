@@ -7,8 +7,6 @@ use std::time::Duration;
 use tentpole_config::{Flags, Loaded, Report};
 use tentpole_model::Launch;
 
-/// Where instances find the keeper's state directory.
-pub const STATE_VARIABLE: &str = "TENTPOLE_STATE";
 /// The name of pool and fleet.
 const POOL: &str = "shop";
 /// Instances at most, unless `--max` says otherwise.

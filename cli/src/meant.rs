@@ -1,6 +1,6 @@
 //! What was meant by `tentpole up …`: a Snapshot.
 
-use crate::args::{FILE_USUAL, Up};
+use crate::args::{FILE_USUAL, Switch, Up};
 use crate::say;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +13,11 @@ enum From {
     File(PathBuf),
     /// `--to`, with the path of `--health`.
     Endpoints { urls: Vec<String>, health: Option<String> },
+    /// `--run`, with how many and the path of `--health`.
+    Run { run: String, min: Option<u64>, max: Option<u64>, health: Option<String> },
+    /// Nothing was named and nothing lies here: the demo.
+    #[cfg(feature = "demo")]
+    Demo { min: Option<u64>, max: Option<u64> },
 }
 
 /// Finds out what was meant; says what is wrong and gives the exit code otherwise.
@@ -22,20 +27,42 @@ pub fn load(typed: Up) -> Result<Snapshot, ExitCode> {
         admin: typed.admin,
         log: typed.log.map(Into::into),
         threads: typed.threads,
+        cache: typed.cache.map(|cache| cache == Switch::On),
     };
-    let from = match typed.file {
-        Some(file) => From::File(file),
-        None if !typed.to.is_empty() => {
-            if PathBuf::from(FILE_USUAL).exists() {
-                say::warning("--to was given, so the tentpole.toml in this folder is not read.");
-            }
+    let from = match (typed.file, typed.run) {
+        (Some(file), _) => From::File(file),
+        (None, Some(run)) => {
+            warn_of_unread_file("--run");
+            From::Run { run, min: typed.min, max: typed.max, health: typed.health }
+        }
+        (None, None) if !typed.to.is_empty() => {
+            warn_of_unread_file("--to");
             From::Endpoints { urls: typed.to, health: typed.health }
         }
-        None if PathBuf::from(FILE_USUAL).exists() => From::File(FILE_USUAL.into()),
-        None => {
+        (None, None) if typed.health.is_some() => {
+            say::error(
+                "--health is about the endpoints of --to or --run; in a file, a pool has its own `health`.",
+            );
+            return Err(ExitCode::from(2));
+        }
+        (None, None) if PathBuf::from(FILE_USUAL).exists() => {
+            if typed.min.or(typed.max).is_some() {
+                say::error(
+                    "--min and --max are about the instances of --run or of the demo; in tentpole.toml, a fleet has its \
+                     own `min` and `max`.",
+                );
+                return Err(ExitCode::from(2));
+            }
+            From::File(FILE_USUAL.into())
+        }
+        #[cfg(feature = "demo")]
+        (None, None) => From::Demo { min: typed.min, max: typed.max },
+        #[cfg(not(feature = "demo"))]
+        (None, None) => {
             say::error(
                 "there is no tentpole.toml in this folder. Say which application to stand in front of:\n  \
-                 tentpole up --to http://127.0.0.1:3000\nor which file to read:\n  tentpole up FILE",
+                 tentpole up --to http://127.0.0.1:3000\nor which one to start:\n  tentpole up --run 'CMD --port \
+                 {port}'\nor which file to read:\n  tentpole up FILE",
             );
             return Err(ExitCode::from(2));
         }
@@ -43,6 +70,11 @@ pub fn load(typed: Up) -> Result<Snapshot, ExitCode> {
     let loaded = match &from {
         From::File(path) => tentpole_config::load_with(path, &flags),
         From::Endpoints { urls, health } => tentpole_config::from_endpoints(urls, health.as_deref(), &flags),
+        From::Run { run, min, max, health } => {
+            tentpole_config::from_run(run, *min, *max, health.as_deref(), &flags)
+        }
+        #[cfg(feature = "demo")]
+        From::Demo { min, max } => crate::demo::load(*min, *max, &flags)?,
     };
     match loaded {
         Ok(loaded) => {
@@ -53,5 +85,11 @@ pub fn load(typed: Up) -> Result<Snapshot, ExitCode> {
             say::report(&report);
             Err(ExitCode::from(2))
         }
+    }
+}
+
+fn warn_of_unread_file(flag: &str) {
+    if PathBuf::from(FILE_USUAL).exists() {
+        say::warning(&format!("{flag} was given, so the tentpole.toml in this folder is not read."));
     }
 }

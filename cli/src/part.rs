@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use tentpole_control::{Page, Process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs one part until the keeper ends it or is gone.
@@ -32,7 +33,11 @@ pub fn run(part: WhichPart) -> ExitCode {
 fn control(keeper: UnixStream) -> io::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _deaf = runtime.block_on(async { Deaf::new() })?;
-    tentpole_control::run(keeper, tentpole_control::Process::default())
+    let page = |(path, content_type, body)| Page { path, content_type, body };
+    tentpole_control::run(
+        keeper,
+        Process { pages: tentpole_console::pages().into_iter().map(page).collect() },
+    )
 }
 
 /// The channel to the keeper. From here on this process does not outlive it.

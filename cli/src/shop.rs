@@ -1,11 +1,11 @@
 //! `tentpole shop`: the demo's shop as one server, which is how `tentpole up` starts each of its instances.
 
 use crate::args::Shop;
-use crate::demo::STATE_VARIABLE;
 use crate::say;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tentpole_model::STATE_VARIABLE;
 
 /// The folder in the state directory, or here, that the shop's database lies in.
 const FOLDER: &str = "shop";

@@ -153,10 +153,25 @@ fn up_does_not_start_with_wrong_flags_and_names_each() {
 }
 
 #[test]
+fn up_does_not_start_instances_that_cannot_be_and_says_why() {
+    let output = tentpole(&["up", "--run", "app 'x {port}", "--min", "5", "--max", "0", "--health", "up"]);
+    assert_eq!(output.status.code(), Some(2));
+    let err = err(&output);
+    for start in ["--run app 'x {port}: run has a quote", "--max 0: max is 0"] {
+        assert!(err.lines().any(|line| line.starts_with(start)), "{start}\n{err}");
+    }
+}
+
+#[test]
 fn a_file_and_endpoints_together_are_a_mistake() {
     for typed in [
         &["up", "a.toml", "--to", "http://127.0.0.1:3000"][..],
+        &["up", "a.toml", "--run", "app {port}"],
+        &["up", "a.toml", "--health", "/health"],
+        &["up", "--run", "app {port}", "--to", "http://127.0.0.1:3000"],
+        &["up", "--to", "http://127.0.0.1:3000", "--min", "2"],
         &["up", "--health", "/health"],
+        &["up", "--to", "http://127.0.0.1:3000", "--cache", "maybe"],
         &["up", "--to", "http://127.0.0.1:3000", "--log", "xml"],
         &["purge"],
         &["purge", "--all", "http://shop.example/"],

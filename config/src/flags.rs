@@ -1,12 +1,12 @@
 //! What was typed after `tentpole up`: it replaces what the file says, and is checked by the same rules.
 
 use crate::address::{endpoint, listen_address};
-use crate::pool;
 use crate::problem::Problem;
 use crate::report::{Place, Problems};
 use crate::table::At;
 use crate::top::{Typed, admin, threads};
-use tentpole_model::AccessLog;
+use crate::{fleet, pool};
+use tentpole_model::{AccessLog, CacheSettings, Fleet, Pool};
 
 /// Settings given as flags; each that is there replaces the file's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub struct Flags {
     pub log: Option<AccessLog>,
     /// `--threads`: data threads.
     pub threads: Option<u64>,
+    /// `--cache`: `Some(false)` is no cache at all; `Some(true)` gives memory to one that the file gives none. Routes
+    /// that are not cached stay so.
+    pub cache: Option<bool>,
 }
 
 /// Puts the flags over what was typed in the file.
@@ -43,6 +46,14 @@ pub(crate) fn apply(flags: &Flags, typed: &mut Typed, problems: &Problems<'_>) {
     }
     if let Some(access) = flags.log {
         typed.log.access = access;
+    }
+    match flags.cache {
+        // The edge then asks no cache at all: nobody waits for another's response either.
+        Some(false) => typed.cache.memory_bytes_max = 0,
+        Some(true) if typed.cache.memory_bytes_max == 0 => {
+            typed.cache.memory_bytes_max = CacheSettings::default().memory_bytes_max;
+        }
+        Some(true) | None => {}
     }
     if let Some(number) = flags.threads {
         match threads(number) {
@@ -81,7 +92,43 @@ pub(crate) fn typed_from_endpoints(urls: &[String], health: Option<&str>, proble
         problems.add(Problem::Empty { name: "--to", cure }, &Place::Flag("--to".to_owned()));
     }
     let (endpoints, endpoint_places) = endpoints.into_iter().map(|at| (at.value, at.place)).unzip();
-    let mut pool = pool::usual("app", endpoints);
+    one_pool(pool::usual("app", endpoints), endpoint_places, health, problems)
+}
+
+/// What a file with one pool of instances that run this would say.
+pub(crate) fn typed_from_run(
+    run: &str,
+    min: Option<u64>,
+    max: Option<u64>,
+    health: Option<&str>,
+    problems: &Problems<'_>,
+) -> Typed {
+    match fleet::from_flags(run, min, max, problems) {
+        Some(fleet) => typed_from_fleet("app", fleet, health, problems),
+        // What is wrong was told already.
+        None => Typed { pools: None, ..Typed::default() },
+    }
+}
+
+/// What a file with one pool of these instances would say.
+pub(crate) fn typed_from_fleet(
+    name: &str,
+    fleet: Fleet,
+    health: Option<&str>,
+    problems: &Problems<'_>,
+) -> Typed {
+    let slots = fleet::slots(name, fleet.max, None);
+    let places = vec![Place::Whole; slots.len()];
+    let pool = Pool { fleet: Some(fleet), ..pool::usual(name, slots) };
+    one_pool(pool, places, health, problems)
+}
+
+fn one_pool(
+    mut pool: Pool,
+    endpoint_places: Vec<Place>,
+    health: Option<&str>,
+    problems: &Problems<'_>,
+) -> Typed {
     if let Some(path) = health {
         match pool::usual_health(path) {
             Ok(check) => pool.health = Some(check),

@@ -1,4 +1,4 @@
-//! The forms that values take: whole numbers, durations, sizes, switches, words, texts, and tables of their own.
+//! The forms that values take: numbers, shares, durations, sizes, switches, words, texts, and tables of their own.
 //! Each reads one value and refuses what lies outside its limits.
 
 use crate::problem::Problem;
@@ -13,6 +13,18 @@ pub(crate) struct Whole {
     min: u64,
     max: u64,
     below: &'static str,
+}
+
+/// A number, whole or with a point.
+pub(crate) struct Quantity {
+    min: f64,
+    max: f64,
+}
+
+/// A share, written in percent with its sign; becomes 0 to 1.
+pub(crate) struct Percent {
+    pub(crate) min: u32,
+    pub(crate) max: u32,
 }
 
 /// A duration with its unit.
@@ -77,6 +89,13 @@ impl Whole {
     }
 }
 
+impl Quantity {
+    /// From `min` to `max`, both included.
+    pub(crate) const fn new(min: f64, max: f64) -> Self {
+        Self { min, max }
+    }
+}
+
 impl Span {
     /// From `min` to `max`, both included.
     pub(crate) const fn new(min: Duration, max: Duration) -> Self {
@@ -106,6 +125,81 @@ impl Form for Whole {
 
     fn show(&self, value: &u64) -> String {
         value.to_string()
+    }
+}
+
+impl Form for Quantity {
+    type Value = f64;
+
+    fn words(&self) -> String {
+        format!("a number from {} to {}", self.min, self.max)
+    }
+
+    fn read(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<f64, Wrong> {
+        let (typed, number) = match value.get_ref() {
+            DeValue::Integer(integer) => {
+                let number = i128::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(i128::MAX);
+                (integer.to_string(), number as f64)
+            }
+            DeValue::Float(float) => {
+                (float.to_string(), float.as_str().replace('_', "").parse().unwrap_or(f64::NAN))
+            }
+            _ => return Err(Wrong::Type),
+        };
+        // Neither does what is not a number lie within.
+        if (self.min..=self.max).contains(&number) {
+            return Ok(number);
+        }
+        Err(Wrong::Value(Problem::OutOfRange {
+            name: name.to_owned(),
+            typed,
+            from: self.min.to_string(),
+            to: self.max.to_string(),
+            cure: Cure::none(),
+        }))
+    }
+
+    fn show(&self, value: &f64) -> String {
+        value.to_string()
+    }
+}
+
+impl Form for Percent {
+    type Value = f64;
+
+    fn words(&self) -> String {
+        format!("a share in quotes from {}% to {}%", self.min, self.max)
+    }
+
+    fn read(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<f64, Wrong> {
+        let refuse = |typed| Err(Wrong::Value(Problem::NotAShare { name: name.to_owned(), typed }));
+        let typed = match value.get_ref() {
+            DeValue::String(text) => text,
+            // 0.7 and 70 and 1: everybody reads them differently.
+            DeValue::Integer(number) => return refuse(number.to_string()),
+            DeValue::Float(number) => return refuse(number.to_string()),
+            _ => return Err(Wrong::Type),
+        };
+        let digits = typed
+            .trim()
+            .strip_suffix('%')
+            .map(str::trim_end)
+            .filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
+        let Some(digits) = digits else { return refuse(format!("{typed:?}")) };
+        match digits.parse() {
+            Ok(percent) if (self.min..=self.max).contains(&percent) => Ok(f64::from(percent) / 100.0),
+            _ => Err(Wrong::Value(Problem::OutOfRange {
+                name: name.to_owned(),
+                typed: typed.to_string(),
+                from: format!("{}%", self.min),
+                to: format!("{}%", self.max),
+                cure: Cure::none(),
+            })),
+        }
+    }
+
+    fn show(&self, value: &f64) -> String {
+        format!("\"{}%\"", (value * 100.0).round())
     }
 }
 

@@ -6,6 +6,7 @@ mod address;
 mod cache;
 mod endpoint;
 mod flags;
+mod fleet;
 mod forms;
 mod host;
 mod limits;
@@ -32,7 +33,7 @@ pub use words::{count, show_duration, show_size};
 use report::Problems;
 use std::io::Read;
 use std::path::Path;
-use tentpole_model::Snapshot;
+use tentpole_model::{Fleet, Launch, Snapshot};
 
 /// The largest file that is read, in bytes.
 pub const BYTES_MAX: u64 = 8 << 20;
@@ -103,7 +104,44 @@ pub fn parse_with(name: &str, text: &str, flags: &Flags) -> Result<Loaded, Repor
 /// Everything that is wrong with what was typed, each at its flag.
 pub fn from_endpoints(urls: &[String], health: Option<&str>, flags: &Flags) -> Result<Loaded, Report> {
     let problems = Problems::new("tentpole up", "");
-    let mut typed = flags::typed_from_endpoints(urls, health, &problems);
+    let typed = flags::typed_from_endpoints(urls, health, &problems);
+    from_typed(typed, flags, problems)
+}
+
+/// What a file with one pool of instances that run this command would mean: one site for every host. `run` is split
+/// into words as a shell would; `min` and `max` are as usual when left out; `health` is the path of its probes.
+///
+/// # Errors
+/// Everything that is wrong with what was typed, each at its flag.
+pub fn from_run(
+    run: &str,
+    min: Option<u64>,
+    max: Option<u64>,
+    health: Option<&str>,
+    flags: &Flags,
+) -> Result<Loaded, Report> {
+    let problems = Problems::new("tentpole up", "");
+    let typed = flags::typed_from_run(run, min, max, health, &problems);
+    from_typed(typed, flags, problems)
+}
+
+/// What a file with one pool of this name and this fleet would mean: one site for every host. For a program that starts
+/// what it knows itself; begin with [`usual_fleet`]. Nothing about the fleet is checked.
+///
+/// # Errors
+/// Everything that is wrong with `health` or the flags, each at its flag.
+pub fn from_fleet(name: &str, fleet: Fleet, health: Option<&str>, flags: &Flags) -> Result<Loaded, Report> {
+    let problems = Problems::new("tentpole up", "");
+    let typed = flags::typed_from_fleet(name, fleet, health, &problems);
+    from_typed(typed, flags, problems)
+}
+
+/// A fleet with the defaults for everything but what it runs.
+pub fn usual_fleet(launch: Launch) -> Fleet {
+    fleet::usual(launch)
+}
+
+fn from_typed(mut typed: top::Typed, flags: &Flags, problems: Problems<'_>) -> Result<Loaded, Report> {
     flags::apply(flags, &mut typed, &problems);
     let snapshot = meant::snapshot(typed, &problems);
     finish(snapshot, problems)

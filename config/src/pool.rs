@@ -1,12 +1,12 @@
 //! `[pool.NAME]`: endpoints that serve the same thing, how one of them is chosen and what they may cost.
 
-use crate::endpoint;
 use crate::forms::{Shaped, Span, Text, Whole, Word};
 use crate::problem::Problem;
 use crate::report::Place;
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::show_duration;
+use crate::{endpoint, fleet};
 use std::time::Duration;
 use tentpole_model::{Balance, Endpoint, HealthCheck, Pool, QueueSettings, UpstreamTimeouts};
 use toml::de::DeValue;
@@ -14,15 +14,23 @@ use toml::de::DeValue;
 pub(crate) static SECTION: Section = Section {
     header: "[pool.NAME]",
     about: "Endpoints that serve the same thing. The name is yours; routes, logs and metrics use it.",
-    settings: &[&ENDPOINTS, &BALANCE, &HEALTH, &FAILURES_MAX, &TIMEOUTS, &QUEUE],
+    settings: &[&ENDPOINTS, &FLEET, &BALANCE, &HEALTH, &FAILURES_MAX, &TIMEOUTS, &QUEUE],
 };
 
 pub(crate) static ENDPOINTS: Setting<Shaped> = Setting {
     name: "endpoints",
     form: Shaped { what: "a list of URLs or tables", inside: Some(&endpoint::SECTION) },
-    default: Fallback::Required,
+    default: Fallback::Absent("none; `endpoints` or `fleet` is needed"),
     about: "Who serves the pool.",
     example: "[\"http://127.0.0.1:3000\", \"http://127.0.0.1:3001\"]",
+};
+
+pub(crate) static FLEET: Setting<Shaped> = Setting {
+    name: "fleet",
+    form: Shaped { what: "a table with what to run", inside: Some(&fleet::SECTION) },
+    default: Fallback::Absent("none; `endpoints` or `fleet` is needed"),
+    about: "Who serves the pool when Tentpole starts the application itself: more instances under load, fewer after it.",
+    example: "{ run = \"gunicorn app:wsgi -b 127.0.0.1:{port}\", min = 1, max = 4 }",
 };
 
 static BALANCE: Setting<Word<Balance>> = Setting {
@@ -199,10 +207,24 @@ pub(crate) struct Typed {
 
 /// Reads `[pool.NAME]`.
 pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
-    let endpoints = read_endpoints(table);
+    let fleet = fleet::read(table);
+    let endpoints = match &fleet {
+        Some(typed) => fleet::slots(name, typed.fleet.max, typed.requests_max)
+            .into_iter()
+            .map(|slot| At::new(slot, typed.place.clone()))
+            .collect(),
+        // What is wrong with it was told already.
+        None if table.raw(&FLEET).is_some() => Vec::new(),
+        None => read_endpoints(table),
+    };
+    if let (Some(fleet), Some(endpoints)) = (table.raw(&FLEET), table.raw(&ENDPOINTS)) {
+        let endpoints = table.problems().whereabouts(&Place::Bytes(endpoints.span()));
+        table.tell(Problem::EndpointsAndFleet { endpoints }, &Place::Bytes(fleet.span()));
+    }
     let (endpoints, endpoint_places): (Vec<Endpoint>, Vec<Place>) =
         endpoints.into_iter().map(|at| (at.value, at.place)).unzip();
     let pool = Pool {
+        fleet: fleet.map(|typed| typed.fleet),
         balance: table.value(&BALANCE),
         health: read_health(table),
         failures_max: table.value(&FAILURES_MAX) as u32,
@@ -229,14 +251,8 @@ pub(crate) fn usual(name: &str, endpoints: Vec<Endpoint>) -> Pool {
 
 /// Probes of `path` with the defaults for everything else.
 pub(crate) fn usual_health(path: &str) -> Result<HealthCheck, Problem> {
-    let good = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-    if !good {
-        let bare =
-            path.split_once("://").map_or(path, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
-        let kept: String = bare.trim_start_matches('/').chars().filter(char::is_ascii_graphic).collect();
-        let kept = kept.split('#').next().unwrap_or_default();
-        let meant = format!("/{}", if kept.is_empty() { "health" } else { kept });
-        return Err(Problem::HealthPath { typed: path.to_owned(), meant });
+    if !is_path(path) {
+        return Err(Problem::HealthPath { typed: path.to_owned(), meant: meant_path(path) });
     }
     Ok(HealthCheck {
         path: path.to_owned(),
@@ -247,9 +263,22 @@ pub(crate) fn usual_health(path: &str) -> Result<HealthCheck, Problem> {
     })
 }
 
+/// Whether this can be asked for.
+pub(crate) fn is_path(path: &str) -> bool {
+    path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+}
+
+/// The path that was probably meant by something that is none.
+pub(crate) fn meant_path(typed: &str) -> String {
+    let bare = typed.split_once("://").map_or(typed, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
+    let kept: String = bare.trim_start_matches('/').chars().filter(char::is_ascii_graphic).collect();
+    let kept = kept.split('#').next().unwrap_or_default();
+    format!("/{}", if kept.is_empty() { "health" } else { kept })
+}
+
 fn read_endpoints(table: &Table<'_>) -> Vec<At<Endpoint>> {
     let Some(value) = table.raw(&ENDPOINTS) else {
-        table.missing(&ENDPOINTS);
+        table.tell(Problem::NobodyAnswers { section: table.title().to_owned() }, table.place());
         return Vec::new();
     };
     let place = Place::Bytes(value.span());

@@ -80,6 +80,9 @@ problems! {
     /// A text that is not a duration.
     Error NotADuration { name: String, typed: String } =>
         "{name} is {typed}; a duration is a whole number with its unit: \"250ms\", \"2s\", \"5m\" or \"1h\".";
+    /// A value that is not a share.
+    Error NotAShare { name: String, typed: String } =>
+        "{name} is {typed}; a share is a whole number with its sign, in quotes: \"70%\".";
     /// A text that is not a size.
     Error NotASize { name: String, typed: String } =>
         "{name} is {typed}; a size is a whole number with its unit: \"16KiB\", \"16MiB\", \"1GiB\" or \"1GB\".";
@@ -143,6 +146,48 @@ problems! {
     /// A health path that is not a path.
     Error HealthPath { typed: String, meant: String } =>
         "the health path is {typed:?}; it is a path on the endpoint that begins with `/`, like \"{meant}\".";
+    /// A pool with nobody in it.
+    Error NobodyAnswers { section: String } =>
+        "{section} has neither `endpoints` nor `fleet`, so nobody answers; add for example:\n    endpoints = \
+         [\"http://127.0.0.1:3000\"]\nor, for instances that Tentpole starts itself:\n    fleet = {{ run = \"gunicorn app:wsgi \
+         -b 127.0.0.1:{{port}}\" }}";
+    /// A pool with both kinds of endpoints.
+    Error EndpointsAndFleet { endpoints: String } =>
+        "a pool has either `endpoints` ({endpoints}) or a `fleet`; remove one, or make two pools.";
+
+    // Fleets.
+
+    /// A quote without its end.
+    Error RunQuotes {} =>
+        "run has a quote or a backslash without its end; close it, or write the words as a list: run = [\"app\", \
+         \"--name\", \"it's\"].";
+    /// What only a shell understands.
+    Warning RunForShell { sign: String, command: String } =>
+        "no shell reads run, so `{sign}` is a word like any other; for variables use `env`, for a shell write: run = \
+         [\"sh\", \"-c\", {command:?}]";
+    /// `{{port}}` is nowhere.
+    Warning RunWithoutPort { cure: Cure } =>
+        "run does not say `{{port}}`, so the application must listen on the port that the environment variable PORT \
+         says; otherwise no instance ever answers.{cure}";
+    /// A character that no argument can have.
+    Error Nul { name: &'static str } =>
+        "{name} holds the character NUL, which no program can be given; remove it.";
+    /// A name that no variable can have.
+    Error EnvName { name: String } =>
+        "{name:?} cannot be the name of an environment variable; it takes letters, digits and `_`.";
+    /// Fewer at most than at least.
+    Error MinAboveMax { min: u64, max: u64 } =>
+        "min is {min}, but max is {max}; raise max or lower min.";
+    /// A path that is not a path.
+    Error ReadyPath { typed: String, meant: String } =>
+        "the path of `ready` is {typed:?}; it is a path on the instance that begins with `/`, like \"{meant}\".";
+    /// A target that a limit hides.
+    Warning TargetAboveLimit { target: String, limit: u64 } =>
+        "requests_target {target} is never exceeded: no instance gets more than requests_max {limit}. About 70% of \
+         that leaves room to start another one.";
+
+    // Pools as such.
+
     /// Nothing to send requests to.
     Error NoPool {} =>
         "there is no pool, so nobody answers; add one:\n    [pool.app]\n    endpoints = [\"http://127.0.0.1:3000\"]";

@@ -183,7 +183,11 @@ mod tests {
                 let text = match section.header {
                     "the top of the file" if setting.name() == "pool" => line.clone(),
                     "the top of the file" => format!("{line}\n[pool.app]\n{pool}\n"),
-                    "[pool.NAME]" if setting.name() == "endpoints" => format!("[pool.app]\n{line}\n"),
+                    "[pool.NAME]" if matches!(setting.name(), "endpoints" | "fleet") => {
+                        format!("[pool.app]\n{line}\n")
+                    }
+                    "[pool.NAME.fleet]" if setting.name() == "run" => format!("[pool.app.fleet]\n{line}\n"),
+                    "[pool.NAME.fleet]" => format!("[pool.app.fleet]\nrun = \"app {{port}}\"\n{line}\n"),
                     "[pool.NAME]" => format!("[pool.app]\n{pool}\n{line}\n"),
                     "endpoints = [{ … }]" if setting.name() == "url" => {
                         format!("[[pool.app.endpoints]]\n{line}\n")

@@ -115,6 +115,13 @@ impl<'t> Table<'t> {
         self.tell_wrong_type(setting, item, format!("an item of `{}`", setting.name));
     }
 
+    /// Tells that something inside a setting is no text.
+    pub(crate) fn no_text<F: Form>(&self, setting: &Setting<F>, name: String, value: &Spanned<DeValue<'_>>) {
+        let (found, wanted) = (type_name(value.get_ref()), "a text in quotes".to_owned());
+        let problem = Problem::WrongType { name, found, wanted, example: example_line(setting) };
+        self.problems.add(problem, &Place::Bytes(value.span()));
+    }
+
     fn tell_wrong_type<F: Form>(&self, setting: &Setting<F>, value: &Spanned<DeValue<'_>>, name: String) {
         let problem = Problem::WrongType {
             name,
@@ -138,6 +145,11 @@ impl<'t> Table<'t> {
     /// Notes a problem.
     pub(crate) fn tell(&self, problem: Problem, place: &Place) {
         self.problems.add(problem, place);
+    }
+
+    /// What diagnostics call it.
+    pub(crate) fn title(&self) -> &str {
+        &self.title
     }
 
     /// Where the table begins.

@@ -7,7 +7,7 @@ use crate::report::{Place, Problems};
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::Cure;
-use crate::{cache, endpoint, limits, log, pool, site};
+use crate::{cache, endpoint, fleet, limits, log, pool, site};
 use std::net::{Ipv4Addr, SocketAddr};
 use tentpole_model::{CacheSettings, LogSettings, VisitorLimits};
 use toml::Spanned;
@@ -83,7 +83,7 @@ const fn part(
 }
 
 /// Every section, in the order of the reference.
-pub(crate) fn sections() -> [&'static Section; 11] {
+pub(crate) fn sections() -> [&'static Section; 12] {
     [
         &SECTION,
         &log::SECTION,
@@ -91,6 +91,7 @@ pub(crate) fn sections() -> [&'static Section; 11] {
         &cache::SECTION,
         &pool::SECTION,
         &endpoint::SECTION,
+        &fleet::SECTION,
         &pool::HEALTH_SECTION,
         &pool::TIMEOUTS_SECTION,
         &pool::QUEUE_SECTION,

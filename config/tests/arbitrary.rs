@@ -1,7 +1,7 @@
 //! Whatever stands in the file, reading it ends with a Snapshot or with words, never with a panic.
 
 use proptest::prelude::*;
-use tentpole_config::{Flags, Place, Report, from_endpoints, parse};
+use tentpole_config::{Flags, Place, Report, from_endpoints, from_run, parse};
 
 /// What is said must be sayable: in both forms, with places that lie in the text.
 fn holds(text: &str, report: &Report) {
@@ -26,6 +26,8 @@ fn read(text: &str) {
 }
 
 const WHOLE: &str = include_str!("../../examples/tentpole.toml");
+
+const FLEET: &str = include_str!("../../examples/fleet.toml");
 
 /// Values that hardly fit anywhere.
 const VALUES: &[&str] = &[
@@ -87,6 +89,26 @@ proptest! {
         if let Err(report) = from_endpoints(&[to.clone(), to], Some(&health), &flags) {
             holds("", &report);
         }
+    }
+
+    #[test]
+    fn any_command(run in any::<String>(), min in any::<u64>(), max in any::<u64>(), health in any::<String>()) {
+        match from_run(&run, Some(min), Some(max), Some(&health), &Flags::default()) {
+            Ok(loaded) => holds("", &loaded.warnings),
+            Err(report) => holds("", &report),
+        }
+    }
+
+    #[test]
+    fn a_fleet_with_a_value_that_does_not_fit(
+        line in 0..FLEET.lines().count(),
+        value in proptest::sample::select(VALUES),
+    ) {
+        let text: Vec<String> = FLEET.lines().enumerate().map(|(at, text)| match text.split_once(" = ") {
+            Some((key, _)) if at == line && !key.contains('#') => format!("{key} = {value}"),
+            _ => text.to_owned(),
+        }).collect();
+        read(&text.join("\n"));
     }
 }
 

@@ -42,7 +42,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("NotASize", "unit", "[cache]\nmemory = \"256M\"\nAPP"),
     ("UnknownWord", "near", "APPbalance = \"least-requests\"\n"),
     ("UnknownWord", "far", "[log]\naccess = \"yes\"\nAPP"),
-    ("Missing", "endpoints", "[pool.app]\nfailures_max = 3\n"),
+    ("NobodyAnswers", "", "[pool.app]\nfailures_max = 3\n"),
     ("Missing", "url", "[pool.app]\nendpoints = [{ weight = 2 }]\n"),
     ("Missing", "health_path", "APPhealth = { interval = \"2s\" }\n"),
     ("Missing", "route_path", "APP[[site.shop.route]]\ncache = \"off\"\n"),
@@ -76,6 +76,35 @@ const CASES: &[(&str, &str, &str)] = &[
         "PoolUnused",
         "",
         "APP[pool.old]\nendpoints = [\"http://127.0.0.1:3001\"]\n[site.shop]\npool = \"app\"\n",
+    ),
+    ("EndpointsAndFleet", "", "APPfleet = { run = \"app {port}\" }\n"),
+    ("Missing", "run", "[pool.app.fleet]\nmin = 2\n"),
+    ("WrongType", "fleet", "[pool.app]\nfleet = \"gunicorn app:wsgi\"\n"),
+    ("WrongType", "run", "[pool.app.fleet]\nrun = 3\n"),
+    ("WrongType", "run_word", "[pool.app.fleet]\nrun = [\"app\", 3]\n"),
+    ("WrongType", "env", "[pool.app.fleet]\nrun = \"app {port}\"\nenv = \"A=b\"\n"),
+    ("WrongType", "env_value", "[pool.app.fleet]\nrun = \"app {port}\"\nenv = { WORKERS = 3 }\n"),
+    ("UnknownSetting", "fleet", "[pool.app.fleet]\nrun = \"app {port}\"\nmaximum = 3\n"),
+    ("Empty", "run", "[pool.app.fleet]\nrun = \" \"\n"),
+    ("Empty", "run_list", "[pool.app.fleet]\nrun = []\n"),
+    ("RunQuotes", "", "[pool.app.fleet]\nrun = \"app --name it's -p {port}\"\n"),
+    ("RunForShell", "and", "[pool.app.fleet]\nrun = \"cd /srv && ./app {port}\"\n"),
+    ("RunForShell", "variable", "[pool.app.fleet]\nrun = \"SHOP_ENV=production ./app {port}\"\n"),
+    ("RunWithoutPort", "", "[pool.app.fleet]\nrun = \"node server.js\"\n"),
+    ("Nul", "run", "[pool.app.fleet]\nrun = [\"app\", \"{port}\\u0000\"]\n"),
+    ("Nul", "env", "[pool.app.fleet]\nrun = \"app {port}\"\nenv = { A = \"\\u0000\" }\n"),
+    ("EnvName", "", "[pool.app.fleet]\nrun = \"app {port}\"\nenv = { \"A=B\" = \"c\" }\n"),
+    ("MinAboveMax", "", "[pool.app.fleet]\nrun = \"app {port}\"\nmin = 5\nmax = 4\n"),
+    ("OutOfRange", "no_instance", "[pool.app.fleet]\nrun = \"app {port}\"\nmin = 0\n"),
+    ("OutOfRange", "share", "[pool.app.fleet]\nrun = \"app {port}\"\ncpu_target = \"170%\"\n"),
+    ("OutOfRange", "quantity", "[pool.app.fleet]\nrun = \"app {port}\"\ncpus = nan\n"),
+    ("NotAShare", "point", "[pool.app.fleet]\nrun = \"app {port}\"\ncpu_target = 0.7\n"),
+    ("NotAShare", "bare", "[pool.app.fleet]\nrun = \"app {port}\"\ncpu_target = \"70\"\n"),
+    ("ReadyPath", "", "[pool.app.fleet]\nrun = \"app {port}\"\nready = \"health\"\n"),
+    (
+        "TargetAboveLimit",
+        "",
+        "[pool.app.fleet]\nrun = \"app {port}\"\nrequests_target = 10\nrequests_max = 10\n",
     ),
     ("ProbesOverlap", "", "APPhealth = { path = \"/health\", interval = \"2s\", timeout = \"5s\" }\n"),
     ("QueueUnused", "", "APPqueue = { length = 100 }\n"),
@@ -167,6 +196,8 @@ fn other_cases() -> Vec<(&'static str, &'static str, Report)> {
     let listen = Flags { listen: vec!["8080".to_owned()], ..Flags::default() };
     let admin = Flags { admin: Some("10.0.0.1:9900".to_owned()), ..Flags::default() };
     let threads = Flags { threads: Some(1_000), ..Flags::default() };
+    let run =
+        |run: &str, min, max| tentpole_config::from_run(run, min, max, None, &Flags::default()).unwrap_err();
     let app: &[&str] = &["http://127.0.0.1:3000"];
     vec![
         ("Unreadable", "", tentpole_config::load(&folder.path().join("no.toml")).unwrap_err()),
@@ -186,6 +217,17 @@ fn other_cases() -> Vec<(&'static str, &'static str, Report)> {
         ("NotAnAddress", "flag", up(app, None, &listen)),
         ("AdminNotLoopback", "flag", up(app, None, &admin)),
         ("OutOfRange", "flag", up(app, None, &threads)),
+        ("RunQuotes", "flag", run("app '{port}", None, None)),
+        ("Empty", "flag_run", run("", None, None)),
+        ("OutOfRange", "flag_min", run("app {port}", Some(0), None)),
+        ("MinAboveMax", "flag", run("app {port}", Some(3), Some(2))),
+        (
+            "RunWithoutPort",
+            "flag",
+            tentpole_config::from_run("node server.js", None, None, None, &Flags::default())
+                .unwrap()
+                .warnings,
+        ),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! What a file means, where it says little: defaults, shorthands, and flags over the file.
 
 use std::time::Duration;
-use tentpole_config::{Flags, from_endpoints, parse, parse_with};
+use tentpole_config::{Flags, from_endpoints, from_fleet, from_run, parse, parse_with, usual_fleet};
 use tentpole_model::{
     AccessLog, Balance, CacheSettings, Canonical, HostPattern, PoolId, RouteCache, Snapshot, VisitorLimits,
 };
@@ -142,12 +142,102 @@ fn flags_replace_what_the_file_says() {
         admin: Some("off".to_owned()),
         log: Some(AccessLog::Json),
         threads: Some(3),
+        cache: Some(false),
     };
     let text = format!("listen = \":80\"\nthreads = 1\n[log]\naccess = \"off\"\nfile = \"a.log\"\n{APP}");
     let snapshot = parse_with("tentpole.toml", &text, &flags).unwrap().snapshot;
     assert_eq!(snapshot.listen, ["127.0.0.1:0".parse().unwrap(), "0.0.0.0:81".parse().unwrap()]);
     assert_eq!((snapshot.admin, snapshot.threads), (None, Some(3)));
     assert_eq!((snapshot.log.access, snapshot.log.file), (AccessLog::Json, Some("a.log".into())));
+    assert_eq!(snapshot.cache.memory_bytes_max, 0, "no cache at all");
+}
+
+#[test]
+fn the_cache_can_be_switched_on_by_a_flag_as_well() {
+    let flags = Flags { cache: Some(true), ..Flags::default() };
+    let memory =
+        |text: &str| parse_with("tentpole.toml", text, &flags).unwrap().snapshot.cache.memory_bytes_max;
+    assert_eq!(memory(&format!("[cache]\nmemory = 0\n{APP}")), CacheSettings::default().memory_bytes_max);
+    assert_eq!(memory(&format!("[cache]\nmemory = \"20MiB\"\n{APP}")), 20 << 20);
+}
+
+const FLEET: &str = "[pool.shop.fleet]\nrun = \"gunicorn app:wsgi -b '127.0.0.1:{port}'\"\n";
+
+#[test]
+fn a_fleet_has_an_endpoint_for_each_slot_and_defaults_for_the_rest() {
+    let snapshot = meant(FLEET);
+    let [pool] = &snapshot.pools[..] else { panic!("{:?}", snapshot.pools) };
+    let names: Vec<String> = pool.endpoints.iter().map(|endpoint| endpoint.authority()).collect();
+    assert_eq!(names, ["shop-1", "shop-2", "shop-3", "shop-4"]);
+    assert!(pool.endpoints.iter().all(|endpoint| (endpoint.port, endpoint.weight) == (0, 100)));
+    let fleet = pool.fleet.clone().unwrap();
+    assert_eq!(fleet.launch.run, ["gunicorn", "app:wsgi", "-b", "127.0.0.1:{port}"]);
+    assert_eq!(fleet, usual_fleet(fleet.launch.clone()));
+    assert_eq!((fleet.min, fleet.max, fleet.cpus, fleet.cpu_target), (1, 4, 1.0, 0.7));
+    assert_eq!((fleet.requests_target, fleet.ready_path.as_str()), (None, "/"));
+    let seconds =
+        [fleet.scale_in_window, fleet.start_time, fleet.slow_start, fleet.drain_time, fleet.stop_time]
+            .map(|time| time.as_secs());
+    assert_eq!(seconds, [60, 60, 10, 30, 10]);
+}
+
+#[test]
+fn everything_that_is_written_of_a_fleet_arrives() {
+    let snapshot = meant(
+        r#"
+        [pool.shop]
+        balance = "round_robin"
+        queue = { length = 5 }
+        [pool.shop.fleet]
+        run = ["sh", "-c", "exec ./app"]
+        directory = "/srv/shop"
+        env = { PORT = "{port}", APP_ENV = "production" }
+        min = 2
+        max = 3
+        cpus = 0.5
+        cpu_target = "60 %"
+        requests_target = 7.5
+        requests_max = 12
+        scale_in_window = "5m"
+        ready = "/up?deep=1"
+        start_time = "90s"
+        slow_start = "0s"
+        drain_time = "1m"
+        stop_time = "3s"
+        "#,
+    );
+    let pool = &snapshot.pools[0];
+    assert_eq!((pool.endpoints.len(), pool.endpoints[0].requests_max), (3, Some(12)));
+    let fleet = pool.fleet.clone().unwrap();
+    assert_eq!(fleet.launch.run, ["sh", "-c", "exec ./app"]);
+    assert_eq!(fleet.launch.directory, Some("/srv/shop".into()));
+    let env =
+        |name: &str| fleet.launch.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    assert_eq!((env("PORT"), env("APP_ENV")), (Some("{port}"), Some("production")));
+    assert_eq!((fleet.min, fleet.max, fleet.cpus, fleet.cpu_target), (2, 3, 0.5, 0.6));
+    assert_eq!((fleet.requests_target, fleet.ready_path.as_str()), (Some(7.5), "/up?deep=1"));
+    let seconds =
+        [fleet.scale_in_window, fleet.start_time, fleet.slow_start, fleet.drain_time, fleet.stop_time]
+            .map(|time| time.as_secs());
+    assert_eq!(seconds, [300, 90, 0, 60, 3]);
+}
+
+#[test]
+fn a_large_min_raises_the_max_that_nobody_set() {
+    let fleet = meant(&format!("{FLEET}min = 9\n")).pools[0].fleet.clone().unwrap();
+    assert_eq!((fleet.min, fleet.max), (9, 9));
+}
+
+#[test]
+fn a_command_on_the_command_line_means_the_same_as_a_file_with_one_fleet() {
+    let run = "app --listen 127.0.0.1:{port}";
+    let typed = from_run(run, Some(2), Some(6), Some("/health"), &Flags::default()).unwrap();
+    assert!(typed.warnings.is_empty());
+    let file = format!("[pool.app]\nhealth = \"/health\"\nfleet = {{ run = \"{run}\", min = 2, max = 6 }}\n");
+    assert_eq!(typed.snapshot, meant(&file));
+    let fleet = typed.snapshot.pools[0].fleet.clone().unwrap();
+    let again = from_fleet("app", fleet, Some("/health"), &Flags::default()).unwrap();
+    assert_eq!(again.snapshot, typed.snapshot);
 }
 
 #[test]

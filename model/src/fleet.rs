@@ -37,8 +37,12 @@ pub struct Fleet {
     pub stop_time: Duration,
 }
 
+/// The environment variable in which instances find the keeper's state directory: what they keep there lies as long as
+/// Tentpole runs, or longer when the directory was named.
+pub const STATE_VARIABLE: &str = "TENTPOLE_STATE";
+
 /// What is started: a program and its arguments. `{port}` in an argument or value becomes the instance's port, which
-/// the environment variable `PORT` says as well.
+/// the environment variable `PORT` says as well; [`STATE_VARIABLE`] names the state directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     /// The program and its arguments; at least one.

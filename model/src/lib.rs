@@ -14,7 +14,7 @@ pub use dials::Dials;
 pub use failure::{Cause, Failure, Phase, Retry, Side};
 pub use fleet::{
     Fleet, FleetAddresses, FleetDecision, FleetStatus, Instance, InstanceId, InstancePhase, InstanceStatus,
-    Launch, Provider, ProviderError,
+    Launch, Provider, ProviderError, STATE_VARIABLE,
 };
 pub use link::{EdgeGone, EdgePort, EdgeReport, EndpointReport};
 pub use membership::{DownReason, Health, Member, Membership, PoolMembers};

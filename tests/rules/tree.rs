@@ -58,7 +58,7 @@ pub fn package_name(place: &str) -> String {
     match place {
         "cli" => "tentpole".to_owned(),                 // The command itself.
         "control/run" => "tentpole-control".to_owned(), // It stands for its whole plane.
-        "edge/link" => "tentpole-edge-link".to_owned(), // The other end is control/link.
+        "edge/link" => "tentpole-uplink".to_owned(),    // The other end is control/link.
         _ => format!("tentpole-{}", place.rsplit('/').next().unwrap_or(place)),
     }
 }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_edge_link::{Link, LinkParts, last_published};
 use tentpole_model::link::{FromEdge, LastPublished, SNAPSHOT_FILE, ToEdge};
 use tentpole_model::{Dials, Membership, Snapshot};
 use tentpole_observe::observed::THREADS_MAX;
@@ -17,6 +16,7 @@ use tentpole_observe::{Drain, Names, Observed};
 use tentpole_proxy::{Bound, Edge, EdgeParts};
 use tentpole_runtime::channel::{self, Receiver, Sender};
 use tentpole_runtime::{Cells, Published, clock, descriptors};
+use tentpole_uplink::{Link, LinkParts, last_published};
 use tokio::time::timeout;
 
 /// How long the doors stay closed for want of a word from control. Then requests that find no endpoint are told so.

@@ -15,8 +15,8 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
-use tentpole_model::Snapshot;
 use tentpole_model::link::{FromControl, FromEdge, ToControl, ToEdge};
+use tentpole_model::{STATE_VARIABLE, Snapshot};
 use tentpole_runtime::{Instant, channel, clock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -273,8 +273,12 @@ impl Keeper {
         match said {
             FromControl::Ready => self.control.was_ready = true,
             FromControl::Failed(reason) => self.control.has_failed(reason),
-            FromControl::StartInstance { instance, launch } => match self.phase {
-                Phase::Serving => self.instances.start(instance, launch, &self.program, &self.events),
+            FromControl::StartInstance { instance, mut launch } => match self.phase {
+                Phase::Serving => {
+                    // For whoever keeps something there for as long as we do.
+                    launch.env.push((STATE_VARIABLE.to_owned(), self.state.display().to_string()));
+                    self.instances.start(instance, launch, &self.program, &self.events);
+                }
                 _ => {
                     let how = "not started: Tentpole is ending".into();
                     self.control.tell(ToControl::Exited { id: instance.id, how }, None);
