@@ -2,17 +2,17 @@
 //! again, introduces edge and control process to one another, and ends everything in its order: the edge, the control
 //! process, the instances. Never waits for a child.
 
-use crate::backoff::Backoff;
-use crate::child::{Child, Event, Said, Spoken, Who};
+use crate::child::{Event, Said, Spoken, Who};
 use crate::instances::Instances;
 use crate::kill::{self, Reaped, kill_below, reap};
+use crate::part::Part;
 use crate::state::StateDirectory;
 use crate::{KeeperEnd, KeeperEvent, KeeperParts, Program};
 use rustix::process::{getpid, set_child_subreaper};
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 use tentpole_model::link::{FromControl, FromEdge, ToControl, ToEdge};
@@ -24,8 +24,6 @@ use tokio::time::sleep;
 
 /// Things that children said and that wait for the keeper; more wait in their channels.
 const EVENTS_MAX: usize = 256;
-/// Deaths of a part that never was ready, until it is taken to be broken.
-const NEVER_READY_MAX: u64 = 5;
 /// How long the edge may take beyond the drain time.
 const EDGE_END_MARGIN: Duration = Duration::from_secs(2);
 /// How long people wait to be told that it ends, when the edge does not say how many connections are open.
@@ -125,22 +123,6 @@ enum Phase {
         counted: bool,
     },
     Over(KeeperEnd),
-}
-
-/// The edge or the control process, whichever has the place now.
-struct Part<T> {
-    who: Who,
-    child: Option<Child<T>>,
-    /// When the next one is started.
-    start_due: Option<Instant>,
-    backoff: Backoff,
-    /// One of them was ready.
-    was_ready: bool,
-    deaths: u64,
-    /// Why the present one cannot start, by its own account.
-    failed: Option<String>,
-    /// How the last one ended, while the next has not been started.
-    died: Option<String>,
 }
 
 impl Keeper {
@@ -442,111 +424,6 @@ impl Keeper {
 
     fn trouble(&self, what: String) {
         (self.tell)(KeeperEvent::Trouble(what));
-    }
-}
-
-impl<T: Spoken> Part<T> {
-    fn new(who: Who) -> Self {
-        Self {
-            who,
-            child: None,
-            start_due: None,
-            backoff: Backoff::default(),
-            was_ready: false,
-            deaths: 0,
-            failed: None,
-            died: None,
-        }
-    }
-
-    /// Starts the next one; false when that has to be tried again.
-    fn start(&mut self, program: &Program, events: &mpsc::Sender<Event>) -> bool {
-        (self.start_due, self.failed) = (None, None);
-        match Child::start(program, self.who, events) {
-            Ok(child) => self.child = Some(child),
-            Err(error) => {
-                self.deaths += 1;
-                self.died = Some(format!("cannot start {}: {error}", program.path.display()));
-                self.start_due = Some(clock::now().after(self.backoff.died(Duration::ZERO)));
-            }
-        }
-        self.child.is_some()
-    }
-
-    /// Tells the present one. A descriptor that could not be copied costs it its life: the next one gets it.
-    fn tell(&self, message: T, descriptor: Option<io::Result<OwnedFd>>) {
-        let Some(child) = &self.child else { return };
-        match descriptor.transpose() {
-            Ok(descriptor) => child.tell(message, descriptor),
-            Err(_) => child.kill(),
-        }
-    }
-
-    fn kill(&self) {
-        self.child.iter().for_each(Child::kill);
-    }
-
-    fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(|child| child.pid)
-    }
-
-    fn is(&self, pid: u32) -> bool {
-        self.pid() == Some(pid)
-    }
-
-    fn is_running(&self) -> bool {
-        self.child.as_ref().is_some_and(|child| child.ended.is_none())
-    }
-
-    /// It cannot start, and ends.
-    fn has_failed(&mut self, reason: String) {
-        self.failed = Some(reason);
-        // It has said all that it had to say.
-        self.child.iter_mut().for_each(Child::has_closed);
-    }
-
-    fn closed(&mut self, pid: u32) {
-        self.child.iter_mut().filter(|child| child.pid == pid).for_each(Child::has_closed);
-    }
-
-    fn reaped(&mut self, pid: u32, how: &str) -> bool {
-        let mine = self.child.iter_mut().find(|child| child.pid == pid && child.ended.is_none());
-        mine.map(|child| child.has_ended(how.to_owned())).is_some()
-    }
-
-    fn due(&self) -> Option<Instant> {
-        self.start_due.or_else(|| self.child.as_ref()?.given_up)
-    }
-
-    fn give_up(&mut self, now: Instant) {
-        let late = |child: &&mut Child<T>| child.given_up.is_some_and(|due| due <= now);
-        self.child.iter_mut().filter(late).for_each(Child::give_up);
-    }
-
-    /// Takes leave of the present one if it is gone; `again` plans the next. Returns the reason when there is no point in
-    /// a next one.
-    fn bury(&mut self, again: bool) -> Option<String> {
-        let child = self.child.take_if(|child| child.is_gone().is_some());
-        let how = child.as_ref().and_then(Child::is_gone).map(str::to_owned);
-        if let (Some(child), Some(how)) = (child, how) {
-            self.deaths += 1;
-            let lived = clock::now().since(child.started);
-            self.start_due = Some(clock::now().after(self.backoff.died(lived)));
-            match self.failed.take() {
-                Some(reason) if !self.was_ready => return Some(reason),
-                Some(reason) => self.died = Some(format!("cannot start: {reason}")),
-                None => self.died = Some(how),
-            }
-        }
-        if !again {
-            self.start_due = None;
-        }
-        let hopeless = !self.was_ready && self.deaths >= NEVER_READY_MAX;
-        let part = T::PART;
-        hopeless.then(|| {
-            let how = self.died.take().unwrap_or_default();
-            format!("the {part} process ended {} times before it was ready, at last with: {how}", self.deaths)
-        })
     }
 }
 

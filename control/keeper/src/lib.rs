@@ -8,6 +8,7 @@ pub mod instance;
 mod instances;
 mod keeper;
 mod kill;
+mod part;
 mod program;
 mod state;
 
