@@ -1,10 +1,10 @@
 //! The processes of one Tentpole: each is killed or stopped while visitors are served, and what they met is counted.
 
-#[path = "processes/drains.rs"]
-mod drains;
 #[path = "processes/keeper.rs"]
 mod keeper;
 #[path = "processes/kills.rs"]
 mod kills;
+#[path = "processes/noticed.rs"]
+mod noticed;
 #[path = "processes/scaling.rs"]
 mod scaling;

@@ -37,6 +37,7 @@ pub enum Command {
     Up(Up),
     Check(Check),
     Load(Box<crate::load::args::Load>),
+    Report(Report),
     Purge(Purge),
     Status(Status),
     #[cfg(feature = "demo")]
@@ -90,6 +91,9 @@ pub struct Up {
     /// Data threads [default: one for each core]
     #[arg(long, value_name = "N")]
     pub threads: Option<u64>,
+    /// Where it keeps its state [default: a temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
     /// Leave out endpoints that fail at this path
     #[arg(long, value_name = "PATH", requires = "to")]
     pub health: Option<String>,
@@ -102,6 +106,23 @@ pub struct Check {
     /// The configuration
     #[arg(value_name = "FILE", default_value = FILE_USUAL)]
     pub file: PathBuf,
+}
+
+/// Make a page of a run of load, or lay several over one another
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tentpole report before/report.json after/report.json\n  tentpole report a.json b.json --label \"no cache\" --label cache\n\nThe first run is what the others are compared with."
+)]
+pub struct Report {
+    /// What `tentpole load` left: report.json, report.html or their folder
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// What a run is called, in their order [default: from the file's name]
+    #[arg(long, value_name = "NAME")]
+    pub label: Vec<String>,
+    /// Where the page goes [default: report.html, or compared.html]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Remove URLs from the cache

@@ -58,7 +58,7 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     view.begin();
     let run = tentpole_load::run(plan, &stop, &mut |event| view.event(event));
     view.end();
-    let run = run.map_err(|error| (1, generator_failed(&error, typed)))?;
+    let run = run.map_err(|error| generator_failed(&error, typed))?;
     say::out(&format!("\n{}", words::summary(&run)));
     let written = write_report(&run, &folder).map_err(|error| (1, error))?;
     say::out(&format!("Report: {}\n", written.display()));
@@ -135,13 +135,14 @@ fn warn_of_few_descriptors(plan: &Plan) {
     }
 }
 
-fn generator_failed(error: &std::io::Error, typed: &Load) -> String {
+fn generator_failed(error: &std::io::Error, typed: &Load) -> (u8, String) {
     match &typed.cpu {
         Some(_) if error.kind() == std::io::ErrorKind::InvalidInput => {
-            "--cpu: this machine has no such core, or it is not ours. `nproc` and `taskset -p $$` tell which."
-                .to_owned()
+            let says =
+                "--cpu: this machine has no such core, or it is not ours. `taskset -pc $$` tells which are.";
+            (WRONG, says.to_owned())
         }
-        _ => format!("the generator could not start: {error}."),
+        _ => (1, format!("the generator failed: {error}.")),
     }
 }
 

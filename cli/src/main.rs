@@ -9,6 +9,7 @@ mod load;
 mod meant;
 mod part;
 mod purge;
+mod report;
 mod say;
 #[cfg(feature = "demo")]
 mod shop;
@@ -21,12 +22,16 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match Typed::parse().command {
-        Command::Up(typed) => match meant::load(typed) {
-            Ok(snapshot) => up::run(snapshot),
-            Err(code) => code,
-        },
+        Command::Up(mut typed) => {
+            let state = typed.state.take();
+            match meant::load(typed) {
+                Ok(snapshot) => up::run(snapshot, state),
+                Err(code) => code,
+            }
+        }
         Command::Check(typed) => check::run(&typed),
         Command::Load(typed) => load::run(&typed),
+        Command::Report(typed) => report::run(&typed),
         Command::Purge(typed) => purge::run(&typed),
         Command::Status(typed) => status::run(&typed),
         #[cfg(feature = "demo")]

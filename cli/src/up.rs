@@ -4,6 +4,7 @@
 use crate::say;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tentpole_keeper::{KeeperEnd, KeeperEvent, KeeperParts, Program};
 use tentpole_model::{AccessLog, Snapshot};
@@ -14,8 +15,8 @@ use tentpole_runtime::descriptors;
 const OTHER_DESCRIPTORS: u64 = 128;
 
 /// Serves until a signal ends it.
-pub fn run(snapshot: Snapshot) -> ExitCode {
-    match start(snapshot) {
+pub fn run(snapshot: Snapshot, state: Option<PathBuf>) -> ExitCode {
+    match start(snapshot, state) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say::error(&error);
@@ -24,7 +25,9 @@ pub fn run(snapshot: Snapshot) -> ExitCode {
     }
 }
 
-fn start(snapshot: Snapshot) -> Result<(), String> {
+fn start(snapshot: Snapshot, state: Option<PathBuf>) -> Result<(), String> {
+    // What instances get; the edge needs more.
+    let open_files = descriptors::limit();
     let descriptors = descriptors::raise_limit();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = snapshot.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
@@ -36,10 +39,11 @@ fn start(snapshot: Snapshot) -> Result<(), String> {
     let said = snapshot.clone();
     let ended = tentpole_keeper::run(KeeperParts {
         snapshot: snapshot.clone(),
-        state: None,
+        state,
         listeners,
         admin,
         program: Program::default(),
+        open_files,
         tell: Box::new(move |event| match event {
             KeeperEvent::Open => {
                 introduce(&said, &addresses, admin_address);
@@ -50,12 +54,11 @@ fn start(snapshot: Snapshot) -> Result<(), String> {
             }
             KeeperEvent::InstanceEnded { name, how } => say::warning(&format!("{name} ended: {how}")),
             KeeperEvent::Ending { connections } => {
-                let open = connections.map_or("?".into(), |open| open.to_string());
+                let open = connections.map(|open| format!("; open connections: {open}")).unwrap_or_default();
                 tell(
                     &said,
                     &format!(
-                        "ending: requests in flight have {seconds} s to finish (Ctrl-C again: at once); open \
-                         connections: {open}\n"
+                        "ending: requests in flight have {seconds} s to finish (Ctrl-C again: at once){open}\n"
                     ),
                 );
             }
@@ -63,13 +66,17 @@ fn start(snapshot: Snapshot) -> Result<(), String> {
         }),
     });
     match ended {
-        KeeperEnd::Ended { cut: Some(0) | None } => tell(&snapshot, "ended\n"),
+        KeeperEnd::Ended { cut: Some(0) } => tell(&snapshot, "ended\n"),
+        KeeperEnd::Ended { cut: None } => {
+            tell(&snapshot, "ended; the edge was gone before it could say which connections were cut\n");
+        }
         KeeperEnd::Ended { cut: Some(cut) } => {
             tell(&snapshot, &format!("ended; connections cut after {seconds} s: {cut}\n"));
         }
         KeeperEnd::AtOnce { connections } => {
-            let open = connections.map_or("?".into(), |open| open.to_string());
-            tell(&snapshot, &format!("ended at once; connections still open: {open}\n"));
+            let open =
+                connections.map(|open| format!("; connections still open: {open}")).unwrap_or_default();
+            tell(&snapshot, &format!("ended at once{open}\n"));
         }
         KeeperEnd::Failed(why) => return Err(why),
     }

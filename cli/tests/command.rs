@@ -43,6 +43,7 @@ fn help_is_short_and_concrete() {
         &["up", "--help"],
         &["check", "--help"],
         &["load", "--help"],
+        &["report", "--help"],
         &["purge", "--help"],
         &["status", "--help"],
     ] {

@@ -44,7 +44,7 @@ async fn what_holds_exits_with_0_and_leaves_a_report() {
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{out}{}", text(&output.stderr));
     assert!(out.contains("Holds 8 visitors: every objective held.\n"), "{out}");
-    assert!(out.ends_with("Report: ./report.json\n"), "{out}");
+    assert!(out.ends_with("Report: ./report.html\n"), "{out}");
     assert!(!out.contains('\u{1b}'), "no escapes into a pipe: {out:?}");
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     let report = report(folder.path());
@@ -134,7 +134,7 @@ async fn a_slow_answer_breaks_by_the_median() {
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(99), "{out}");
     assert!(out.contains("Breaks at 3 visitors: median 6"), "{out}");
-    assert!(out.contains("(wanted under 50 ms). No lower load was tried that holds."), "{out}");
+    assert!(out.contains("(wanted under 50 ms). No load held."), "{out}");
 }
 
 #[test]
@@ -228,6 +228,25 @@ fn leave_that_was_given_once_is_remembered() {
     assert_eq!(loaded(other.path(), &["http://0.0.0.0:1/"]).status.code(), Some(2));
     let typed = ["http://0.0.0.0:1/", "--i-may-load", "0.0.0.0"];
     assert_eq!(loaded(other.path(), &typed).status.code(), Some(3));
+}
+
+#[tokio::test]
+async fn the_generator_stays_on_the_cores_it_was_given_and_takes_no_others() {
+    let origin = Origin::start().await;
+    origin.on("/").respond(Response::ok("here"));
+    let folder = tempfile::tempdir().unwrap();
+    let typed = ["--visitors", "4", "--time", "200ms", "--ramp", "0", "--think", "5ms", "--cpu"];
+    let output = loaded(folder.path(), &[&[&origin.url()[..]][..], &typed, &["0,1000"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stderr).contains("--cpu: this machine has no such core"),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = loaded(folder.path(), &[&[&origin.url()[..]][..], &typed, &["0"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let machine = &report(folder.path())["machine"];
+    assert_eq!((&machine["pinned"], &machine["threads"]), (&serde_json::json!([0]), &1.into()));
 }
 
 #[tokio::test]

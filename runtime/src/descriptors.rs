@@ -3,6 +3,11 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// The limit on open files that is in force; `None` is unlimited.
+pub fn limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 /// Raises the limit on open files as far as the system allows and returns it; `None` is unlimited.
 pub fn raise_limit() -> Option<u64> {
     let now = getrlimit(Resource::Nofile);

@@ -117,10 +117,7 @@ fn row(columns: &[String; 8]) -> String {
 /// Everything about a run that is not in its table.
 pub fn summary(run: &Run) -> String {
     let mut out = String::new();
-    let mut line = |text: String| {
-        out.push_str(&text);
-        out.push('\n');
-    };
+    let mut line = |text: String| out.push_str(&wrapped(&text));
     line(sentence(run));
     for (cause, count) in failures(run) {
         line(format!("  {:>9} × {cause}", number(count as f64)));
@@ -134,6 +131,27 @@ pub fn summary(run: &Run) -> String {
     out
 }
 
+/// Lines of at most 80 characters; what goes on is indented.
+fn wrapped(text: &str) -> String {
+    const WIDTH: usize = 80;
+    let mut out = String::new();
+    let mut used = 0;
+    for (number, word) in text.split(' ').enumerate() {
+        let length = word.chars().count();
+        if number > 0 && used + 1 + length > WIDTH {
+            out.push_str("\n  ");
+            used = 2;
+        } else if number > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+    }
+    out.push('\n');
+    out
+}
+
 /// `Breaks at 1,280 visitors: p99 2.4 s (wanted under 2 s). Holds 960.`
 pub fn sentence(run: &Run) -> String {
     let unit = run.model.unit();
@@ -141,7 +159,7 @@ pub fn sentence(run: &Run) -> String {
         (Some(point), held) => {
             let held = match held {
                 Some(held) => format!("Holds {}.", number(held)),
-                None => "No lower load was tried that holds.".to_owned(),
+                None => "No load held.".to_owned(),
             };
             format!("Breaks at {} {unit}: {}. {held}", number(point.load), broke(&point.broke))
         }
@@ -173,7 +191,7 @@ pub fn distrust(reason: &Distrust, same_machine: bool) -> String {
             format!(
                 "the generator itself was {} late in step {step} (p99; it must stay under {}), for want of CPU. {cure}",
                 time(*lag_p99_us as f64 / 1_000.0),
-                time(*wanted_us as f64 / 1_000.0),
+                plain_time(*wanted_us as f64 / 1_000.0),
             )
         }
         Distrust::GeneratorFull { step, count } => format!(
@@ -205,6 +223,14 @@ mod tests {
             ["0 %", "<0.01 %", "0.40 %", "1.0 %", "50 %"]
         );
         assert_eq!([10.0, 12.34, 1_280.0, 1_234_567.8].map(number), ["10", "12.3", "1,280", "1,234,568"]);
+    }
+
+    #[test]
+    fn long_sentences_are_wrapped_and_short_ones_are_not() {
+        assert_eq!(wrapped("  12 × status 5xx"), "  12 × status 5xx\n");
+        let long = wrapped(&"word ".repeat(40));
+        assert!(long.lines().count() > 2 && long.lines().all(|line| line.chars().count() <= 80), "{long}");
+        assert!(long.lines().skip(1).all(|line| line.starts_with("  ")), "{long}");
     }
 
     #[test]

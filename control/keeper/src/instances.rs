@@ -28,6 +28,8 @@ const ORPHANS_NONE_TIMES: u32 = 2;
 /// All of them.
 #[derive(Default)]
 pub(crate) struct Instances {
+    /// The limit on open files that they get.
+    open_files: Option<u64>,
     kept: BTreeMap<InstanceId, Kept>,
     orphans: Option<Orphans>,
     /// What is to be told, in order; taken by the keeper after each call.
@@ -58,6 +60,11 @@ struct Orphans {
 }
 
 impl Instances {
+    /// None yet; each will get this limit on open files.
+    pub fn new(open_files: Option<u64>) -> Self {
+        Self { open_files, ..Self::default() }
+    }
+
     /// Starts one, or says why not.
     pub fn start(
         &mut self,
@@ -80,6 +87,7 @@ impl Instances {
             launch,
             port: instance.address.port(),
             program: program.clone(),
+            open_files: self.open_files,
         };
         let started = Child::start(program, Who::Shim(id), events);
         let mut kept =

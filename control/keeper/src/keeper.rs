@@ -145,7 +145,7 @@ struct Part<T> {
 
 impl Keeper {
     fn new(parts: KeeperParts, state: PathBuf, strangers: HashSet<u32>, events: mpsc::Sender<Event>) -> Self {
-        let KeeperParts { snapshot, listeners, admin, program, tell, state: _ } = parts;
+        let KeeperParts { snapshot, listeners, admin, program, open_files, tell, state: _ } = parts;
         Self {
             snapshot,
             state,
@@ -156,7 +156,7 @@ impl Keeper {
             strangers,
             edge: Part::new(Who::Edge),
             control: Part::new(Who::Control),
-            instances: Instances::default(),
+            instances: Instances::new(open_files),
             untold: VecDeque::new(),
             phase: Phase::Serving,
             connections: None,

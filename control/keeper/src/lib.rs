@@ -30,6 +30,9 @@ pub struct KeeperParts {
     pub admin: Option<TcpListener>,
     /// What parts are started with.
     pub program: Program,
+    /// The limit on open files that instances get: the one that this process was started with, because many programs take
+    /// a high one for advice. `None` is unlimited.
+    pub open_files: Option<u64>,
     /// Is told what people want to know. Called on the keeper's thread; must not wait for long.
     pub tell: Box<dyn Fn(KeeperEvent)>,
 }

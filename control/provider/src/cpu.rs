@@ -29,13 +29,18 @@ impl CpuTimes {
             // Its shim was killed, and the keeper is its parent for the moment that it has left.
             return None;
         }
-        let below = match processes::below_by_lists(shim.pid) {
-            Some(below) => below,
-            None => processes::below(self.reading()?, shim.pid, &HashSet::new()),
+        let (shim_then, below) = match processes::below_by_lists(shim.pid) {
+            Some(below) => (shim, below),
+            None => {
+                let all = self.reading()?;
+                // Of the same moment: what it took over later is still found below it.
+                let shim_then = all.iter().find(|process| process.pid == shim.pid)?;
+                (*shim_then, processes::below(all, shim.pid, &HashSet::new()))
+            }
         };
         // What the shim waited for was the application's; what it used itself was not.
         let of_all = below.iter().map(|process| process.own_cpu + process.children_cpu);
-        let sum = of_all.sum::<Duration>() + shim.children_cpu;
+        let sum = of_all.sum::<Duration>() + shim_then.children_cpu;
         let first = || Known { shim: (shim.pid, shim.started), total: Steady::default() };
         Some(self.known.entry(id).or_insert_with(first).total.read(sum))
     }

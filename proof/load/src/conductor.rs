@@ -15,7 +15,8 @@ use std::time::Duration;
 use tentpole_runtime::clock::{self, Instant};
 use tokio::sync::watch;
 
-/// Entries of [`Run::seconds`] at most; longer runs have wider ones.
+/// Entries of [`Run::seconds`] for what is planned; longer runs have wider ones. Waiting for slow responses may
+/// double them, and no more.
 const SECONDS_MAX: u32 = 3_600;
 /// Time for orders to reach the threads before they begin.
 const AHEAD: Duration = Duration::from_millis(5);
@@ -85,6 +86,10 @@ pub struct Live<'a> {
 pub fn run(plan: Plan, stop: &Stop, watch: &mut dyn FnMut(&Event<'_>)) -> io::Result<Run> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if !plan.cpus.is_empty() {
+        // Each must be there: of a list, the system takes what it has and says nothing of the rest.
+        for cpu in &plan.cpus {
+            generator::pin_to(&[*cpu])?;
+        }
         // The threads inherit it; each then takes its own one.
         generator::pin_to(&plan.cpus)?;
     }
@@ -98,13 +103,17 @@ pub fn run(plan: Plan, stop: &Stop, watch: &mut dyn FnMut(&Event<'_>)) -> io::Re
         watch(&Event::Began { number, next });
         let (result, was_stopped) = conductor.step(number, next, stop, watch);
         interrupted = was_stopped;
+        if conductor.threads.iter().any(|(_, thread)| thread.is_finished()) {
+            // Only a part of the load was made: there is nothing to say about the rest.
+            break;
+        }
         if let Some(result) = result {
             done.push(Done { load: result.load, phase: result.phase, held: result.held });
             watch(&Event::Ended(&result));
             steps.push(result);
         }
     }
-    Ok(conductor.end(steps, interrupted, cores as u32))
+    conductor.end(steps, interrupted, cores as u32)
 }
 
 struct Conductor {
@@ -301,16 +310,16 @@ impl Conductor {
         }
     }
 
-    fn end(self, steps: Vec<StepResult>, interrupted: bool, cores: u32) -> Run {
+    fn end(self, steps: Vec<StepResult>, interrupted: bool, cores: u32) -> io::Result<Run> {
         self.orders.send_modify(|orders| orders.is_end = true);
         let took_s = self.since_start(clock::now());
         for (_, thread) in self.threads {
-            // A thread that panicked has said so on standard error.
-            let _ = thread.join();
+            // What a thread that panicked has to say, it has said on standard error.
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("a generator thread panicked")))?;
         }
         let plan = &self.plan;
         let distrust = verdict::distrust(&steps);
-        Run {
+        Ok(Run {
             format: FORMAT,
             version: plan.version.clone(),
             started_unix_ms: self.began.unix_us() / 1_000,
@@ -336,7 +345,7 @@ impl Conductor {
             trusted: distrust.is_empty(),
             distrust,
             interrupted,
-        }
+        })
     }
 
     fn pending(&self) -> u32 {

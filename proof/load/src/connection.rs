@@ -2,7 +2,6 @@
 //! whether the other side had answered anything. Never retries.
 
 use crate::result::FailureCause;
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
@@ -95,11 +94,6 @@ impl Connection {
             Ok(Err(broken)) => Err(broken),
             Err(Expired) => Err(Broken { cause: FailureCause::TimedOut, answered: true }),
         }
-    }
-
-    /// Waits for the other side to close; for tests and for what must notice it.
-    pub async fn closed(&mut self) {
-        let _ = poll_fn(|context| self.socket.poll_discard(context)).await;
     }
 }
 

@@ -11,7 +11,7 @@ use tentpole_load::result::{Model, Times};
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_testkit::{Origin, Response};
 
-const RATE: f64 = 500.0;
+const RATE: f64 = 200.0;
 
 /// Stalls and their exact moments.
 async fn stall(
@@ -87,8 +87,8 @@ async fn two_seconds_in_ten_are_recovered_within_one_percent() {
 }
 
 #[tokio::test]
-async fn short_stalls_are_recovered_within_one_percent_too() {
-    check(6, Duration::from_secs(2), Duration::from_millis(400), 3).await;
+async fn shorter_stalls_are_recovered_within_one_percent_too() {
+    check(8, Duration::from_secs(4), Duration::from_millis(800), 2).await;
 }
 
 #[tokio::test]

@@ -280,5 +280,6 @@ async fn a_run_knows_its_seconds_its_steps_and_its_verdict() {
     assert!(run.steps.iter().all(|step| step.generator_cpu_share < 1.0 && step.lag_p99_us > 0));
     let json = serde_json::to_string(&run).expect("it is JSON");
     let read: tentpole_load::Run = serde_json::from_str(&json).expect("it is read");
-    assert_eq!(serde_json::to_string(&read).expect("it is JSON"), json);
+    // Our figures have up to six digits; the last bit of a number may change on its way through a text.
+    assert_eq!(format!("{read:.9?}"), format!("{run:.9?}"));
 }

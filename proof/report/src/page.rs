@@ -389,7 +389,7 @@ fn method(into: &mut Markup, run: &Run) {
 fn response_and_service(run: &Run) -> String {
     let mut text =
         "A load time counts from the moment at which a visitor wanted to ask, so that waiting for a turn is \
-                    part of it; the service time counts from the moment at which the request was sent"
+                    part of it; the service time counts from the moment at which the request was really begun"
             .to_owned();
     let step = broke_step(run).or_else(|| held_step(run)).or(run.steps.last());
     let both = step.and_then(|step| Some((step, step.response_time?, step.service_time?)));
@@ -408,5 +408,5 @@ fn response_and_service(run: &Run) -> String {
 fn footer(into: &mut Markup, run: &Run) {
     into.raw("<footer>\n<h3>To do it again</h3>\n<pre>").text(&run.command).raw("</pre>\n");
     into.raw("<p class=\"note\">The same seed makes the same choices. Change one thing, run it again, and lay both reports over one another:</p>\n");
-    into.raw("<pre>tentpole report before.html after.html --out difference.html</pre>\n</footer>\n");
+    into.raw("<pre>tentpole report before/report.json after/report.json</pre>\n</footer>\n");
 }

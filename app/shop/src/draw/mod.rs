@@ -14,8 +14,8 @@ use sketch::Sketch;
 /// Part of a picture's address: raised when pictures change, because visitors keep them for a year.
 pub const VERSION: &str = "1";
 
-/// How many views a picture has: the whole, and a close look.
-pub const VIEWS: usize = 2;
+/// How many views a picture has: the whole, and two close looks.
+pub const VIEWS: usize = 3;
 
 /// Everything that a picture is made of.
 #[derive(Debug, Clone, Copy)]

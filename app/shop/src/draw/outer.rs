@@ -122,7 +122,7 @@ pub fn jacket(sketch: &mut Sketch<'_>) {
 /// Coats.
 pub fn coat(sketch: &mut Sketch<'_>) {
     let cut = sketch.look.cut;
-    let hem = 326 + sketch.look.whim(1, 3) * 8;
+    let hem = 340 + sketch.look.whim(1, 3) * 6;
     sleeves(sketch, 10, false);
     let double = cut >= 2;
     let open = if cut == 1 { 200 } else { 186 };

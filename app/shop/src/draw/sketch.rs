@@ -4,9 +4,8 @@ use std::fmt::Write as _;
 
 use super::{Look, Pattern};
 
-/// The width and the height of a picture.
+/// The width of a picture; its height is 400.
 pub const WIDTH: i32 = 300;
-const HEIGHT: i32 = 400;
 
 /// One stroke of an outline.
 #[derive(Debug, Clone, Copy)]
@@ -198,10 +197,11 @@ impl<'a> Sketch<'a> {
                 34,
                 34,
                 format!(
-                    "<g fill=\"{on}\" fill-opacity=\".75\"><circle cx=\"6\" cy=\"9\" r=\"3\"/><circle cx=\"12\" cy=\"9\" r=\"3\"/>\
-                 <circle cx=\"9\" cy=\"6\" r=\"3\"/><circle cx=\"9\" cy=\"12\" r=\"3\"/><circle cx=\"26\" cy=\"26\" r=\"2\"/>\
-                 <circle cx=\"25\" cy=\"7\" r=\"1\"/></g><circle cx=\"9\" cy=\"9\" r=\"2\" fill=\"{warm}\"/>\
-                 <path d=\"M22 28q4-7 8-2M6 24q3-3 4-6\" fill=\"none\" stroke=\"{on}\" stroke-opacity=\".6\"/>"
+                    "<g fill=\"{on}\" opacity=\".8\"><circle cx=\"9\" cy=\"6\" r=\"2.2\"/><circle cx=\"12\" cy=\"8\" r=\"2.2\"/>\
+                     <circle cx=\"11\" cy=\"12\" r=\"2.2\"/><circle cx=\"7\" cy=\"12\" r=\"2.2\"/><circle cx=\"6\" cy=\"8\" r=\"2.2\"/>\
+                     <circle cx=\"26\" cy=\"26\" r=\"1.6\"/><circle cx=\"25\" cy=\"6\" r=\"1\"/></g>\
+                     <circle cx=\"9\" cy=\"9.4\" r=\"1.8\" fill=\"{warm}\"/>\
+                     <path d=\"M20 29q4-7 7-4\" fill=\"none\" stroke=\"{on}\" stroke-opacity=\".6\"/>"
                 ),
             ),
             Pattern::Rib => (
@@ -227,7 +227,7 @@ impl<'a> Sketch<'a> {
     pub fn finish(self, view: usize) -> String {
         let ground = self.look.ground;
         let (low, high) = (hex(blend(ground, INK, 7)), hex(blend(ground, CHALK, 55)));
-        let frame = if view == 0 { format!("0 0 {WIDTH} {HEIGHT}") } else { "84 92 132 176".to_owned() };
+        let frame = ["0 0 300 400", "84 92 132 176", "112 200 120 160"][view % super::VIEWS];
         let lit = if light(self.look.rgb) < 90 { 16 } else { 24 };
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"{frame}\" width=\"600\" height=\"800\"><defs>\
@@ -237,7 +237,7 @@ impl<'a> Sketch<'a> {
              <stop stop-color=\"#0a0508\" stop-opacity=\".13\"/>\
              <stop offset=\".34\" stop-color=\"#fff\" stop-opacity=\".{lit}\"/>\
              <stop offset=\".6\" stop-color=\"#fff\" stop-opacity=\"0\"/>\
-             <stop offset=\"1\" stop-color=\"#0a0508\" stop-opacity=\".17\"/></linearGradient>{}\
+             <stop offset=\"1\" stop-color=\"#0a0508\" stop-opacity=\".12\"/></linearGradient>{}\
              <radialGradient id=\"f\"><stop stop-color=\"#2a211c\" stop-opacity=\".3\"/>\
              <stop offset=\"1\" stop-color=\"#2a211c\" stop-opacity=\"0\"/></radialGradient></defs>\
              <path d=\"M0 0h300v400H0z\" fill=\"url(#b)\"/>\

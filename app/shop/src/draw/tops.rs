@@ -75,8 +75,10 @@ pub fn dress(sketch: &mut Sketch<'_>) {
         1 => (330, 216),
         2 => (308, 226),
         3 => (356, 240),
-        _ => (262, 224),
+        _ => (280, 214),
     };
+    // Where the skirt's line leaves the waist and where it arrives; a short one has less way.
+    let (leave, arrive) = if cut == 4 { (226, 248) } else { (240, hem - 70) };
     let flare = flare + sketch.look.whim(1, 3) * 4;
     let bare = cut == 1 || (cut == 3 && sketch.look.whim(2, 2) == 0);
     if bare {
@@ -88,7 +90,7 @@ pub fn dress(sketch: &mut Sketch<'_>) {
                 C(158, 128, 170, 122, 180, 120),
                 C(186, 136, 192, 146, 196, 152),
                 C(194, 174, 186, 186, 184, 204),
-                C(190, 240, flare - 14, hem - 70, flare, hem),
+                C(192, leave, flare - 12, arrive, flare, hem),
                 C(200, hem + 9, 172, hem + 10, 150, hem + 10),
             ],
             Tone::Cloth,
@@ -107,14 +109,14 @@ pub fn dress(sketch: &mut Sketch<'_>) {
                 C(166, neck, 174, 114, 178, 100),
                 C(188, 104, 198, 107, 208, 112),
                 C(204, 130, 201, 146, 199, 160),
-                C(196, 178, 185, 188, 184, 206),
-                C(192, 240, flare - 14, hem - 70, flare, hem),
+                C(197, 180, 190, 190, 189, 206),
+                C(194, leave, flare - 12, arrive, flare, hem),
                 C(200, hem + 9, 172, hem + 10, 150, hem + 10),
             ],
             Tone::Cloth,
         );
     }
-    sketch.seam("M116 206C132 211 168 211 184 206", 2, 24);
+    sketch.seam("M113 206C132 212 168 212 187 206", 2, 24);
     for (x, reach) in [(168, 30), (184, 62)] {
         sketch.seams(
             &format!(
@@ -134,9 +136,9 @@ pub fn dress(sketch: &mut Sketch<'_>) {
     if cut == 2 {
         sketch.seam(&format!("M150 {neck}V{hem}"), 1, 30);
         sketch.buttons(150, &[neck + 16, neck + 40, neck + 64, 224, 250, 276], 2);
-        sketch.piece("M120 200C140 206 160 206 180 200L184 211C164 217 136 217 116 211z", Tone::Trim);
+        sketch.piece("M111 200C136 207 164 207 189 200L190 212C164 219 136 219 110 212z", Tone::Trim);
     } else if sketch.look.whim(4, 3) == 0 {
-        sketch.piece("M117 200C136 205 164 205 183 200L184 210C164 215 136 215 116 210z", Tone::Trim);
+        sketch.piece("M111 200C136 207 164 207 189 200L190 211C164 218 136 218 110 211z", Tone::Trim);
         let rgb = sketch.trim();
         sketch.cord("M166 208C176 226 170 240 178 256M166 208C168 224 160 238 162 250", rgb, 4, "");
     }

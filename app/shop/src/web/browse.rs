@@ -87,6 +87,11 @@ pub(super) async fn home(State(shop): Shared, place: Place, headers: HeaderMap) 
         name: CATEGORY[shelf.category].name[at],
         picture: picture_path(shelf.first, 0, 0),
     });
+    let reduced = sale.get(1).map(|offer| Tile {
+        href: "/sale".to_owned(),
+        name: market.words.sale,
+        picture: picture_path(offer.product, 0, 0),
+    });
     // A coat, a bag and a dress: whatever leads their categories in this market.
     let hero =
         [9, 0, 14].iter().filter_map(|at| shelves.get(*at)).map(|shelf| picture_path(shelf.first, 0, 0));
@@ -98,7 +103,7 @@ pub(super) async fn home(State(shop): Shared, place: Place, headers: HeaderMap) 
         page,
         dresses: category_path(market, 0),
         hero: hero.collect(),
-        tiles: tiles.collect(),
+        tiles: tiles.chain(reduced).collect(),
         fresh: cards(market, &fresh),
         sale: cards(market, &sale),
     }
@@ -239,9 +244,12 @@ fn view<'a>(
         name: colour_name(&offer, nth, market),
         tone: *tone,
         picture: picture_path(offer.product, nth, 0),
-        close: picture_path(offer.product, nth, 1),
+        close: [1, 2].map(|view| picture_path(offer.product, nth, view)),
     });
-    let first = (0..8).find(|nth| offer.sold_out & (1 << nth) == 0).unwrap_or(0);
+    // A middle size is likelier to be right than the smallest.
+    let many = range.sizes.labels(market).len();
+    let in_stock = |nth: &usize| offer.sold_out & (1 << nth) == 0;
+    let first = (many / 2..many).chain(0..many / 2).find(in_stock).unwrap_or(0);
     let sizes = range.sizes.labels(market).iter().enumerate().map(|(nth, name)| SizeChoice {
         nth,
         name,
@@ -312,10 +320,10 @@ pub(super) async fn search(
     let path = format!("/search?q={}", path::encode(&text));
     let everywhere = [const { None::<String> }; 3];
     let words = market.words;
-    let heading = if text.is_empty() {
-        words.search_hint.to_owned()
-    } else {
-        format!("{} „{text}“", words.search_for)
+    let [open, close] = words.quotes;
+    let heading = match text.as_str() {
+        "" => words.search_hint.to_owned(),
+        text => format!("{} {open}{text}{close}", words.search_for),
     };
     let html = ListPage {
         page: Page {

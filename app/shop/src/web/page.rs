@@ -187,7 +187,7 @@ pub(super) struct ColourChoice {
     pub name: &'static str,
     pub tone: usize,
     pub picture: String,
-    pub close: String,
+    pub close: [String; 2],
 }
 
 /// A size that can be chosen, or is sold out.

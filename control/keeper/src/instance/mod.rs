@@ -25,6 +25,8 @@ pub(crate) enum ToShim {
         port: u16,
         /// Starts the second stage.
         program: Program,
+        /// Its limit on open files; `None` is unlimited.
+        open_files: Option<u64>,
     },
     /// SIGTERM to the application's process.
     Terminate,

@@ -6,8 +6,8 @@ use super::output::Output;
 use super::{FromShim, ToShim};
 use crate::kill::{self, Reaped, how, kill_below, reap};
 use rustix::process::{
-    Signal, WaitStatus, getpid, kill_process, kill_process_group, set_child_subreaper,
-    set_parent_process_death_signal,
+    Resource, Rlimit, Signal, WaitStatus, getpid, getrlimit, kill_process, kill_process_group,
+    set_child_subreaper, set_parent_process_death_signal, setrlimit,
 };
 use std::collections::HashSet;
 use std::io;
@@ -55,9 +55,13 @@ async fn serve() -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM))?;
     let stdin = StdStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (to_keeper, mut from_keeper) = channel::open(stdin)?;
-    let Some(ToShim::Launch { name, launch, port, program }) = from_keeper.receive().await? else {
+    let Some(ToShim::Launch { name, launch, port, program, open_files }) = from_keeper.receive().await?
+    else {
         return Ok(());
     };
+    let limit = Rlimit { current: open_files, ..getrlimit(Resource::Nofile) };
+    // At worst the application gets the keeper's own.
+    let _ = setrlimit(Resource::Nofile, limit);
     let how = match Application::start(&name, &launch, port, &program) {
         Ok(application) => {
             Shim { to_keeper: &to_keeper, from_keeper, died, terminated, application }.run().await

@@ -40,6 +40,15 @@ fn an_application_that_cannot_start_says_why() {
 }
 
 #[test]
+fn an_instance_gets_the_limit_on_open_files_that_it_shall_have() {
+    let kept = Kept::start(&[("PLAYER_OPEN_FILES", "345")]);
+    kept.launches(1, &["sh", "-c", "echo $(ulimit -Sn) of $(ulimit -Hn)"]);
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let most = most.map_or("unlimited".into(), |most| most.to_string());
+    kept.says(&format!("shop-1 | 345 of {most}"));
+}
+
+#[test]
 fn an_instance_runs_where_it_is_told_to() {
     let kept = Kept::start(&[]);
     std::fs::write(kept.dir.path().join("run.sh"), "#!/bin/sh\necho here\n").unwrap();

@@ -13,6 +13,7 @@ use tentpole_keeper::{KeeperEnd, KeeperParts, Program};
 use tentpole_model::link::{FromControl, FromEdge, LinkUp, ToControl, ToEdge};
 use tentpole_model::{CacheSettings, LogSettings, Snapshot, VisitorLimits};
 use tentpole_runtime::channel::{self, Receiver, Sender};
+use tentpole_runtime::descriptors;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 /// Data threads, and so listening sockets.
@@ -58,6 +59,7 @@ fn keeper() -> ExitCode {
         listeners,
         admin: Some(admin),
         program: Program::default(),
+        open_files: set_to("PLAYER_OPEN_FILES").map_or(descriptors::limit(), |text| text.parse().ok()),
         tell: Box::new(|event| println!("event {event:?}")),
     });
     println!("end {end:?}");

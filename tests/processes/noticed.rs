@@ -1,7 +1,7 @@
-//! A drained endpoint stays drained whichever process dies: what an operator turned is nobody's to forget.
+//! What visitors and operators notice when one of Tentpole's processes dies or stands still: as little as can be.
 
-use rustix::process::Signal;
-use tentpole_testkit::process::signal;
+use rustix::process::{Pid, Signal, kill_process};
+use std::time::Duration;
 use tentpole_testkit::{Origin, Response, Tentpole, Up};
 use tentpole_tests::{endpoint, pool, turn, until, until_health};
 
@@ -12,11 +12,16 @@ async fn named(name: &'static str) -> Origin {
     origin
 }
 
+fn send(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process has a positive id");
+    kill_process(pid, signal).expect("it runs");
+}
+
 /// Kills a part and waits until another one has its place.
 async fn replaced(tentpole: &Tentpole, part: &str) {
-    let before = tentpole.part(part).expect("it runs");
-    signal(before, Signal::KILL);
-    until("another one", async || tentpole.part(part).is_some_and(|pid| pid != before)).await;
+    let before = tentpole.part_pid(part).expect("it runs");
+    send(before, Signal::KILL);
+    until("another one", async || tentpole.part_pid(part).is_some_and(|pid| pid != before)).await;
 }
 
 /// Asks a few times; every one must be answered by this origin.
@@ -36,12 +41,12 @@ async fn visitors_notice_nothing_of_a_control_process_that_dies_and_drains_stay(
     let mut visitor = tentpole.visitor().await;
 
     let before = tentpole.control_pid();
-    signal(before, Signal::KILL);
+    send(before, Signal::KILL);
     // Also between the two: nobody but the edge is needed.
     for _ in 0..200 {
         assert_eq!(visitor.get("/").await.expect(200).text(), "second");
     }
-    until("another one", async || tentpole.part("control").is_some_and(|pid| pid != before)).await;
+    until("another one", async || tentpole.part_pid("control").is_some_and(|pid| pid != before)).await;
     until_health(&tentpole, &first, "up").await;
     all_by(&tentpole, "second").await;
     turn(&tentpole, &second, "drain").await.expect(409);
@@ -75,15 +80,35 @@ async fn both_may_die_at_once() {
     let tentpole = Up::config(&pool(&[&first, &second], "")).start().await;
     turn(&tentpole, &first, "drain").await.expect(200);
     let (edge, control) = (tentpole.edge_pid(), tentpole.control_pid());
-    signal(control, Signal::KILL);
-    signal(edge, Signal::KILL);
+    send(control, Signal::KILL);
+    send(edge, Signal::KILL);
     until("other ones", async || {
-        let others = |part, before| tentpole.part(part).is_some_and(|pid| pid != before);
+        let others = |part, before| tentpole.part_pid(part).is_some_and(|pid| pid != before);
         others("edge", edge) && others("control", control)
     })
     .await;
     all_by(&tentpole, "second").await;
     until_health(&tentpole, &first, "up").await;
     all_by(&tentpole, "second").await;
+    tentpole.ends().await;
+}
+
+#[tokio::test]
+async fn a_control_process_that_stands_still_holds_up_nobody_and_goes_on_where_it_was() {
+    let origin = named("it").await;
+    let tentpole = Up::config(&pool(&[&origin], "")).start().await;
+    all_by(&tentpole, "it").await;
+    let control = tentpole.control_pid();
+    send(control, Signal::STOP);
+    let mut visitor = tentpole.visitor().await;
+    let asking = async {
+        for _ in 0..2_000 {
+            assert_eq!(visitor.get("/").await.expect(200).text(), "it");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("nobody waits for it");
+    send(control, Signal::CONT);
+    assert_eq!(endpoint(&tentpole, &origin).await.requests, 2_010);
+    assert_eq!(tentpole.control_pid(), control, "it was not replaced");
     tentpole.ends().await;
 }
