@@ -14,7 +14,6 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tentpole_runtime::clock;
-use tentpole_runtime::processes::{self, Process};
 
 pub use build::binary;
 
@@ -169,7 +168,7 @@ impl Tentpole {
     /// # Panics
     /// When there is none now.
     pub fn edge_pid(&self) -> u32 {
-        self.part_pid("edge").unwrap_or_else(|| panic!("no edge process; it said:\n{}", self.said()))
+        self.part("edge").unwrap_or_else(|| panic!("no edge process; it said:\n{}", self.said()))
     }
 
     /// The id of the process that watches endpoints and answers the admin API.
@@ -177,21 +176,20 @@ impl Tentpole {
     /// # Panics
     /// When there is none now.
     pub fn control_pid(&self) -> u32 {
-        self.part_pid("control").unwrap_or_else(|| panic!("no control process; it said:\n{}", self.said()))
+        self.part("control").unwrap_or_else(|| panic!("no control process; it said:\n{}", self.said()))
     }
 
-    /// The id of the child that was started as `part NAME`, while it runs.
-    pub fn part_pid(&self, name: &str) -> Option<u32> {
-        let end = format!("\0part\0{name}\0");
-        let is_it = |process: &Process| {
-            let arguments = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
-            !process.ended && process.parent == self.pid() && arguments.ends_with(end.as_bytes())
+    /// The pid of its part `edge` or `control`; `None` while there is none.
+    pub fn part(&self, name: &str) -> Option<u32> {
+        let is_it = |pid: &u32| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
+                line.split(|&byte| byte == 0).skip(1).take(2).eq(["part".as_bytes(), name.as_bytes()])
+            })
         };
-        let all = processes::all().expect("Linux shows its processes");
-        all.iter().find(|process| is_it(process)).map(|process| process.pid)
+        children(self.pid()).into_iter().find(is_it)
     }
 
-    /// The ids of all processes that it has started, and of those that they have.
+    /// The pids of all processes that it has started, and of those that they have.
     pub fn descendants(&self) -> Vec<u32> {
         let mut found = children(self.pid());
         let mut at = 0;
@@ -303,13 +301,21 @@ impl Drop for Tentpole {
 
 /// The processes whose parent this is, now.
 pub fn children(pid: u32) -> Vec<u32> {
-    let all = processes::all().expect("Linux shows its processes");
-    all.iter().filter(|one| one.parent == pid).map(|one| one.pid).collect()
+    let numbered = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name before it may hold blanks and brackets; it ends with the last bracket.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let all = fs::read_dir("/proc").into_iter().flatten().filter_map(numbered);
+    all.filter(|&one| parent(one) == Some(pid)).collect()
 }
 
-/// Whether a process runs: there, and not ended.
+/// Whether a process runs: there, and no zombie.
 pub fn runs(pid: u32) -> bool {
-    Process::read(pid).is_some_and(|process| !process.ended)
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')')
+        .is_some_and(|(_, rest)| !matches!(rest.trim_start().as_bytes().first(), Some(b'Z' | b'X')))
 }
 
 /// Sends a process a signal; it need not be there any more.

@@ -45,7 +45,7 @@ async fn a_killed_keeper_leaves_no_process_behind() {
 async fn a_killed_shim_takes_its_application_along_and_another_instance_is_started() {
     let tentpole = Up::run(FAMILY).start().await;
     tentpole.visitor().await.get("/").await.expect(200);
-    let shim = tentpole.part_pid("instance").expect("there is an instance");
+    let shim = tentpole.part("instance").expect("there is an instance");
     let mut family = tentpole_testkit::process::children(shim);
     for at in 0..family.len() {
         family.extend(tentpole_testkit::process::children(family[at]));

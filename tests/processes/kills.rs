@@ -22,13 +22,13 @@ async fn origin() -> Origin {
 
 /// Kills a part and waits for the next one; returns its pid.
 async fn kill(tentpole: &Tentpole, part: &str) -> u32 {
-    let old = tentpole.part_pid(part).unwrap_or_else(|| panic!("there is no {part}"));
+    let old = tentpole.part(part).unwrap_or_else(|| panic!("there is no {part}"));
     signal(old, Signal::KILL);
     until("another process to take its place", async || {
-        !runs(old) && tentpole.part_pid(part).is_some_and(|pid| pid != old)
+        !runs(old) && tentpole.part(part).is_some_and(|pid| pid != old)
     })
     .await;
-    tentpole.part_pid(part).unwrap_or(old)
+    tentpole.part(part).unwrap_or(old)
 }
 
 async fn some_more_are_served(crowd: &Crowd) {
@@ -60,7 +60,7 @@ async fn killing_control_changes_no_response() {
 async fn a_hung_control_changes_no_response() {
     let origin = origin().await;
     let tentpole = Up::config(&pool(&[&origin], "")).start().await;
-    let control = tentpole.part_pid("control").expect("control runs");
+    let control = tentpole.part("control").expect("control runs");
     let crowd = Crowd::start(tentpole.address(), VISITORS, &Manner::asking("/"));
     some_more_are_served(&crowd).await;
     signal(control, Signal::STOP);
@@ -144,13 +144,13 @@ async fn a_killed_edge_is_back_within_a_second_and_refuses_nobody() {
 async fn an_edge_that_is_killed_while_there_is_no_control_starts_alone() {
     let origin = origin().await;
     let tentpole = Up::config(&pool(&[&origin], "")).start().await;
-    let control = tentpole.part_pid("control").expect("control runs");
+    let control = tentpole.part("control").expect("control runs");
     signal(control, Signal::STOP);
     kill(&tentpole, "edge").await;
     for _ in 0..10 {
         tentpole.visitor().await.get("/").await.expect(200);
     }
-    assert_eq!(tentpole.part_pid("control"), Some(control), "nobody needed another control");
+    assert_eq!(tentpole.part("control"), Some(control), "nobody needed another control");
     signal(control, Signal::CONT);
     until("the admin API to see the new edge", async || {
         let metrics = tentpole.admin_visitor().await.get("/metrics").await;

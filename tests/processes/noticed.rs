@@ -19,9 +19,9 @@ fn send(pid: u32, signal: Signal) {
 
 /// Kills a part and waits until another one has its place.
 async fn replaced(tentpole: &Tentpole, part: &str) {
-    let before = tentpole.part_pid(part).expect("it runs");
+    let before = tentpole.part(part).expect("it runs");
     send(before, Signal::KILL);
-    until("another one", async || tentpole.part_pid(part).is_some_and(|pid| pid != before)).await;
+    until("another one", async || tentpole.part(part).is_some_and(|pid| pid != before)).await;
 }
 
 /// Asks a few times; every one must be answered by this origin.
@@ -46,7 +46,7 @@ async fn visitors_notice_nothing_of_a_control_process_that_dies_and_drains_stay(
     for _ in 0..200 {
         assert_eq!(visitor.get("/").await.expect(200).text(), "second");
     }
-    until("another one", async || tentpole.part_pid("control").is_some_and(|pid| pid != before)).await;
+    until("another one", async || tentpole.part("control").is_some_and(|pid| pid != before)).await;
     until_health(&tentpole, &first, "up").await;
     all_by(&tentpole, "second").await;
     turn(&tentpole, &second, "drain").await.expect(409);
@@ -83,7 +83,7 @@ async fn both_may_die_at_once() {
     send(control, Signal::KILL);
     send(edge, Signal::KILL);
     until("other ones", async || {
-        let others = |part, before| tentpole.part_pid(part).is_some_and(|pid| pid != before);
+        let others = |part, before| tentpole.part(part).is_some_and(|pid| pid != before);
         others("edge", edge) && others("control", control)
     })
     .await;
