@@ -1,7 +1,5 @@
 //! The processes of one Tentpole: each is killed or stopped while visitors are served, and what they met is counted.
 
-#[path = "processes/drains.rs"]
-mod drains;
 #[path = "processes/keeper.rs"]
 mod keeper;
 #[path = "processes/kills.rs"]

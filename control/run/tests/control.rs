@@ -15,8 +15,9 @@ use tentpole_model::link::{
     Answer, FromControl, LastPublished, LinkDown, LinkUp, PUBLISHED_FILE, Question, SNAPSHOT_FILE, ToControl,
 };
 use tentpole_model::{
-    Balance, CacheSettings, Dials, DownReason, EdgeReport, Endpoint, EndpointReport, Health, LogSettings,
-    Member, Membership, Pool, PoolMembers, QueueSettings, Scheme, Snapshot, UpstreamTimeouts, VisitorLimits,
+    Balance, CacheSettings, Dials, DownReason, EdgeReport, Endpoint, EndpointReport, Fleet, Health, Instance,
+    Launch, LogSettings, Member, Membership, Pool, PoolMembers, QueueSettings, Scheme, Snapshot,
+    UpstreamTimeouts, VisitorLimits,
 };
 use tentpole_runtime::channel::{self, Receiver, Sender};
 use tokio::time::timeout;
@@ -71,15 +72,24 @@ struct Control {
 impl Control {
     /// Starts it with a link to this edge, if there is one.
     async fn start(state: &TempDir, endpoints: &[SocketAddr], admin: bool, edge: Option<&mut Edge>) -> Self {
-        let text = serde_json::to_vec(&snapshot(endpoints)).unwrap();
+        Self::with(state, &snapshot(endpoints), admin, Vec::new(), edge).await
+    }
+
+    async fn with(
+        state: &TempDir,
+        snapshot: &Snapshot,
+        admin: bool,
+        instances: Vec<Instance>,
+        edge: Option<&mut Edge>,
+    ) -> Self {
+        let text = serde_json::to_vec(snapshot).unwrap();
         std::fs::write(state.path().join(SNAPSHOT_FILE), text).unwrap();
         let (here, there) = channel::pair().unwrap();
         let thread = std::thread::spawn(move || tentpole_control::run(there, Process::default()));
         let (sender, receiver) = channel::open(here).unwrap();
         let listener = admin.then(|| TcpListener::bind("127.0.0.1:0").unwrap());
         let admin = listener.as_ref().map(|listener| listener.local_addr().unwrap());
-        let start =
-            ToControl::Start { state: state.path().into(), admin: admin.is_some(), instances: Vec::new() };
+        let start = ToControl::Start { state: state.path().into(), admin: admin.is_some(), instances };
         sender.send(&start, listener.as_ref().map(AsFd::as_fd)).await.unwrap();
         if let Some(edge) = edge {
             let link = edge.link();
@@ -237,6 +247,95 @@ async fn a_control_process_that_starts_again_changes_nothing_that_is_in_force() 
     edge.until("the drain", |now| now.dials == published.dials).await;
     edge.until("who is down", |now| now.membership == published.membership).await;
     control.ends().await;
+}
+
+/// A pool of two slots, of which one instance is wanted.
+fn fleet() -> Fleet {
+    Fleet {
+        launch: Launch { run: vec!["app".into(), "{port}".into()], directory: None, env: Vec::new() },
+        min: 1,
+        max: 2,
+        cpus: 1.0,
+        cpu_target: 0.7,
+        requests_target: None,
+        scale_in_window: Duration::from_secs(60),
+        ready_path: "/".into(),
+        start_time: PATIENCE,
+        slow_start: Duration::ZERO,
+        drain_time: Duration::from_secs(1),
+        stop_time: Duration::from_secs(1),
+    }
+}
+
+/// An instance as its program would be: answers everybody, for as long as the test runs.
+fn serve(address: SocketAddr) {
+    let listener = TcpListener::bind(address).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_fleet_is_ready_with_its_first_instance_and_the_next_control_process_keeps_it() {
+    let (state, mut edge) = (TempDir::new().unwrap(), Edge::new(None).await);
+    let mut snapshot = snapshot(&[]);
+    let slot = |number: u32| Endpoint {
+        scheme: Scheme::Http,
+        host: format!("app-{number}"),
+        port: 0,
+        weight: 10,
+        requests_max: None,
+        connections_max: None,
+    };
+    snapshot.pools[0].endpoints = vec![slot(1), slot(2)];
+    snapshot.pools[0].fleet = Some(fleet());
+    let mut first = Control::with(&state, &snapshot, false, Vec::new(), Some(&mut edge)).await;
+    let FromControl::StartInstance { instance, launch } = first.says().await else { panic!("no instance") };
+    assert_eq!((instance.slot, &launch.run[1]), (0, &instance.address.port().to_string()));
+    serve(instance.address);
+    first.sender.send(&ToControl::Started { id: instance.id, pid: std::process::id() }, None).await.unwrap();
+    let mut mark = String::new();
+    loop {
+        match first.says().await {
+            FromControl::Mark { mark: word, .. } => mark = word,
+            FromControl::Ready => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    let stands = |now: &LastPublished| {
+        let member = now.membership.pools.first().and_then(|pool| pool.members.first());
+        member.is_some_and(|member| member.addresses == [instance.address] && member.health == Health::Up)
+    };
+    edge.until("where the instance stands", stands).await;
+    edge.until("its weight", |now| now.dials.weights[0][0] == 10).await;
+    while let Ok(word) = timeout(Duration::from_millis(300), first.receiver.receive()).await {
+        if let Some(FromControl::Mark { mark: word, .. }) = word.unwrap() {
+            mark = word;
+        }
+    }
+    first.ends().await;
+
+    // The next one gets what the keeper kept, and what the edge has in force.
+    let published = edge.published.clone();
+    let mut edge = Edge::new(Some(published.clone())).await;
+    let kept = Instance { pid: Some(std::process::id()), mark, ..instance };
+    let mut second = Control::with(&state, &snapshot, false, vec![kept], Some(&mut edge)).await;
+    assert_eq!(second.says().await, FromControl::Ready, "no instance is started");
+    let changes = async {
+        loop {
+            match edge.receiver.receive::<LinkDown>().await.unwrap().unwrap() {
+                LinkDown::Membership { value, .. } => assert_eq!(value, published.membership),
+                LinkDown::Dials { value, .. } => assert_eq!(value, published.dials),
+                _ => {}
+            }
+        }
+    };
+    let _ = timeout(Duration::from_secs(2), changes).await;
+    second.ends().await;
 }
 
 #[tokio::test]
