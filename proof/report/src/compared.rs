@@ -250,7 +250,7 @@ fn conditions(into: &mut Markup, runs: &[(&str, &Run)]) {
         })
         .collect();
     let note = if differing.is_empty() {
-        "The runs were made alike; what differs is what was loaded.".to_owned()
+        "The runs were made alike.".to_owned()
     } else {
         format!(
             "The runs differ in: {}. Whatever differs can be the cause of what is seen above.",
