@@ -148,7 +148,7 @@ pub fn coat(sketch: &mut Sketch<'_>) {
         sketch.pair("M178 110C190 108 204 108 212 112L206 156C192 158 180 150 172 140z", Tone::Behind);
         sketch.pair("M206 104L216 110L196 118L190 110z", Tone::Trim);
     }
-    sketch.pair("M172 250L206 242L208 252L174 260z", Tone::Trim);
+    sketch.pair("M166 252L194 246L196 257L168 263z", Tone::Trim);
     sketch.seams(&format!("M188 236C194 270 200 300 202 {}", hem - 4), 2, 12);
 }
 
@@ -168,7 +168,7 @@ pub fn blazer(sketch: &mut Sketch<'_>) {
     } else {
         sketch.buttons(152, &[216, 240], 4);
     }
-    sketch.pair("M172 232L204 228L204 242L172 246z", Tone::Trim);
+    sketch.pair("M170 250L195 246L196 258L171 262z", Tone::Trim);
     sketch.seam("M112 158L130 155", 3, 30);
     sketch.seams("M190 170C184 200 184 230 188 268", 1, 16);
 }

@@ -270,9 +270,8 @@ pub fn knit(sketch: &mut Sketch<'_>) {
 pub fn sweat(sketch: &mut Sketch<'_>) {
     let cut = sketch.look.cut;
     long_sleeve(sketch, 6, true);
-    if cut == 1 {
-        back_neck(sketch, 28);
-    } else {
+    back_neck(sketch, 28);
+    if cut != 1 {
         sketch.piece(
             "M112 106C104 76 122 54 150 54C178 54 196 76 188 106C180 122 120 122 112 106z",
             Tone::Behind,
