@@ -124,13 +124,15 @@ fn check_of_a_file_that_is_not_there_says_so() {
 }
 
 #[test]
-fn up_without_anything_says_what_to_type() {
-    let empty = tempfile::tempdir().unwrap();
-    let output = tentpole_in(empty.path(), &["up"]);
+fn up_with_a_file_takes_no_number_of_instances() {
+    let folder = folder("[pool.app]\nendpoints = [\"http://127.0.0.1:1\"]\n");
+    let output = tentpole_in(folder.path(), &["up", "--max", "3"]);
     assert_eq!(output.status.code(), Some(2));
-    let err = err(&output);
-    assert!(err.starts_with("error: there is no tentpole.toml in this folder."), "{err}");
-    assert!(err.contains("  tentpole up --to http://127.0.0.1:3000\n"), "{err}");
+    assert!(
+        err(&output).contains("in tentpole.toml, a fleet has its own `min` and `max`"),
+        "{}",
+        err(&output)
+    );
 }
 
 #[test]

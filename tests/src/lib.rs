@@ -102,11 +102,19 @@ pub async fn turn(tentpole: &Tentpole, origin: &Origin, turn: &str) -> Answer {
 ///
 /// # Panics
 /// After [`PATIENCE`], with what was waited for.
-pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, is_so: impl AsyncFnMut() -> bool) {
+    until_within(PATIENCE, what, is_so).await;
+}
+
+/// Looks until it is so, for what may take longer than most things do.
+///
+/// # Panics
+/// After `time`, with what was waited for.
+pub async fn until_within(time: Duration, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let looks = async {
         while !is_so().await {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, looks).await.is_ok(), "waited {PATIENCE:?} for {what}");
+    assert!(tokio::time::timeout(time, looks).await.is_ok(), "waited {time:?} for {what}");
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_model::link::{FromEdge, LastPublished, SNAPSHOT_FILE, ToEdge};
-use tentpole_model::{Dials, Membership, Snapshot};
+use tentpole_model::{Dials, Membership, PoolMembers, Snapshot};
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_observe::{Drain, Names, Observed};
 use tentpole_proxy::{Bound, Edge, EdgeParts};
@@ -19,8 +19,9 @@ use tentpole_runtime::{Cells, Published, clock, descriptors};
 use tentpole_uplink::{Link, LinkParts, last_published};
 use tokio::time::timeout;
 
-/// How long the doors stay closed for want of a word from control. Then requests that find no endpoint are told so.
-const MEMBERSHIP_MAX: Duration = Duration::from_secs(10);
+/// How long the doors stay closed for want of a word from control, or of a first instance. Then requests that find no
+/// endpoint are told so.
+const DOORS_CLOSED_MAX: Duration = Duration::from_secs(20);
 /// How often the end of the last request is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -35,8 +36,8 @@ struct Given {
 struct Ready {
     bound: Bound,
     membership: Arc<Published<Membership>>,
-    /// Whether it knows the endpoints already.
-    known: bool,
+    /// Pools whose instances have to be started first; parallel to the Membership's. Empty when the endpoints are known.
+    waits_for: Vec<bool>,
     link: Link,
     drain: Drain,
 }
@@ -115,6 +116,10 @@ async fn make(given: Given) -> Result<Ready, String> {
         cells: cells.clone(),
         observed: observed.clone(),
     };
+    let waits_for = match known {
+        true => Vec::new(),
+        false => snapshot.pools.iter().map(|pool| pool.fleet.is_some()).collect(),
+    };
     let bound = Bound::new(parts, listeners).map_err(|error| error.to_string())?;
     let drain = Drain::start(observed.clone(), Names::new(snapshot.clone(), cells.clone()))
         .map_err(|error| log_error(&snapshot, &error))?;
@@ -136,7 +141,7 @@ async fn make(given: Given) -> Result<Ready, String> {
     if let Some(first) = first {
         link.replace(first).await;
     }
-    Ok(Ready { bound, membership, known, link, drain })
+    Ok(Ready { bound, membership, waits_for, link, drain })
 }
 
 fn snapshot(state: &Path) -> Result<Arc<Snapshot>, String> {
@@ -163,12 +168,10 @@ async fn failed(to_keeper: &Sender, why: String) -> io::Result<ExitCode> {
 }
 
 async fn serve(ready: Ready, mut keeper: Receiver, to_keeper: Sender) -> io::Result<ExitCode> {
-    let Ready { bound, membership, known, link, drain } = ready;
+    let Ready { bound, membership, waits_for, link, drain } = ready;
     let told = async {
-        if !known {
-            // Published once with nothing in it, before anybody said anything.
-            let _ = timeout(MEMBERSHIP_MAX, membership.changed_since(1)).await;
-        }
+        // Too late is no error: the doors open all the same.
+        let _ = timeout(DOORS_CLOSED_MAX, until_somebody_serves(&membership, &waits_for)).await;
     };
     let ended_before = tokio::select! {
         () = told => None,
@@ -201,6 +204,25 @@ async fn serve(ready: Ready, mut keeper: Receiver, to_keeper: Sender) -> io::Res
     drain.stop();
     to_keeper.send(&FromEdge::Ended { cut }, None).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until control has told of the pools, and each of those whose instances had to be started first has one that takes
+/// traffic.
+async fn until_somebody_serves(membership: &Published<Membership>, waits_for: &[bool]) {
+    loop {
+        let (version, now) = membership.versioned();
+        let serves = |pool: &PoolMembers| {
+            pool.members.iter().any(|member| member.health.takes_traffic() && !member.addresses.is_empty())
+        };
+        let is_there = |(at, &waits): (usize, &bool)| match now.pools.get(at) {
+            Some(pool) => !waits || serves(pool),
+            None => false,
+        };
+        if waits_for.iter().enumerate().all(is_there) {
+            return;
+        }
+        membership.changed_since(version).await;
+    }
 }
 
 /// Takes new links until the end.

@@ -19,6 +19,7 @@ mod sample;
 mod status;
 
 pub use events::{EventKind, Events};
+pub use metrics::OWN as METRICS_OWN;
 pub use pages::Page;
 
 use connections::Connections;

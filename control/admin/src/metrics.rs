@@ -25,6 +25,9 @@ const CPU_SHARE: Metric = gauge(
     "CPU used by a fleet's serving instances, as a share of what they have.",
 );
 
+/// The metrics that control adds to the edge's ([`tentpole_observe::names::ALL`]).
+pub const OWN: &[Metric] = &[EDGE_UP, RESTARTS, INSTANCES, WANTED, CPU_SHARE];
+
 /// All phases, in the order of an instance's life.
 const PHASES: [(InstancePhase, &str); 5] = [
     (InstancePhase::Starting, "starting"),
