@@ -18,6 +18,12 @@ const SLOW_START: Duration = Duration::from_secs(5);
 /// Requests in flight at each instance that the fleet is held at: one processor's worth of pages of some milliseconds.
 const REQUESTS_TARGET: f64 = 16.0;
 
+/// Requests in flight at one instance; more wait at the edge, where waiting costs nothing.
+const REQUESTS_MAX: u32 = 256;
+/// Visitors at once: room for the 10,000 that `tentpole load` raises (S3), within the 20,000 open files that many systems
+/// allow.
+const CONNECTIONS_MAX: usize = 15_000;
+
 /// The demo's configuration; `None` when this program cannot be found on disk, which has then been said.
 pub fn load(min: Option<u64>, max: Option<u64>, flags: &Flags) -> Result<Result<Loaded, Report>, ExitCode> {
     let program = std::env::current_exe().map_err(|error| {
@@ -43,7 +49,16 @@ pub fn load(min: Option<u64>, max: Option<u64>, flags: &Flags) -> Result<Result<
     fleet.scale_in_window = SCALE_IN_WINDOW;
     fleet.slow_start = SLOW_START;
     fleet.ready_path = "/health".to_owned();
-    Ok(tentpole_config::from_fleet(POOL, fleet, Some("/health"), flags))
+    Ok(tentpole_config::from_fleet(POOL, fleet, Some("/health"), flags).map(with_room))
+}
+
+/// More visitors than is usual, and a bound on what each instance gets of them.
+fn with_room(mut loaded: Loaded) -> Loaded {
+    loaded.snapshot.visitors.connections_max = CONNECTIONS_MAX;
+    for endpoint in loaded.snapshot.pools.iter_mut().flat_map(|pool| &mut pool.endpoints) {
+        endpoint.requests_max = Some(REQUESTS_MAX);
+    }
+    loaded
 }
 
 /// Instances that this machine could carry at all.

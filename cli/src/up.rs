@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tentpole_keeper::{KeeperEnd, KeeperEvent, KeeperParts, Program};
-use tentpole_model::{AccessLog, Snapshot};
+use tentpole_model::{AccessLog, Endpoint, Snapshot};
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_runtime::descriptors;
 
@@ -134,12 +134,23 @@ fn tell(snapshot: &Snapshot, text: &str) {
 
 /// A visitor costs one descriptor, and another one while an endpoint answers him.
 fn warn_of_few_descriptors(snapshot: &Snapshot, limit: Option<u64>) {
-    let wanted = 2 * snapshot.visitors.connections_max as u64 + OTHER_DESCRIPTORS;
+    let connections = snapshot.visitors.connections_max as u64;
+    let wanted = connections + at_endpoints(snapshot, connections) + OTHER_DESCRIPTORS;
     if let Some(limit) = limit.filter(|&limit| limit < wanted) {
-        let connections = snapshot.visitors.connections_max;
         say::warning(&format!(
             "the system allows {limit} open files; {connections} connections may need {wanted}. Raise the limit \
              (ulimit -n, LimitNOFILE=) or lower limits.connections."
         ));
     }
+}
+
+/// Connections to endpoints that this many visitors can need at once.
+fn at_endpoints(snapshot: &Snapshot, visitors: u64) -> u64 {
+    let most = |endpoint: &Endpoint| match (endpoint.requests_max, endpoint.connections_max) {
+        (Some(requests), Some(connections)) => u64::from(requests.min(connections)),
+        (Some(one), None) | (None, Some(one)) => u64::from(one),
+        (None, None) => visitors,
+    };
+    let endpoints = snapshot.pools.iter().flat_map(|pool| &pool.endpoints);
+    endpoints.map(most).fold(0, u64::saturating_add).min(visitors)
 }
