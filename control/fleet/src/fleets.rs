@@ -255,10 +255,10 @@ impl Care {
         if let Some(why) = decision.why {
             let to = decision.wanted;
             let many = if to == 1 { "instance" } else { "instances" };
-            self.tell(if from == to {
-                format!("stays at {to}: {why}")
-            } else {
-                format!("{from} → {to} {many}: {why}")
+            self.tell(match from {
+                0 => format!("starts with {to} {many}: {why}"),
+                _ if from == to => format!("stays at {to}: {why}"),
+                _ => format!("{from} → {to} {many}: {why}"),
             });
             self.note(from, to, why.to_string());
         }

@@ -242,8 +242,8 @@ async fn a_fleet_begins_with_min_and_sends_traffic_to_those_that_answer() {
     let status = stage.status.get()[0].clone();
     assert_eq!((status.pool.as_str(), status.wanted, status.min, status.max), ("app", 2, 2, 3));
     assert_eq!((status.instances[1].name.as_str(), status.instances[1].weight_share), ("app-2", 1.0));
-    assert_eq!(status.decisions.last().unwrap().why, "at least 2 instances");
-    assert_eq!(stage.events.lock().unwrap()[0], "fleet app: 0 → 2 instances: at least 2 instances");
+    assert_eq!(status.decisions.last().unwrap().why, "the minimum is 2");
+    assert_eq!(stage.events.lock().unwrap()[0], "fleet app: starts with 2 instances: the minimum is 2");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tentpole_health::{Event, Watch};
 use tentpole_model::link::{FromControl, ToControl};
 use tentpole_model::{FleetAddresses, FleetStatus, Instance, Membership};
 use tentpole_provider::LocalProvider;
-use tentpole_runtime::Published;
+use tentpole_runtime::{Published, notice};
 use tokio::sync::mpsc;
 
 /// What outlives the start.
@@ -45,7 +45,7 @@ impl Rooms {
             addresses: addresses.clone(),
             status: status.clone(),
             on_event: Box::new(move |event: String| {
-                eprintln!("tentpole: {event}");
+                notice(&event);
                 events.add(EventKind::Fleet, event);
             }),
         };
@@ -66,7 +66,7 @@ pub(crate) fn watch(shared: &Shared, fleets: Arc<Published<FleetAddresses>>) -> 
         fleets,
         initial: Some(initial),
         on_event: Box::new(move |event: Event| {
-            eprintln!("tentpole: {event}");
+            notice(&event);
             events.add(EventKind::Health, event.to_string());
         }),
     }
