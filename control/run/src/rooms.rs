@@ -41,6 +41,7 @@ impl Rooms {
             snapshot: shared.snapshot.clone(),
             provider: self.provider.clone(),
             cells: shared.cells.clone(),
+            membership: shared.membership.clone(),
             dials: shared.dials.clone(),
             addresses: addresses.clone(),
             status: status.clone(),
