@@ -8,3 +8,5 @@ mod kills;
 mod noticed;
 #[path = "processes/scaling.rs"]
 mod scaling;
+#[path = "processes/terminal.rs"]
+mod terminal;

@@ -8,6 +8,7 @@ mod demo;
 mod load;
 mod meant;
 mod part;
+mod programs;
 mod purge;
 mod report;
 mod say;

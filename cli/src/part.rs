@@ -5,13 +5,17 @@
 mod edge;
 
 use crate::args::WhichPart;
-use crate::say;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::time::Duration;
 use tentpole_control::{Page, Process};
+use tentpole_runtime::notice::{self, notice};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long the last words may take to be written.
+const SAID_MAX: Duration = Duration::from_millis(500);
 
 /// Runs one part until the keeper ends it or is gone.
 pub fn run(part: WhichPart) -> ExitCode {
@@ -21,13 +25,13 @@ pub fn run(part: WhichPart) -> ExitCode {
         // It outlives a keeper that was killed, for as long as it takes to leave no process behind.
         WhichPart::Instance { command } => Ok(tentpole_keeper::instance::run(&command)),
     };
-    match ended {
-        Ok(code) => code,
-        Err(error) => {
-            say::error(&format!("tentpole part: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    let code = ended.unwrap_or_else(|error| {
+        notice(format_args!("a part could not work: {error}"));
+        ExitCode::FAILURE
+    });
+    // Last words.
+    notice::finish(SAID_MAX);
+    code
 }
 
 fn control(keeper: UnixStream) -> io::Result<ExitCode> {

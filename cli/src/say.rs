@@ -23,8 +23,13 @@ pub fn error(message: &str) {
 
 /// Prints something that one should know and that stops nothing.
 pub fn warning(message: &str) {
+    text(&warning_text(message));
+}
+
+/// The same, for who prints it elsewhere.
+pub fn warning_text(message: &str) -> String {
     let label = if colours() { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" };
-    text(&format_args!("{label} {message}\n"));
+    format!("{label} {message}\n")
 }
 
 /// Prints on standard error what is neither error nor warning.

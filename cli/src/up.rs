@@ -1,18 +1,24 @@
 //! `tentpole up`: binds the addresses, hands them to the keeper, says in a few lines what goes on, and ends when the
 //! keeper does: requests in flight finish first, a second Ctrl-C does not wait.
 
-use crate::say;
+use crate::{programs, say};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tentpole_keeper::{KeeperEnd, KeeperEvent, KeeperParts, Program};
-use tentpole_model::{AccessLog, Endpoint, Snapshot};
+use tentpole_model::{AccessLog, Endpoint, Pool, Snapshot};
 use tentpole_observe::observed::THREADS_MAX;
-use tentpole_runtime::descriptors;
+use tentpole_runtime::{descriptors, notice};
 
 /// Descriptors that are not visitors' connections: logs, probes, listeners, the runtime's own.
 const OTHER_DESCRIPTORS: u64 = 128;
+
+/// Characters of a command that are shown.
+const RUN_CHARS_MAX: usize = 80;
+/// How long the last words may take to be written.
+const SAID_MAX: Duration = Duration::from_secs(1);
 
 /// Serves until a signal ends it.
 pub fn run(snapshot: Snapshot, state: Option<PathBuf>) -> ExitCode {
@@ -26,6 +32,7 @@ pub fn run(snapshot: Snapshot, state: Option<PathBuf>) -> ExitCode {
 }
 
 fn start(snapshot: Snapshot, state: Option<PathBuf>) -> Result<(), String> {
+    programs::are_there(&snapshot)?;
     // What instances get; the edge needs more.
     let open_files = descriptors::limit();
     let descriptors = descriptors::raise_limit();
@@ -50,9 +57,11 @@ fn start(snapshot: Snapshot, state: Option<PathBuf>) -> Result<(), String> {
                 warn_of_few_descriptors(&said, descriptors);
             }
             KeeperEvent::PartRestarted { part, how, .. } => {
-                say::warning(&format!("the {part} process ended ({how}) and was started again"));
+                warn(&format!("the {part} process ended ({how}) and was started again"));
             }
-            KeeperEvent::InstanceEnded { name, how } => say::warning(&format!("{name} ended: {how}")),
+            // The fleet says it, and what it does about it.
+            KeeperEvent::InstanceEnded { told: true, .. } => {}
+            KeeperEvent::InstanceEnded { name, how, told: false } => warn(&format!("{name} ended: {how}")),
             KeeperEvent::Ending { connections } => {
                 let open = connections.map(|open| format!("; open connections: {open}")).unwrap_or_default();
                 tell(
@@ -62,25 +71,36 @@ fn start(snapshot: Snapshot, state: Option<PathBuf>) -> Result<(), String> {
                     ),
                 );
             }
-            KeeperEvent::Trouble(trouble) => say::warning(&trouble),
+            KeeperEvent::Trouble(trouble) => warn(&trouble),
         }),
     });
+    let failed = match ended {
+        KeeperEnd::Failed(why) => Err(why),
+        ended => {
+            say_how(ended, &snapshot, seconds);
+            Ok(())
+        }
+    };
+    notice::finish(SAID_MAX);
+    failed
+}
+
+fn say_how(ended: KeeperEnd, snapshot: &Snapshot, seconds: u64) {
     match ended {
-        KeeperEnd::Ended { cut: Some(0) } => tell(&snapshot, "ended\n"),
+        KeeperEnd::Ended { cut: Some(0) } => tell(snapshot, "ended\n"),
         KeeperEnd::Ended { cut: None } => {
-            tell(&snapshot, "ended; the edge was gone before it could say which connections were cut\n");
+            tell(snapshot, "ended; the edge was gone before it could say which connections were cut\n");
         }
         KeeperEnd::Ended { cut: Some(cut) } => {
-            tell(&snapshot, &format!("ended; connections cut after {seconds} s: {cut}\n"));
+            tell(snapshot, &format!("ended; connections cut after {seconds} s: {cut}\n"));
         }
         KeeperEnd::AtOnce { connections } => {
             let open =
                 connections.map(|open| format!("; connections still open: {open}")).unwrap_or_default();
-            tell(&snapshot, &format!("ended at once{open}\n"));
+            tell(snapshot, &format!("ended at once{open}\n"));
         }
-        KeeperEnd::Failed(why) => return Err(why),
+        KeeperEnd::Failed(_) => {}
     }
-    Ok(())
 }
 
 fn bind_admin(address: SocketAddr) -> Result<TcpListener, String> {
@@ -103,13 +123,11 @@ fn bind_admin(address: SocketAddr) -> Result<TcpListener, String> {
 fn introduce(snapshot: &Snapshot, addresses: &[SocketAddr], admin: Option<SocketAddr>) {
     let mut lines = vec![format!("tentpole {}", env!("CARGO_PKG_VERSION"))];
     lines.extend(addresses.iter().map(|address| format!("  listening on http://{address}")));
-    for pool in &snapshot.pools {
-        let endpoints: Vec<String> =
-            pool.endpoints.iter().map(|endpoint| format!("http://{}", endpoint.authority())).collect();
-        lines.push(format!("  pool {}: {}", pool.name, endpoints.join(", ")));
-    }
+    lines.extend(snapshot.pools.iter().map(|pool| format!("  {}", stands_behind(pool))));
     lines.push(match admin {
-        Some(address) => format!("  admin on http://{address} (/metrics for Prometheus, /api for everybody)"),
+        Some(address) => {
+            format!("  console and admin on http://{address} (/metrics for Prometheus, /api for programs)")
+        }
         None => "  admin is off".to_owned(),
     });
     lines.push(match (snapshot.log.access, &snapshot.log.file) {
@@ -121,15 +139,48 @@ fn introduce(snapshot: &Snapshot, addresses: &[SocketAddr], admin: Option<Socket
     tell(snapshot, &lines.join("\n"));
 }
 
+/// What a pool is made of.
+fn stands_behind(pool: &Pool) -> String {
+    let name = &pool.name;
+    let Some(fleet) = &pool.fleet else {
+        let address = |endpoint: &Endpoint| format!("http://{}", endpoint.authority());
+        let all: Vec<String> = pool.endpoints.iter().map(address).collect();
+        return format!("pool {name}: {}", all.join(", "));
+    };
+    let run = shell_words(&fleet.launch.run);
+    match (fleet.min, fleet.max) {
+        (1, 1) => format!("fleet {name}: 1 instance of `{run}`"),
+        (min, max) if min == max => format!("fleet {name}: {max} instances of `{run}`"),
+        (min, max) => format!("fleet {name}: {min} to {max} instances of `{run}`"),
+    }
+}
+
+/// A command as it could be typed; a long one is cut off.
+fn shell_words(run: &[String]) -> String {
+    let plain = |word: &str| {
+        !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./:=,+@%{}".contains(c))
+    };
+    let quoted = |word: &String| if plain(word) { word.clone() } else { format!("'{word}'") };
+    let whole = run.iter().map(quoted).collect::<Vec<_>>().join(" ").replace(char::is_control, " ");
+    match whole.char_indices().nth(RUN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &whole[..end]),
+        None => whole,
+    }
+}
+
 /// Says what we do: on standard output, unless that is the access log's.
 fn tell(snapshot: &Snapshot, text: &str) {
     let log_is_there = snapshot.log.access != AccessLog::Off && snapshot.log.file.is_none();
     if log_is_there {
-        say::aside(text);
+        notice::aside(text.to_owned());
     } else {
-        // Nobody reading is no reason to stop serving.
-        let _ = say::out(text);
+        notice::out(text.to_owned());
     }
+}
+
+/// Says something that one should know. The keeper must not stand still with the terminal.
+fn warn(message: &str) {
+    notice::aside(say::warning_text(message));
 }
 
 /// A visitor costs one descriptor, and another one while an endpoint answers him.
@@ -137,7 +188,7 @@ fn warn_of_few_descriptors(snapshot: &Snapshot, limit: Option<u64>) {
     let connections = snapshot.visitors.connections_max as u64;
     let wanted = connections + at_endpoints(snapshot, connections) + OTHER_DESCRIPTORS;
     if let Some(limit) = limit.filter(|&limit| limit < wanted) {
-        say::warning(&format!(
+        warn(&format!(
             "the system allows {limit} open files; {connections} connections may need {wanted}. Raise the limit \
              (ulimit -n, LimitNOFILE=) or lower limits.connections."
         ));

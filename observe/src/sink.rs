@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
-use tentpole_runtime::{Instant, clock};
+use tentpole_runtime::{Instant, clock, notice};
 
 /// Time between two looks at whether the file was moved away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -114,7 +114,7 @@ impl Sink {
         self.complained = Some(now);
         let place = self.file.as_ref().map_or("standard output".into(), |log| log.path.to_string_lossy());
         let dropped = counts.lines_dropped.load(Ordering::Relaxed);
-        eprintln!("tentpole: access log {place}: {error}; {dropped} lines dropped so far, requests go on");
+        notice(format_args!("access log {place}: {error}; {dropped} lines dropped so far, requests go on"));
     }
 }
 

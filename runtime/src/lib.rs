@@ -1,5 +1,5 @@
 //! What every thread stands on: time, published values, the byte Ledger, bounded rings, endpoint cells,
-//! randomness from a seed, a socket with a deadline. Knows no message and decides nothing.
+//! randomness from a seed, a socket with a deadline, words for the terminal. Knows no message and decides nothing.
 
 pub mod buffer;
 pub mod cells;
@@ -8,6 +8,7 @@ pub mod clock;
 pub mod deadline;
 pub mod descriptors;
 pub mod ledger;
+pub mod notice;
 pub mod processes;
 pub mod published;
 pub mod random;
@@ -17,5 +18,6 @@ pub mod socket;
 pub use cells::{Cell, Cells};
 pub use clock::Instant;
 pub use ledger::Ledger;
+pub use notice::notice;
 pub use published::Published;
 pub use random::Random;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tentpole_model::{
-    Dials, Fleet, FleetAddresses, FleetDecision, FleetStatus, Instance, InstanceId, InstancePhase,
-    InstanceStatus, Provider, Snapshot,
+    Dials, DownReason, Fleet, FleetAddresses, FleetDecision, FleetStatus, Health, Instance, InstanceId,
+    InstancePhase, InstanceStatus, Member, Membership, Provider, Snapshot,
 };
 use tentpole_runtime::{Cell, Cells, Published, clock};
 use tentpole_scale::{Rules, Scaler, Seen};
@@ -39,6 +39,8 @@ pub struct FleetParts {
     pub provider: Arc<dyn Provider>,
     /// What the edge counts of each slot.
     pub cells: Arc<Cells>,
+    /// Who is in traffic, as health judges.
+    pub membership: Arc<Published<Membership>>,
     /// The weights in force: those of fleets' slots are turned here.
     pub dials: Arc<Published<Dials>>,
     /// Where instances take traffic; written here, read by health.
@@ -167,6 +169,7 @@ impl Care {
         let world = World {
             instances: &instances,
             in_flight: &in_flight,
+            sick: &[],
             weights: &weights,
             weights_version: 0,
             weights_taken: 0,
@@ -215,9 +218,11 @@ impl Care {
             self.decide(now);
         }
         let (weights_version, weights) = self.weights();
+        let sick = self.sick();
         let world = World {
             instances: &instances,
             in_flight: &in_flight,
+            sick: &sick,
             weights: &weights,
             weights_version,
             weights_taken: self.weights_taken.load(Ordering::Relaxed),
@@ -234,6 +239,7 @@ impl Care {
     fn decide(&mut self, now: Duration) {
         let cpus = self.fleet.cpus;
         let (_, weights) = self.weights();
+        let sick = self.sick();
         let Self { slots, measures, parts, .. } = self;
         measures.retain(|id, _| slots.held().any(|(_, held)| held.instance.id == *id));
         let seen: Vec<Seen> = slots
@@ -241,12 +247,14 @@ impl Care {
             .map(|(slot, held)| {
                 let measure = measures.entry(held.instance.id).or_default();
                 let takes = matches!(held.phase, InstancePhase::WarmingUp | InstancePhase::Serving);
+                let at = slot as usize;
+                let carries_nothing = weights.get(at) == Some(&0) || sick.get(at) == Some(&true);
                 Seen {
                     phase: held.phase,
                     ready_for: held.ready_for(now),
                     cpu_share: measure.cpu(now, parts.provider.cpu_time(held.instance.id), cpus),
                     in_flight: measure.in_flight(),
-                    set_aside: takes && weights.get(slot as usize) == Some(&0),
+                    set_aside: takes && carries_nothing,
                 }
             })
             .collect();
@@ -255,10 +263,10 @@ impl Care {
         if let Some(why) = decision.why {
             let to = decision.wanted;
             let many = if to == 1 { "instance" } else { "instances" };
-            self.tell(if from == to {
-                format!("stays at {to}: {why}")
-            } else {
-                format!("{from} → {to} {many}: {why}")
+            self.tell(match from {
+                0 => format!("starts with {to} {many}: {why}"),
+                _ if from == to => format!("stays at {to}: {why}"),
+                _ => format!("{from} → {to} {many}: {why}"),
             });
             self.note(from, to, why.to_string());
         }
@@ -388,6 +396,15 @@ impl Care {
 
     fn in_flight(&self) -> Vec<u32> {
         self.cells.iter().map(|cell| cell.in_flight.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Who is out of traffic because it does not answer well; a slot without an instance is nobody.
+    fn sick(&self) -> Vec<bool> {
+        let membership = self.parts.membership.get();
+        let is_sick = |member: &Member| {
+            !matches!(member.health, Health::Up | Health::LastOne(_) | Health::Down(DownReason::NoAddress))
+        };
+        membership.pools.get(self.pool).map_or(Vec::new(), |pool| pool.members.iter().map(is_sick).collect())
     }
 
     fn weights(&self) -> (u64, Vec<u32>) {

@@ -11,6 +11,8 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Whoever took traffic this long was no failed start.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(30);
+/// Whoever does not answer for this long is worth a word: it may listen elsewhere.
+const SILENT_MAX: Duration = Duration::from_secs(10);
 /// Steps of the slow start; the first is a tenth of the full weight.
 const STEPS: u32 = 10;
 /// Looks in a row that must find nothing in flight: counts of the edge are up to a fifth of a second old.
@@ -48,6 +50,8 @@ pub(crate) struct World<'a> {
     pub(crate) instances: &'a [Instance],
     /// Requests in flight.
     pub(crate) in_flight: &'a [u32],
+    /// Who is out of traffic because it does not answer well.
+    pub(crate) sick: &'a [bool],
     /// The weights in force.
     pub(crate) weights: &'a [u32],
     /// The version of the weights.
@@ -84,6 +88,8 @@ pub(crate) struct Held {
     until: Duration,
     /// What it answered last while it is starting.
     answer: Option<Result<(), String>>,
+    /// It was said that it does not answer yet.
+    silence_said: bool,
     /// The provider has shown it.
     shown: bool,
     /// The weight that the slow start wrote last.
@@ -330,6 +336,18 @@ impl Slots {
             let trouble =
                 format!("{name} did not answer GET {path} within {time}{last}; it is killed, {again}");
             self.acts.extend([Act::Mark(id, mark::STOPPING), Act::Kill(id), Act::Trouble(trouble)]);
+        } else if now.saturating_sub(held.started) >= SILENT_MAX
+            && !std::mem::replace(&mut held.silence_said, true)
+        {
+            let last = match &held.answer {
+                Some(Err(last)) => format!(" ({last})"),
+                _ => String::new(),
+            };
+            let (address, path) = (held.instance.address, &self.fleet.ready_path);
+            let more = seconds(held.until.saturating_sub(now));
+            self.acts.push(Act::Tell(format!(
+                "{name} does not answer GET {path} at {address} yet{last}; it has {more} more"
+            )));
         }
     }
 
@@ -399,14 +417,16 @@ impl Slots {
         }
     }
 
-    /// Those beyond `wanted` leave. First who takes no traffic yet, for nobody misses it; then the highest slot, so
+    /// Those beyond `wanted` leave. First who takes no traffic yet or any more, for nobody misses it; then the highest slot, so
     /// that the low ones keep their warm caches for long and names on charts do not jump. Not the one with the fewest
     /// requests: least-requests balancing makes them all alike, and the drain waits for them anyway.
     fn let_go(&mut self, now: Duration, wanted: u32, world: &World<'_>) {
+        let is_sick = |slot: u32| world.sick.get(slot as usize) == Some(&true);
         for _ in wanted..self.staying() {
             let leaves = self.held().filter(|(_, held)| held.stays());
-            let Some(slot) =
-                leaves.max_by_key(|(slot, held)| (!held.takes_traffic(), *slot)).map(|(slot, _)| slot)
+            let Some(slot) = leaves
+                .max_by_key(|(slot, held)| (!held.takes_traffic(), is_sick(*slot), *slot))
+                .map(|(slot, _)| slot)
             else {
                 return;
             };
@@ -493,6 +513,7 @@ impl Held {
             ready: None,
             until: started,
             answer: None,
+            silence_said: false,
             shown: false,
             written: 0,
             empty: 0,

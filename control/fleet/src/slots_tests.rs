@@ -30,6 +30,7 @@ struct Stage {
     instances: Vec<Instance>,
     in_flight: Vec<u32>,
     weights: Vec<u32>,
+    sick: Vec<bool>,
     version: u64,
     /// Data threads take new weights.
     threads_take: bool,
@@ -53,6 +54,7 @@ impl Stage {
             instances: Vec::new(),
             in_flight: vec![0; max],
             weights: vec![100; max],
+            sick: vec![false; max],
             version: 1,
             threads_take: true,
             taken: 1,
@@ -87,6 +89,7 @@ impl Stage {
             instances: &self.instances,
             in_flight: &self.in_flight,
             weights: &self.weights,
+            sick: &self.sick,
             weights_version: self.version,
             weights_taken: self.taken,
         };
@@ -214,7 +217,7 @@ fn a_start_that_takes_too_long_is_ended_and_tried_again_later_and_later() {
     stage.answer = Err("status 503".into());
     stage.passes(240, 1);
     assert_eq!(
-        stage.said[0],
+        stage.said[1],
         "shop-1 did not answer GET /up within 20 s, the last time: status 503; it is killed, another one is started \
          in 1 s (failed starts: 1)"
     );
@@ -389,6 +392,7 @@ fn a_new_control_process_goes_on_where_the_old_one_was() {
     stage.slots = Slots::new("shop", &fleet(), vec![100; 4]);
     stage.now += Duration::from_secs(3);
     let world = World {
+        sick: &[],
         instances: &stage.instances,
         in_flight: &stage.in_flight,
         weights: &stage.weights,
@@ -420,6 +424,7 @@ fn a_new_control_process_goes_on_warming_up_and_starting() {
     }
     stage.slots = Slots::new("shop", &fleet(), vec![100; 4]);
     let world = World {
+        sick: &[],
         instances: &stage.instances,
         in_flight: &stage.in_flight,
         weights: &stage.weights,
@@ -496,4 +501,23 @@ proptest! {
         stage.passes(120, 2);
         prop_assert_eq!(stage.phases(), ["serving", "serving"]);
     }
+}
+
+#[test]
+fn who_does_not_answer_well_leaves_before_those_who_do() {
+    let mut stage = Stage::serving(3);
+    stage.sick[0] = true;
+    stage.passes(5, 2);
+    assert_eq!(stage.takes_traffic()[..3], [false, true, true]);
+}
+
+#[test]
+fn whoever_takes_long_to_answer_is_told_of_once_with_where_it_is_asked() {
+    let mut stage = Stage::new();
+    stage.answer = Err("Connection refused".into());
+    stage.passes(15, 1);
+    let said: Vec<&String> = stage.said.iter().filter(|said| said.contains("yet")).collect();
+    assert_eq!(said.len(), 1, "{:?}", stage.said);
+    assert!(said[0].contains("does not answer GET /up at 127.0.0.1:"), "{said:?}");
+    assert!(said[0].ends_with("yet (Connection refused); it has 10 s more"), "{said:?}");
 }

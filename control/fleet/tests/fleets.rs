@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_fleet::{FleetParts, Running};
 use tentpole_model::{
-    Balance, CacheSettings, Dials, Endpoint, Fleet, FleetAddresses, FleetStatus, Instance, InstanceId,
-    InstancePhase, Launch, LogSettings, Pool, Provider, ProviderError, QueueSettings, Scheme, Snapshot,
-    UpstreamTimeouts, VisitorLimits,
+    Balance, CacheSettings, Dials, DownReason, Endpoint, Fleet, FleetAddresses, FleetStatus, Health,
+    Instance, InstanceId, InstancePhase, Launch, LogSettings, Member, Membership, Pool, PoolMembers,
+    Provider, ProviderError, QueueSettings, Scheme, Snapshot, UpstreamTimeouts, VisitorLimits,
 };
 use tentpole_runtime::{Cells, Published};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -181,6 +181,7 @@ fn snapshot(fleet: Fleet) -> Snapshot {
 struct Stage {
     provider: Arc<Tasks>,
     cells: Arc<Cells>,
+    membership: Arc<Published<Membership>>,
     dials: Arc<Published<Dials>>,
     addresses: Arc<Published<FleetAddresses>>,
     status: Arc<Published<Vec<FleetStatus>>>,
@@ -193,12 +194,14 @@ impl Stage {
         let snapshot = Arc::new(snapshot(fleet));
         let (cells, events) = (Cells::new(), Arc::new(Mutex::new(Vec::new())));
         let dials = Published::new(Dials::from_snapshot(&snapshot));
+        let membership = Published::new(Membership::default());
         let addresses = Published::new(FleetAddresses::default());
         let status = Published::new(Vec::new());
         let running = FleetParts {
             snapshot,
             provider: provider.clone(),
             cells: cells.clone(),
+            membership: membership.clone(),
             dials: dials.clone(),
             addresses: addresses.clone(),
             status: status.clone(),
@@ -208,7 +211,7 @@ impl Stage {
             }),
         }
         .start();
-        Self { provider, cells, dials, addresses, status, events, _running: running }
+        Self { provider, cells, membership, dials, addresses, status, events, _running: running }
     }
 
     fn slots(&self) -> Vec<Option<SocketAddr>> {
@@ -242,8 +245,8 @@ async fn a_fleet_begins_with_min_and_sends_traffic_to_those_that_answer() {
     let status = stage.status.get()[0].clone();
     assert_eq!((status.pool.as_str(), status.wanted, status.min, status.max), ("app", 2, 2, 3));
     assert_eq!((status.instances[1].name.as_str(), status.instances[1].weight_share), ("app-2", 1.0));
-    assert_eq!(status.decisions.last().unwrap().why, "at least 2 instances");
-    assert_eq!(stage.events.lock().unwrap()[0], "fleet app: 0 → 2 instances: at least 2 instances");
+    assert_eq!(status.decisions.last().unwrap().why, "the minimum is 2");
+    assert_eq!(stage.events.lock().unwrap()[0], "fleet app: starts with 2 instances: the minimum is 2");
 }
 
 #[tokio::test]
@@ -304,6 +307,7 @@ async fn a_drain_of_an_earlier_control_process_goes_on_once_every_data_thread_kn
         snapshot: Arc::new(snapshot),
         provider: provider.clone(),
         cells: Cells::new(),
+        membership: Published::new(Membership::default()),
         dials: dials.clone(),
         addresses: addresses.clone(),
         status,
@@ -380,4 +384,20 @@ async fn dropping_it_leaves_the_instances_as_they_are() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!((provider.instances().len(), provider.logged().len()), (1, 1));
     assert_eq!(provider.instances()[0].mark, "serving");
+}
+
+#[tokio::test]
+async fn an_instance_that_does_not_answer_well_is_made_up_for_and_keeps_nobody_from_growing() {
+    let stage = Stage::of(Fleet { min: 2, requests_target: Some(4.0), ..fleet() }, Tasks::new());
+    stage.becomes("two serve", |stage| stage.phases() == [InstancePhase::Serving; 2]).await;
+    // Enough for two, too much for the one that is left.
+    stage.cells.of("app", "app-2").in_flight.store(7, Ordering::Relaxed);
+    let member = |health| Member { addresses: Vec::new(), health };
+    let [media, sick] = [Health::Up, Health::Down(DownReason::Probe)].map(member);
+    let nobody = member(Health::Down(DownReason::NoAddress));
+    let pools = vec![vec![media.clone()], vec![sick, media, nobody]];
+    let pools = pools.into_iter().map(|members| PoolMembers { members }).collect();
+    stage.membership.publish(Membership { pools });
+    stage.becomes("a third one", |stage| stage.phases().len() == 3).await;
+    assert_eq!(stage.status.get()[0].wanted, 3);
 }

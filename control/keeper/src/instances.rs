@@ -291,7 +291,7 @@ impl Instances {
         kept.kill_due.get_or_insert(clock::now().after(SHIM_KILLS_MAX));
         if !kept.asked {
             let name = name(&kept.instance);
-            self.to_people.push(KeeperEvent::InstanceEnded { name, how: how.clone() });
+            self.to_people.push(KeeperEvent::InstanceEnded { name, how: how.clone(), told: false });
         }
         self.to_control.push(ToControl::Exited { id, how });
     }

@@ -13,7 +13,6 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::time::Duration;
 use tentpole_model::link::{FromControl, FromEdge, ToControl, ToEdge};
 use tentpole_model::{STATE_VARIABLE, Snapshot};
@@ -62,7 +61,7 @@ async fn keep(parts: KeeperParts) -> Result<KeeperEnd, String> {
     };
     state.begin(&parts.snapshot)?;
     let (events, mut heard) = mpsc::channel(EVENTS_MAX);
-    let mut keeper = Keeper::new(parts, state.path().to_owned(), strangers, events);
+    let mut keeper = Keeper::new(parts, state, strangers, events);
     keeper.start_edge();
     keeper.start_control();
     let end = loop {
@@ -84,7 +83,7 @@ async fn keep(parts: KeeperParts) -> Result<KeeperEnd, String> {
 
 struct Keeper {
     snapshot: Snapshot,
-    state: PathBuf,
+    state: StateDirectory,
     program: Program,
     tell: Box<dyn Fn(KeeperEvent)>,
     /// Empty once it ends: nobody shall wait in their backlogs then.
@@ -126,7 +125,12 @@ enum Phase {
 }
 
 impl Keeper {
-    fn new(parts: KeeperParts, state: PathBuf, strangers: HashSet<u32>, events: mpsc::Sender<Event>) -> Self {
+    fn new(
+        parts: KeeperParts,
+        state: StateDirectory,
+        strangers: HashSet<u32>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         let KeeperParts { snapshot, listeners, admin, program, open_files, tell, state: _ } = parts;
         Self {
             snapshot,
@@ -147,7 +151,15 @@ impl Keeper {
         }
     }
 
+    /// Parts that start again find what the first ones found.
+    fn restore_state(&mut self) {
+        if let Err(what) = self.state.restore(&self.snapshot) {
+            self.trouble(what);
+        }
+    }
+
     fn start_edge(&mut self) {
+        self.restore_state();
         if !self.edge.start(&self.program, &self.events) {
             return;
         }
@@ -156,17 +168,18 @@ impl Keeper {
                 self.edge.tell(ToEdge::Listener { thread }, Some(listener.as_fd().try_clone_to_owned()));
             }
         }
-        self.edge.tell(ToEdge::Start { state: self.state.clone() }, None);
+        self.edge.tell(ToEdge::Start { state: self.state.path().to_owned() }, None);
         self.say_restarted(Who::Edge);
         self.link();
     }
 
     fn start_control(&mut self) {
+        self.restore_state();
         if !self.control.start(&self.program, &self.events) {
             return;
         }
         let admin = self.admin.as_ref().map(|admin| admin.as_fd().try_clone_to_owned());
-        let (state, instances) = (self.state.clone(), self.instances.records());
+        let (state, instances) = (self.state.path().to_owned(), self.instances.records());
         self.control.tell(ToControl::Start { state, admin: admin.is_some(), instances }, admin);
         self.say_restarted(Who::Control);
         self.tell_untold();
@@ -258,7 +271,7 @@ impl Keeper {
             FromControl::StartInstance { instance, mut launch } => match self.phase {
                 Phase::Serving => {
                     // For whoever keeps something there for as long as we do.
-                    launch.env.push((STATE_VARIABLE.to_owned(), self.state.display().to_string()));
+                    launch.env.push((STATE_VARIABLE.to_owned(), self.state.path().display().to_string()));
                     self.instances.start(instance, launch, &self.program, &self.events);
                 }
                 _ => {
@@ -315,7 +328,12 @@ impl Keeper {
         for word in std::mem::take(&mut self.instances.to_control) {
             self.control.tell(word, None);
         }
-        std::mem::take(&mut self.instances.to_people).into_iter().for_each(&self.tell);
+        for mut event in std::mem::take(&mut self.instances.to_people) {
+            if let KeeperEvent::InstanceEnded { told, .. } = &mut event {
+                *told = self.control.is_running();
+            }
+            (self.tell)(event);
+        }
         if let Phase::Edge { say_due, .. } = &mut self.phase
             && self.edge.child.is_none()
         {

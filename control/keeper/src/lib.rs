@@ -58,6 +58,8 @@ pub enum KeeperEvent {
         name: String,
         /// How it ended.
         how: String,
+        /// The control process was told, and says it too.
+        told: bool,
     },
     /// The edge lets requests in flight finish.
     Ending {

@@ -23,7 +23,7 @@ pub(crate) struct StateDirectory {
     path: PathBuf,
     temporary: bool,
     /// Holds the lock.
-    _lock: File,
+    lock: File,
 }
 
 impl StateDirectory {
@@ -38,7 +38,7 @@ impl StateDirectory {
         // Parts do not run where this process was started.
         let path = path.canonicalize().map_err(failed)?;
         match lock(&path).map_err(failed)? {
-            Ok(lock) => Ok(Self { path, temporary: false, _lock: lock }),
+            Ok(lock) => Ok(Self { path, temporary: false, lock }),
             Err(holder) => Err(format!(
                 "another Tentpole ({holder}) uses the state directory {}. End it, or choose another directory with \
                  --state.",
@@ -78,7 +78,7 @@ impl StateDirectory {
                 Err(error) => return Err(failed(error)),
             }
             if let Ok(lock) = lock(&path).map_err(failed)? {
-                return Ok(Self { path, temporary: true, _lock: lock });
+                return Ok(Self { path, temporary: true, lock });
             }
         }
         Err(failed(io::ErrorKind::AlreadyExists.into()))
@@ -102,16 +102,46 @@ impl StateDirectory {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        let bytes = serde_json::to_vec(snapshot).map_err(|error| failed(error.into()))?;
+        self.write(snapshot).map_err(failed)
+    }
+
+    /// Puts back what somebody removed meanwhile: directories for temporary files are cleaned up by age, and that of a
+    /// session goes with the session, but a part that starts again needs what is here.
+    ///
+    /// # Errors
+    /// In words for the person at the terminal.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+        let shown = self.path.display();
+        let failed = |error: io::Error| format!("cannot write into the state directory {shown}: {error}");
+        if self.path.join(SNAPSHOT_FILE).exists() {
+            return Ok(());
+        }
+        make(&self.path).map_err(failed)?;
+        check(&self.path)?;
+        if !self.is_locked() {
+            // Whoever came in between goes first.
+            let taken = |holder| format!("another Tentpole ({holder}) took the state directory {shown}");
+            self.lock = lock(&self.path).map_err(failed)?.map_err(taken)?;
+        }
+        self.write(snapshot).map_err(failed)
+    }
+
+    /// Is the file that is locked still the one that others would lock?
+    fn is_locked(&self) -> bool {
+        match (fs::metadata(self.path.join(LOCK_FILE)), self.lock.metadata()) {
+            (Ok(there), Ok(ours)) => (there.dev(), there.ino()) == (ours.dev(), ours.ino()),
+            _ => false,
+        }
+    }
+
+    fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let bytes = serde_json::to_vec(snapshot)?;
         let new = self.path.join(format!("{SNAPSHOT_FILE}.new"));
         // For this user alone: it holds the environment of the instances.
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
-        let write = || -> io::Result<()> {
-            options.open(&new)?.write_all(&bytes)?;
-            fs::rename(&new, self.path.join(SNAPSHOT_FILE))
-        };
-        write().map_err(failed)
+        options.open(&new)?.write_all(&bytes)?;
+        fs::rename(&new, self.path.join(SNAPSHOT_FILE))
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use tentpole_model::link::{LinkDown, LinkUp, Question};
 use tentpole_runtime::channel::{self, Receiver, Sender};
+use tentpole_runtime::notice;
 use tokio::sync::{Notify, mpsc};
 
 /// Ends the questions of a link with it, however it ends.
@@ -26,7 +27,7 @@ pub(crate) async fn serve(link: &Link, stream: UnixStream) {
         let is_end =
             [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof];
         if !is_end.contains(&error.kind()) {
-            eprintln!("tentpole: control's link to the edge broke: {error}");
+            notice(format_args!("control's link to the edge broke: {error}"));
         }
     }
 }

@@ -13,7 +13,7 @@ use tentpole_link::{Link, LinkParts};
 use tentpole_model::link::{FromControl, LastPublished, ToControl};
 use tentpole_model::{Dials, FleetAddresses, Membership, Snapshot};
 use tentpole_runtime::channel::{self, Sender};
-use tentpole_runtime::{Cells, Published};
+use tentpole_runtime::{Cells, Published, notice};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -158,23 +158,31 @@ async fn compose(
     if let Some(admin) = admin {
         let parts = rooms::admin_parts(&shared, statuses, pages);
         let mut ending = ending.clone();
-        serving.spawn(admin.serve(parts, async move { _ = ending.wait_for(|&ending| ending).await }));
+        serving.spawn(admin.serve(parts, async move { until(&mut ending).await }));
     }
-    let _ = timeout(FIRST_INSTANCES_MAX, first_instances(&shared)).await;
+    tokio::select! {
+        _ = timeout(FIRST_INSTANCES_MAX, first_instances(&shared)) => {}
+        // Who ends it now shall not wait for them.
+        () = until(&mut ending) => {}
+    }
     // A keeper that is gone ends this process in another way.
     let _ = to_keeper.send(&FromControl::Ready, None).await;
-    let over = async { _ = ending.wait_for(|&ending| ending).await };
-    let mut over = std::pin::pin!(over);
     tokio::select! {
-        () = &mut over => {
+        () = until(&mut ending) => {
             let _ = serving.join_next().await;
         }
         Some(ended) = serving.join_next() => {
-            eprintln!("tentpole: the admin API ended: {ended:?}; health goes on");
-            over.await;
+            notice(format_args!("the admin API ended: {ended:?}; health goes on"));
+            until(&mut ending).await;
         }
     }
     drop((watching, fleets));
+}
+
+/// Returns once it ends.
+async fn until(ending: &mut watch::Receiver<bool>) {
+    // Without a sender it ends as well.
+    let _ = ending.wait_for(|&ending| ending).await;
 }
 
 /// Returns once an instance of each fleet takes traffic.

@@ -9,7 +9,7 @@ use tentpole_health::{Event, Watch};
 use tentpole_model::link::{FromControl, ToControl};
 use tentpole_model::{FleetAddresses, FleetStatus, Instance, Membership};
 use tentpole_provider::LocalProvider;
-use tentpole_runtime::Published;
+use tentpole_runtime::{Published, notice};
 use tokio::sync::mpsc;
 
 /// What outlives the start.
@@ -41,11 +41,12 @@ impl Rooms {
             snapshot: shared.snapshot.clone(),
             provider: self.provider.clone(),
             cells: shared.cells.clone(),
+            membership: shared.membership.clone(),
             dials: shared.dials.clone(),
             addresses: addresses.clone(),
             status: status.clone(),
             on_event: Box::new(move |event: String| {
-                eprintln!("tentpole: {event}");
+                notice(&event);
                 events.add(EventKind::Fleet, event);
             }),
         };
@@ -66,7 +67,7 @@ pub(crate) fn watch(shared: &Shared, fleets: Arc<Published<FleetAddresses>>) -> 
         fleets,
         initial: Some(initial),
         on_event: Box::new(move |event: Event| {
-            eprintln!("tentpole: {event}");
+            notice(&event);
             events.add(EventKind::Health, event.to_string());
         }),
     }

@@ -65,7 +65,7 @@ pub struct Seen {
     pub cpu_share: Option<f64>,
     /// Requests in flight, on average since the last observation.
     pub in_flight: f64,
-    /// Taken out of traffic by a person: it carries nothing, and is not missed.
+    /// Taken out of traffic by a person, or because it does not answer well: it carries nothing, and is not missed.
     pub set_aside: bool,
 }
 

@@ -64,10 +64,8 @@ pub enum Above {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BelowMin { min: 1 } => write!(f, "at least 1 instance"),
-            Self::BelowMin { min } => write!(f, "at least {min} instances"),
-            Self::AboveMax { max: 1 } => write!(f, "at most 1 instance"),
-            Self::AboveMax { max } => write!(f, "at most {max} instances"),
+            Self::BelowMin { min } => write!(f, "the minimum is {min}"),
+            Self::AboveMax { max } => write!(f, "the maximum is {max}"),
             Self::Above(above) => above.fmt(f),
             Self::AtMax { max, above } => write!(f, "{above}; more than {max} are not allowed"),
             Self::RestCarries { window, cpu_share, cpu_target, requests } => {

@@ -47,7 +47,7 @@ fn wanted_within(scaler: &mut Scaler, seconds: u64, seen: &[Seen]) -> Option<(u6
 fn it_begins_with_min_and_says_why() {
     let mut scaler = Scaler::new(Rules { min: 2, ..rules() }, 0);
     let decision = scaler.step(Duration::ZERO, &[]);
-    assert_eq!((decision.wanted, decision.why.unwrap().to_string().as_str()), (2, "at least 2 instances"));
+    assert_eq!((decision.wanted, decision.why.unwrap().to_string().as_str()), (2, "the minimum is 2"));
     assert_eq!(scaler.step(Duration::ZERO, &[]), Decision { wanted: 2, why: None });
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tentpole_model::Snapshot;
 use tentpole_model::link::{LastPublished, PUBLISHED_FILE};
+use tentpole_runtime::notice;
 use tokio::sync::watch;
 
 /// What an edge before this one published last. `None` when there is none, and when what lies there is from another
@@ -25,10 +26,10 @@ pub(crate) async fn keep(shared: Arc<Shared>, mut changes: watch::Receiver<u64>)
         let state = shared.parts.state.clone();
         let written = tokio::task::spawn_blocking(move || write(&state, &published)).await;
         if let Ok(Err(error)) = written {
-            eprintln!(
-                "tentpole: cannot write {}: {error}. An edge that starts again waits for control instead.",
+            notice(format_args!(
+                "cannot write {}: {error}. An edge that starts again waits for control instead.",
                 shared.parts.state.join(PUBLISHED_FILE).display()
-            );
+            ));
         }
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tentpole_model::link::{Answer, LinkDown, LinkUp, Question};
-use tentpole_runtime::Published;
 use tentpole_runtime::channel::{self, Receiver, Sender};
+use tentpole_runtime::{Published, notice};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -45,7 +45,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, link: UnixStream) {
         let is_end =
             [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof];
         if !is_end.contains(&error.kind()) {
-            eprintln!("tentpole: the edge's link to the control process broke: {error}");
+            notice(format_args!("the edge's link to the control process broke: {error}"));
         }
     }
 }
@@ -127,10 +127,10 @@ fn publish<T: PartialEq>(to: &Published<T>, value: T, version: u64, wanted: &wat
 }
 
 fn ignored(what: &str) {
-    eprintln!(
-        "tentpole: control sent {what} that do not fit the configuration that the edge serves; it goes on with what it \
+    notice(format_args!(
+        "control sent {what} that do not fit the configuration that the edge serves; it goes on with what it \
          has"
-    );
+    ));
 }
 
 /// Tells which version every data thread has taken, always the newest that came. Ends with the link.

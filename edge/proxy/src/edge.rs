@@ -18,7 +18,7 @@ use tentpole_model::{Dials, Membership, PurgePort, Refused, Snapshot, VisitorLim
 use tentpole_observe::Observed;
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_route::CompileError;
-use tentpole_runtime::{Cells, Ledger, Published, buffer, clock, deadline};
+use tentpole_runtime::{Cells, Ledger, Published, buffer, clock, deadline, notice};
 use tentpole_upstream::Gates;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
@@ -210,7 +210,7 @@ fn spawn(start: Start, running: Arc<AtomicUsize>) -> io::Result<JoinHandle<()>> 
         let _gone = Gone(running);
         match runtime() {
             Ok(runtime) => runtime.block_on(run(start)),
-            Err(error) => eprintln!("tentpole: a data thread could not start: {error}"),
+            Err(error) => notice(format_args!("a data thread could not start: {error}")),
         }
     })
 }
@@ -251,7 +251,7 @@ async fn run(start: Start) {
         let listener = match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => {
-                eprintln!("tentpole: a listener could not be taken over: {error}");
+                notice(format_args!("a listener could not be taken over: {error}"));
                 continue;
             }
         };

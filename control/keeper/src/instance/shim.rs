@@ -13,11 +13,11 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 use tentpole_model::Launch;
-use tentpole_runtime::{channel, clock};
+use tentpole_runtime::{channel, clock, notice};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
@@ -40,7 +40,7 @@ pub(super) fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tentpole: the part of an instance could not work: {error}");
+            notice(format_args!("the part of an instance could not work: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -49,10 +49,10 @@ pub(super) fn run() -> ExitCode {
 async fn serve() -> io::Result<()> {
     // Before anything can come that they are for.
     let died = signal(SignalKind::child())?;
-    let terminated = signal(SignalKind::terminate())?;
+    let ends = Ends::new()?;
     set_child_subreaper(Some(getpid()))?;
-    // Besides the end of the channel. Not SIGKILL: there is something to do.
-    set_parent_process_death_signal(Some(Signal::TERM))?;
+    // Besides the end of the channel. Not SIGKILL: there is something to do. One that is stopped wakes up by it, to do so.
+    set_parent_process_death_signal(Some(Signal::CONT))?;
     let stdin = StdStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (to_keeper, mut from_keeper) = channel::open(stdin)?;
     let Some(ToShim::Launch { name, launch, port, program, open_files }) = from_keeper.receive().await?
@@ -63,9 +63,7 @@ async fn serve() -> io::Result<()> {
     // At worst the application gets the keeper's own.
     let _ = setrlimit(Resource::Nofile, limit);
     let how = match Application::start(&name, &launch, port, &program) {
-        Ok(application) => {
-            Shim { to_keeper: &to_keeper, from_keeper, died, terminated, application }.run().await
-        }
+        Ok(application) => Shim { to_keeper: &to_keeper, from_keeper, died, ends, application }.run().await,
         Err(reason) => cannot_start(&launch, &reason),
     };
     // A keeper that is gone does not want to know.
@@ -77,7 +75,7 @@ struct Shim<'a> {
     to_keeper: &'a channel::Sender,
     from_keeper: channel::Receiver,
     died: Signals,
-    terminated: Signals,
+    ends: Ends,
     application: Application,
 }
 
@@ -129,7 +127,7 @@ impl Shim<'_> {
                     Ok(Some(ToShim::Launch { .. })) => {}
                     Ok(Some(ToShim::Kill) | None) | Err(_) => break,
                 },
-                _ = self.terminated.recv() => break,
+                () = self.ends.next() => break,
             }
         }
         if starting && self.application.ended.is_some() {
@@ -151,16 +149,48 @@ impl Shim<'_> {
                 Err(_) => self.application.kill_group(),
             }
             if clock::now() >= due {
-                eprintln!(
-                    "tentpole: processes of {} do not end, although they were killed",
+                notice(format_args!(
+                    "processes of {} do not end, although they were killed",
                     self.application.name
-                );
+                ));
                 break;
             }
             sleep(wait).await;
             wait = (wait * 2).min(LOOK_LONGEST);
         }
         killed
+    }
+}
+
+/// Signals that are heard. Those that would end this process before what it watches over: whoever sends them, all below
+/// it ends first. And the one that the kernel sends when the keeper has died.
+struct Ends {
+    ending: [Signals; 4],
+    continued: Signals,
+    keeper: u32,
+}
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        let kinds =
+            [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit()];
+        let [terminate, hangup, interrupt, quit] = kinds.map(signal);
+        let continued = signal(SignalKind::from_raw(Signal::CONT.as_raw()))?;
+        Ok(Self { ending: [terminate?, hangup?, interrupt?, quit?], continued, keeper: parent_id() })
+    }
+
+    async fn next(&mut self) {
+        let [terminate, hangup, interrupt, quit] = &mut self.ending;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = hangup.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = quit.recv() => return,
+                // Or somebody had stopped this process and let it go on.
+                _ = self.continued.recv() => if parent_id() != self.keeper { return },
+            }
+        }
     }
 }
 

@@ -134,3 +134,34 @@ fn keeper_and_shims_killed_together_take_the_applications_with_them() {
     kept.none_left(clock::now());
     kept.ended();
 }
+
+#[test]
+fn a_shim_that_was_stopped_when_the_keeper_was_killed_still_ends_everyone() {
+    let mut kept = Kept::start(&[]);
+    let application = kept.starts(1, &format!("{HIDES}; while :; do sleep 1; done"));
+    let hidden = hidden(&kept);
+    let shim = Process::read(application).unwrap().parent;
+    assert_eq!(Process::read(hidden).unwrap().parent, shim);
+    send(shim, Signal::STOP);
+    kept.signal(Signal::KILL);
+    kept.none_left(clock::now());
+    kept.ended();
+}
+
+#[test]
+fn a_signal_that_ends_a_shim_ends_everyone_below_it_first() {
+    // The kernel sends SIGHUP to a stopped process whose group has lost the last one that could continue it.
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
+        let kept = Kept::start(&[]);
+        let application =
+            kept.starts(1, &format!("trap '' TERM HUP INT; {HIDES}; while :; do sleep 1; done"));
+        let hidden = hidden(&kept);
+        let shim = Process::read(application).unwrap().parent;
+        // Nobody else sees to it.
+        kept.signal(Signal::STOP);
+        send(shim, signal);
+        let what = || format!("{signal:?} to end {:?}", [application, hidden]);
+        crate::kept::wait_for(what, || [application, hidden].iter().all(|&pid| !is_alive(pid)).then_some(()));
+        kept.signal(Signal::CONT);
+    }
+}

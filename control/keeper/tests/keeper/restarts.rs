@@ -147,3 +147,17 @@ fn a_second_keeper_on_the_same_state_directory_is_refused() {
     // It stays where a person named it.
     assert!(std::path::Path::new(state).join("snapshot.json").exists());
 }
+
+#[test]
+fn parts_start_again_although_somebody_removed_the_state_directory() {
+    let outer = tempfile::tempdir().unwrap();
+    let state = outer.path().join("state");
+    let kept = Kept::start(&[("PLAYER_STATE", state.to_str().unwrap())]);
+    std::fs::remove_dir_all(&state).unwrap();
+    send(kept.edge, Signal::KILL);
+    let next = edge_after(&kept, kept.edge);
+    kept.says(&format!("edge {next} started in {} with pool shop", state.display()));
+    // And it still belongs to this keeper.
+    let second = keeper(&[("PLAYER_STATE", state.to_str().unwrap())]).output().unwrap();
+    assert!(String::from_utf8(second.stdout).unwrap().contains("another Tentpole"));
+}
