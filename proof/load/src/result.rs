@@ -364,7 +364,7 @@ impl Model {
     pub fn unit(self) -> &'static str {
         match self {
             Self::Closed => "visitors",
-            Self::Open => "arrivals/s",
+            Self::Open => "journeys/s",
         }
     }
 }
