@@ -3,15 +3,17 @@
 
 pub mod args;
 mod confirm;
+mod keep;
 mod meant;
 mod view;
 mod words;
 
 use crate::say;
 use args::Load;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use tentpole_load::probe::{Probed, probe};
+use tentpole_load::result::FailureCause;
 use tentpole_load::{Plan, Run, Stop};
 use tentpole_runtime::descriptors;
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,8 +51,9 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     if !confirm::confirmed(&plan, &typed.i_may_load) {
         return Err((WRONG, String::new()));
     }
-    let folder = out_folder(&typed.out)?;
-    reach(&plan)?;
+    keep::ready(&typed.out).map_err(|says| (WRONG, says))?;
+    let mut plan = plan;
+    plan.hosts.prefer(reach(&plan)?);
     warn_of_few_descriptors(&plan);
     let stop = Stop::default();
     let mut view = view::View::new(&plan, typed.plain);
@@ -60,8 +63,14 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     view.end();
     let run = run.map_err(|error| generator_failed(&error, typed))?;
     say::out(&format!("\n{}", words::summary(&run)));
-    let written = write_report(&run, &folder).map_err(|error| (1, error))?;
-    say::out(&format!("Report: {}\n", written.display()));
+    let kept = keep::write(&run, &typed.out).map_err(|says| (1, says))?;
+    if let Some(why) = &kept.elsewhere {
+        say::warning(&format!("the report is not where it was wanted: {why}."));
+    }
+    if let Some(before) = &kept.before {
+        say::out(&format!("The run before is kept: {}\n", before.display()));
+    }
+    say::out(&format!("Report: {}\n", kept.page.display()));
     Ok(ExitCode::from(verdict(&run)))
 }
 
@@ -76,39 +85,29 @@ fn verdict(run: &Run) -> u8 {
     }
 }
 
-/// The folder for the report, made before an hour of load and not after it.
-fn out_folder(folder: &Path) -> Result<PathBuf, (u8, String)> {
-    let made = std::fs::create_dir_all(folder);
-    made.map_err(|error| {
-        (WRONG, format!("--out {}: this folder cannot be made: {error}.", folder.display()))
-    })?;
-    Ok(folder.to_owned())
-}
-
-fn write_report(run: &Run, folder: &Path) -> Result<PathBuf, String> {
-    let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        std::fs::write(&path, text)
-            .map_err(|error| format!("{}: cannot be written: {error}.", path.display()))?;
-        Ok::<PathBuf, String>(path)
-    };
-    write("report.json", &tentpole_report::json(run))?;
-    write("report.html", &tentpole_report::html(run))
-}
-
-/// One request first: is anybody there?
-fn reach(plan: &Plan) -> Result<(), (u8, String)> {
+/// One request first: is anybody there, and at which address?
+fn reach(plan: &Plan) -> Result<SocketAddr, (u8, String)> {
     let probed = probe(plan).map_err(|error| (1, error.to_string()))?;
     let address = plan.hosts.all[0].addresses.first().map(ToString::to_string).unwrap_or_default();
     match probed {
-        Probed::Answered(status) if status >= 400 => {
-            say::warning(&format!("{} answers with {status}; that counts as a failure.", plan.url));
-            Ok(())
+        Probed::Answered { status, from } => {
+            // A journey asks for pages of its own, and says which statuses are good.
+            if status >= 400 && plan.journeys.is_one_page() {
+                say::warning(&format!("{} answers with {status}; that counts as a failure.", plan.url));
+            }
+            Ok(from)
         }
-        Probed::Answered(_) => Ok(()),
         Probed::LeadsAway(there) => Err((
             UNREACHABLE,
             format!("{} redirects to {there}, which is another host or port. Load that instead.", plan.url),
+        )),
+        Probed::Unreachable(cause @ (FailureCause::Malformed | FailureCause::ClosedEarly)) => Err((
+            UNREACHABLE,
+            format!(
+                "{} ({address}) does not answer as a web server does: {}. Is this its port?",
+                plan.url,
+                cause.words()
+            ),
         )),
         Probed::Unreachable(cause) => Err((
             UNREACHABLE,

@@ -15,7 +15,7 @@ use tentpole_testkit::{Origin, Response};
 fn load(folder: &Path, typed: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tentpole"));
     command.arg("load").args(typed).current_dir(folder).stdin(Stdio::null());
-    command.env("HOME", folder).env("XDG_STATE_HOME", folder).env_remove("NO_COLOR");
+    command.env("HOME", folder).env("XDG_STATE_HOME", folder).env("TMPDIR", folder).env_remove("NO_COLOR");
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -31,6 +31,10 @@ fn report(folder: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap()
 }
 
+fn run(folder: &Path) -> tentpole_load::Run {
+    tentpole_report::read(&std::fs::read_to_string(folder.join("report.html")).unwrap()).unwrap()
+}
+
 /// A climb that takes a second or two, by visitors who come every 20 ms.
 const QUICK: [&str; 6] = ["--step-time", "400ms", "--ramp", "100ms", "--think", "20ms"];
 
@@ -43,7 +47,12 @@ async fn what_holds_exits_with_0_and_leaves_a_report() {
     let output = loaded(folder.path(), &[&[&url, "--visitors", "2..8"][..], &QUICK].concat());
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{out}{}", text(&output.stderr));
-    assert!(out.contains("Holds 8 visitors: every objective held.\n"), "{out}");
+    let said = one_line(&out);
+    assert!(
+        said.contains("Holds 8 visitors, the most that was tried. Every objective held: median"),
+        "{out}"
+    );
+    assert!(said.contains(&tentpole_report::verdict(&run(folder.path()))), "as the page says: {out}");
     assert!(out.ends_with("Report: ./report.html\n"), "{out}");
     assert!(!out.contains('\u{1b}'), "no escapes into a pipe: {out:?}");
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
@@ -53,26 +62,17 @@ async fn what_holds_exits_with_0_and_leaves_a_report() {
     assert!(report["command"].as_str().unwrap().starts_with("tentpole load http://127.0.0.1:"));
 }
 
-#[tokio::test]
-async fn what_breaks_exits_with_99_and_says_where_and_by_what() {
-    // Beyond 10 requests at once everybody gets an error page.
-    let origin = Origin::start().await;
-    let at_once = Arc::new(AtomicUsize::new(0));
-    let seen = at_once.clone();
-    origin.otherwise(move |seen_now| {
-        // Connections stand for visitors: each has one.
-        let visitor = usize::try_from(seen_now.connection).unwrap();
-        seen.fetch_max(visitor, SeqCst);
-        if seen.load(SeqCst) > 11 { Response::status(503) } else { Response::ok("here") }
-    });
+#[test]
+fn what_breaks_exits_with_99_and_says_where_and_by_what() {
+    // With more than 10 connections everybody gets an error page. Connections stand for visitors: each has one.
+    let url = server(|connections| if connections > 10 { UNAVAILABLE } else { GOOD });
     let folder = tempfile::tempdir().unwrap();
-    let output = loaded(
-        folder.path(),
-        &[&[&origin.url()[..], "--visitors", "5..100", "--out", "a/b"][..], &QUICK].concat(),
-    );
+    let output =
+        loaded(folder.path(), &[&[&url[..], "--visitors", "5..100", "--out", "a/b"][..], &QUICK].concat());
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(99), "{out}{}", text(&output.stderr));
-    assert!(out.contains("Breaks at 13 visitors: errors 100 % (wanted under 1 %). Holds 10."), "{out}");
+    assert!(out.contains("Breaks at 13 visitors: "), "{out}");
+    assert!(one_line(&out).contains("of the requests failed (wanted under 1 %). Holds 10."), "{out}");
     assert!(out.contains("now between the last load that held and the first that broke"), "{out}");
     assert!(out.contains("× status 5xx"), "{out}");
     let report = report(&folder.path().join("a/b"));
@@ -80,29 +80,47 @@ async fn what_breaks_exits_with_99_and_says_where_and_by_what() {
     assert_eq!(report["breaking_point"]["broke"]["objective"], "errors");
 }
 
-/// A server that works on one request at a time, 5 ms long, whoever else waits: 200 requests a second, no more.
-fn one_at_a_time() -> String {
+/// A server of threads that answers each request with what `answer` makes of the number of open connections.
+fn server(answer: impl Fn(usize) -> &'static str + Send + Sync + 'static) -> String {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let work = Arc::new(std::sync::Mutex::new(()));
+    let (open, answer) = (Arc::new(AtomicUsize::new(0)), Arc::new(answer));
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let (mut stream, work) = (stream.unwrap(), work.clone());
+            let (mut stream, open, answer) = (stream.unwrap(), open.clone(), answer.clone());
+            open.fetch_add(1, SeqCst);
             std::thread::spawn(move || {
                 let mut asked = [0; 4096];
                 while stream.read(&mut asked).is_ok_and(|length| length > 0) {
-                    let working = work.lock().unwrap();
-                    std::thread::sleep(Duration::from_millis(5));
-                    drop(working);
-                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+                    if stream.write_all(answer(open.load(SeqCst)).as_bytes()).is_err() {
                         break;
                     }
                 }
+                open.fetch_sub(1, SeqCst);
             });
         }
     });
     url
+}
+
+const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const UNAVAILABLE: &str = "HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno";
+
+/// A server that works on one request at a time, 5 ms long, whoever else waits: 200 requests a second, no more.
+fn one_at_a_time() -> String {
+    let work = std::sync::Mutex::new(());
+    server(move |_| {
+        let working = work.lock().unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        drop(working);
+        GOOD
+    })
+}
+
+/// The lines of a terminal put together again.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// S1.2: load time climbs with the number of visitors until it is too long.
@@ -134,7 +152,7 @@ async fn a_slow_answer_breaks_by_the_median() {
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(99), "{out}");
     assert!(out.contains("Breaks at 3 visitors: median 6"), "{out}");
-    assert!(out.contains("(wanted under 50 ms). No load held."), "{out}");
+    assert!(one_line(&out).contains("(wanted under 50 ms). No load that was tried held."), "{out}");
 }
 
 #[test]
@@ -155,6 +173,70 @@ fn nobody_there_exits_with_3_and_no_report() {
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("no-such-host.invalid has no address"));
     assert!(!folder.path().join("report.json").exists());
+}
+
+#[test]
+fn who_answers_something_else_than_http_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = loaded(folder.path(), &[&server(|_| "SSH-2.0-OpenSSH_9.9\r\n\r\n")]);
+    assert_eq!(output.status.code(), Some(3));
+    let err = text(&output.stderr);
+    assert!(err.contains("does not answer as a web server does: response not understood"), "{err}");
+}
+
+#[test]
+fn a_folder_that_takes_no_report_is_told_before_anything_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    for (out, says) in [("file/x", "this folder cannot be made"), ("/proc/self", "no file can be made")] {
+        let output = loaded(folder.path(), &["http://127.0.0.1:1/", "--out", out]);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{err}");
+        assert!(err.contains(&format!("--out {out}: {says}")), "{err}");
+    }
+}
+
+#[test]
+fn the_run_before_is_kept_and_both_can_be_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = server(|_| GOOD);
+    let typed = |visitors| [&url[..], "--visitors", visitors, "--time", "200ms", "--ramp", "0"];
+    let first = loaded(folder.path(), &typed("2"));
+    assert!(!text(&first.stdout).contains("is kept"), "{}", text(&first.stdout));
+    let second = loaded(folder.path(), &typed("3"));
+    assert!(text(&second.stdout).contains("The run before is kept: ./report-before.json\n"));
+    let load = |name: &str| {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        tentpole_report::read(&text).unwrap().steps[0].load
+    };
+    assert_eq!([load("report.json"), load("report.html")], [3.0, 3.0]);
+    assert_eq!([load("report-before.json"), load("report-before.html")], [2.0, 2.0]);
+    let mut names: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("report"))
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 4, "nothing half-written is left: {names:?}");
+}
+
+#[tokio::test]
+async fn a_report_whose_folder_went_away_is_left_elsewhere() {
+    let origin = Origin::start().await;
+    origin.on("/").respond(Response::ok("here"));
+    let folder = tempfile::tempdir().unwrap();
+    let typed = ["--visitors", "2", "--time", "700ms", "--ramp", "0", "--think", "10ms", "--out", "gone"];
+    let child = load(folder.path(), &[&[&origin.url()[..]][..], &typed].concat());
+    // The first request is the question whether anybody is there: the folder has been tried by then.
+    origin.until_requests(5).await;
+    std::fs::remove_dir(folder.path().join("gone")).unwrap();
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    assert!(err.contains("warning: the report is not where it was wanted: gone/report.json:"), "{err}");
+    let page = out.trim_end().rsplit_once("Report: ").unwrap().1;
+    assert!(page.starts_with(folder.path().to_str().unwrap()), "where temporary files go: {page}");
+    assert!(std::fs::read_to_string(page).unwrap().starts_with("<!doctype html>"));
 }
 
 #[tokio::test]

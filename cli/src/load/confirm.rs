@@ -1,11 +1,11 @@
 //! May this host be loaded? This machine always; any other only when a person has said so: once at the terminal,
 //! which is remembered, or with `--i-may-load` in a script.
 
-use crate::load::words;
 use crate::say;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use tentpole_load::Plan;
+use tentpole_report::words::{number, unit};
 
 /// Hosts that are remembered.
 const REMEMBERED_MAX: usize = 1_000;
@@ -45,8 +45,8 @@ fn question(plan: &Plan, addresses: &str) -> String {
     format!(
         "{host} ({addresses}) is not this machine.\nUp to {} {} will load it until it breaks. Loading somebody \
          else's server without leave is an attack.\nMay you load {host}? Type yes to go on: ",
-        words::number(plan.shape.load_max()),
-        plan.model.unit(),
+        number(plan.shape.load_max()),
+        unit(plan.model),
     )
 }
 

@@ -7,15 +7,18 @@ use std::io::{IsTerminal, Write};
 use tentpole_load::result::{Objective, Objectives, Phase};
 use tentpole_load::verdict::{self, LAG_US_MAX, Seen};
 use tentpole_load::{Event, Live, Plan};
+use tentpole_report::words::{ms, number};
 
 /// Seconds in the small curve.
 const CURVE_SECONDS: usize = 40;
 /// Width when the terminal does not tell.
 const WIDTH_USUAL: usize = 80;
+const HEIGHT_USUAL: usize = 24;
 /// A step that lasts longer gets a line every [`LINE_EVERY`] seconds when nothing is redrawn.
 const LONG_STEP_S: f64 = 15.0;
 const LINE_EVERY: u32 = 5;
 
+const HIDE_CURSOR: &str = "\x1b[?25l";
 /// Makes the cursor visible again; harmless where it is.
 pub const SHOW_CURSOR: &str = "\x1b[?25h";
 
@@ -27,8 +30,9 @@ pub struct View {
     objectives: Objectives,
     head: String,
     curve: VecDeque<Option<f64>>,
-    /// Lines of the live part that stand on the terminal now.
-    drawn: usize,
+    /// The live part as it stands on the terminal now: how wide each of its lines is.
+    drawn: Vec<usize>,
+    is_hidden: bool,
     seconds: u32,
     stage_s: f64,
     is_refining: bool,
@@ -37,16 +41,16 @@ pub struct View {
 impl View {
     /// A view that fits where standard output goes.
     pub fn new(plan: &Plan, plain: bool) -> Self {
-        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         Self {
-            redraws: !plain && std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb,
+            redraws: !plain && std::io::stdout().is_terminal() && !is_dumb,
             url: plan.url.to_string(),
             unit: plan.model.unit(),
             objectives: plan.objectives,
             head: words::head(plan.model),
             curve: VecDeque::with_capacity(CURVE_SECONDS),
-            drawn: 0,
+            drawn: Vec::new(),
+            is_hidden: false,
             seconds: 0,
             stage_s: 0.0,
             is_refining: false,
@@ -62,7 +66,8 @@ impl View {
     pub fn begin(&mut self) {
         let objectives: Vec<String> =
             words::objectives(&self.objectives).into_iter().map(|(_, text)| text).collect();
-        let hide = if self.redraws { "\x1b[?25l" } else { "" };
+        let hide = if self.redraws { HIDE_CURSOR } else { "" };
+        self.is_hidden = self.redraws;
         let until = if objectives.is_empty() { "no objectives".to_owned() } else { objectives.join(", ") };
         put(&format!("{hide}Loading {} ({until})\n{}\n", self.url, self.head));
     }
@@ -78,6 +83,7 @@ impl View {
                     self.print("           now between the last load that held and the first that broke:");
                 }
             }
+            Event::Rests => self.print("           broke; without load until it answers again:"),
             Event::Second(live) => {
                 self.seconds += 1;
                 if self.curve.len() == CURVE_SECONDS {
@@ -86,7 +92,7 @@ impl View {
                 self.curve.push_back(live.second.p99_ms);
                 if self.redraws {
                     let curve: Vec<Option<f64>> = self.curve.iter().copied().collect();
-                    self.draw(&lines(live, self.unit, &self.objectives, &curve, width()));
+                    self.draw(&lines(live, self.unit, &self.objectives, &curve, size()));
                 } else if self.stage_s > LONG_STEP_S
                     && self.seconds.is_multiple_of(LINE_EVERY)
                     && !live.is_ramp
@@ -100,8 +106,8 @@ impl View {
 
     /// Takes the live part away and gives the cursor back.
     pub fn end(&mut self) {
-        if self.redraws {
-            self.draw(&[]);
+        self.draw(&[]);
+        if std::mem::take(&mut self.is_hidden) {
             put(SHOW_CURSOR);
         }
     }
@@ -113,14 +119,25 @@ impl View {
     }
 
     fn draw(&mut self, lines: &[String]) {
-        if self.drawn > 0 {
-            put(&format!("\x1b[{}A\r\x1b[J", self.drawn));
-        }
-        self.drawn = lines.len();
-        if !lines.is_empty() {
-            put(&format!("{}\n", lines.join("\n")));
-        }
+        let rows = rows(&self.drawn, size().0);
+        let up = if rows > 0 { format!("\x1b[{rows}A\r\x1b[J") } else { String::new() };
+        self.drawn = lines.iter().map(|line| line.chars().count()).collect();
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        // At once: a frame in two parts flickers.
+        put(&(up + &text));
     }
+}
+
+impl Drop for View {
+    /// Also when we fail: a terminal without a cursor is of no use to anybody.
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// How many rows lines of these widths take, on a terminal that broke them anew when it became narrower.
+fn rows(drawn: &[usize], width: usize) -> usize {
+    drawn.iter().map(|line| line.div_ceil(width).max(1)).sum()
 }
 
 /// Nobody reading is no reason to stop measuring.
@@ -129,18 +146,21 @@ fn put(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn width() -> usize {
-    let told = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| usize::from(size.ws_col));
-    told.ok().filter(|width| *width > 0).unwrap_or(WIDTH_USUAL)
+/// Columns and rows of the terminal.
+fn size() -> (usize, usize) {
+    let told = rustix::termios::tcgetwinsize(std::io::stdout());
+    let (width, height) = told.map_or((0, 0), |size| (usize::from(size.ws_col), usize::from(size.ws_row)));
+    let or = |told: usize, usual: usize| if told > 0 { told } else { usual };
+    (or(width, WIDTH_USUAL), or(height, HEIGHT_USUAL))
 }
 
-/// The live part, each line no wider than `width`.
+/// The live part: each line no wider than the terminal, and no more of them than it can take back.
 fn lines(
     live: &Live<'_>,
     unit: &str,
     objectives: &Objectives,
     curve: &[Option<f64>],
-    width: usize,
+    (width, height): (usize, usize),
 ) -> Vec<String> {
     let stage = match live {
         live if live.is_ramp => "getting there".to_owned(),
@@ -148,21 +168,23 @@ fn lines(
         live => format!("{:.0} s left", live.left_s.ceil()),
     };
     let second = live.second;
-    let of = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), words::time);
+    let of = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), ms);
     let late = if live.lag_p99_us > LAG_US_MAX { " (too late: not to be trusted)" } else { "" };
     let mut all = vec![
-        format!("step {}: {} {unit}, {stage}", live.number, words::number(live.load)),
+        format!("step {}: {} {unit}, {stage}", live.number, number(live.load)),
         format!(
             "  now {:>7} req/s   median {:>7}   p99 {:>7}   failed {}",
-            words::number(second.requests as f64),
+            number(second.requests as f64),
             of(second.p50_ms),
             of(second.p99_ms),
-            words::number(second.failed as f64),
+            number(second.failed as f64),
         ),
-        format!("  generator's own lag {}{late}", words::time(live.lag_p99_us as f64 / 1_000.0)),
+        format!("  generator's own lag {}{late}", ms(live.lag_p99_us as f64 / 1_000.0)),
         format!("  p99 {}", spark(curve, width.saturating_sub(6))),
         format!("  {}", states(objectives, &live.seen).join("   ")),
     ];
+    // The cursor stands below them, and what scrolled away cannot be reached.
+    all.truncate(height.saturating_sub(1));
     for line in &mut all {
         if line.chars().count() > width {
             *line = line.chars().take(width).collect();
@@ -204,12 +226,12 @@ fn spark(values: &[Option<f64>], width: usize) -> String {
 
 /// One line about a second.
 fn plain(live: &Live<'_>, unit: &str) -> String {
-    let of = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), words::time);
+    let of = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), ms);
     format!(
         "           {} {unit}, {:.0} s left: {} req/s, median {}, p99 {}, {} failed",
-        words::number(live.load),
+        number(live.load),
         live.left_s.max(0.0).round(),
-        words::number(live.second.requests as f64),
+        number(live.second.requests as f64),
         of(live.seen.p50_ms),
         of(live.seen.p99_ms),
         live.seen.failed,
@@ -232,7 +254,7 @@ mod tests {
         }
     }
 
-    fn drawn(width: usize) -> Vec<String> {
+    fn drawn(width: usize, height: usize) -> Vec<String> {
         let second = second();
         let seen = Seen { requests: 1_000, failed: 0, p50_ms: Some(12.0), p99_ms: Some(2_400.0) };
         let live = Live {
@@ -245,12 +267,12 @@ mod tests {
             lag_p99_us: 80,
         };
         let curve = [Some(10.0), None, Some(2_400.0), Some(1_200.0)];
-        lines(&live, "visitors", &Objectives::default(), &curve, width)
+        lines(&live, "visitors", &Objectives::default(), &curve, (width, height))
     }
 
     #[test]
     fn the_live_part_fits_80_columns_and_shows_what_matters() {
-        let drawn = drawn(80);
+        let drawn = drawn(80, 24);
         assert!(drawn.iter().all(|line| line.chars().count() <= 80), "{drawn:#?}");
         assert_eq!(drawn[0], "step 4: 80 visitors, 6 s left");
         assert_eq!(drawn[1], "  now     512 req/s   median   12 ms   p99   2.4 s   failed 3");
@@ -261,7 +283,20 @@ mod tests {
     #[test]
     fn a_narrow_terminal_gets_narrow_lines() {
         for width in [1, 5, 20, 40] {
-            assert!(drawn(width).iter().all(|line| line.chars().count() <= width));
+            assert!(drawn(width, 24).iter().all(|line| line.chars().count() <= width));
         }
+    }
+
+    #[test]
+    fn a_low_terminal_gets_as_many_lines_as_can_be_taken_back() {
+        assert_eq!(drawn(80, 3).len(), 2);
+        assert_eq!(drawn(80, 1), Vec::<String>::new());
+    }
+
+    #[test]
+    fn lines_that_a_narrower_terminal_broke_are_taken_back_whole() {
+        assert_eq!(rows(&[80, 40, 0, 41], 80), 4);
+        assert_eq!(rows(&[80, 40, 0, 41], 40), 6);
+        assert_eq!(rows(&[], 40), 0);
     }
 }

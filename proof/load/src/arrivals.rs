@@ -13,6 +13,9 @@ pub enum Spacing {
     Constant,
 }
 
+/// What comes after some thirty years never comes; no run is as long.
+const NEVER_S: f64 = 1e9;
+
 /// One thread's part of the arrivals: the moments at which the number of arrivals that the rate stands for passes
 /// the next mark. The rate runs in a straight line from one value to another and then stays.
 #[derive(Clone, Debug)]
@@ -58,7 +61,7 @@ impl Iterator for Arrivals {
             // The distances of a Poisson process of rate 1; the rate stretches them below (time change).
             Spacing::Poisson => -(1.0 - unit(&mut self.random)).ln(),
         };
-        self.when(self.mark).map(Duration::from_secs_f64)
+        self.when(self.mark).filter(|at| *at < NEVER_S).map(Duration::from_secs_f64)
     }
 }
 
@@ -109,6 +112,13 @@ mod tests {
         assert_eq!(within(&mut constant((0.0, 100.0), 2.0, 0.5), 2.0), 100);
         assert_eq!(within(&mut constant((0.0, 100.0), 2.0, 0.5), 5.0), 400);
         assert_eq!(within(&mut constant((100.0, 0.0), 2.0, 0.5), 60.0), 100, "and ends with a rate of 0");
+    }
+
+    #[test]
+    fn a_rate_of_next_to_nothing_is_a_rate_of_nothing() {
+        for rate in [1e-12, 1e-300, f64::MIN_POSITIVE] {
+            assert_eq!(constant((0.0, rate), 2.0, 0.5).next(), None, "{rate}");
+        }
     }
 
     #[test]

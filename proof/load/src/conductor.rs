@@ -4,8 +4,9 @@
 use crate::climb::{Done, Next};
 use crate::generator::{self, Orders, Shared};
 use crate::plan::Plan;
+use crate::probe::{Probed, probe};
 use crate::record::{Moment, Record, Tally, Window};
-use crate::result::{FORMAT, JourneyOutline, Machine, Model, Run, Second, StepResult};
+use crate::result::{FORMAT, JourneyOutline, Machine, Model, Phase, Run, Second, StepResult};
 use crate::verdict::{self, Seen};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,6 +25,12 @@ const AHEAD: Duration = Duration::from_millis(5);
 const BEHIND: Duration = Duration::from_millis(20);
 /// How often the end of a step's last request is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Time that a site gets to answer again once the load that broke it is gone.
+const REST_MAX: Duration = Duration::from_secs(10);
+/// How often it is asked meanwhile, and for how long each time.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+const ASK_FOR: Duration = Duration::from_secs(2);
 
 /// Ends a run before its time; what was measured is kept.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +61,8 @@ pub enum Event<'a> {
         /// What is run.
         next: Next,
     },
+    /// It broke: the load is taken away until the site answers again.
+    Rests,
     /// A second is over.
     Second(Live<'a>),
     /// A step is over.
@@ -96,10 +105,25 @@ pub fn run(plan: Plan, stop: &Stop, watch: &mut dyn FnMut(&Event<'_>)) -> io::Re
     let mut conductor = Conductor::start(Arc::new(plan))?;
     let mut done = Vec::new();
     let mut steps = Vec::new();
-    let mut interrupted = false;
+    let (mut interrupted, mut stays_down) = (false, false);
     while !interrupted {
         let Some(next) = conductor.plan.shape.next(&done) else { break };
         let number = steps.len() as u32 + 1;
+        // Of a site that is down, lower loads would say that they are too much for it.
+        if next.phase == Phase::Refine && done.last().is_some_and(|last| !last.held) {
+            watch(&Event::Rests);
+            match conductor.rest(number, next, stop, watch) {
+                Rested::Answers => {}
+                Rested::Down => {
+                    stays_down = true;
+                    break;
+                }
+                Rested::Stopped => {
+                    interrupted = true;
+                    break;
+                }
+            }
+        }
         watch(&Event::Began { number, next });
         let (result, was_stopped) = conductor.step(number, next, stop, watch);
         interrupted = was_stopped;
@@ -113,7 +137,7 @@ pub fn run(plan: Plan, stop: &Stop, watch: &mut dyn FnMut(&Event<'_>)) -> io::Re
             steps.push(result);
         }
     }
-    conductor.end(steps, interrupted, cores as u32)
+    conductor.end(steps, interrupted, stays_down, cores as u32)
 }
 
 struct Conductor {
@@ -127,6 +151,16 @@ struct Conductor {
     width: u32,
     /// When the second at hand began.
     second_began: Instant,
+}
+
+/// What came of taking the load away.
+enum Rested {
+    /// The site answers.
+    Answers,
+    /// It did not in the time it had.
+    Down,
+    /// The run was stopped meanwhile.
+    Stopped,
 }
 
 /// The times of one step.
@@ -171,8 +205,7 @@ impl Conductor {
         let window = Window { from, to: from.after(next.stage.time) };
         for (shared, _) in &self.threads {
             let fresh = Tally::new(self.names.len());
-            let mut record = lock(shared);
-            (record.window, record.pending, record.step) = (window, 0, fresh);
+            lock(shared).open(window, fresh, self.plan.model == Model::Closed);
         }
         self.orders.send_replace(orders);
         let mut step = Step { number, next, orders, window, so_far: Moment::default() };
@@ -205,6 +238,27 @@ impl Conductor {
         ((!interrupted || result.requests > 0).then_some(result), interrupted)
     }
 
+    /// Takes the load away and asks now and then, until the site answers without an error of its own: for
+    /// [`REST_MAX`], or as long as a step where that is shorter.
+    fn rest(&mut self, number: u32, next: Next, stop: &Stop, watch: &mut dyn FnMut(&Event<'_>)) -> Rested {
+        let begin = clock::now();
+        let until = begin.after(next.stage.time.min(REST_MAX));
+        let orders = Orders { begin, ramp: Duration::ZERO, from: self.load, to: 0.0, is_end: false };
+        self.orders.send_replace(orders);
+        self.load = 0.0;
+        let window = Window { from: until, to: until };
+        let mut step = Step { number, next, orders, window, so_far: Moment::default() };
+        let plan = self.plan.clone();
+        let asking = std::thread::spawn(move || answers_until(&plan, until));
+        // It ends by itself: it asks for no longer than that, and each question has a time-out.
+        while !asking.is_finished() {
+            if self.pass_until(clock::now().after(LOOK_EVERY), &mut step, stop, watch) {
+                return Rested::Stopped;
+            }
+        }
+        if asking.join().unwrap_or(false) { Rested::Answers } else { Rested::Down }
+    }
+
     /// Lets time pass, closing seconds as they end; true when the run was stopped.
     fn pass_until(
         &mut self,
@@ -230,28 +284,7 @@ impl Conductor {
     }
 
     fn close_second(&mut self, ends: Instant, step: &mut Step, watch: &mut dyn FnMut(&Event<'_>)) {
-        self.second_began = ends;
-        let mut moment = Moment::default();
-        for (shared, _) in &self.threads {
-            // Made before the lock is taken, so that it is held only to exchange.
-            let fresh = Moment::default();
-            let taken = std::mem::replace(&mut lock(shared).moment, fresh);
-            moment.add(&taken);
-        }
-        let second = Second {
-            at_s: self.since_start(ends),
-            visitors: match self.plan.model {
-                Model::Closed => step.orders.load_at(ends).round() as u32,
-                Model::Open => self.threads.iter().map(|(shared, _)| shared.under_way.load(Relaxed)).sum(),
-            },
-            requests: moment.requests,
-            failed: moment.failed,
-            p50_ms: moment.response.quantile_ms(0.5),
-            p99_ms: moment.response.quantile_ms(0.99),
-        };
-        if self.seconds.len() < SECONDS_MAX as usize * 2 {
-            self.seconds.push(second);
-        }
+        let (second, moment) = self.second(ends, step.orders);
         if ends > step.window.from {
             step.so_far.add(&moment);
         }
@@ -272,6 +305,41 @@ impl Conductor {
             seen,
             lag_p99_us: lag_p99_us.unwrap_or(0),
         }));
+    }
+
+    /// What ended since the last second did, as the next one.
+    fn second(&mut self, ends: Instant, orders: Orders) -> (Second, Moment) {
+        self.second_began = ends;
+        let mut moment = Moment::default();
+        for (shared, _) in &self.threads {
+            // Made before the lock is taken, so that it is held only to exchange.
+            let fresh = Moment::default();
+            let taken = std::mem::replace(&mut lock(shared).moment, fresh);
+            moment.add(&taken);
+        }
+        let second = Second {
+            at_s: self.since_start(ends),
+            visitors: match self.plan.model {
+                Model::Closed => orders.load_at(ends).round() as u32,
+                Model::Open => self.threads.iter().map(|(shared, _)| shared.under_way.load(Relaxed)).sum(),
+            },
+            requests: moment.requests,
+            failed: moment.failed,
+            p50_ms: moment.response.quantile_ms(0.5),
+            p99_ms: moment.response.quantile_ms(0.99),
+        };
+        if self.seconds.len() < SECONDS_MAX as usize * 2 {
+            self.seconds.push(second);
+        }
+        (second, moment)
+    }
+
+    /// The part of a second in which the run ended: that is when the last time-outs come.
+    fn close_last_second(&mut self, now: Instant) {
+        if now > self.second_began {
+            let orders = *self.orders.borrow();
+            self.second(now, orders);
+        }
     }
 
     fn result(&self, step: &Step, cpu_us: u64) -> StepResult {
@@ -310,9 +378,17 @@ impl Conductor {
         }
     }
 
-    fn end(self, steps: Vec<StepResult>, interrupted: bool, cores: u32) -> io::Result<Run> {
+    fn end(
+        mut self,
+        steps: Vec<StepResult>,
+        interrupted: bool,
+        stays_down: bool,
+        cores: u32,
+    ) -> io::Result<Run> {
+        let now = clock::now();
+        let took_s = self.since_start(now);
+        self.close_last_second(now);
         self.orders.send_modify(|orders| orders.is_end = true);
-        let took_s = self.since_start(clock::now());
         for (_, thread) in self.threads {
             // What a thread that panicked has to say, it has said on standard error.
             thread.join().unwrap_or_else(|_| Err(io::Error::other("a generator thread panicked")))?;
@@ -342,14 +418,16 @@ impl Conductor {
             steps,
             seconds: self.seconds,
             second_width: self.width,
+            stays_down,
             trusted: distrust.is_empty(),
             distrust,
             interrupted,
         })
     }
 
+    /// Requests that are still to be judged.
     fn pending(&self) -> u32 {
-        self.threads.iter().map(|(shared, _)| lock(shared).pending).sum()
+        self.threads.iter().map(|(shared, _)| lock(shared).awaited()).sum()
     }
 
     fn cpu_us(&self) -> u64 {
@@ -367,6 +445,22 @@ impl Orders {
         let part =
             if self.ramp.is_zero() { 1.0 } else { at.since(self.begin).div_duration_f64(self.ramp).min(1.0) };
         self.from + (self.to - self.from) * part
+    }
+}
+
+/// Whether the site answers before then, without an error of its own.
+fn answers_until(plan: &Plan, until: Instant) -> bool {
+    let mut plan = plan.clone();
+    plan.timeout = plan.timeout.min(ASK_FOR);
+    plan.connect_timeout = plan.connect_timeout.min(ASK_FOR);
+    loop {
+        if matches!(probe(&plan), Ok(Probed::Answered { status: ..500, .. } | Probed::LeadsAway(_))) {
+            return true;
+        }
+        if clock::now() >= until {
+            return false;
+        }
+        std::thread::sleep(ASK_EVERY);
     }
 }
 

@@ -24,6 +24,8 @@ const INTERIM_MAX: usize = 20;
 #[derive(Debug)]
 pub struct Connection {
     socket: Socket,
+    /// Where it leads.
+    pub to: SocketAddr,
     /// Responses that came on it.
     pub served: u32,
 }
@@ -47,18 +49,19 @@ pub struct Finished {
 }
 
 impl Connection {
-    /// Dials the addresses one after the other until `deadline`, which belongs to the caller.
+    /// Dials the addresses one after the other until `deadline`, which belongs to the caller. When none answers, the
+    /// first one's failure counts: with `localhost` the second is another protocol's, where often nobody is.
     pub async fn dial(addresses: &[SocketAddr], deadline: &Deadline) -> Result<Self, FailureCause> {
-        let mut last = FailureCause::Refused;
+        let mut first = None;
         for &address in addresses {
             let mut connecting = std::pin::pin!(TcpStream::connect(address));
             match deadline.guard(|context| connecting.as_mut().poll(context)).await {
-                Ok(Ok(stream)) => return Ok(Self { socket: Socket::new(stream), served: 0 }),
-                Ok(Err(error)) => last = cause_of(&error),
+                Ok(Ok(stream)) => return Ok(Self { socket: Socket::new(stream), to: address, served: 0 }),
+                Ok(Err(error)) => first = first.or(Some(cause_of(&error))),
                 Err(Expired) => return Err(FailureCause::ConnectTimedOut),
             }
         }
-        Err(last)
+        Err(first.unwrap_or(FailureCause::Refused))
     }
 
     /// Whether a kept connection can still be used.
@@ -77,8 +80,15 @@ impl Connection {
         body_max: usize,
         deadline: &Deadline,
     ) -> Result<Finished, Broken> {
-        let mut exchange =
-            Exchange { request, written: 0, answered: false, interim: 0, decoder: None, bytes: 0 };
+        let mut exchange = Exchange {
+            request,
+            written: 0,
+            cut_off: None,
+            answered: false,
+            interim: 0,
+            decoder: None,
+            bytes: 0,
+        };
         let step = |context: &mut Context<'_>| {
             let outcome = ready!(exchange.poll(context, &mut self.socket, method, head, body, body_max));
             Poll::Ready(outcome.map_err(|cause| Broken { cause, answered: exchange.answered }))
@@ -100,6 +110,8 @@ impl Connection {
 struct Exchange<'a> {
     request: &'a [u8],
     written: usize,
+    /// Why the rest of the request could not be sent.
+    cut_off: Option<FailureCause>,
     answered: bool,
     interim: usize,
     decoder: Option<(BodyDecoder, Framing)>,
@@ -116,10 +128,15 @@ impl Exchange<'_> {
         body: &mut Vec<u8>,
         body_max: usize,
     ) -> Poll<Result<Finished, FailureCause>> {
-        while self.written < self.request.len() {
+        while self.written < self.request.len() && self.cut_off.is_none() {
             match ready!(socket.poll_write(context, &[IoSlice::new(&self.request[self.written..])])) {
                 Ok(0) => return Poll::Ready(Err(FailureCause::ClosedEarly)),
                 Ok(count) => self.written += count,
+                // Who answers early may close before he has read everything: the answer is there to be read.
+                Err(error) if is_closed(&error) => {
+                    self.cut_off = Some(cause_of(&error));
+                    break;
+                }
                 Err(error) => return Poll::Ready(Err(cause_of(&error))),
             }
         }
@@ -132,8 +149,9 @@ impl Exchange<'_> {
                         Err(_) => Err(FailureCause::Malformed),
                         Ok(Decoded::Done { used }) => {
                             socket.consume(used);
-                            let keeps_alive =
-                                keeps_alive_response(head, framing) && socket.filled().is_empty();
+                            let keeps_alive = keeps_alive_response(head, framing)
+                                && socket.filled().is_empty()
+                                && self.cut_off.is_none();
                             return Poll::Ready(Ok(Finished { bytes: self.bytes, keeps_alive }));
                         }
                         Ok(Decoded::Data { skip, len }) => {
@@ -202,6 +220,11 @@ impl Exchange<'_> {
             Err(_) => Err(FailureCause::Malformed),
         }
     }
+}
+
+/// Whether the other side reads no more.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 /// How an error of the system is counted.

@@ -53,6 +53,13 @@ impl Hosts {
         Ok(Self { all, port })
     }
 
+    /// Dials this address first from now on: the one of several that answered.
+    pub fn prefer(&mut self, address: SocketAddr) {
+        for host in &mut self.all {
+            host.addresses.sort_by_key(|other| *other != address);
+        }
+    }
+
     /// Which one this is, if it may be loaded.
     pub fn place(&self, name: &str, port: u16) -> Option<usize> {
         self.all.iter().position(|host| port == self.port && host.name == name)
@@ -127,6 +134,16 @@ mod tests {
         let hosts = found("192.0.2.1", &["shop.localhost"]);
         assert_eq!(hosts.all[0].addresses, hosts.all[1].addresses, "and lead nowhere else");
         assert!(!hosts.are_loopback());
+    }
+
+    #[test]
+    fn the_address_that_answered_is_dialed_first_and_the_others_stay_in_their_order() {
+        let mut hosts = found("localhost", &["shop.localhost"]);
+        let (first, second) = (hosts.all[0].addresses[0], hosts.all[0].addresses[1]);
+        hosts.prefer(second);
+        assert_eq!(hosts.all[1].addresses, [second, first]);
+        hosts.prefer(SocketAddr::from(([192, 0, 2, 1], 1)));
+        assert_eq!(hosts.all[0].addresses, [second, first], "one that is not of the run is not dialed");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use tentpole_model::Method;
 
 /// The journey of the demo shop.
 pub const SHOP: &str = include_str!("shop.toml");
+/// What it is called when there is no journey. A file is called after its path.
+const ONE_PAGE: &str = "one page";
 
 /// All journeys of a run. Never empty, and neither are the steps of any.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,13 +105,18 @@ impl Journeys {
             checks: Vec::new(),
         };
         let journey = Journey {
-            name: "one page".to_owned(),
+            name: ONE_PAGE.to_owned(),
             weight: 1,
             hosts: Vec::new(),
             keeps_cookies: true,
             steps: vec![step],
         };
-        Self { name: "one page".to_owned(), all: vec![journey], variables: Vec::new() }
+        Self { name: ONE_PAGE.to_owned(), all: vec![journey], variables: Vec::new() }
+    }
+
+    /// Whether visitors ask for the URL's page and nothing else.
+    pub fn is_one_page(&self) -> bool {
+        self.name == ONE_PAGE
     }
 
     /// The names of all steps, by number. With several journeys each says whose it is.

@@ -4,6 +4,7 @@ use crate::connection::Connection;
 use crate::plan::Plan;
 use crate::result::FailureCause;
 use std::io;
+use std::net::SocketAddr;
 use tentpole_http1::{write_field, write_request_line};
 use tentpole_message::ResponseHead;
 use tentpole_model::Method;
@@ -13,8 +14,13 @@ use tentpole_runtime::deadline::{self, Deadline};
 /// What one request found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probed {
-    /// An answer with this status.
-    Answered(u16),
+    /// An answer.
+    Answered {
+        /// Its status.
+        status: u16,
+        /// Where it came from.
+        from: SocketAddr,
+    },
     /// A redirect to a host or port that is not of the run.
     LeadsAway(String),
     /// None.
@@ -63,6 +69,6 @@ async fn ask(plan: &Plan) -> Probed {
         Some(there) if plan.hosts.place(&there.host, there.port).is_none() => {
             Probed::LeadsAway(there.to_string())
         }
-        _ => Probed::Answered(head.status),
+        _ => Probed::Answered { status: head.status, from: connection.to },
     }
 }

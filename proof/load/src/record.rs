@@ -265,7 +265,13 @@ pub struct Record {
     pub window: Window,
     /// Requests that were due in the window and have not ended.
     pub pending: u32,
-    /// What was due in the window.
+    /// Requests that were due before it and have not ended.
+    early: u32,
+    /// Requests that are due after it and have not ended.
+    late: u32,
+    /// Whether those that outlast the window are judged.
+    stuck: bool,
+    /// What is judged of the step at hand.
     pub step: Tally,
     /// What ended since this was last taken.
     pub moment: Moment,
@@ -275,13 +281,22 @@ impl Record {
     /// Nothing recorded yet, for so many steps of journeys.
     pub fn new(steps: usize) -> Self {
         let never = Window { from: Instant::from_micros(u64::MAX), to: Instant::from_micros(u64::MAX) };
-        Self { window: never, pending: 0, step: Tally::new(steps), moment: Moment::default() }
+        let (step, moment) = (Tally::new(steps), Moment::default());
+        Self { window: never, pending: 0, early: 0, late: 0, stuck: false, step, moment }
+    }
+
+    /// Another step begins. What is under way now was due before it, and is judged only with `stuck`: visitors of the
+    /// closed model who are in the middle of it are the same who would ask in it.
+    pub fn open(&mut self, window: Window, step: Tally, stuck: bool) {
+        self.stuck = stuck;
+        self.early += self.pending + self.late;
+        (self.window, self.pending, self.late, self.step) = (window, 0, 0, step);
     }
 
     /// A page load has begun.
     pub fn begin(&mut self, due: Instant, begun: Instant) {
+        *self.under_way(due) += 1;
         if self.window.has(due) {
-            self.pending += 1;
             self.step.count_lag(begun.since(due));
         }
     }
@@ -293,9 +308,26 @@ impl Record {
             None => self.moment.response.count(ended.ended.since(ended.due)),
             Some(_) => self.moment.failed += 1,
         }
-        if self.window.has(ended.due) {
-            self.pending = self.pending.saturating_sub(1);
+        let under_way = self.under_way(ended.due);
+        *under_way = under_way.saturating_sub(1);
+        // Who was stuck the whole time asked for nothing else in it, and would otherwise be in no step at all: a server
+        // that stops answering during a ramp would pass for one that nobody asked.
+        let is_stuck = self.stuck && ended.due < self.window.from && ended.ended >= self.window.to;
+        if self.window.has(ended.due) || is_stuck {
             self.step.count(ended);
+        }
+    }
+
+    /// Requests whose end decides what is judged.
+    pub fn awaited(&self) -> u32 {
+        self.pending + if self.stuck { self.early } else { 0 }
+    }
+
+    fn under_way(&mut self, due: Instant) -> &mut u32 {
+        match due {
+            due if due < self.window.from => &mut self.early,
+            due if due < self.window.to => &mut self.pending,
+            _ => &mut self.late,
         }
     }
 }
@@ -349,6 +381,23 @@ mod tests {
             record.end(&ended(due, due, due + 30_000, None));
         }
         assert_eq!((record.pending, record.step.requests(), record.moment.requests), (0, 2, 4));
+    }
+
+    #[test]
+    fn who_is_stuck_for_the_whole_time_is_judged_with_his_whole_wait() {
+        let mut record = Record::new(1);
+        // Asked in the step before, and asked in the ramp of this one.
+        record.begin(at(500), at(500));
+        record.open(Window { from: at(1_000), to: at(2_000) }, Tally::new(1), true);
+        record.begin(at(900), at(900));
+        record.begin(at(950), at(950));
+        assert_eq!((record.early, record.pending), (3, 0));
+        record.end(&ended(900, 900, 1_500, None));
+        assert_eq!(record.step.requests(), 0, "he has time to ask again in what is judged");
+        record.end(&ended(500, 500, 2_000, None));
+        record.end(&ended(950, 950, 5_000, Some(FailureCause::TimedOut)));
+        assert_eq!((record.early, record.step.requests(), record.step.failed()), (0, 2, 1));
+        assert_eq!(record.step.response().times().map(|times| times.max.round()), Some(1_500.0));
     }
 
     #[test]

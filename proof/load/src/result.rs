@@ -48,6 +48,10 @@ pub struct Run {
     /// The highest load at which every objective held (visitors, or arrivals a second in the open model); `None`
     /// when none did.
     pub highest_held: Option<f64>,
+    /// Whether the site still did not answer, or with errors of its own, a while after the load that broke it was taken
+    /// away. The breaking point was not looked for more closely then.
+    #[serde(default)]
+    pub stays_down: bool,
     /// Whether the figures may be believed: see [`Run::distrust`].
     pub trusted: bool,
     /// Why they may not.
@@ -134,8 +138,8 @@ pub struct StepResult {
     pub began_s: f64,
     /// How long what is judged took, in seconds.
     pub took_s: f64,
-    /// Requests that were due in this time, well or badly ended. The step lasts until the last of them has ended, so
-    /// that a slow response is not lost at the border of a step.
+    /// Requests that were due in this time, well or badly ended, and those that were due before it and outlasted it.
+    /// The step lasts until the last of them has ended, so that a slow response is not lost at the border of a step.
     pub requests: u64,
     /// How many of them failed.
     pub failed: u64,
@@ -229,7 +233,8 @@ pub struct BreakingPoint {
     pub broke: Broke,
 }
 
-/// What happened in one second (or [`Run::second_width`] of them), ramps included.
+/// What happened in one second (or [`Run::second_width`] of them), ramps included. The last one ends with the run and
+/// may be shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Second {
     /// When it ended, in seconds since the run's start.
@@ -359,7 +364,7 @@ impl Model {
     pub fn unit(self) -> &'static str {
         match self {
             Self::Closed => "visitors",
-            Self::Open => "arrivals/s",
+            Self::Open => "journeys/s",
         }
     }
 }

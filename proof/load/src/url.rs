@@ -66,7 +66,8 @@ impl Url {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, port)) => (host, port.strip_prefix(':')),
+            Some((host, "")) => (host, None),
+            Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or("?"))),
             None => match authority.split_once(':') {
                 Some((host, port)) => (host, Some(port)),
                 None => (authority, None),
@@ -237,6 +238,7 @@ mod tests {
         assert!(says("http://").contains("names no host"));
         assert!(says("http://a:0/").contains("1 to 65535"));
         assert!(says("http://a:x/").contains("1 to 65535"));
+        assert!(says("http://[::1]8080/").contains("1 to 65535"));
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub fn verdict(runs: &[(&str, &Run)]) -> (String, String) {
         let unit = unit(run.model);
         match (run.breaking_point, run.highest_held) {
             (Some(point), _) => format!("\u{201c}{label}\u{201d} breaks at {} {unit}", number(point.load)),
-            (None, Some(held)) => format!("\u{201c}{label}\u{201d} held {} {unit}", number(held)),
+            (None, Some(held)) => format!("\u{201c}{label}\u{201d} holds {} {unit}", number(held)),
             (None, None) => format!("\u{201c}{label}\u{201d} measured nothing"),
         }
     };
@@ -74,14 +74,14 @@ pub fn verdict(runs: &[(&str, &Run)]) -> (String, String) {
             rest.push(match after / before {
                 factor if factor > 1.05 => {
                     format!(
-                        "\u{201c}{label}\u{201d} held {more}, {} the {less} of \u{201c}{base}\u{201d}.",
+                        "\u{201c}{label}\u{201d} holds {more}, {} the {less} of \u{201c}{base}\u{201d}.",
                         words::times(factor)
                     )
                 }
                 factor if factor < 0.95 => format!(
-                    "\u{201c}{label}\u{201d} held {more}, fewer than the {less} of \u{201c}{base}\u{201d}."
+                    "\u{201c}{label}\u{201d} holds {more}, fewer than the {less} of \u{201c}{base}\u{201d}."
                 ),
-                _ => format!("\u{201c}{label}\u{201d} held {more}, as \u{201c}{base}\u{201d} did."),
+                _ => format!("\u{201c}{label}\u{201d} holds {more}, as \u{201c}{base}\u{201d} does."),
             });
         }
     }
@@ -108,7 +108,7 @@ fn at_the_same_load(runs: &[(&str, &Run)]) -> Option<String> {
         .map(|((label, _), time)| format!("{} \u{201c}{label}\u{201d}", ms(time)))
         .collect();
     Some(format!(
-        "At {} {}, which all held, the p99 is {}.",
+        "At {} {}, which all hold, the p99 is {}.",
         number(load),
         unit(first.model),
         times.join(", ")

@@ -5,7 +5,7 @@ use crate::words;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tentpole_load::Run;
-use tentpole_load::result::{FailureCause, Model, StepResult, Times};
+use tentpole_load::result::{FailureCause, Model, Second, StepResult, Times};
 
 /// Charts by the name of the element that they are drawn into.
 pub type Charts = BTreeMap<&'static str, Chart>;
@@ -286,7 +286,7 @@ fn ends(run: &Run) -> Vec<Mark> {
         tone,
     };
     let breaks = run.breaking_point.map(|point| mark(point.load, "breaks at", "bad"));
-    let held = run.highest_held.filter(|_| breaks.is_some()).map(|load| mark(load, "held", "muted"));
+    let held = run.highest_held.filter(|_| breaks.is_some()).map(|load| mark(load, "holds", "muted"));
     breaks.into_iter().chain(held).collect()
 }
 
@@ -329,7 +329,16 @@ fn over_time(run: &Run, charts: &mut Charts) {
         ..Chart::default()
     };
     #[allow(clippy::cast_precision_loss, reason = "drawn to the pixel")]
-    let per_s = |count: u64| Value::At(count as f64 / wide);
+    let per_s = |count: u64, wide: f64| Value::At(count as f64 / wide);
+    // The run may end in the middle of the last one.
+    let widths: Vec<f64> = std::iter::once(0.0)
+        .chain(x.iter().copied())
+        .zip(&x)
+        .map(|(before, at)| if before > 0.0 { (at - before).clamp(0.001, wide) } else { wide })
+        .collect();
+    let each_second = |count: &dyn Fn(&Second) -> u64| -> Vec<Value> {
+        seconds.iter().zip(&widths).map(|(second, wide)| per_s(count(second), *wide)).collect()
+    };
     charts.insert(
         "time-load-time",
         Chart {
@@ -347,13 +356,9 @@ fn over_time(run: &Run, charts: &mut Charts) {
             ..base()
         },
     );
-    let mut requests = vec![line(
-        "answered",
-        seconds.iter().map(|s| per_s(s.requests.saturating_sub(s.failed))).collect(),
-        "1",
-    )];
+    let mut requests = vec![line("answered", each_second(&|s| s.requests.saturating_sub(s.failed)), "1")];
     if seconds.iter().any(|second| second.failed > 0) {
-        requests.push(line("failed", seconds.iter().map(|second| per_s(second.failed)).collect(), "bad"));
+        requests.push(line("failed", each_second(&|s| s.failed), "bad"));
     }
     charts.insert(
         "time-requests",

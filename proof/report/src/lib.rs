@@ -8,7 +8,7 @@ mod markup;
 mod page;
 mod parts;
 mod read;
-mod words;
+pub mod words;
 
 pub use compared::compare;
 pub use page::html;

@@ -55,7 +55,7 @@ fn remembered(run: &Run) -> Vec<(String, String, &'static str)> {
         figures.push((format!("breaks at ({})", unit(run.model)), number(point.load), "bad"));
     }
     if let Some(held) = run.highest_held {
-        figures.push((format!("held ({})", unit(run.model)), number(held), "good"));
+        figures.push((format!("holds ({})", unit(run.model)), number(held), "good"));
     }
     if let Some(step) = held_step(run) {
         let load = number(step.load);
@@ -197,7 +197,7 @@ fn journey(into: &mut Markup, run: &Run) {
         return;
     }
     let mut shown: Vec<(&'static str, &StepResult)> = vec![("at ", calm)];
-    let more = [("held ", held_step(run)), ("broke at ", broke_step(run))];
+    let more = [("holds ", held_step(run)), ("breaks at ", broke_step(run))];
     shown.extend(
         more.into_iter()
             .filter_map(|(what, step)| Some((what, step?)))

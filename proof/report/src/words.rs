@@ -1,9 +1,9 @@
-//! Figures and verdicts in words. One way to write each, so that headline, table and chart agree.
+//! Figures and verdicts in words. One way to write each, so that terminal, headline, table and chart agree.
 
 use tentpole_load::Run;
 use tentpole_load::result::{Broke, Distrust, Model, Objective, Objectives, StepResult};
 
-/// The verdict in one or two sentences: `Breaks at 1,280 visitors: p99 2.4 s, wanted under 2 s. Held 960.`
+/// The verdict in one or two sentences: `Breaks at 1,280 visitors: p99 2.4 s (wanted under 2 s). Holds 960.`
 pub fn verdict(run: &Run) -> String {
     let (headline, rest) = verdict_parts(run);
     if rest.is_empty() { headline } else { format!("{headline} {rest}") }
@@ -19,28 +19,31 @@ pub fn verdict_parts(run: &Run) -> (String, String) {
             }
             None => ("Nothing was measured: no request ended.".to_owned(), String::new()),
             Some(held) if run.interrupted => (
-                format!("Held {held} {} until it was interrupted.", unit(run.model)),
-                "More was not tried.".to_owned(),
+                format!("Holds {held} {}.", unit(run.model)),
+                "It was interrupted before more was tried.".to_owned(),
             ),
             Some(held) if no_objective(&run.objectives) => (
-                format!("Carried {held} {}, the most that was tried.", unit(run.model)),
+                format!("Carries {held} {}, the most that was tried.", unit(run.model)),
                 "No objective was set, so nothing was judged.".to_owned(),
             ),
             Some(held) => (
-                format!("Held {held} {}, the most that was tried.", unit(run.model)),
+                format!("Holds {held} {}, the most that was tried.", unit(run.model)),
                 format!("Every objective held: {}.", objectives(&run.objectives)),
             ),
         };
     };
     let headline = format!("Breaks at {} {}: {}.", number(point.load), unit(run.model), broke(&point.broke));
-    let rest = match held {
-        Some(held) => format!("Held {held}."),
+    let mut rest = match held {
+        Some(held) => format!("Holds {held}."),
         None => "No load that was tried held.".to_owned(),
     };
+    if run.stays_down {
+        rest += " It stayed down when the load was gone, so the place was not looked for more closely.";
+    }
     (headline, rest)
 }
 
-/// What did not hold: `p99 2.4 s, wanted under 2 s`.
+/// What did not hold: `p99 2.4 s (wanted under 2 s)`.
 pub fn broke(broke: &Broke) -> String {
     let Some(seen) = broke.seen else {
         return "no request succeeded".to_owned();
@@ -48,10 +51,10 @@ pub fn broke(broke: &Broke) -> String {
     if broke.objective == Objective::Errors {
         let (seen, wanted) =
             apart(seen, broke.wanted, percent, |share| format!("{} %", grouped(share * 100.0, 4)));
-        return format!("{seen} of the requests failed, wanted under {wanted}");
+        return format!("{seen} of the requests failed (wanted under {wanted})");
     }
     let (seen, wanted) = apart(seen, broke.wanted, ms, |ms| format!("{} ms", grouped(ms, 2)));
-    format!("{} {seen}, wanted under {wanted}", broke.objective.words())
+    format!("{} {seen} (wanted under {wanted})", broke.objective.words())
 }
 
 /// Two figures that differ look different: with more digits where the usual ones do not show it.
@@ -176,7 +179,7 @@ pub fn ms(value: f64) -> String {
 pub fn percent(share: f64) -> String {
     let value = share * 100.0;
     if value > 0.0 && value < 0.005 {
-        "under 0.01 %".to_owned()
+        "<0.01 %".to_owned()
     } else {
         format!("{} %", grouped(value, digits(value)))
     }
@@ -281,7 +284,7 @@ mod tests {
             (ms(2400.0), "2.4 s"),
             (ms(120_000.0), "120 s"),
             (percent(0.0), "0 %"),
-            (percent(0.000_01), "under 0.01 %"),
+            (percent(0.000_01), "<0.01 %"),
             (percent(0.015), "1.5 %"),
             (percent(1.0), "100 %"),
             (bytes(1536), "1.5 KiB"),
@@ -303,10 +306,10 @@ mod tests {
     #[test]
     fn what_broke_by_a_hair_still_looks_broken() {
         let broke = |objective, seen, wanted| super::broke(&Broke { objective, seen, wanted });
-        assert_eq!(broke(Objective::P99, Some(2000.4), 2000.0), "p99 2,000.4 ms, wanted under 2 s");
+        assert_eq!(broke(Objective::P99, Some(2000.4), 2000.0), "p99 2,000.4 ms (wanted under 2 s)");
         assert_eq!(
             broke(Objective::Errors, Some(0.010_001), 0.01),
-            "1.0001 % of the requests failed, wanted under 1 %"
+            "1.0001 % of the requests failed (wanted under 1 %)"
         );
         assert_eq!(broke(Objective::P50, None, 500.0), "no request succeeded");
     }

@@ -84,6 +84,7 @@ fn verdicts_read_like_sentences() {
         ("by a hair", by_a_hair),
         ("unjudged", unjudged),
         ("stopped", stopped),
+        ("died", made::breaks().with(|run| run.stays_down = true)),
     ];
     let said: Vec<_> =
         all().into_iter().chain(more).map(|(name, run)| format!("{name}: {}", verdict(&run))).collect();
@@ -165,12 +166,12 @@ fn hostile_names_stay_text() {
 fn headline_and_tables_are_there_without_the_script() {
     let page = html(&made::breaks());
     let body = page.split("<script type").next().unwrap();
-    assert!(body.contains("<h1>Breaks at 1,280 visitors: p99 2.4 s, wanted under 2 s.</h1>"));
+    assert!(body.contains("<h1>Breaks at 1,280 visitors: p99 2.4 s (wanted under 2 s).</h1>"));
     assert_eq!(body.matches("<tr class=\"broke\">").count(), 2, "in the steps' table and in the journey's");
     for text in [
         "<noscript>",
-        "p99 2.4 s, wanted under 2 s",
-        "Held 1,200.",
+        "p99 2.4 s (wanted under 2 s)",
+        "Holds 1,200.",
         "check out",
         "no response in time",
         "502 \u{d7}",

@@ -84,6 +84,7 @@ pub fn run(loads: &[f64], effect: &dyn Fn(f64) -> Effect) -> Run {
         second_width: 1,
         breaking_point,
         highest_held,
+        stays_down: false,
         trusted: true,
         distrust: Vec::new(),
         interrupted: false,
