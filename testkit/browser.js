@@ -1,5 +1,6 @@
-// A real browser for scripts that look at pages: Chromium from the system, driven by playwright-core from npm. Installs
-// nothing into the tree, opens no page itself, and takes everything away when the script ends.
+// A real browser for scripts that look at pages: Chromium from the system, driven by playwright-core from npm, with
+// axe-core for the eyes of those who read otherwise. Installs nothing into the tree, opens no page itself, and takes
+// everything away when the script ends.
 'use strict';
 
 const { execFileSync } = require('node:child_process');
@@ -8,34 +9,57 @@ const os = require('node:os');
 const path = require('node:path');
 
 const PLAYWRIGHT = 'playwright-core@1.65.1';
+const AXE = 'axe-core@4.14.1';
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const RULES_MS = 20_000;
 
-/** playwright-core, in a folder that goes away with the process. It brings no browser. */
-function playwright() {
+/** A folder with both packages, made once and gone with the process. Neither brings a browser. */
+let packages = null;
+function installed(name) {
+  packages ??= install();
+  return path.join(packages, 'node_modules', name);
+}
+
+function install() {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tentpole-browser-'));
   process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
   fs.writeFileSync(path.join(folder, 'package.json'), '{"private":true}');
   try {
-    execFileSync('npm', ['install', '--silent', '--no-audit', '--no-fund', '--ignore-scripts', PLAYWRIGHT], {
+    execFileSync('npm', ['install', '--silent', '--no-audit', '--no-fund', '--ignore-scripts', PLAYWRIGHT, AXE], {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: 120_000,
     });
   } catch (error) {
-    throw new Error(`npm could not install ${PLAYWRIGHT}: ${String(error.stderr || error.message).trim()}`);
+    throw new Error(`npm could not install ${PLAYWRIGHT} and ${AXE}: ${String(error.stderr || error.message).trim()}`);
   }
-  return require(path.join(folder, 'node_modules', 'playwright-core'));
+  return folder;
 }
 
 /** A browser with a fresh profile, which is removed when it closes. Throws an Error that says what is missing. */
 async function launch() {
   const executablePath = PLACES.find((place) => fs.existsSync(place));
   if (!executablePath) throw new Error('there is no Chromium; as root: apt-get install --no-install-recommends chromium');
-  return playwright().chromium.launch({
+  return require(installed('playwright-core')).chromium.launch({
     executablePath,
     headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'],
   });
 }
 
-module.exports = { launch };
+/** What axe-core finds serious or critical on the page as it stands (WCAG and its best practices), a line each. */
+async function barriers(page) {
+  // Through the debugger: the pages' own policy stays in force, and it lets no such script in.
+  await page.evaluate(fs.readFileSync(path.join(installed('axe-core'), 'axe.min.js'), 'utf8'));
+  const asked = page.evaluate(async () => {
+    const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'] });
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.slice(0, 3).map(({ target }) => target.join(' ')).join(', ')}`);
+  });
+  let timer;
+  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error('axe-core is not done within 20 s')), RULES_MS); });
+  return Promise.race([asked, late]).finally(() => clearTimeout(timer));
+}
+
+module.exports = { barriers, launch };

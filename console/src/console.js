@@ -20,6 +20,7 @@
   const whole = (value) => (known(value) ? `${Math.round(value * 100)} %` : "–");
   const time = (unixMs) => new Date(unixMs).toLocaleTimeString("en-GB");
   const clock = (unixS) => time(unixS * 1000);
+  const minute = (unixS) => clock(unixS).slice(0, 5);
 
   /** 45 s, 3 min, 2 h 5 min, 3 d 4 h */
   function span(seconds) {
@@ -132,6 +133,10 @@
     away: () => "live; the edge is away",
     silent: (seconds) => `no answer since ${span(seconds)}`,
   };
+  const TROUBLE = {
+    away: "The edge process ended and is being started again. Connections wait meanwhile. The figures are those of before.",
+    silent: "Nobody answers here: the control process is stuck or has ended, or the way to it is cut. The figures are old. Visitors are served by the edge, which does not need control.",
+  };
   const ALOUD = { live: "Live.", paused: "Paused.", away: "The edge is away.", silent: "No answer; trying again." };
 
   function tell() {
@@ -142,6 +147,8 @@
     else if (lastAnswer) state = live.edges.every((edge) => edge.up) ? "live" : "away";
     $("state").dataset.state = state;
     say($("state-text"), STATES[state](silentS));
+    $("trouble").hidden = !TROUBLE[state];
+    say($("trouble"), TROUBLE[state] ?? "");
     document.body.classList.toggle("is-old", state === "silent" || state === "away");
     if (state !== before && ALOUD[state]) say($("said"), ALOUD[state]);
     const title = { live: live && `${rate(live.sample?.requests_per_s)}/s`, waiting: "" }[state] ?? STATES[state](silentS);
@@ -154,8 +161,8 @@
     { name: "Requests", unit: "/s", column: "requests_per_s", tone: "1", value: rate,
       more: (now) => `${rate(now.hits_per_s)} from the cache` },
     { name: "Latency, median", column: "p50_ms", tone: "4", value: duration,
-      more: (now) => `90 % within ${duration(now.p90_ms)}` },
-    { name: "Latency, 99 %", column: "p99_ms", tone: "4", value: duration, more: () => "1 % took longer" },
+      more: (now) => (known(now.p90_ms) ? `90 % within ${duration(now.p90_ms)}` : "no request") },
+    { name: "Latency, 99 %", column: "p99_ms", tone: "4", value: duration, more: (now) => (known(now.p99_ms) ? "1 % took longer" : "no request") },
     { name: "Errors", unit: "/s", column: "errors_per_s", tone: "bad", value: rate,
       more: (now) => `${share(now.requests_per_s ? now.errors_per_s / now.requests_per_s : 0)} of requests`,
       mood: (now) => (now.errors_per_s > 0.005 * now.requests_per_s ? "bad" : "") },
@@ -179,6 +186,9 @@
     return root;
   }
 
+  /** A line of errors that never happened is not drawn in the colour of errors. */
+  const quietly = (tone, values) => (tone === "bad" && !values.some((one) => one > 0) ? "muted" : tone);
+
   function drawFigures(now, found) {
     for (const figure of FIGURES) {
       const [value, unit] = (now ? figure.value(now[figure.column]) : "–").split(/ (?=\D+$)/);
@@ -186,24 +196,24 @@
       say(figure.unitPlace, value === "–" ? "" : unit ?? figure.unit ?? "");
       say(figure.below, now && known(now.requests_per_s) ? figure.more(now) : "\u00a0");
       figure.number.className = now ? figure.mood?.(now) ?? "" : "";
-      const values = found[figure.column], quiet = figure.tone === "bad" && !values.some((one) => one > 0);
-      Charts.spark(figure.spark, values, { tone: quiet ? "muted" : figure.tone, max: figure.max });
+      const values = found[figure.column];
+      Charts.spark(figure.spark, values, { tone: quietly(figure.tone, values), max: figure.max });
     }
   }
 
   // ---- the charts
 
   const CHARTS = [
-    { name: "Requests per second", yFormat: number, area: true,
+    { name: "Requests per second", yFormat: number, yWhole: true, area: true,
       series: [["all", "requests_per_s", "1"], ["from the cache", "hits_per_s", "3"], ["errors", "errors_per_s", "bad"]] },
     { name: "Latency", yFormat: ms, yLog: true,
       series: [["median", "p50_ms", "1"], ["90 %", "p90_ms", "4"], ["99 %", "p99_ms", "2"]] },
-    { name: "Open sessions", yFormat: number, area: true, series: [["edge", "connections_open", "5"]] },
+    { name: "Open sessions", yFormat: number, yWhole: true, area: true, series: [["edge", "connections_open", "5"]] },
     { name: "Cache hits, share of requests", yFormat: percent, yMax: 1, area: true, series: [["hits", "hit_share", "3"]] },
-    { name: "Waiting and turned away", yFormat: number,
+    { name: "Waiting and turned away", yFormat: number, yWhole: true,
       series: [["in the queue", "queued", "2"], ["refused/s", "refused_per_s", "bad"], ["retries/s", "retries_per_s", "4"]] },
-    { name: "In flight at endpoints", yFormat: number, area: true, series: [["in flight", "in_flight", "1"]] },
-    { name: "Instances", fleet: true, yFormat: number,
+    { name: "In flight at endpoints", yFormat: number, yWhole: true, area: true, series: [["in flight", "in_flight", "1"]] },
+    { name: "Instances", fleet: true, yFormat: number, yWhole: true, marks: () => most(),
       series: [["all", "instances", "1"], ["serving", "instances_serving", "3"], ["wanted", "instances_wanted", "2", true]] },
     { name: "CPU", yFormat: whole, marks: () => targets(),
       series: [["fleet", "fleet_cpu_share", "1"], ["edge (of one CPU)", "edge_cpu_share", "4"]] },
@@ -211,6 +221,9 @@
   const COLUMNS = [...new Set([...FIGURES.map((figure) => figure.column), ...CHARTS.flatMap((chart) => chart.series.map((one) => one[1]))])];
 
   const targets = () => [...new Set(live.fleets.map((fleet) => fleet.cpu_target))].map((y) => ({ y, label: `target ${whole(y)}`, tone: "muted" }));
+
+  /** How many instances there may be, if one number says it. */
+  const most = () => (live.fleets.length === 1 ? [{ y: live.fleets[0].max, label: `at most ${count(live.fleets[0].max)}`, tone: "muted" }] : []);
 
   function makeChart(chart) {
     const root = make("article", "panel");
@@ -225,9 +238,9 @@
       chart.root.hidden = Boolean(chart.fleet) && !live.fleets.length;
       const series = chart.series
         .filter(([, column]) => !(column === "fleet_cpu_share" && !live.fleets.length))
-        .map(([name, column, tone, dashed]) => ({ name, values: found[column], tone, dashed }));
+        .map(([name, column, tone, dashed]) => ({ name, values: found[column], tone: quietly(tone, found[column]), dashed }));
       const options = {
-        x, series, xTime: true, xFormat: clock, yFormat: chart.yFormat, yLog: chart.yLog, yMax: chart.yMax, area: chart.area,
+        x, series, xTime: true, xFormat: clock, xTick: minute, yFormat: chart.yFormat, yWhole: chart.yWhole, yLog: chart.yLog, yMax: chart.yMax, area: chart.area,
         height: series.length > 1 ? 150 : 177, label: chart.name, noValue: "no value", marks: chart.marks?.() ?? [],
       };
       if (chart.drawn) chart.drawn.update(options);
@@ -333,13 +346,16 @@
     if (!entries.length) list.append(make("li", "none", none));
   }
 
+  /** "fleet shop: …" behind the word "fleet" would say it twice. */
+  const without = (kind, text) => (text.startsWith(`${kind} `) ? text.slice(kind.length + 1) : text);
+
   function drawLogs() {
     const several = live.fleets.length > 1;
     const decisions = live.fleets.flatMap((fleet) => fleet.decisions.map(({ at_unix_ms: at, from, to, why }) =>
-      ({ at, what: `${several ? `${fleet.pool} ` : ""}${from === to ? from : `${from} → ${to}`}`, text: why })));
+      ({ at, what: `${several ? `${fleet.pool} ` : ""}${from === to ? `stays at ${from}` : `${from} → ${to}`}`, text: why })));
     $("decisions-panel").hidden = !live.fleets.length;
     drawLog($("decisions"), decisions.sort((a, b) => b.at - a.at), "Nothing yet.");
-    drawLog($("events"), live.events.map(({ at_unix_ms: at, kind, text }) => ({ at, what: kind, text })), "Nothing yet.");
+    drawLog($("events"), live.events.map(({ at_unix_ms: at, kind, text }) => ({ at, what: kind, text: without(kind, text) })), "Nothing yet.");
   }
 
   function draw() {
@@ -358,6 +374,7 @@
 
   function theme(name) {
     say($("theme"), name);
+    $("theme").setAttribute("aria-label", `${name}: colours`);
     if (THEMES[name]) document.documentElement.dataset.theme = THEMES[name];
     else delete document.documentElement.dataset.theme;
   }

@@ -223,3 +223,48 @@ async fn an_instance_that_ends_finishes_at_once_with_idle_connections_open() {
     let mut rest = Vec::new();
     kept.read_to_end(&mut rest).await.expect("the connection was closed in order");
 }
+
+#[tokio::test]
+async fn a_session_that_somebody_made_up_never_becomes_a_visitors_own() {
+    let folder = folder();
+    let shop = Instance::start(folder.path());
+    let mut visitor = shop.visitor(HOST);
+    let (product, size) = something(&mut visitor, "/c/bags").await;
+    let made_up = "00000000000000000000000000000001";
+    let planted = format!("shop_session={made_up}");
+    let own = format!("http://{HOST}:{}", shop.address.port());
+    let headers = [("Cookie", planted.as_str()), ("Origin", own.as_str())];
+    for (path, form) in [("/cart", "quantity=1"), ("/cart/line", "quantity=3")] {
+        let form = format!("product={product}&size={size}&{form}");
+        let reply = shop.visitor(HOST).ask("POST", path, &headers, &form).await;
+        reply.is(303);
+        assert!(!reply.headers.iter().any(|(_, value)| value.contains(made_up)), "{:?}", reply.headers);
+    }
+    let mut attacker = shop.visitor(HOST);
+    attacker.ask("GET", "/cart/summary", &headers[..1], "").await.says("\"count\":0");
+    // Nor does the session of one market begin one in another.
+    visitor.post("/cart", &format!("product={product}&size={size}")).await.is(303);
+    let known = visitor.cookie("shop_session").expect("a session").to_owned();
+    let mut abroad = shop.visitor("laden.localhost");
+    let (product, size) = something(&mut abroad, "/c/taschen").await;
+    let carried = format!("shop_session={known}");
+    let form = format!("product={product}&size={size}");
+    let reply = abroad.ask("POST", "/cart", &[("Cookie", &carried)], &form).await;
+    assert!(!reply.must("set-cookie").contains(&known));
+    visitor.get("/cart/summary").await.says("\"count\":1");
+    shop.end().await;
+}
+
+#[tokio::test]
+async fn cookies_that_came_over_https_stay_there() {
+    let folder = folder();
+    let shop = Instance::start(folder.path());
+    let mut visitor = shop.visitor(HOST);
+    let (product, size) = something(&mut visitor, "/c/bags").await;
+    let form = format!("product={product}&size={size}");
+    let reply = visitor.ask("POST", "/cart", &[("X-Forwarded-Proto", "https")], &form).await;
+    let cookies: Vec<_> = reply.headers.iter().filter(|(name, _)| name == "set-cookie").collect();
+    assert_eq!(cookies.len(), 2);
+    assert!(cookies.iter().all(|(_, cookie)| cookie.ends_with("; Secure")), "{cookies:?}");
+    shop.end().await;
+}

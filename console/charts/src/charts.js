@@ -12,7 +12,8 @@
 // x ascends. tone: "1" to "6", "bad" or "muted". Beyond that, all optional: series: dashed, points; chart: xFormat, yFormat,
 // xLog, xMin, xMax (ends of the axis), yLog, yMax (its top; what is higher is cut off), area, gutter (room left of the
 // axis at least, px: charts below one another line up), height (px), noValue (the tooltip's word for null),
-// label (what the chart is, for those who do not see it), xTime (x is seconds: ticks at whole minutes),
+// label (what the chart is, for those who do not see it), xTime (x is seconds: ticks at whole minutes), xTick (a shorter
+// xFormat for the axis), yWhole (what is counted has no halves),
 // marks: [{ x or y, label, tone }], bands: [{ from, to, label, tone }] (x; a missing end is the chart's).
 (() => {
   "use strict";
@@ -119,7 +120,7 @@
     low = Math.min(low, 0);
     if (seen(options.yMax)) high = options.yMax;
     if (low >= high) high = low + 1;
-    const step = stepOf((high - low) / Math.max(count, 1));
+    const step = Math.max(stepOf((high - low) / Math.max(count, 1)), options.yWhole ? 1 : 0);
     if (!seen(options.yMax)) high = Math.ceil(high / step - 1e-9) * step;
     low = Math.floor(low / step + 1e-9) * step;
     return { low, high, log: false, empty, ticks: evenTicks(low, high, Math.round((high - low) / step)) };
@@ -312,7 +313,8 @@
       const x = xRange(options);
       const toX = scale(x.low, x.high, box.left + 0.5, box.right - 0.5, x.log);
       const toY = scale(y.low, y.high, box.bottom, box.top, y.log);
-      const label = Math.max(width(xFormat(x.low)), width(xFormat(x.high))) + 22;
+      const xTick = options.xTick ?? xFormat;
+      const label = Math.max(width(xTick(x.low)), width(xTick(x.high))) + 22;
       const count = Math.floor((box.right - box.left) / label);
       const xTicks = options.x?.length === 1 ? options.x : y.empty && !options.x?.length ? [] : x.log ? logTicks(x.low, x.high, count) : evenTicks(x.low, x.high, count, options.xTime);
 
@@ -326,11 +328,11 @@
       }
       let free = -Infinity;
       for (const tick of xTicks) {
-        const at = toX(tick), half = width(xFormat(tick)) / 2, middle = Math.max(half, Math.min(at, wide - half - 1));
+        const at = toX(tick), half = width(xTick(tick)) / 2, middle = Math.max(half, Math.min(at, wide - half - 1));
         grid.append(svg("path", { class: "chart-stub", d: `M${Math.round(at) + 0.5} ${box.bottom}v4` }));
         if (middle - half < free) continue;
         free = middle + half + 6;
-        grid.append(svg("text", { class: "chart-tick", x: near(middle), y: box.bottom + 16, "text-anchor": "middle" }, xFormat(tick)));
+        grid.append(svg("text", { class: "chart-tick", x: near(middle), y: box.bottom + 16, "text-anchor": "middle" }, xTick(tick)));
       }
       grid.append(svg("path", { class: "chart-axis", d: `M${box.left} ${Math.round(toY(y.log ? y.low : Math.max(0, y.low))) + 0.5}H${box.right}` }));
       if (options.yLabel) grid.append(svg("text", { class: "chart-label", x: 0, y: FONT }, options.yLabel));

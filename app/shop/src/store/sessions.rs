@@ -149,7 +149,20 @@ impl Store {
         rows.iter().map(line).collect()
     }
 
-    /// Puts pieces into the cart, beginning the session if it is new or has expired.
+    /// Whether this market gave out the session and it still lives. One that we never made must not become a visitor's:
+    /// whoever put it into his browser knows it too.
+    pub async fn is_ours(&self, session: SessionId, market: &Market) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM session WHERE id = ? AND market = ? AND expires > ?)",
+        )
+        .bind(session.bytes())
+        .bind(market.index as i64)
+        .bind(now())
+        .fetch_one(&self.reads)
+        .await
+    }
+
+    /// Puts pieces into the cart, beginning the session if it is new.
     pub async fn add(
         &self,
         session: SessionId,

@@ -27,11 +27,11 @@ pub(super) fn session(headers: &HeaderMap) -> Option<SessionId> {
     pairs.find(|(name, _)| *name == SESSION).and_then(|(_, value)| SessionId::parse(value))
 }
 
-/// Sets the session's cookie and the hint.
-pub(super) fn remember(mut response: Response, session: SessionId, pieces: i64) -> Response {
-    let secret =
-        format!("{SESSION}={}; Path=/; Max-Age={SESSION_SECONDS}; HttpOnly; SameSite=Lax", session.text());
-    let hint = format!("{HINT}={pieces}; Path=/; Max-Age={SESSION_SECONDS}; SameSite=Lax");
+/// Sets the session's cookie and the hint. Over HTTPS neither ever travels without it.
+pub(super) fn remember(mut response: Response, place: Place, session: SessionId, pieces: i64) -> Response {
+    let both = if place.secure { "SameSite=Lax; Secure" } else { "SameSite=Lax" };
+    let secret = format!("{SESSION}={}; Path=/; Max-Age={SESSION_SECONDS}; HttpOnly; {both}", session.text());
+    let hint = format!("{HINT}={pieces}; Path=/; Max-Age={SESSION_SECONDS}; {both}");
     for cookie in [secret, hint] {
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -130,17 +130,18 @@ pub(super) async fn add(
         return Err(Trouble::Form);
     }
     let session = match session(&headers) {
-        Some(session) => session,
-        None => SessionId::new().map_err(|error| Trouble::Failed(error.to_string()))?,
+        Some(session) if shop.store.is_ours(session, market).await? => session,
+        _ => SessionId::new().map_err(|error| Trouble::Failed(error.to_string()))?,
     };
     match shop.store.add(session, market, form.key(), form.quantity).await? {
-        Added::Holds(pieces) => Ok(remember(reply::see("/cart"), session, pieces)),
+        Added::Holds(pieces) => Ok(remember(reply::see("/cart"), place, session, pieces)),
         Added::Full => Ok(reply::see("/cart?full")),
     }
 }
 
 pub(super) async fn change(
     State(shop): Shared,
+    place: Place,
     headers: HeaderMap,
     form: Result<Form<LineForm>, FormRejection>,
 ) -> Answer {
@@ -149,8 +150,11 @@ pub(super) async fn change(
         return Err(Trouble::Form);
     }
     let Some(session) = session(&headers) else { return Ok(reply::see("/cart")) };
+    if !shop.store.is_ours(session, place.market).await? {
+        return Ok(reply::see("/cart"));
+    }
     let pieces = shop.store.set(session, form.key(), form.quantity).await?;
-    Ok(remember(reply::see("/cart"), session, pieces))
+    Ok(remember(reply::see("/cart"), place, session, pieces))
 }
 
 /// How many pieces, and what they cost, for the page's script.

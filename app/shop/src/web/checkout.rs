@@ -157,7 +157,7 @@ pub(super) async fn place(
     let Some(session) = cart::session(&headers) else { return Ok(reply::see("/cart")) };
     let number = number().map_err(|error| Trouble::Failed(error.to_string()))?;
     match shop.store.order(session, place.market, &number, &address).await? {
-        Some(()) => Ok(cart::remember(reply::see(&format!("/order/{number}")), session, 0)),
+        Some(()) => Ok(cart::remember(reply::see(&format!("/order/{number}")), place, session, 0)),
         None => Ok(reply::see("/cart")),
     }
 }

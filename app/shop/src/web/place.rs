@@ -13,7 +13,8 @@ pub(crate) struct Place {
     /// The market of the host name.
     pub market: &'static Market,
     port: Option<u16>,
-    secure: bool,
+    /// Whether the visitor came over HTTPS.
+    pub secure: bool,
 }
 
 impl<S: Sync> FromRequestParts<S> for Place {
@@ -28,8 +29,7 @@ impl Place {
     /// What the headers say: what an edge in front forwards, else what the visitor asked for.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let (host, port) = authority(headers).map_or(("", None), split);
-        let secure = headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes() == b"https");
-        Self { market: Market::of_host(host), port, secure }
+        Self { market: Market::of_host(host), port, secure: is_secure(headers) }
     }
 
     /// The address of `path` in `market`, by the visitor's own port and scheme. Nothing of the visitor's host name is
@@ -52,6 +52,11 @@ fn authority(headers: &HeaderMap) -> Option<&str> {
     headers.get("x-forwarded-host").or_else(|| headers.get(header::HOST))?.to_str().ok()
 }
 
+/// What an edge in front says; who knows nothing says nothing.
+fn is_secure(headers: &HeaderMap) -> bool {
+    headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes() == b"https")
+}
+
 fn split(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().ok()),
@@ -70,7 +75,10 @@ pub(super) fn is_same_site(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     match (origin, authority(headers)) {
-        (Some((_, from)), Some(to)) => from.eq_ignore_ascii_case(to),
+        // A page that came over plain HTTP may have been written by anybody on the way.
+        (Some((scheme, from)), Some(to)) => {
+            from.eq_ignore_ascii_case(to) && (scheme == "https" || !is_secure(headers))
+        }
         _ => false,
     }
 }
@@ -112,6 +120,7 @@ mod tests {
             headers(&[("host", "a:1"), ("origin", "null")]),
             headers(&[("host", "a:1"), ("sec-fetch-site", "cross-site")]),
             headers(&[("host", "a:1"), ("sec-fetch-site", "same-site")]),
+            headers(&[("host", "a:1"), ("x-forwarded-proto", "https"), ("origin", "http://a:1")]),
         ] {
             assert!(!is_same_site(&wrong), "{wrong:?}");
         }
