@@ -31,7 +31,7 @@
   /** 1,280 and 0.25 and 1.2 M. */
   const number = (value) => Math.abs(value) >= 1e6 ? `${grouped(value / 1e6, 1)} M` : grouped(value, digitsOf(value));
   /** Milliseconds: 12 ms, 2.4 s. */
-  const ms = (value) => !value ? "0" : Math.abs(value) < 999.5 ? `${grouped(value, value < 10 ? 1 : 0)} ms` : `${grouped(value / 1000, value < 1e5 ? 2 : 0)} s`;
+  const ms = (value) => !value ? "0" : Math.abs(value) < 999.5 ? `${grouped(value, value < 0.95 ? 2 : value < 10 ? 1 : 0)} ms` : `${grouped(value / 1000, value < 1e5 ? 2 : 0)} s`;
   /** A share: 0.015 is 1.5 %. */
   const percent = (value) => `${grouped(value * 100, digitsOf(value * 100))} %`;
   /** Bytes: 1.5 MiB. */
