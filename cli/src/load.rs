@@ -62,7 +62,7 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     let run = tentpole_load::run(plan, &stop, &mut |event| view.event(event));
     view.end();
     let run = run.map_err(|error| generator_failed(&error, typed))?;
-    say::out(&format!("\n{}", words::summary(&run)));
+    say::out(&format!("\n{}", words::summary(&run, view::text_width())));
     let kept = keep::write(&run, &typed.out).map_err(|says| (1, says))?;
     if let Some(why) = &kept.elsewhere {
         say::warning(&format!("the report is not where it was wanted: {why}."));

@@ -146,6 +146,11 @@ fn put(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Columns for sentences: wider ones are hard to read.
+pub fn text_width() -> usize {
+    size().0.min(WIDTH_USUAL)
+}
+
 /// Columns and rows of the terminal.
 fn size() -> (usize, usize) {
     let told = rustix::termios::tcgetwinsize(std::io::stdout());

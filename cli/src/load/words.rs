@@ -52,10 +52,10 @@ fn row(columns: &[String; 8]) -> String {
         .to_owned()
 }
 
-/// Everything about a run that is not in its table.
-pub fn summary(run: &Run) -> String {
+/// Everything about a run that is not in its table, in lines of at most `width` characters.
+pub fn summary(run: &Run, width: usize) -> String {
     let mut out = String::new();
-    let mut line = |text: String| out.push_str(&wrapped(&text));
+    let mut line = |text: String| out.push_str(&wrapped(&text, width));
     line(tentpole_report::verdict(run));
     for (cause, count) in failures(run) {
         line(format!("  {:>9} × {cause}", number(count as f64)));
@@ -70,14 +70,13 @@ pub fn summary(run: &Run) -> String {
     out
 }
 
-/// Lines of at most 80 characters; what goes on is indented.
-fn wrapped(text: &str) -> String {
-    const WIDTH: usize = 80;
+/// Lines of at most so many characters, where words allow it; what goes on is indented.
+fn wrapped(text: &str, width: usize) -> String {
     let mut out = String::new();
     let mut used = 0;
     for (number, word) in text.split(' ').enumerate() {
         let length = word.chars().count();
-        if number > 0 && used + 1 + length > WIDTH {
+        if number > 0 && used + 1 + length > width {
             out.push_str("\n  ");
             used = 2;
         } else if number > 0 {
@@ -107,9 +106,9 @@ mod tests {
 
     #[test]
     fn long_sentences_are_wrapped_and_short_ones_are_not() {
-        assert_eq!(wrapped("  12 × status 5xx"), "  12 × status 5xx\n");
-        let long = wrapped(&"word ".repeat(40));
-        assert!(long.lines().count() > 2 && long.lines().all(|line| line.chars().count() <= 80), "{long}");
+        assert_eq!(wrapped("  12 × status 5xx", 80), "  12 × status 5xx\n");
+        let long = wrapped(&"word ".repeat(40), 40);
+        assert!(long.lines().count() > 2 && long.lines().all(|line| line.chars().count() <= 40), "{long}");
         assert!(long.lines().skip(1).all(|line| line.starts_with("  ")), "{long}");
     }
 }

@@ -144,6 +144,12 @@ mod tests {
         runtime.expect("a runtime").block_on(work)
     }
 
+    /// How long this thread was ready to run and did not, so far: the second figure of `schedstat`, in ns.
+    fn waited_for_cpu_us() -> u64 {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        text.split(' ').nth(1).and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0) / 1_000
+    }
+
     #[test]
     fn moments_between_milliseconds_are_met() {
         let mut late: Vec<u64> = on_runtime(async {
@@ -153,16 +159,18 @@ mod tests {
             let mut late = Vec::new();
             for n in 0..200_u64 {
                 let at = clock::now().after(Duration::from_micros(1_000 + n * 7));
+                let waited = waited_for_cpu_us();
                 timer.until(at).await;
                 let now = clock::now();
                 assert!(now >= at, "woke too early");
-                late.push(now.since(at).as_micros() as u64);
+                let waited = waited_for_cpu_us() - waited;
+                late.push((now.since(at).as_micros() as u64).saturating_sub(waited));
             }
             late
         });
         late.sort_unstable();
-        // The runtime's own timer is 500 µs late on average and never below its rounding. The best quarter tells the
-        // timer's own exactness, whatever else the machine does.
+        // The runtime's own timer is 500 µs late on average and never below its rounding. The best quarter, without the
+        // time in which others had the CPU, tells the timer's own exactness, whatever else the machine does.
         assert!(late[50] < 300, "{late:?}");
     }
 

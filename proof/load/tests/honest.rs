@@ -105,6 +105,7 @@ async fn a_visitor_waits_in_the_closed_model_and_each_wait_is_whole() {
     let times = step.response_time.expect("all succeeded");
     let stalled = stalls[0].1.since(stalls[0].0).as_secs_f64() * 1_000.0;
     // The step was over before the stall was: its last request is waited for and counted.
-    assert!((times.max / stalled - 1.0).abs() < 0.05, "{} of {stalled}", times.max);
+    // Never less than it was; a busy machine may add of its own.
+    assert!((0.95..1.5).contains(&(times.max / stalled)), "{} of {stalled}", times.max);
     assert!(step.took_s < 1.05 && run.took_s > 1.2, "{} {}", step.took_s, run.took_s);
 }

@@ -35,7 +35,8 @@ pub fn compare(runs: &[(&str, &Run)]) -> String {
     parts::heading(
         &mut body,
         "Load time against load",
-        "Only successful responses have a load time. A curve ends where requests fail.",
+        "Only successful responses have a load time. A curve ends where more than half of the requests failed, \
+         or where more was not tried.",
     );
     parts::chart(&mut body, &charts, "load-time");
     parts::chart(&mut body, &charts, "failures");
