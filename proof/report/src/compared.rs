@@ -16,10 +16,6 @@ const TONES: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
 pub fn compare(runs: &[(&str, &Run)]) -> String {
     let charts = curves::of_runs(runs);
     let mut body = Markup::default();
-    for (label, run) in runs {
-        parts::banners(&mut body, Some(label), run);
-    }
-    different_models(&mut body, runs);
     let (headline, rest) = verdict(runs);
     body.raw("<header>\n<p class=\"eyebrow\">")
         .text(words::counted(runs.len() as u64, "run"))
@@ -30,8 +26,11 @@ pub fn compare(runs: &[(&str, &Run)]) -> String {
         body.raw("<p class=\"lede\">").text(rest).raw("</p>\n");
     }
     body.raw("</header>\n");
+    for (label, run) in runs {
+        parts::banners(&mut body, Some(label), run);
+    }
+    different_models(&mut body, runs);
     parts::without_script(&mut body);
-    side_by_side(&mut body, runs);
     parts::heading(
         &mut body,
         "Load time against load",
@@ -42,6 +41,7 @@ pub fn compare(runs: &[(&str, &Run)]) -> String {
     parts::chart(&mut body, &charts, "failures");
     parts::heading(&mut body, "Throughput", "");
     parts::chart(&mut body, &charts, "throughput");
+    side_by_side(&mut body, runs);
     every_load(&mut body, runs);
     conditions(&mut body, runs);
     body.raw("<footer>\n<h3>To do it again</h3>\n");
