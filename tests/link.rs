@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use tentpole_link as control_link;
 use tentpole_model::link::{Answer, LastPublished, LinkDown, LinkUp, Question};
 use tentpole_model::{
-    Balance, Dials, DownReason, EdgeGone, EdgePort, Endpoint, Health, Member, Membership, Method, Pool,
-    PoolMembers, PurgeError, PurgePort, Purged, Scheme, Snapshot, Why,
+    Dials, DownReason, EdgeGone, EdgePort, Endpoint, Health, Member, Membership, Method, Pool, PoolMembers,
+    PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged, Snapshot, Why,
 };
 use tentpole_observe::{Drain, EdgeMetrics, Names, Observed, Recorder};
 use tentpole_runtime::published::Reader;
@@ -25,34 +25,9 @@ use tokio::time::timeout;
 
 /// One pool `app` of two endpoints.
 fn snapshot() -> Arc<Snapshot> {
-    let endpoint = |port| Endpoint {
-        scheme: Scheme::Http,
-        host: "10.0.0.1".into(),
-        port,
-        weight: 5,
-        requests_max: None,
-        connections_max: None,
-    };
-    let pool = Pool {
-        name: "app".into(),
-        endpoints: vec![endpoint(1), endpoint(2)],
-        fleet: None,
-        balance: Balance::LeastRequests,
-        health: None,
-        failures_max: 3,
-        timeouts: Default::default(),
-        queue: Default::default(),
-    };
-    Arc::new(Snapshot {
-        listen: Vec::new(),
-        admin: None,
-        threads: None,
-        sites: Vec::new(),
-        pools: vec![pool],
-        visitors: Default::default(),
-        cache: Default::default(),
-        log: Default::default(),
-    })
+    let endpoint = |port| Endpoint { host: "10.0.0.1".into(), port, weight: 5, ..Endpoint::default() };
+    let pool = Pool { name: "app".into(), endpoints: vec![endpoint(1), endpoint(2)], ..Pool::default() };
+    Arc::new(Snapshot { pools: vec![pool], ..Snapshot::default() })
 }
 
 /// Both endpoints up but those that are not.
@@ -68,21 +43,24 @@ fn weights(first: u32, second: u32) -> Dials {
     Dials { weights: vec![vec![first, second]] }
 }
 
+fn purge(what: PurgeWhat) -> Question {
+    Question::Purge(PurgeOrder::hard(what))
+}
+
 /// Remembers what was purged.
 #[derive(Default)]
 struct Purges(Mutex<Vec<String>>);
 
 impl PurgePort for Purges {
-    fn purge_url(&self, url: &str) -> Result<Purged, PurgeError> {
-        if !url.starts_with("http://") {
-            return Err(PurgeError::NotAnUrl);
+    fn purge(&self, order: &PurgeOrder) -> Result<Purged, PurgeError> {
+        match &order.what {
+            PurgeWhat::Url(url) if !url.starts_with("http://") => Err(PurgeError::NotAnUrl),
+            PurgeWhat::Url(url) => {
+                self.0.lock().unwrap().push(url.clone());
+                Ok(Purged { objects: 2, fills: 1 })
+            }
+            _ => Ok(Purged { objects: 9, fills: 0 }),
         }
-        self.0.lock().unwrap().push(url.to_owned());
-        Ok(Purged { objects: 2, fills: 1 })
-    }
-
-    fn purge_all(&self) -> Purged {
-        Purged { objects: 9, fills: 0 }
     }
 }
 
@@ -327,12 +305,12 @@ async fn metrics_requests_and_purges_are_answered() {
     assert_eq!(requests["requests"][0]["status"], 404);
     assert_eq!(requests["requests"].as_array().unwrap().len(), 1);
 
-    let purged = control.asks(Question::PurgeUrl("http://a/".into())).await;
+    let purged = control.asks(purge(PurgeWhat::Url("http://a/".into()))).await;
     assert_eq!(purged, Ok(Answer::Purged(Ok(Purged { objects: 2, fills: 1 }))));
     assert_eq!(*edge.purges.0.lock().unwrap(), ["http://a/"]);
-    let purged = control.asks(Question::PurgeUrl("a".into())).await;
+    let purged = control.asks(purge(PurgeWhat::Url("a".into()))).await;
     assert_eq!(purged, Ok(Answer::Purged(Err(PurgeError::NotAnUrl))));
-    let purged = control.asks(Question::PurgeAll).await;
+    let purged = control.asks(purge(PurgeWhat::All)).await;
     assert_eq!(purged, Ok(Answer::Purged(Ok(Purged { objects: 9, fills: 0 }))));
 }
 

@@ -11,8 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tentpole_model::link::{FromEdge, LinkDown, LinkUp, SNAPSHOT_FILE, ToEdge};
 use tentpole_model::{
-    Balance, Canonical, Endpoint, Health, Member, Membership, Pool, PoolId, PoolMembers, Route, RouteCache,
-    Scheme, Site, Snapshot,
+    Canonical, Endpoint, Health, Member, Membership, Pool, PoolMembers, Route, RouteCache, Site, Snapshot,
 };
 use tentpole_runtime::channel::{self, Receiver, Sender};
 use tokio::time::timeout;
@@ -134,48 +133,12 @@ fn up(endpoint: SocketAddr) -> Membership {
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {
-    let route = Route {
-        path: "/*".into(),
-        pool: PoolId(0),
-        swallow_segments: false,
-        cache: RouteCache::Off,
-        body_bytes_max: 1 << 20,
-    };
-    let site = Site {
-        name: "all".into(),
-        hosts: vec![],
-        canonical: Canonical::Redirect,
-        merge_slashes: false,
-        routes: vec![route],
-    };
-    let endpoint = Endpoint {
-        scheme: Scheme::Http,
-        host: endpoint.ip().to_string(),
-        port: endpoint.port(),
-        weight: 1,
-        requests_max: None,
-        connections_max: None,
-    };
-    let pool = Pool {
-        name: "app".into(),
-        endpoints: vec![endpoint],
-        fleet: None,
-        balance: Balance::LeastRequests,
-        health: None,
-        failures_max: 3,
-        timeouts: Default::default(),
-        queue: Default::default(),
-    };
-    Snapshot {
-        listen: vec![],
-        admin: None,
-        threads: Some(1),
-        sites: vec![site],
-        pools: vec![pool],
-        visitors: Default::default(),
-        cache: Default::default(),
-        log: Default::default(),
-    }
+    let route = Route { cache: RouteCache::Off, body_bytes_max: 1 << 20, ..Route::default() };
+    let site =
+        Site { name: "all".into(), canonical: Canonical::Redirect, routes: vec![route], ..Site::default() };
+    let endpoint = Endpoint { host: endpoint.ip().to_string(), port: endpoint.port(), ..Endpoint::default() };
+    let pool = Pool { name: "app".into(), endpoints: vec![endpoint], ..Pool::default() };
+    Snapshot { threads: Some(1), sites: vec![site], pools: vec![pool], ..Snapshot::default() }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::words::{Cure, Hint, any_of};
 use crate::{host, path, pool, site};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use tentpole_model::{Endpoint, HostPattern, PoolId, Route, Site, Snapshot};
+use tentpole_model::{Caching, CachingId, Endpoint, HostPattern, PoolId, Route, Site, Snapshot};
 use tentpole_route::{CompileError, Table};
 
 /// The name of the site that stands in for none.
@@ -53,6 +53,8 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
         visitors: typed.visitors,
         cache: typed.cache,
         log: typed.log,
+        disk: None,
+        cachings: vec![Caching::default()],
     };
     check_router(&snapshot, &places, problems).then_some(snapshot)
 }
@@ -205,6 +207,7 @@ fn meant_route(typed: site::TypedRoute, pool: PoolId, problems: &Problems<'_>) -
         pool,
         swallow_segments: swallow.is_some(),
         cache: typed.cache,
+        caching: CachingId(0),
         body_bytes_max: typed.body_bytes_max,
     }
 }

@@ -1,6 +1,7 @@
 //! The nouns and ports that every room shares. Does no input or output, reads no clock, depends on no other
 //! room.
 
+mod caching;
 mod dials;
 mod failure;
 mod fleet;
@@ -10,6 +11,7 @@ mod port;
 mod snapshot;
 mod why;
 
+pub use caching::{COOKIES_IGNORED, Caching, CachingId, DiskSettings, Esi, Learn, QueryRules};
 pub use dials::Dials;
 pub use failure::{Cause, Failure, Phase, Retry, Side};
 pub use fleet::{
@@ -18,7 +20,7 @@ pub use fleet::{
 };
 pub use link::{EdgeGone, EdgePort, EdgeReport, EndpointReport};
 pub use membership::{DownReason, Health, Member, Membership, PoolMembers};
-pub use port::{PurgeError, PurgePort, Purged};
+pub use port::{PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged};
 pub use snapshot::{
     AccessLog, Balance, CacheSettings, Canonical, Endpoint, HealthCheck, HostPattern, LogSettings, Pool,
     PoolId, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId, Snapshot, UpstreamTimeouts,

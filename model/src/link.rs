@@ -208,10 +208,10 @@ pub enum Question {
         /// How many at most.
         limit: usize,
     },
-    /// Purge one URL.
-    PurgeUrl(String),
-    /// Purge everything.
-    PurgeAll,
+    /// Purge.
+    Purge(crate::PurgeOrder),
+    /// What was learned about caching, as one JSON document.
+    CacheAdvice,
 }
 
 /// What the edge answers.

@@ -1,6 +1,7 @@
 //! The structure that an edge serves: sites, routes, pools, limits. Already checked: whoever holds a Snapshot
 //! need not check it again. Knows nothing of health (`Membership`) or of weights in force (`Dials`).
 
+use crate::caching::{Caching, CachingId, DiskSettings};
 use crate::fleet::Fleet;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -36,6 +37,10 @@ pub struct Snapshot {
     pub visitors: VisitorLimits,
     /// The shared cache.
     pub cache: CacheSettings,
+    /// Its part on disk; `None` is memory only.
+    pub disk: Option<DiskSettings>,
+    /// Referred to by [`Route::caching`]; at least one.
+    pub cachings: Vec<Caching>,
     /// The access log.
     pub log: LogSettings,
 }
@@ -84,8 +89,10 @@ pub struct Route {
     pub pool: PoolId,
     /// Additional segments after the pattern lead to the canonical path without them (S2.3).
     pub swallow_segments: bool,
-    /// Whether and how responses are cached.
+    /// Whether responses are cached.
     pub cache: RouteCache,
+    /// How.
+    pub caching: CachingId,
     /// Largest request body, in bytes.
     pub body_bytes_max: u64,
 }
@@ -240,6 +247,81 @@ pub enum AccessLog {
     Json,
     /// Apache's combined format, with cache and reason appended.
     Combined,
+}
+
+/// Serves nothing: a beginning for what is put together by hand.
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            admin: None,
+            threads: None,
+            sites: Vec::new(),
+            pools: Vec::new(),
+            visitors: VisitorLimits::default(),
+            cache: CacheSettings::default(),
+            disk: None,
+            cachings: vec![Caching::default()],
+            log: LogSettings::default(),
+        }
+    }
+}
+
+/// Takes every host and has no route: a beginning for what is put together by hand.
+impl Default for Site {
+    fn default() -> Self {
+        Self {
+            name: "all".to_owned(),
+            hosts: Vec::new(),
+            canonical: Canonical::Rewrite,
+            merge_slashes: false,
+            routes: Vec::new(),
+        }
+    }
+}
+
+/// Every path to the first pool.
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            path: "/*".to_owned(),
+            pool: PoolId(0),
+            swallow_segments: false,
+            cache: RouteCache::Standard,
+            caching: CachingId(0),
+            body_bytes_max: 16 << 20,
+        }
+    }
+}
+
+/// Without an endpoint and without probes: a beginning for what is put together by hand.
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            name: "app".to_owned(),
+            endpoints: Vec::new(),
+            fleet: None,
+            balance: Balance::LeastRequests,
+            health: None,
+            failures_max: 3,
+            timeouts: UpstreamTimeouts::default(),
+            queue: QueueSettings::default(),
+        }
+    }
+}
+
+/// A slot of a fleet without a name and without limits: a beginning for what is put together by hand.
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self {
+            scheme: Scheme::Http,
+            host: String::new(),
+            port: 0,
+            weight: 1,
+            requests_max: None,
+            connections_max: None,
+        }
+    }
 }
 
 impl Default for VisitorLimits {

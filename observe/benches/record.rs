@@ -3,8 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tentpole_model::{
-    AccessLog, Attempt, CacheOutcome, CacheSettings, End, LogSettings, Method, Outcome, RouteId, SiteId,
-    Snapshot, VisitorLimits, Why,
+    AccessLog, Attempt, CacheOutcome, End, LogSettings, Method, Outcome, RouteId, SiteId, Snapshot, Why,
 };
 use tentpole_observe::{Names, Observed, Record, Texts, log};
 use tentpole_runtime::{Cells, ring};
@@ -108,16 +107,7 @@ fn write_a_line(bencher: divan::Bencher, form: &AccessLog) {
 
 /// Sites and routes are looked up by number; here there are none, and the names are `?`.
 fn snapshot() -> Snapshot {
-    Snapshot {
-        listen: Vec::new(),
-        admin: None,
-        threads: None,
-        sites: Vec::new(),
-        pools: Vec::new(),
-        visitors: VisitorLimits::default(),
-        cache: CacheSettings::default(),
-        log: LogSettings::default(),
-    }
+    Snapshot { ..Snapshot::default() }
 }
 
 /// The ring alone, 250 bytes pushed and drained.

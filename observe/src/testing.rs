@@ -5,52 +5,30 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tentpole_model::{
-    Attempt, Balance, Bypass, CacheOutcome, CacheSettings, Canonical, Cause, End, Endpoint, Failure,
-    LogSettings, Method, Outcome, Phase, Pool, PoolId, QueueSettings, Retry, Route, RouteCache, RouteId,
-    Scheme, Site, SiteId, Snapshot, UpstreamTimeouts, VisitorLimits, Why,
+    Attempt, Balance, Bypass, CacheOutcome, Canonical, Cause, End, Endpoint, Failure, Method, Outcome, Phase,
+    Pool, Retry, Route, RouteId, Site, SiteId, Snapshot, Why,
 };
 use tentpole_runtime::Cells;
 
 /// One site `shop`, one route, one pool `app` of two endpoints.
 pub fn snapshot() -> Snapshot {
-    let endpoint = |last: u8| Endpoint {
-        scheme: Scheme::Http,
-        host: format!("10.0.0.{last}"),
-        port: 80,
-        weight: 1,
-        requests_max: None,
-        connections_max: None,
-    };
+    let endpoint = |last: u8| Endpoint { host: format!("10.0.0.{last}"), port: 80, ..Endpoint::default() };
     Snapshot {
-        listen: Vec::new(),
-        admin: None,
-        threads: None,
         sites: vec![Site {
             name: "shop".into(),
-            hosts: Vec::new(),
             canonical: Canonical::Redirect,
             merge_slashes: true,
-            routes: vec![Route {
-                path: "/p/{slug}".into(),
-                pool: PoolId(0),
-                swallow_segments: false,
-                cache: RouteCache::Standard,
-                body_bytes_max: 1 << 20,
-            }],
+            routes: vec![Route { path: "/p/{slug}".into(), body_bytes_max: 1 << 20, ..Route::default() }],
+            ..Site::default()
         }],
         pools: vec![Pool {
             name: "app".into(),
             endpoints: vec![endpoint(1), endpoint(2)],
             balance: Balance::RoundRobin,
-            health: None,
-            fleet: None,
             failures_max: 5,
-            timeouts: UpstreamTimeouts::default(),
-            queue: QueueSettings::default(),
+            ..Pool::default()
         }],
-        visitors: VisitorLimits::default(),
-        cache: CacheSettings::default(),
-        log: LogSettings::default(),
+        ..Snapshot::default()
     }
 }
 

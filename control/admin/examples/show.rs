@@ -12,10 +12,9 @@ use std::time::Duration;
 use tentpole_admin::{Admin, AdminParts, EventKind, Events, Page};
 use tentpole_model::link::{Answer, Question};
 use tentpole_model::{
-    AccessLog, Balance, CacheSettings, Canonical, Dials, DownReason, EdgeGone, EdgePort, EdgeReport,
-    Endpoint, EndpointReport, Fleet, FleetDecision, FleetStatus, Health, InstanceId, InstancePhase,
-    InstanceStatus, Launch, LogSettings, Member, Membership, Pool, PoolId, PoolMembers, Purged,
-    QueueSettings, Route, RouteCache, Scheme, Site, Snapshot, UpstreamTimeouts, VisitorLimits,
+    Canonical, Dials, DownReason, EdgeGone, EdgePort, EdgeReport, Endpoint, EndpointReport, Fleet,
+    FleetDecision, FleetStatus, Health, InstanceId, InstancePhase, InstanceStatus, Launch, Member,
+    Membership, Pool, PoolMembers, Purged, Route, Site, Snapshot,
 };
 use tentpole_runtime::{Published, clock};
 
@@ -36,7 +35,8 @@ impl EdgePort for Edge {
             Question::Metrics => Answer::Text("# made up\n".into()),
             Question::Requests { .. } => Answer::Text("{\"requests\":[]}".into()),
             Question::Report => Answer::Reported,
-            Question::PurgeUrl(_) | Question::PurgeAll => Answer::Purged(Ok(Purged { objects: 3, fills: 0 })),
+            Question::CacheAdvice => Answer::Text("{\"rules\":[]}".into()),
+            Question::Purge(_) => Answer::Purged(Ok(Purged { objects: 3, fills: 0 })),
         })
     }
 
@@ -318,23 +318,13 @@ fn count(durations: &mut Vec<(u64, u64)>, us: f64, more: u64) {
 }
 
 fn snapshot() -> Snapshot {
-    let endpoint = |host: &str, port| Endpoint {
-        scheme: Scheme::Http,
-        host: host.into(),
-        port,
-        weight: 1,
-        requests_max: None,
-        connections_max: None,
-    };
+    let endpoint = |host: &str, port| Endpoint { host: host.into(), port, ..Endpoint::default() };
     let pool = |name: &str, endpoints, fleet| Pool {
         name: name.into(),
         endpoints,
         fleet,
-        balance: Balance::LeastRequests,
-        health: None,
         failures_max: 5,
-        timeouts: UpstreamTimeouts::default(),
-        queue: QueueSettings::default(),
+        ..Pool::default()
     };
     let fleet = Fleet {
         launch: Launch { run: vec!["shop".into()], directory: None, env: Vec::new() },
@@ -353,25 +343,14 @@ fn snapshot() -> Snapshot {
     let slots = (1..=SLOTS).map(|slot| endpoint(&format!("shop-{slot}"), 0)).collect();
     let fixed = vec![endpoint("10.0.0.11", 8_000), endpoint("10.0.0.12", 8_000)];
     Snapshot {
-        listen: Vec::new(),
-        admin: None,
-        threads: None,
         sites: vec![Site {
             name: "shop".into(),
-            hosts: Vec::new(),
             canonical: Canonical::Redirect,
             merge_slashes: true,
-            routes: vec![Route {
-                path: "/*".into(),
-                pool: PoolId(0),
-                swallow_segments: false,
-                cache: RouteCache::Standard,
-                body_bytes_max: 1 << 20,
-            }],
+            routes: vec![Route { body_bytes_max: 1 << 20, ..Route::default() }],
+            ..Site::default()
         }],
         pools: vec![pool("shop", slots, Some(fleet)), pool("search", fixed, None)],
-        visitors: VisitorLimits::default(),
-        cache: CacheSettings::default(),
-        log: LogSettings { access: AccessLog::Off, file: None },
+        ..Snapshot::default()
     }
 }

@@ -18,8 +18,8 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tentpole_model::PurgeError;
 use tentpole_model::link::{Answer, Question};
+use tentpole_model::{PurgeError, PurgeOrder, PurgeWhat};
 use tentpole_observe::observed;
 
 /// Bytes of a request's body at most.
@@ -154,8 +154,12 @@ async fn purge(
     let what: What =
         serde_json::from_slice(&body).map_err(|error| bad(format!("the body is not right: {error}")))?;
     let (question, said) = match what {
-        What { url: Some(url), all: false } => (Question::PurgeUrl(url.clone()), url),
-        What { url: None, all: true } => (Question::PurgeAll, "everything".to_owned()),
+        What { url: Some(url), all: false } => {
+            (Question::Purge(PurgeOrder::hard(PurgeWhat::Url(url.clone()))), url)
+        }
+        What { url: None, all: true } => {
+            (Question::Purge(PurgeOrder::hard(PurgeWhat::All)), "everything".to_owned())
+        }
         What { .. } => return Err(bad("the body names neither a url nor all, or both".into())),
     };
     match ask(&state, question).await? {
@@ -164,6 +168,7 @@ async fn purge(
             Ok(Json(Purged { objects, fills }))
         }
         Answer::Purged(Err(PurgeError::NotAnUrl)) => Err(bad("the url is not an absolute http URL".into())),
+        Answer::Purged(Err(PurgeError::Tags)) => Err(bad("the order names no tags".into())),
         Answer::Purged(Err(PurgeError::NoSuchSite)) => {
             let cure = "GET /api/status lists the sites with their hosts.";
             Err(ApiError::new(StatusCode::NOT_FOUND, "no site answers for the url's host", cure))

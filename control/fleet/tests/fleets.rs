@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_fleet::{FleetParts, Running};
 use tentpole_model::{
-    Balance, CacheSettings, Dials, DownReason, Endpoint, Fleet, FleetAddresses, FleetStatus, Health,
-    Instance, InstanceId, InstancePhase, Launch, LogSettings, Member, Membership, Pool, PoolMembers,
-    Provider, ProviderError, QueueSettings, Scheme, Snapshot, UpstreamTimeouts, VisitorLimits,
+    Balance, Dials, DownReason, Endpoint, Fleet, FleetAddresses, FleetStatus, Health, Instance, InstanceId,
+    InstancePhase, Launch, Member, Membership, Pool, PoolMembers, Provider, ProviderError, Snapshot,
 };
 use tentpole_runtime::{Cells, Published};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -146,36 +145,16 @@ fn fleet() -> Fleet {
 }
 
 fn snapshot(fleet: Fleet) -> Snapshot {
-    let slot = |at: u32| Endpoint {
-        scheme: Scheme::Http,
-        host: format!("app-{}", at + 1),
-        port: 0,
-        weight: 100,
-        requests_max: None,
-        connections_max: None,
-    };
+    let slot = |at: u32| Endpoint { host: format!("app-{}", at + 1), weight: 100, ..Endpoint::default() };
     let other = Pool {
         name: "media".into(),
         endpoints: vec![Endpoint { port: 80, host: "127.0.0.1".into(), ..slot(0) }],
         balance: Balance::RoundRobin,
-        health: None,
-        fleet: None,
-        failures_max: 3,
-        timeouts: UpstreamTimeouts::default(),
-        queue: QueueSettings::default(),
+        ..Pool::default()
     };
     let endpoints = (0..fleet.max).map(slot).collect();
     let app = Pool { name: "app".into(), endpoints, fleet: Some(fleet), ..other.clone() };
-    Snapshot {
-        listen: Vec::new(),
-        admin: None,
-        threads: None,
-        sites: Vec::new(),
-        pools: vec![other, app],
-        visitors: VisitorLimits::default(),
-        cache: CacheSettings::default(),
-        log: LogSettings::default(),
-    }
+    Snapshot { pools: vec![other, app], ..Snapshot::default() }
 }
 
 struct Stage {

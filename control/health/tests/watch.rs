@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_health::{Event, Watch, Watching};
 use tentpole_model::{
-    Balance, CacheSettings, Dials, DownReason, Endpoint, Fleet, FleetAddresses, Health, HealthCheck, Launch,
-    LogSettings, Member, Membership, Pool, PoolMembers, QueueSettings, Scheme, Snapshot, UpstreamTimeouts,
-    VisitorLimits,
+    Balance, Dials, DownReason, Endpoint, Fleet, FleetAddresses, Health, HealthCheck, Launch, Member,
+    Membership, Pool, PoolMembers, Snapshot,
 };
 use tentpole_runtime::{Cells, Published};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -113,32 +112,18 @@ async fn watch_from(
     slots: Option<Vec<Option<SocketAddr>>>,
     initial: Option<Membership>,
 ) -> Pond {
-    let endpoint = |(host, port): &(String, u16)| Endpoint {
-        scheme: Scheme::Http,
-        host: host.clone(),
-        port: *port,
-        weight: 1,
-        requests_max: None,
-        connections_max: None,
-    };
+    let endpoint =
+        |(host, port): &(String, u16)| Endpoint { host: host.clone(), port: *port, ..Endpoint::default() };
     let snapshot = Snapshot {
-        listen: Vec::new(),
-        admin: None,
-        threads: None,
-        sites: Vec::new(),
         pools: vec![Pool {
             name: "app".into(),
             endpoints: hosts.iter().map(endpoint).collect(),
             balance: Balance::RoundRobin,
             health,
             fleet: slots.as_ref().map(|slots| fleet(slots.len() as u32)),
-            failures_max: 3,
-            timeouts: UpstreamTimeouts::default(),
-            queue: QueueSettings::default(),
+            ..Pool::default()
         }],
-        visitors: VisitorLimits::default(),
-        cache: CacheSettings::default(),
-        log: LogSettings::default(),
+        ..Snapshot::default()
     };
     let membership = Published::new(Membership::default());
     let dials = Published::new(Dials::from_snapshot(&snapshot));

@@ -115,40 +115,12 @@ impl Image {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tentpole_model::{
-        Balance, CacheSettings, Endpoint, LogSettings, Pool, QueueSettings, Scheme, UpstreamTimeouts,
-        VisitorLimits,
-    };
+    use tentpole_model::{Endpoint, Pool};
 
     fn snapshot() -> Snapshot {
-        let endpoint = |port| Endpoint {
-            scheme: Scheme::Http,
-            host: "10.0.0.1".into(),
-            port,
-            weight: 1,
-            requests_max: None,
-            connections_max: None,
-        };
-        let pool = Pool {
-            name: "app".into(),
-            endpoints: vec![endpoint(1), endpoint(2)],
-            fleet: None,
-            balance: Balance::LeastRequests,
-            health: None,
-            failures_max: 3,
-            timeouts: UpstreamTimeouts::default(),
-            queue: QueueSettings::default(),
-        };
-        Snapshot {
-            listen: Vec::new(),
-            admin: None,
-            threads: None,
-            sites: Vec::new(),
-            pools: vec![pool],
-            visitors: VisitorLimits::default(),
-            cache: CacheSettings::default(),
-            log: LogSettings::default(),
-        }
+        let endpoint = |port| Endpoint { host: "10.0.0.1".into(), port, ..Endpoint::default() };
+        let pool = Pool { name: "app".into(), endpoints: vec![endpoint(1), endpoint(2)], ..Pool::default() };
+        Snapshot { pools: vec![pool], ..Snapshot::default() }
     }
 
     fn report(authority: &str, failures_in_a_row: u32) -> EndpointReport {

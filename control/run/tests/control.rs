@@ -15,9 +15,8 @@ use tentpole_model::link::{
     Answer, FromControl, LastPublished, LinkDown, LinkUp, PUBLISHED_FILE, Question, SNAPSHOT_FILE, ToControl,
 };
 use tentpole_model::{
-    Balance, CacheSettings, Dials, DownReason, EdgeReport, Endpoint, EndpointReport, Fleet, Health, Instance,
-    Launch, LogSettings, Member, Membership, Pool, PoolMembers, QueueSettings, Scheme, Snapshot,
-    UpstreamTimeouts, VisitorLimits,
+    Dials, DownReason, EdgeReport, Endpoint, EndpointReport, Fleet, Health, Instance, Launch, Member,
+    Membership, Pool, PoolMembers, Snapshot,
 };
 use tentpole_runtime::channel::{self, Receiver, Sender};
 use tokio::time::timeout;
@@ -32,33 +31,17 @@ fn endpoint(test: u8) -> TcpListener {
 
 fn snapshot(endpoints: &[SocketAddr]) -> Snapshot {
     let endpoint = |address: &SocketAddr| Endpoint {
-        scheme: Scheme::Http,
         host: address.ip().to_string(),
         port: address.port(),
-        weight: 1,
-        requests_max: None,
-        connections_max: None,
+        ..Endpoint::default()
     };
     let pool = Pool {
         name: "app".into(),
         endpoints: endpoints.iter().map(endpoint).collect(),
-        balance: Balance::LeastRequests,
-        health: None,
-        fleet: None,
         failures_max: 2,
-        timeouts: UpstreamTimeouts::default(),
-        queue: QueueSettings::default(),
+        ..Pool::default()
     };
-    Snapshot {
-        listen: Vec::new(),
-        admin: None,
-        threads: None,
-        sites: Vec::new(),
-        pools: vec![pool],
-        visitors: VisitorLimits::default(),
-        cache: CacheSettings::default(),
-        log: LogSettings::default(),
-    }
+    Snapshot { pools: vec![pool], ..Snapshot::default() }
 }
 
 /// A control process on a thread, and its keeper's end of the channel.
@@ -283,14 +266,7 @@ fn serve(address: SocketAddr) {
 async fn a_fleet_is_ready_with_its_first_instance_and_the_next_control_process_keeps_it() {
     let (state, mut edge) = (TempDir::new().unwrap(), Edge::new(None).await);
     let mut snapshot = snapshot(&[]);
-    let slot = |number: u32| Endpoint {
-        scheme: Scheme::Http,
-        host: format!("app-{number}"),
-        port: 0,
-        weight: 10,
-        requests_max: None,
-        connections_max: None,
-    };
+    let slot = |number: u32| Endpoint { host: format!("app-{number}"), weight: 10, ..Endpoint::default() };
     snapshot.pools[0].endpoints = vec![slot(1), slot(2)];
     snapshot.pools[0].fleet = Some(fleet());
     let mut first = Control::with(&state, &snapshot, false, Vec::new(), Some(&mut edge)).await;

@@ -17,8 +17,8 @@ pub(crate) fn answer(shared: &Shared, question: Question) -> Answer {
         Question::Report => Answer::Reported,
         Question::Metrics => Answer::Text(metrics(shared)),
         Question::Requests { limit } => Answer::Text(requests(shared, limit)),
-        Question::PurgeUrl(url) => Answer::Purged(shared.parts.purge.purge_url(&url)),
-        Question::PurgeAll => Answer::Purged(Ok(shared.parts.purge.purge_all())),
+        Question::Purge(order) => Answer::Purged(shared.parts.purge.purge(&order)),
+        Question::CacheAdvice => Answer::Text("{\"rules\":[]}".to_owned()),
     }
 }
 

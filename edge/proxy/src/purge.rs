@@ -3,7 +3,7 @@
 
 use crate::thread::Shared;
 use std::sync::Arc;
-use tentpole_model::{Canonical, PurgeError, PurgePort, Purged};
+use tentpole_model::{Canonical, PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged};
 
 /// Writes the key of a request: host in lower case without the default port, and the forwarded target.
 pub fn write_key(key: &mut Vec<u8>, host: &[u8], target: &[u8]) {
@@ -27,14 +27,14 @@ pub struct Purger {
 }
 
 impl PurgePort for Purger {
-    fn purge_url(&self, url: &str) -> Result<Purged, PurgeError> {
-        let key = self.key_of(url)?;
+    fn purge(&self, order: &PurgeOrder) -> Result<Purged, PurgeError> {
         let cache = &self.shared.cache;
-        Ok(cache.purge(&cache.key(&key)))
-    }
-
-    fn purge_all(&self) -> Purged {
-        self.shared.cache.purge_all()
+        match &order.what {
+            PurgeWhat::Url(url) => Ok(cache.purge(&cache.key(&self.key_of(url)?))),
+            PurgeWhat::All => Ok(cache.purge_all()),
+            PurgeWhat::Prefix(_) | PurgeWhat::Site(_) => Err(PurgeError::NoSuchSite),
+            PurgeWhat::Tags { .. } => Err(PurgeError::Tags),
+        }
     }
 }
 

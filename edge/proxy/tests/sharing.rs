@@ -5,6 +5,7 @@
 mod common;
 
 use common::{edge, endpoint};
+use tentpole_model::{PurgeOrder, PurgeWhat};
 
 fn page(fields: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n{fields}Content-Length: 4\r\n\r\npage")
@@ -98,7 +99,11 @@ fn a_purge_finds_what_is_stored_by_its_url_with_or_without_the_default_port() {
     for url in ["http://Shop.example/a", "http://shop.example:80/a", "https://shop.example:443/./a#part"] {
         edge.get("/a", "");
         assert!(edge.get("/a", "").contains("; hit"));
-        assert_eq!(edge.purger.purge_url(url).unwrap().objects, 1, "{url}");
+        assert_eq!(
+            edge.purger.purge(&PurgeOrder::hard(PurgeWhat::Url(url.into()))).unwrap().objects,
+            1,
+            "{url}"
+        );
         assert!(edge.get("/a", "").contains("fwd=miss"), "{url}");
     }
 }

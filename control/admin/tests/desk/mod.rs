@@ -6,10 +6,8 @@ use std::sync::{Arc, Mutex};
 use tentpole_admin::{Admin, AdminParts, Events, Page};
 use tentpole_model::link::{Answer, Question};
 use tentpole_model::{
-    AccessLog, Balance, CacheSettings, Canonical, Dials, EdgeGone, EdgePort, EdgeReport, Endpoint,
-    EndpointReport, Health, HostPattern, LogSettings, Member, Membership, Pool, PoolId, PoolMembers,
-    PurgeError, Purged, QueueSettings, Route, RouteCache, Scheme, Site, Snapshot, UpstreamTimeouts,
-    VisitorLimits,
+    Balance, Canonical, Dials, EdgeGone, EdgePort, EdgeReport, Endpoint, EndpointReport, Health, HostPattern,
+    Member, Membership, Pool, PoolMembers, PurgeError, PurgeWhat, Purged, Route, Site, Snapshot,
 };
 use tentpole_runtime::{Published, clock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,14 +37,18 @@ impl EdgePort for Edge {
                 Answer::Text("# TYPE tentpole_uptime_seconds gauge\ntentpole_uptime_seconds 5".into())
             }
             Question::Requests { limit } => Answer::Text(json!({"requests": [], "limit": limit}).to_string()),
-            Question::PurgeUrl(url) if !url.starts_with("http://") => {
-                Answer::Purged(Err(PurgeError::NotAnUrl))
-            }
-            Question::PurgeUrl(url) if !url.starts_with("http://shop.example/") => {
-                Answer::Purged(Err(PurgeError::NoSuchSite))
-            }
-            Question::PurgeUrl(url) => purge(&url, Purged { objects: 2, fills: 1 }),
-            Question::PurgeAll => purge("all", Purged { objects: 40, fills: 0 }),
+            Question::CacheAdvice => Answer::Text("{\"rules\":[]}".into()),
+            Question::Purge(order) => match order.what {
+                PurgeWhat::Url(url) if !url.starts_with("http://") => {
+                    Answer::Purged(Err(PurgeError::NotAnUrl))
+                }
+                PurgeWhat::Url(url) if !url.starts_with("http://shop.example/") => {
+                    Answer::Purged(Err(PurgeError::NoSuchSite))
+                }
+                PurgeWhat::Url(url) => purge(&url, Purged { objects: 2, fills: 1 }),
+                PurgeWhat::All => purge("all", Purged { objects: 40, fills: 0 }),
+                other => purge(&format!("{other:?}"), Purged::default()),
+            },
         })
     }
 
@@ -88,44 +90,23 @@ pub struct Desk {
 }
 
 fn snapshot() -> Snapshot {
-    let endpoint = |port, weight| Endpoint {
-        scheme: Scheme::Http,
-        host: "10.0.0.1".into(),
-        port,
-        weight,
-        requests_max: None,
-        connections_max: None,
-    };
+    let endpoint = |port, weight| Endpoint { host: "10.0.0.1".into(), port, weight, ..Endpoint::default() };
     Snapshot {
-        listen: Vec::new(),
-        admin: None,
-        threads: None,
         sites: vec![Site {
             name: "shop".into(),
             hosts: vec![HostPattern::Exact("shop.example".into()), HostPattern::Below("shop.example".into())],
             canonical: Canonical::Redirect,
             merge_slashes: true,
-            routes: vec![Route {
-                path: "/*".into(),
-                pool: PoolId(0),
-                swallow_segments: false,
-                cache: RouteCache::Standard,
-                body_bytes_max: 1 << 20,
-            }],
+            routes: vec![Route { body_bytes_max: 1 << 20, ..Route::default() }],
         }],
         pools: vec![Pool {
             name: "app".into(),
             endpoints: vec![endpoint(1, 3), endpoint(2, 1)],
             balance: Balance::RoundRobin,
-            health: None,
-            fleet: None,
             failures_max: 5,
-            timeouts: UpstreamTimeouts::default(),
-            queue: QueueSettings::default(),
+            ..Pool::default()
         }],
-        visitors: VisitorLimits::default(),
-        cache: CacheSettings::default(),
-        log: LogSettings { access: AccessLog::Off, file: None },
+        ..Snapshot::default()
     }
 }
 

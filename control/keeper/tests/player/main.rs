@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tentpole_keeper::{KeeperEnd, KeeperParts, Program};
 use tentpole_model::link::{FromControl, FromEdge, LinkUp, ToControl, ToEdge};
-use tentpole_model::{CacheSettings, LogSettings, Snapshot, VisitorLimits};
+use tentpole_model::{Pool, Snapshot, VisitorLimits};
 use tentpole_runtime::channel::{self, Receiver, Sender};
 use tentpole_runtime::descriptors;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -83,25 +83,12 @@ fn snapshot() -> Snapshot {
         drain_time: second,
         stop_time: milliseconds("PLAYER_STOP_MS"),
     };
-    let pool = tentpole_model::Pool {
-        name: "shop".into(),
-        endpoints: Vec::new(),
-        fleet: Some(fleet),
-        balance: tentpole_model::Balance::LeastRequests,
-        health: None,
-        failures_max: 5,
-        timeouts: Default::default(),
-        queue: Default::default(),
-    };
+    let pool = Pool { name: "shop".into(), fleet: Some(fleet), failures_max: 5, ..Pool::default() };
     Snapshot {
-        listen: Vec::new(),
-        admin: None,
         threads: Some(THREADS),
-        sites: Vec::new(),
         pools: vec![pool],
         visitors: VisitorLimits { drain_time: milliseconds("PLAYER_DRAIN_MS"), ..VisitorLimits::default() },
-        cache: CacheSettings::default(),
-        log: LogSettings::default(),
+        ..Snapshot::default()
     }
 }
 

@@ -1,24 +1,12 @@
 //! Builds Snapshots out of hosts and patterns.
 
 use std::time::Duration;
-use tentpole_model::{
-    CacheSettings, Canonical, HostPattern, LogSettings, PoolId, Route, RouteCache, Site, Snapshot,
-    VisitorLimits,
-};
+use tentpole_model::{Canonical, HostPattern, Route, Site, Snapshot, VisitorLimits};
 
 /// A Snapshot of these sites and nothing else.
 pub fn snapshot(sites: Vec<Site>) -> Snapshot {
     let visitors = VisitorLimits { drain_time: Duration::ZERO, ..VisitorLimits::default() };
-    Snapshot {
-        listen: Vec::new(),
-        admin: None,
-        threads: None,
-        sites,
-        pools: Vec::new(),
-        visitors,
-        cache: CacheSettings::default(),
-        log: LogSettings::default(),
-    }
+    Snapshot { sites, visitors, ..Snapshot::default() }
 }
 
 /// A site; a host that starts with `*.` is a wildcard, a pattern that ends in ` swallow` swallows.
@@ -33,15 +21,15 @@ pub fn site(name: &str, hosts: &[&str], patterns: &[&str]) -> Site {
         canonical: Canonical::Redirect,
         merge_slashes: true,
         routes: patterns.iter().map(|pattern| route(pattern)).collect(),
+        ..Site::default()
     }
 }
 
 fn route(pattern: &str) -> Route {
     Route {
         path: pattern.trim_end_matches(" swallow").to_owned(),
-        pool: PoolId(0),
         swallow_segments: pattern.ends_with(" swallow"),
-        cache: RouteCache::Standard,
         body_bytes_max: 0,
+        ..Route::default()
     }
 }

@@ -8,8 +8,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_model::{
-    Balance, Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolId, PoolMembers, PurgePort,
-    Route, RouteCache, Scheme, Site, Snapshot,
+    Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolMembers, PurgePort, Route, Site,
+    Snapshot,
 };
 use tentpole_observe::Observed;
 use tentpole_proxy::{Bound, Edge, EdgeParts};
@@ -95,47 +95,17 @@ pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {
-    let route = Route {
-        path: "/*".into(),
-        pool: PoolId(0),
-        swallow_segments: false,
-        cache: RouteCache::Standard,
-        body_bytes_max: 1 << 20,
-    };
-    let endpoint = Endpoint {
-        scheme: Scheme::Http,
-        host: endpoint.ip().to_string(),
-        port: endpoint.port(),
-        weight: 1,
-        requests_max: None,
-        connections_max: None,
-    };
-    let pool = Pool {
-        name: "app".into(),
-        endpoints: vec![endpoint],
-        balance: Balance::LeastRequests,
-        health: None,
-        fleet: None,
-        failures_max: 3,
-        timeouts: Default::default(),
-        queue: Default::default(),
-    };
-    let site = Site {
-        name: "all".into(),
-        hosts: vec![],
-        canonical: Canonical::Redirect,
-        merge_slashes: false,
-        routes: vec![route],
-    };
+    let route = Route { body_bytes_max: 1 << 20, ..Route::default() };
+    let endpoint = Endpoint { host: endpoint.ip().to_string(), port: endpoint.port(), ..Endpoint::default() };
+    let pool = Pool { name: "app".into(), endpoints: vec![endpoint], ..Pool::default() };
+    let site =
+        Site { name: "all".into(), canonical: Canonical::Redirect, routes: vec![route], ..Site::default() };
     Snapshot {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
-        admin: None,
         threads: Some(1),
         sites: vec![site],
         pools: vec![pool],
-        visitors: Default::default(),
-        cache: Default::default(),
-        log: Default::default(),
+        ..Snapshot::default()
     }
 }
 
