@@ -109,6 +109,9 @@ pub struct Up {
     /// Cache responses: on or off [default: on]
     #[arg(long, value_name = "ON|OFF", hide_possible_values = true)]
     pub cache: Option<Switch>,
+    /// Find out what may be shared: off, advise or apply [default: advise]
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    pub learn: Option<Learn>,
 }
 
 /// Tell everything that is wrong with a configuration
@@ -182,6 +185,24 @@ pub enum Log {
     Off,
     Json,
     Combined,
+}
+
+/// What is done with what says nothing about caching.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum Learn {
+    Off,
+    Advise,
+    Apply,
+}
+
+impl From<Learn> for tentpole_model::Learn {
+    fn from(learn: Learn) -> Self {
+        match learn {
+            Learn::Off => Self::Off,
+            Learn::Advise => Self::Advise,
+            Learn::Apply => Self::Apply,
+        }
+    }
 }
 
 impl From<Log> for AccessLog {
