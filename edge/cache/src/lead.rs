@@ -181,6 +181,13 @@ impl Filling {
         self.duty.fill.poll_room(context)
     }
 
+    /// To be called when [`Filling::poll_room`] has not been ready for longer than a reader may hold up the others:
+    /// those who are behind get a `Failure` (their own side, timed out). Nobody loses who has nobody to hold up.
+    /// Returns whether somebody did.
+    pub fn leave_behind(&mut self) -> bool {
+        self.duty.fill.leave_behind()
+    }
+
     /// All those who read or still wait.
     pub fn readers(&self) -> usize {
         self.duty.fill.seats()
