@@ -21,7 +21,7 @@ fn shown(page: &[u8], pieces: &[Piece]) -> String {
 
 #[track_caller]
 fn check(page: &str, expect: &str) {
-    let plan = parse(page.as_bytes()).unwrap();
+    let plan = parse(page.as_bytes()).expect("the page is understood");
     assert_eq!(shown(page.as_bytes(), plan.pieces()), expect);
     assert_eq!(plan.is_plain(), page == expect, "{page}");
 }
