@@ -193,7 +193,7 @@ impl Inquiry<'_> {
     /// better than a further request.
     fn pass(&mut self, bypass: Bypass) -> Result<Got, NoResponse> {
         let slow = matches!(bypass, Bypass::TooManyWaiters | Bypass::WaitedTooLong);
-        Ok(match self.stale_if_error().filter(|_| slow) {
+        Ok(match slow.then(|| self.stale_if_error()).flatten() {
             Some(object) => Got::object(object, CacheOutcome::StaleIfError),
             None => Got::Pass(bypass),
         })
