@@ -57,13 +57,13 @@ pub async fn object(
     let (status, range) = match asked {
         Asked::Whole => {
             // RFC 9110 section 8.6: a 204 states no length.
-            if object.head.status != 204 {
+            if object.status() != 204 {
                 write_length(out, object.body_bytes());
             }
-            (object.head.status, 0..object.body_bytes())
+            (object.status(), 0..object.body_bytes())
         }
         Asked::NotModified => {
-            not_modified_lines(out, &object.head);
+            not_modified_lines(out, object.lines());
             (304, 0..0)
         }
         Asked::Part(range) => {
@@ -78,12 +78,13 @@ pub async fn object(
         }
     };
     out.extend_from_slice(own_lines);
-    let age = object.facts.age(reply.now);
+    let facts = object.facts();
+    let age = facts.age(reply.now);
     let _ = write!(out, "Age: {age}\r\n");
-    cache_status(out, reply.cache, Some(i64::from(object.facts.lifetime) - age as i64));
+    cache_status(out, reply.cache, Some(i64::from(facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
-    let stored: &[u8] = if status == object.head.status { &object.head.lines } else { b"" };
+    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
     let range = if reply.manner.head_only { 0..0 } else { range };
     let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
     Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
@@ -286,10 +287,10 @@ enum Asked {
 impl Asked {
     fn of(object: &Object, request: &RequestHead, now: u64) -> Self {
         let fields = &request.fields;
-        if object.head.status != 200 {
+        if object.status() != 200 {
             return Self::Whole;
         }
-        let (etag, last_modified) = (object.etag.as_deref(), object.last_modified.as_deref());
+        let (etag, last_modified) = (object.etag(), object.last_modified());
         if holds(request, etag, last_modified, now) {
             return Self::NotModified;
         }
@@ -325,7 +326,7 @@ async fn not_modified(
     reply: Reply,
 ) -> Result<Sent, Failure> {
     out.clear();
-    not_modified_lines(out, head);
+    not_modified_lines(out, &head.lines);
     cache_status(out, reply.cache, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
@@ -334,8 +335,8 @@ async fn not_modified(
 }
 
 /// The stored lines without their status line.
-fn stored_fields(head: &StoredHead) -> impl Iterator<Item = &[u8]> {
-    head.lines.split_inclusive(|&byte| byte == b'\n').skip(1)
+fn stored_fields(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    lines.split_inclusive(|&byte| byte == b'\n').skip(1)
 }
 
 fn name_of(line: &[u8]) -> Name {
@@ -344,9 +345,9 @@ fn name_of(line: &[u8]) -> Name {
 }
 
 /// A 304 repeats only what a cache needs (RFC 9110 section 15.4.5).
-fn not_modified_lines(out: &mut Vec<u8>, head: &StoredHead) {
+fn not_modified_lines(out: &mut Vec<u8>, lines: &[u8]) {
     http1::write_status_line(out, 304, b"");
-    for line in stored_fields(head) {
+    for line in stored_fields(lines) {
         let repeated = matches!(
             name_of(line),
             Name::CacheControl | Name::ContentLocation | Name::Date | Name::Etag | Name::Expires | Name::Vary
@@ -359,7 +360,7 @@ fn not_modified_lines(out: &mut Vec<u8>, head: &StoredHead) {
 
 fn part_lines(out: &mut Vec<u8>, object: &Object, range: &std::ops::Range<u64>) {
     http1::write_status_line(out, 206, b"");
-    stored_fields(&object.head).for_each(|line| out.extend_from_slice(line));
+    stored_fields(object.lines()).for_each(|line| out.extend_from_slice(line));
     let (start, last, whole) = (range.start, range.end - 1, object.body_bytes());
     let _ = write!(out, "Content-Range: bytes {start}-{last}/{whole}\r\n");
     write_length(out, range.end - range.start);

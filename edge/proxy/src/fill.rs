@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Room};
+use tentpole_cache::{Confirmed, FillReader, Filling, Lead, NewObject, Object, Room, no_new_head};
 use tentpole_freshness::{
     CacheControl, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_age, parse_date,
 };
@@ -101,7 +101,8 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
             .all(Name::SetCookie)
             .for_each(|cookie| http1::write_field(&mut own, b"Set-Cookie", cookie));
         exchange.finish(&thread);
-        let object = lead.refreshed(&stale, stored, facts);
+        let confirmed = Confirmed { head: stored, facts, tags: None, new_head: &no_new_head };
+        let object = lead.refreshed(&stale, confirmed);
         let _ = answer.send((Led::Refreshed(object, own), attempts));
         return;
     }
@@ -138,6 +139,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         request: &fields,
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
+        tags: &[],
         length,
     };
     match lead.start(new) {
@@ -257,7 +259,7 @@ fn refreshed(
     let limits =
         http1::Limits { head_bytes_max: usize::MAX, fields_max: http1::FIELDS_MAX, ..Default::default() };
     let mut merged = ResponseHead::new();
-    let mut bytes = stale.head.lines.to_vec();
+    let mut bytes = stale.lines().to_vec();
     bytes.extend_from_slice(b"\r\n");
     let _ = http1::parse_response(&bytes, &limits, &mut merged);
     let stays = |id| {
@@ -265,7 +267,7 @@ fn refreshed(
         matches!(id, Age | ContentEncoding | ContentRange | ContentType | SetCookie | Vary)
     };
     let mut lines = Vec::with_capacity(bytes.len() + 64);
-    http1::write_status_line(&mut lines, stale.head.status, merged.reason());
+    http1::write_status_line(&mut lines, stale.status(), merged.reason());
     let replaced = |name: &[u8]| response.fields.find(name).next().is_some();
     http1::write_fields(&mut lines, &merged.fields, |field| !stays(field.id) && replaced(field.name));
     http1::write_fields(&mut lines, &response.fields, |field| stays(field.id));
@@ -279,7 +281,7 @@ fn refreshed(
     // Set-Cookie and Vary stay out of what is stored, but not out of the decision.
     let set_cookie = response.fields.has(Name::SetCookie);
     let age = response.fields.get(Name::Age).and_then(parse_age);
-    let status = stale.head.status;
+    let status = stale.status();
     let seen = ResponseFacts { status, set_cookie, age, ..response_facts(&updated, now) };
     let names = |head: &ResponseHead| {
         let mut names: Vec<_> =
@@ -288,7 +290,7 @@ fn refreshed(
         names
     };
     let selects_alike = !response.fields.has(Name::Vary) || names(response) == names(&merged);
-    let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..stale.facts };
+    let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..stale.facts() };
     let facts = may_store(request, &seen, requested, now).ok().filter(|_| selects_alike);
     let facts = facts.map_or(expired, |facts| with_defaults(facts, &seen, caching));
     (StoredHead { lines: lines.into(), status }, facts)

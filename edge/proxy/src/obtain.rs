@@ -90,13 +90,13 @@ impl Inquiry<'_> {
         };
         if let Some(bypass) = only_look {
             let found = cache.peek(&key, fields);
-            return match found.map(|object| (object.facts.may_use(&facts, now), object)) {
+            return match found.map(|object| (object.facts().may_use(&facts, now), object)) {
                 Some((Use::Fresh | Use::StaleAccepted, object)) => Ok(Looked::Hit(object)),
                 _ if facts.cache_control.only_if_cached => Err(NoResponse::Refused(Refused::OnlyIfCached)),
                 _ => Ok(Looked::Bypass(bypass)),
             };
         }
-        let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
+        let looked = cache.look_up(&key, fields, |object| match object.facts().may_use(&facts, now) {
             Use::Fresh | Use::StaleAccepted => Judged::Use,
             Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
             Use::Pass => Judged::Pass(for_whom(self.asked)),
@@ -123,7 +123,7 @@ impl Inquiry<'_> {
             };
             match arrival {
                 // What must be asked for each time was asked for someone else: he may get another answer.
-                Arrival::Object(object) if let Some(bypass) = refuses(self.asked, &object.facts) => {
+                Arrival::Object(object) if let Some(bypass) = refuses(self.asked, &object.facts()) => {
                     return Ok(Got::Pass(bypass));
                 }
                 Arrival::Reader(reader) if let Some(bypass) = refuses(self.asked, reader.facts()) => {
@@ -220,8 +220,8 @@ fn for_whom(asked: Asked) -> Bypass {
 
 fn purpose_of(lead: &Lead) -> Purpose<'_> {
     match &lead.stale {
-        Some(stale) if stale.facts.validator => {
-            Purpose::Revalidate { etag: stale.etag.as_deref(), last_modified: stale.last_modified.as_deref() }
+        Some(stale) if stale.facts().validator => {
+            Purpose::Revalidate { etag: stale.etag(), last_modified: stale.last_modified() }
         }
         _ => Purpose::Store,
     }
