@@ -35,6 +35,12 @@ pub(crate) struct Stored {
     pub place: u32,
 }
 
+impl Stored {
+    pub(crate) fn is(&self, object: &Arc<Object>) -> bool {
+        Arc::ptr_eq(&self.object, object)
+    }
+}
+
 impl Entry {
     pub(crate) fn of_object(object: Arc<Object>, place: u32) -> Self {
         Self { hash: object.hash(), newest: Some(object), more: None, place }

@@ -30,7 +30,7 @@ mod tag;
 mod vary;
 mod waiter;
 
-pub use cache::{Cache, Judged, Looked, Stats};
+pub use cache::{Cache, Judged, Looked, Missed, Stats};
 pub use derived::{Claim, Coding, Derived, Made, NewHead};
 pub use fill::{Room, WINDOW_BYTES};
 pub use key::Key;

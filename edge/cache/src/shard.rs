@@ -136,11 +136,21 @@ impl Shard {
     /// Removes the object that matters least.
     pub(crate) fn evict(&mut self) -> Option<Arc<Object>> {
         let (place, _) = self.places.victim()?;
-        self.remove(place)
+        self.remove_at(place)
+    }
+
+    /// Removes an object; false when it is no longer there.
+    pub(crate) fn remove(&mut self, object: &Arc<Object>) -> bool {
+        let removed = self.change(object.hash(), object.key(), |entry, places| {
+            let stored = entry.take(|stored| stored.is(object))?;
+            places.remove(stored.place);
+            Some(())
+        });
+        removed.flatten().is_some()
     }
 
     /// Removes the object at a place.
-    fn remove(&mut self, place: u32) -> Option<Arc<Object>> {
+    fn remove_at(&mut self, place: u32) -> Option<Arc<Object>> {
         let object = self.places.at(place)?.clone();
         self.change(object.hash(), object.key(), |entry, _| entry.take(|stored| stored.place == place));
         self.places.remove(place);
@@ -210,7 +220,7 @@ impl Shard {
 
     fn purge_at(&mut self, place: u32, manner: Manner, met: &mut Met) {
         match manner {
-            Manner::Hard => met.removed.extend(self.remove(place)),
+            Manner::Hard => met.removed.extend(self.remove_at(place)),
             Manner::Soft(now) => {
                 let newly = self.places.at(place).is_some_and(|object| object.purge_softly(now));
                 met.stale += u64::from(newly);

@@ -3,7 +3,7 @@
 
 use crate::fill::{ABORTED, Fill, Read};
 use crate::object::Frame;
-use crate::{Object, StoredFacts};
+use crate::{Missed, Object, StoredFacts};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,6 +19,8 @@ pub struct Waiter {
     /// Purges that the fill was in doubt about when it was joined: if one of them was about it, it is not for this
     /// request.
     doubts: usize,
+    /// Why nothing stored was used.
+    pub missed: Missed,
 }
 
 /// What a waiter gets.
@@ -28,6 +30,8 @@ pub enum Arrival {
     Object(Arc<Object>),
     /// The response has begun to arrive.
     Reader(FillReader),
+    /// There is no new response; what is stored may do, if the request takes what is stale because of an error. Else:
+    Kept(Arc<Object>, Release),
     /// Nothing from here.
     GoYourself(Release),
 }
@@ -49,7 +53,7 @@ pub enum Release {
 
 impl Waiter {
     pub(crate) fn new(fill: Arc<Fill>, seat: u32, doubts: usize) -> Self {
-        Self { fill, seat: Some(seat), doubts }
+        Self { fill, seat: Some(seat), doubts, missed: Missed::Uri }
     }
 
     /// Ready when the response's head is known, or that there will be none. `request` is the one that was looked

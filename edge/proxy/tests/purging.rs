@@ -5,6 +5,8 @@
 mod common;
 
 use common::{Running, edge, endpoint};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tentpole_model::{HostPattern, PurgeError, PurgeOrder, PurgeWhat, Purged, Site};
 
 fn shared() -> Running {
@@ -84,15 +86,26 @@ fn a_site_is_whatever_the_routes_say_its_hosts_are() {
 }
 
 #[test]
-fn after_a_purge_of_either_kind_the_endpoint_is_asked() {
-    let edge = shared();
-    stored(&edge, &["shop.example/a"]);
-    for soft in [true, true, false] {
-        let order = PurgeOrder { what: PurgeWhat::Url("http://shop.example/a".into()), soft };
-        assert_eq!(edge.purger.purge(&order).unwrap().objects, 1);
-        assert!(status(&edge, "shop.example/a").contains("fwd="), "soft: {soft}");
-        stored(&edge, &["shop.example/a"]);
+fn a_soft_purge_serves_the_old_while_the_new_is_fetched_and_a_hard_one_does_not() {
+    let version = Arc::new(AtomicUsize::new(1));
+    let said = version.clone();
+    let (address, asked) = endpoint(move |_| {
+        let version = said.load(Ordering::SeqCst);
+        format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1\r\n\r\n{version}")
+    });
+    let edge = edge(address, |_| {});
+    let url = || PurgeWhat::Url("http://shop.example/a".into());
+    assert!(edge.get("/a", "").ends_with('1'));
+    version.store(2, Ordering::SeqCst);
+    assert_eq!(edge.purger.purge(&PurgeOrder { what: url(), soft: true }).unwrap().objects, 1);
+    assert!(edge.get("/a", "").ends_with('1'), "good enough for one more");
+    while edge.get("/a", "").ends_with('1') {
+        std::thread::yield_now();
     }
+    assert_eq!(asked.lock().unwrap().len(), 2, "fetched once, however many asked meanwhile");
+    version.store(3, Ordering::SeqCst);
+    assert_eq!(purge(&edge, url()).unwrap().objects, 1);
+    assert!(edge.get("/a", "").ends_with('3'));
 }
 
 #[test]
