@@ -4,6 +4,7 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::head;
 use crate::place::Place;
 use crate::thread::{Thread, View};
 use bytes::Bytes;
@@ -11,12 +12,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Room};
-use tentpole_freshness::{
-    CacheControl, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_age, parse_date,
-};
+use tentpole_freshness::{RequestFacts, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
-use tentpole_message::{Fields, Name, ResponseHead, StoredHead, tokens};
-use tentpole_model::{Bypass, Caching, Cause, Failure, Method, Phase, Retry};
+use tentpole_message::{Fields, Name, ResponseHead, tokens};
+use tentpole_model::{Bypass, Cause, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::{Deadline, Expired};
 use tokio::sync::oneshot;
@@ -25,8 +24,6 @@ use tokio::sync::oneshot;
 const HIT_FOR_MISS: Duration = Duration::from_secs(10);
 /// The same after a status that is not stored: errors mostly, which pass.
 const HIT_FOR_ERROR: Duration = Duration::from_secs(1);
-/// Largest stored head.
-const STORED_HEAD_MAX: usize = 32 * 1024;
 
 /// What the visitor who leads gets.
 pub enum Led {
@@ -94,7 +91,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) = refreshed(&stale, &response, &facts, caching, requested, now);
+        let (stored, facts) = head::refreshed(&stale, &response, &facts, caching, requested, now);
         let mut own = Vec::new();
         response
             .fields
@@ -105,10 +102,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         let _ = answer.send((Led::Refreshed(object, own), attempts));
         return;
     }
-    let seen = response_facts(&response, now);
-    let started = may_store(&facts, &seen, requested, now).and_then(|facts| {
-        store_head(&response, now).map(|head| (with_defaults(facts, &seen, caching), head))
-    });
+    let seen = head::facts(&response, now);
+    let started = may_store(&facts, &seen, caching, requested, now)
+        .and_then(|facts| head::stored(&response, now).map(|head| (facts, head)));
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
@@ -196,100 +192,4 @@ fn failure_of(no: &NoResponse) -> Failure {
         NoResponse::Failed(failure) => *failure,
         NoResponse::Refused(_) => Failure::internal(Phase::Permit, Cause::QueueFull),
     }
-}
-
-/// What a response's head says about caching.
-pub fn response_facts(response: &ResponseHead, now: u64) -> ResponseFacts {
-    let fields = &response.fields;
-    let date = |name| fields.get(name).and_then(|value| parse_date(value, now));
-    ResponseFacts {
-        status: response.status,
-        cache_control: CacheControl::parse(fields.all(Name::CacheControl)),
-        has_cache_control: fields.has(Name::CacheControl),
-        date: date(Name::Date),
-        expires: Expires::parse(fields.all(Name::Expires), now),
-        age: fields.get(Name::Age).and_then(parse_age),
-        last_modified: date(Name::LastModified),
-        has_etag: fields.has(Name::Etag),
-        set_cookie: fields.has(Name::SetCookie),
-        vary_star: fields.all(Name::Vary).flat_map(tokens).any(|name| name == b"*"),
-    }
-}
-
-/// What the route says about serving it stale, where the response does not.
-fn with_defaults(facts: StoredFacts, seen: &ResponseFacts, caching: &Caching) -> StoredFacts {
-    let said = &seen.cache_control;
-    let seconds = |said: Option<u32>, default: Duration| {
-        said.unwrap_or_else(|| u32::try_from(default.as_secs()).unwrap_or(u32::MAX))
-    };
-    StoredFacts {
-        stale_while_revalidate: seconds(said.stale_while_revalidate, caching.stale_while_revalidate),
-        stale_if_error: seconds(said.stale_if_error, caching.stale_if_error),
-        ..facts
-    }
-}
-
-/// Serialises the stored part of a head: all that does not change with the request.
-fn store_head(response: &ResponseHead, now: u64) -> Result<StoredHead, Bypass> {
-    let mut lines = Vec::with_capacity(response.fields.bytes().len() + 64);
-    http1::write_status_line(&mut lines, response.status, response.reason());
-    http1::write_fields(&mut lines, &response.fields, |field| field.id == Name::Age);
-    if !response.fields.has(Name::Date) {
-        http1::write_field(&mut lines, b"Date", &clock::http_date(now));
-    }
-    if lines.len() > STORED_HEAD_MAX {
-        return Err(Bypass::HeadTooLarge);
-    }
-    Ok(StoredHead { lines: lines.into(), status: response.status })
-}
-
-/// A stored head after a 304: the fields of the 304 replace those of the same name (RFC 9111 section 3.2), except
-/// those that describe the stored content, that select it, or that are for one visitor only.
-fn refreshed(
-    stale: &Object,
-    response: &ResponseHead,
-    request: &RequestFacts,
-    caching: &Caching,
-    requested: u64,
-    now: u64,
-) -> (StoredHead, StoredFacts) {
-    // What was stored was written by us, so it parses; if it did not, the 304 alone still is a head.
-    let limits =
-        http1::Limits { head_bytes_max: usize::MAX, fields_max: http1::FIELDS_MAX, ..Default::default() };
-    let mut merged = ResponseHead::new();
-    let mut bytes = stale.head.lines.to_vec();
-    bytes.extend_from_slice(b"\r\n");
-    let _ = http1::parse_response(&bytes, &limits, &mut merged);
-    let stays = |id| {
-        use Name::{Age, ContentEncoding, ContentRange, ContentType, SetCookie, Vary};
-        matches!(id, Age | ContentEncoding | ContentRange | ContentType | SetCookie | Vary)
-    };
-    let mut lines = Vec::with_capacity(bytes.len() + 64);
-    http1::write_status_line(&mut lines, stale.head.status, merged.reason());
-    let replaced = |name: &[u8]| response.fields.find(name).next().is_some();
-    http1::write_fields(&mut lines, &merged.fields, |field| !stays(field.id) && replaced(field.name));
-    http1::write_fields(&mut lines, &response.fields, |field| stays(field.id));
-    if !response.fields.has(Name::Date) && !merged.fields.has(Name::Date) {
-        http1::write_field(&mut lines, b"Date", &clock::http_date(now));
-    }
-    let mut updated = ResponseHead::new();
-    lines.extend_from_slice(b"\r\n");
-    let _ = http1::parse_response(&lines, &limits, &mut updated);
-    lines.truncate(lines.len() - 2);
-    // Set-Cookie and Vary stay out of what is stored, but not out of the decision.
-    let set_cookie = response.fields.has(Name::SetCookie);
-    let age = response.fields.get(Name::Age).and_then(parse_age);
-    let status = stale.head.status;
-    let seen = ResponseFacts { status, set_cookie, age, ..response_facts(&updated, now) };
-    let names = |head: &ResponseHead| {
-        let mut names: Vec<_> =
-            head.fields.all(Name::Vary).flat_map(tokens).map(<[u8]>::to_ascii_lowercase).collect();
-        names.sort_unstable();
-        names
-    };
-    let selects_alike = !response.fields.has(Name::Vary) || names(response) == names(&merged);
-    let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..stale.facts };
-    let facts = may_store(request, &seen, requested, now).ok().filter(|_| selects_alike);
-    let facts = facts.map_or(expired, |facts| with_defaults(facts, &seen, caching));
-    (StoredHead { lines: lines.into(), status }, facts)
 }

@@ -10,6 +10,8 @@ mod exchange;
 mod fetch;
 mod fill;
 mod forward;
+mod head;
+mod invalidate;
 mod obtain;
 mod place;
 mod prepare;

@@ -14,6 +14,7 @@ use crate::exchange::{Exchange, Upload};
 use crate::fetch::{Outgoing, fetch};
 use crate::fill::Own;
 use crate::forward::Purpose;
+use crate::invalidate;
 use crate::obtain::{Got, Inquiry};
 use crate::place::{Place, route};
 use crate::stop::{After, Stop};
@@ -191,9 +192,8 @@ impl<'a> Visit<'a> {
             return self.upgrade(exchange, asked).await;
         }
         if freshness::invalidates(asked.method, self.scratch.response.status) {
-            // A change was made: what is stored for the same URL no longer holds (RFC 9111 section 4.4).
-            let cache = &self.thread.shared.cache;
-            cache.purge(&cache.key(&self.scratch.key));
+            let Scratch { key, target, response, .. } = &*self.scratch;
+            invalidate::after_change(&self.thread.shared, key, target, response);
         }
         self.deliver_exchange(exchange, asked).await
     }
