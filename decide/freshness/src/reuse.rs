@@ -48,6 +48,15 @@ pub enum Use {
     OnlyIfCached,
 }
 
+/// What is wrong with endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// One answered 500, 502, 503 or 504 (RFC 5861 section 4).
+    Error,
+    /// None answered: we are disconnected (RFC 9111 section 4.2.4).
+    Silence,
+}
+
 impl StoredFacts {
     /// Its age in seconds (section 4.2.3). Never less than it was on arrival, even if the clock was set back.
     #[inline]
@@ -103,15 +112,14 @@ impl StoredFacts {
             && self.serves_stale(request, now, self.stale_while_revalidate)
     }
 
-    /// Whether it may be served stale because endpoints fail: 500, 502, 503, 504 or none at all (RFC 5861 section 4).
-    /// For a request that got [`Use::Revalidate`] or [`Use::StaleAccepted`].
-    pub fn serves_on_error(&self, request: &RequestFacts, now: u64) -> bool {
-        self.serves_stale(request, now, self.stale_if_error.max(self.accepted_on_error(request)))
-    }
-
-    /// Whether it may be served stale because there is no answer at all (RFC 9111 section 4.2.4).
-    pub fn serves_when_unreachable(&self, request: &RequestFacts, now: u64) -> bool {
-        self.serves_stale(request, now, self.stale_if_unreachable.max(self.accepted_on_error(request)))
+    /// Whether it may be served stale because of this trouble. For a request that got [`Use::Revalidate`] or
+    /// [`Use::StaleAccepted`].
+    pub fn serves_on_error(&self, trouble: Trouble, request: &RequestFacts, now: u64) -> bool {
+        let allowed = match trouble {
+            Trouble::Error => self.stale_if_error,
+            Trouble::Silence => self.stale_if_unreachable,
+        };
+        self.serves_stale(request, now, allowed.max(self.accepted_on_error(request)))
     }
 
     /// Seconds of staleness that the visitor accepts in place of an error, where the application does not forbid it.
