@@ -38,7 +38,7 @@ pub enum Command {
     Check(Check),
     Load(Box<crate::load::args::Load>),
     Report(Report),
-    Purge(Purge),
+    Cache(crate::cache::Cache),
     Status(Status),
     #[cfg(feature = "demo")]
     Shop(Shop),
@@ -109,6 +109,9 @@ pub struct Up {
     /// Cache responses: on or off [default: on]
     #[arg(long, value_name = "ON|OFF", hide_possible_values = true)]
     pub cache: Option<Switch>,
+    /// Find out what may be shared: off, advise or apply [default: advise]
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    pub learn: Option<Learn>,
 }
 
 /// Tell everything that is wrong with a configuration
@@ -135,22 +138,6 @@ pub struct Report {
     /// Where the page goes [default: report.html, or compared.html]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-}
-
-/// Remove URLs from the cache
-#[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  tentpole purge http://shop.example/p/red-shoe\n  tentpole purge --all\n\nWhen it returns, no visitor gets the old response any more."
-)]
-pub struct Purge {
-    /// URLs as visitors see them, query included
-    #[arg(value_name = "URL", required_unless_present = "all", conflicts_with = "all")]
-    pub urls: Vec<String>,
-    /// Remove everything
-    #[arg(long)]
-    pub all: bool,
-    #[command(flatten)]
-    pub admin: Admin,
 }
 
 /// Show pools and endpoints, and how they are
@@ -198,6 +185,24 @@ pub enum Log {
     Off,
     Json,
     Combined,
+}
+
+/// What is done with what says nothing about caching.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum Learn {
+    Off,
+    Advise,
+    Apply,
+}
+
+impl From<Learn> for tentpole_model::Learn {
+    fn from(learn: Learn) -> Self {
+        match learn {
+            Learn::Off => Self::Off,
+            Learn::Advise => Self::Advise,
+            Learn::Apply => Self::Apply,
+        }
+    }
 }
 
 impl From<Log> for AccessLog {

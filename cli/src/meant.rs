@@ -28,6 +28,7 @@ pub fn load(typed: Up) -> Result<Snapshot, ExitCode> {
         log: typed.log.map(Into::into),
         threads: typed.threads,
         cache: typed.cache.map(|cache| cache == Switch::On),
+        learn: typed.learn.map(Into::into),
     };
     let from = match (typed.file, typed.run) {
         (Some(file), _) => From::File(file),

@@ -1,18 +1,20 @@
-//! `[cache]`: the shared cache in memory.
+//! `[cache]`: the shared cache in memory, its part on disk, and how responses of all sites are cached.
 
-use crate::forms::{Size, Span, Whole};
+use crate::caching::{self, Typed};
+use crate::disk;
+use crate::forms::{Shaped, Size, Span, Whole};
 use crate::problem::Problem;
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::Table;
 use crate::words::show_size;
 use std::time::Duration;
-use tentpole_model::CacheSettings;
+use tentpole_model::{CacheSettings, DiskSettings};
 
 pub(crate) static SECTION: Section = Section {
     header: "[cache]",
-    about: "The shared cache in memory. What is stored, and for how long, the application's `Cache-Control` decides \
-            (RFC 9111).",
-    settings: &[&MEMORY, &OBJECT, &WAITERS, &WAIT],
+    also: Some(&caching::SECTION),
+    about: "The shared cache. What is stored, and for how long, the application's `Cache-Control` decides (RFC 9111).",
+    settings: &[&MEMORY, &OBJECT, &WAITERS, &WAIT, &DISK],
 };
 
 static MEMORY: Setting<Size> = Setting {
@@ -48,8 +50,33 @@ static WAIT: Setting<Span> = Setting {
     example: "\"10s\"",
 };
 
+static DISK: Setting<Shaped> = Setting {
+    name: "disk",
+    form: Shaped { what: "a table with a directory", inside: Some(&disk::SECTION) },
+    default: Fallback::Absent("memory only"),
+    about: "The cache's part on disk.",
+    example: "{ directory = \"/var/cache/tentpole\", size = \"10GiB\" }",
+};
+
+/// `[cache]` as typed.
+#[derive(Default)]
+pub(crate) struct TypedSection {
+    pub(crate) settings: CacheSettings,
+    pub(crate) disk: Option<DiskSettings>,
+    /// For all sites.
+    pub(crate) caching: Typed,
+}
+
 /// Reads `[cache]`.
-pub(crate) fn read(table: &Table<'_>) -> CacheSettings {
+pub(crate) fn read(table: &Table<'_>) -> TypedSection {
+    TypedSection {
+        settings: read_memory(table),
+        disk: table.table(&DISK).and_then(|disk| disk::read(&disk)),
+        caching: Typed::read(table),
+    }
+}
+
+fn read_memory(table: &Table<'_>) -> CacheSettings {
     let memory_bytes_max = table.value(&MEMORY);
     let object = table.optional(&OBJECT);
     let object_bytes_max = match object {

@@ -12,6 +12,7 @@ use toml::de::DeValue;
 
 pub(crate) static SECTION: Section = Section {
     header: "endpoints = [{ … }]",
+    also: None,
     about: "One address in a pool. A URL alone is enough; with limits or a weight it is a table: \
             `endpoints = [\"http://127.0.0.1:3000\", { url = \"http://127.0.0.1:3001\", weight = 2 }]`.",
     settings: &[&URL, &WEIGHT, &REQUESTS_MAX, &CONNECTIONS_MAX],

@@ -6,7 +6,7 @@ use crate::report::{Place, Problems};
 use crate::table::At;
 use crate::top::{Typed, admin, threads};
 use crate::{fleet, pool};
-use tentpole_model::{AccessLog, CacheSettings, Fleet, Pool};
+use tentpole_model::{AccessLog, CacheSettings, Fleet, Learn, Pool};
 
 /// Settings given as flags; each that is there replaces the file's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Flags {
     /// `--cache`: `Some(false)` is no cache at all; `Some(true)` gives memory to one that the file gives none. Routes
     /// that are not cached stay so.
     pub cache: Option<bool>,
+    /// `--learn`: what `[cache]` says of it. Sites and routes that speak for themselves stay as they are.
+    pub learn: Option<Learn>,
 }
 
 /// Puts the flags over what was typed in the file.
@@ -49,11 +51,14 @@ pub(crate) fn apply(flags: &Flags, typed: &mut Typed, problems: &Problems<'_>) {
     }
     match flags.cache {
         // The edge then asks no cache at all: nobody waits for another's response either.
-        Some(false) => typed.cache.memory_bytes_max = 0,
-        Some(true) if typed.cache.memory_bytes_max == 0 => {
-            typed.cache.memory_bytes_max = CacheSettings::default().memory_bytes_max;
+        Some(false) => typed.cache.settings.memory_bytes_max = 0,
+        Some(true) if typed.cache.settings.memory_bytes_max == 0 => {
+            typed.cache.settings.memory_bytes_max = CacheSettings::default().memory_bytes_max;
         }
         Some(true) | None => {}
+    }
+    if let Some(learn) = flags.learn {
+        typed.cache.caching.learn(learn);
     }
     if let Some(number) = flags.threads {
         match threads(number) {

@@ -15,6 +15,7 @@ use toml::de::DeValue;
 
 pub(crate) static SECTION: Section = Section {
     header: "[pool.NAME.fleet]",
+    also: None,
     about: "Instances that Tentpole starts and stops itself, on this machine: in place of `endpoints`. It holds the CPU \
             of the instances at `cpu_target`. Above it another one is started; one at a time is ended when the rest \
             would have stayed well below it for the whole `scale_in_window`. A new instance gets its first request once \

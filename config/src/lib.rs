@@ -4,6 +4,8 @@
 
 mod address;
 mod cache;
+mod caching;
+mod disk;
 mod endpoint;
 mod flags;
 mod fleet;
@@ -12,6 +14,7 @@ mod host;
 mod limits;
 mod log;
 mod meant;
+mod names;
 mod path;
 mod pool;
 mod problem;

@@ -8,6 +8,7 @@ use tentpole_model::VisitorLimits;
 
 pub(crate) static SECTION: Section = Section {
     header: "[limits]",
+    also: None,
     about: "What a visitor's connection may cost. Each limit that is reached is answered, counted and logged.",
     settings: &[&CONNECTIONS, &HEAD_TIME, &IDLE_TIME, &STALL_TIME, &HEAD_BYTES, &FIELDS, &DRAIN_TIME],
 };

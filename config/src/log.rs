@@ -9,6 +9,7 @@ use tentpole_model::{AccessLog, LogSettings};
 
 pub(crate) static SECTION: Section = Section {
     header: "[log]",
+    also: None,
     about: "The access log: one line for each request, with what the cache did and why.",
     settings: &[&ACCESS, &FILE],
 };

@@ -7,10 +7,10 @@ use crate::report::{Place, Problems};
 use crate::table::At;
 use crate::top::Typed;
 use crate::words::{Cure, Hint, any_of};
-use crate::{host, path, pool, site};
+use crate::{caching, host, path, pool, site};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use tentpole_model::{Caching, CachingId, Endpoint, HostPattern, PoolId, Route, Site, Snapshot};
+use tentpole_model::{Caching, CachingId, Endpoint, HostPattern, PoolId, Route, RouteCache, Site, Snapshot};
 use tentpole_route::{CompileError, Table};
 
 /// The name of the site that stands in for none.
@@ -35,7 +35,9 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
     let no_site = sites.is_empty();
     let places: HashMap<String, Place> =
         sites.iter().map(|site| (site.name.clone(), site.place.clone())).collect();
-    let sites = sites.into_iter().map(|site| meant_site(site, &mut pools, problems)).collect();
+    let mut cachings = Cachings::new(typed.cache.caching.over(&Caching::default()));
+    let sites = sites.into_iter().map(|site| meant_site(site, &mut pools, &mut cachings, problems)).collect();
+    cachings.check(problems);
     // Without sites every pool would be unused, which says nothing new.
     if !sites_told && !no_site {
         pools.tell_of_unused(problems);
@@ -51,10 +53,10 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
         sites,
         pools: pools.typed.into_iter().map(|typed| typed.pool).collect(),
         visitors: typed.visitors,
-        cache: typed.cache,
+        cache: typed.cache.settings,
+        disk: typed.cache.disk,
+        cachings: cachings.all,
         log: typed.log,
-        disk: None,
-        cachings: vec![Caching::default()],
     };
     check_router(&snapshot, &places, problems).then_some(snapshot)
 }
@@ -140,6 +142,41 @@ impl Pools {
     }
 }
 
+/// The ways to cache, each once: routes that say the same share one.
+struct Cachings {
+    /// What `[cache]` says is the first.
+    all: Vec<Caching>,
+    index: HashMap<Caching, usize>,
+}
+
+impl Cachings {
+    fn new(base: Caching) -> Self {
+        Self { index: HashMap::from([(base.clone(), 0)]), all: vec![base] }
+    }
+
+    /// What is said here, and what `base` says for the rest.
+    fn of(&mut self, said: Option<&caching::Typed>, base: CachingId) -> CachingId {
+        let Some(said) = said else { return base };
+        let caching = said.over(&self.all[usize::from(base.0)]);
+        let at = *self.index.entry(caching).or_insert_with_key(|caching| {
+            self.all.push(caching.clone());
+            self.all.len() - 1
+        });
+        // `check` tells when there are too many.
+        CachingId(u16::try_from(at).unwrap_or_default())
+    }
+
+    fn check(&self, problems: &Problems<'_>) {
+        let (count, most) = (self.all.len(), usize::from(u16::MAX) + 1);
+        if count > most {
+            problems.add(
+                Problem::TooMany { what: "routes that each cache in their own way", count, most },
+                &Place::Whole,
+            );
+        }
+    }
+}
+
 /// The site that stands in when the file has none.
 fn site_for_all(pools: &Pools, problems: &Problems<'_>) -> Option<site::Typed> {
     match pools.typed.as_slice() {
@@ -153,7 +190,19 @@ fn site_for_all(pools: &Pools, problems: &Problems<'_>) -> Option<site::Typed> {
     }
 }
 
-fn meant_site(typed: site::Typed, pools: &mut Pools, problems: &Problems<'_>) -> Site {
+fn meant_site(
+    typed: site::Typed,
+    pools: &mut Pools,
+    cachings: &mut Cachings,
+    problems: &Problems<'_>,
+) -> Site {
+    let site_cache = typed.cache.cache.unwrap_or(RouteCache::Standard);
+    let site_caching = cachings.of(typed.cache.caching.as_ref(), CachingId(0));
+    let mut meant_route = |route: site::TypedRoute, pool| {
+        let cache = route.cache.cache.unwrap_or(site_cache);
+        let caching = cachings.of(route.cache.caching.as_ref(), site_caching);
+        Route { cache, caching, ..meant_route(route, pool, problems) }
+    };
     let mut routes = Vec::new();
     let mut seen: HashMap<String, (String, Place)> = HashMap::new();
     let site_pool = typed.pool.as_ref().map(|name| pools.named(name, problems));
@@ -174,7 +223,7 @@ fn meant_site(typed: site::Typed, pools: &mut Pools, problems: &Problems<'_>) ->
             (None, Some(site_pool)) => site_pool,
             (None, None) => pools.only(&format!("route {:?}", route.written), &route.place, problems),
         };
-        routes.extend(pool.map(|pool| meant_route(route, pool, problems)));
+        routes.extend(pool.map(|pool| meant_route(route, pool)));
     }
     // The site's pool takes what no route takes; a site with routes and without a pool answers 404 there.
     if !seen.contains_key("/*") {
@@ -183,7 +232,7 @@ fn meant_site(typed: site::Typed, pools: &mut Pools, problems: &Problems<'_>) ->
             None if seen.is_empty() => pools.only(&format!("[site.{}]", typed.name), &typed.place, problems),
             None => None,
         };
-        routes.extend(pool.map(|pool| meant_route(site::usual_route(typed.place.clone()), pool, problems)));
+        routes.extend(pool.map(|pool| meant_route(site::usual_route(typed.place.clone()), pool)));
     }
     Site {
         name: typed.name,
@@ -194,6 +243,7 @@ fn meant_site(typed: site::Typed, pools: &mut Pools, problems: &Problems<'_>) ->
     }
 }
 
+/// All but how it is cached.
 fn meant_route(typed: site::TypedRoute, pool: PoolId, problems: &Problems<'_>) -> Route {
     let path = typed.path.value;
     let swallow = typed.swallow_segments.filter(|swallow| swallow.value);
@@ -206,9 +256,8 @@ fn meant_route(typed: site::TypedRoute, pool: PoolId, problems: &Problems<'_>) -
         path,
         pool,
         swallow_segments: swallow.is_some(),
-        cache: typed.cache,
-        caching: CachingId(0),
         body_bytes_max: typed.body_bytes_max,
+        ..Route::default()
     }
 }
 

@@ -13,6 +13,7 @@ use toml::de::DeValue;
 
 pub(crate) static SECTION: Section = Section {
     header: "[pool.NAME]",
+    also: None,
     about: "Endpoints that serve the same thing. The name is yours; routes, logs and metrics use it.",
     settings: &[&ENDPOINTS, &FLEET, &BALANCE, &HEALTH, &FAILURES_MAX, &TIMEOUTS, &QUEUE],
 };
@@ -85,6 +86,7 @@ static QUEUE: Setting<Shaped> = Setting {
 
 pub(crate) static HEALTH_SECTION: Section = Section {
     header: "[pool.NAME.health]",
+    also: None,
     about: "Probes: a GET now and then, which any status from 200 to 399 passes.",
     settings: &[&PATH, &INTERVAL, &TIMEOUT, &HEALTHY_AFTER, &UNHEALTHY_AFTER],
 };
@@ -131,6 +133,7 @@ static UNHEALTHY_AFTER: Setting<Whole> = Setting {
 
 pub(crate) static TIMEOUTS_SECTION: Section = Section {
     header: "[pool.NAME.timeouts]",
+    also: None,
     about: "Time-outs towards an endpoint.",
     settings: &[&CONNECT, &FIRST_BYTE, &STALL, &IDLE],
 };
@@ -174,6 +177,7 @@ static IDLE: Setting<Span> = Setting {
 
 pub(crate) static QUEUE_SECTION: Section = Section {
     header: "[pool.NAME.queue]",
+    also: None,
     about: "What waits for an endpoint.",
     settings: &[&LENGTH, &WAIT],
 };

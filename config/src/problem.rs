@@ -241,9 +241,39 @@ problems! {
     Warning SwallowsNothing { path: String } =>
         "swallow_segments does nothing here: \"{path}\" takes all further segments already.";
 
+    // Caching.
+
+    /// Not a parameter's name.
+    Error ParameterName { typed: String, why: &'static str, cure: Cure } =>
+        "{typed:?} is not a query parameter's name: {why}.{cure}";
+    /// Not a cookie's name.
+    Error CookieName { typed: String, why: &'static str, cure: Cure } =>
+        "{typed:?} cannot stand here as a cookie's name: {why}.{cure}";
+    /// A session's cookie is ignored.
+    Warning SessionIgnored { name: String } =>
+        "`{name}` looks like a session's cookie; ignored, those who have it get the pages of those who don't: logged in, \
+         they look logged out. List only cookies that carry no identity.";
+    /// A session's cookie is keyed.
+    Warning SessionKeyed { name: String } =>
+        "`{name}` looks like a session's cookie; each visitor has another value, so nobody shares anything. List only \
+         cookies that many visitors have in common.";
+    /// Not a language tag.
+    Error LanguageTag { typed: String, cure: Cure } =>
+        "{typed:?} is not a language tag; it takes one like \"de\", \"en-GB\" or \"zh-Hant\".{cure}";
+    /// Not a path to purge.
+    Error PurgedPath { typed: String, why: &'static str, cure: Cure } =>
+        "{typed:?} is not a path in `purges`: {why}.{cure}";
+    /// A route that stores what sets cookies.
+    Warning DespiteSetCookie { path: String } =>
+        "route {path:?} stores responses that set a cookie, without the cookie: whatever stands in them for one visitor \
+         reaches all. Keep it only where pages hold nothing of a visitor: no name, no basket, no form token.";
+
     // Limits.
 
     /// One object larger than all.
     Error ObjectAboveMemory { object: String, memory: String } =>
         "an object may take {object}, but the whole cache has {memory}; lower `object` or raise `memory`.";
+    /// One object larger than the disk's part.
+    Error ObjectAboveDisk { object: String, size: String } =>
+        "an object may take {object}, but the cache on disk has {size}; lower `object` or raise `size`.";
 }

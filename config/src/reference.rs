@@ -37,6 +37,9 @@ fn write_section(out: &mut String, section: &Section) {
         false => format!("`{}`", section.header),
     };
     let _ = write!(out, "\n## {header}\n\n{}\n", section.about);
+    if let Some(also) = section.also {
+        let _ = write!(out, "\nAlso takes every setting of `{}`.\n", also.header);
+    }
     for setting in section.settings {
         write_setting(out, *setting);
     }

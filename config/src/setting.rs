@@ -68,6 +68,8 @@ pub(crate) struct Section {
     pub(crate) header: &'static str,
     /// For the reference.
     pub(crate) about: &'static str,
+    /// A section whose settings may stand here too; the reference describes them there.
+    pub(crate) also: Option<&'static Section>,
     /// In the order of the reference.
     pub(crate) settings: &'static [&'static dyn Described],
 }
@@ -132,9 +134,10 @@ impl<F: Form> Described for Setting<F> {
 }
 
 impl Section {
-    /// The names of its settings.
+    /// The names of the settings that may stand in it.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.settings.iter().map(|setting| setting.name())
+        let also = self.also.map_or(&[][..], |also| also.settings);
+        self.settings.iter().chain(also).map(|setting| setting.name())
     }
 }
 
@@ -152,13 +155,16 @@ mod tests {
                 assert!(listed.contains(inside.header), "{} is not listed", inside.header);
             }
         }
+        for also in sections().iter().filter_map(|section| section.also) {
+            assert!(listed.contains(also.header), "{} is not listed", also.header);
+        }
     }
 
     #[test]
     fn names_within_a_section_differ() {
         for section in sections() {
             let names: HashSet<&str> = section.names().collect();
-            assert_eq!(names.len(), section.settings.len(), "{}", section.header);
+            assert_eq!(names.len(), section.names().count(), "{}", section.header);
         }
     }
 
@@ -196,6 +202,12 @@ mod tests {
                         format!("[[pool.app.endpoints]]\nurl = \"http://a\"\n{line}\n")
                     }
                     "[pool.NAME.health]" => with("[pool.app.health]", "path = \"/\""),
+                    "[site.NAME.route.cache]" => {
+                        format!(
+                            "[pool.app]\n{pool}\n[[site.shop.route]]\npath = \"/\"\n[site.shop.route.cache]\n{line}\n"
+                        )
+                    }
+                    "[cache.disk]" => with("[cache.disk]", "directory = \"/var/cache/tentpole\""),
                     "[[site.NAME.route]]" => with("[[site.shop.route]]", "path = \"/\""),
                     header => with(&header.replace("pool.NAME", "pool.app").replace("NAME", "shop"), ""),
                 };

@@ -1,20 +1,22 @@
 //! `[site.NAME]` and its routes, as typed. Which pool each means, `meant` finds out.
 
+use crate::caching::{self, TypedCache};
 use crate::forms::{Shaped, Size, Switch, Text, Word};
 use crate::problem::Problem;
 use crate::report::Place;
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::{host, path};
-use tentpole_model::{Canonical, HostPattern, RouteCache};
+use tentpole_model::{Canonical, HostPattern};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub(crate) static SECTION: Section = Section {
     header: "[site.NAME]",
+    also: None,
     about: "Host names that are served alike. Without any site, one that takes every host sends everything to the \
             only pool.",
-    settings: &[&HOSTS, &POOL, &CANONICAL, &MERGE_SLASHES, &ROUTE],
+    settings: &[&HOSTS, &POOL, &CANONICAL, &MERGE_SLASHES, &SITE_CACHE, &ROUTE],
 };
 
 static HOSTS: Setting<Shaped> = Setting {
@@ -68,6 +70,15 @@ static MERGE_SLASHES: Setting<Switch> = Setting {
     example: "true",
 };
 
+static SITE_CACHE: Setting<Shaped> = Setting {
+    name: "cache",
+    form: Shaped { what: CACHE_FORM, inside: Some(&caching::SECTION) },
+    default: Fallback::Absent("`\"standard\"`, as `[cache]` says"),
+    about: "Whether and how responses of all its routes are cached: `\"standard\"` as their `Cache-Control` says (RFC \
+            9111), `\"off\"` never, or a table that says more.",
+    example: "{ query = { drop = [\"utm_*\"] } }",
+};
+
 pub(crate) static ROUTE: Setting<Shaped> = Setting {
     name: "route",
     form: Shaped { what: "tables, each under [[site.NAME.route]]", inside: Some(&ROUTE_SECTION) },
@@ -78,6 +89,7 @@ pub(crate) static ROUTE: Setting<Shaped> = Setting {
 
 pub(crate) static ROUTE_SECTION: Section = Section {
     header: "[[site.NAME.route]]",
+    also: None,
     about: "A path pattern and what is done with it.",
     settings: &[&PATH, &ROUTE_POOL, &SWALLOW_SEGMENTS, &CACHE, &BODY],
 };
@@ -106,16 +118,12 @@ static SWALLOW_SEGMENTS: Setting<Switch> = Setting {
     example: "true",
 };
 
-static CACHE: Setting<Word<RouteCache>> = Setting {
+static CACHE: Setting<Shaped> = Setting {
     name: "cache",
-    form: Word {
-        words: &[
-            ("standard", RouteCache::Standard, "As the responses' `Cache-Control` says (RFC 9111)."),
-            ("off", RouteCache::Off, "Never looked up, never stored."),
-        ],
-    },
-    default: Fallback::Value(|| RouteCache::Standard),
-    about: "Whether responses are cached.",
+    form: Shaped { what: CACHE_FORM, inside: Some(&caching::ROUTE_SECTION) },
+    default: Fallback::Absent("as its site says"),
+    about: "Whether and how responses are cached: `\"standard\"` as their `Cache-Control` says (RFC 9111), `\"off\"` never, \
+            or a table that says more.",
     example: "\"off\"",
 };
 
@@ -126,6 +134,10 @@ static BODY: Setting<Size> = Setting {
     about: "The largest request body. A larger one gets a 413.",
     example: "\"16MiB\"",
 };
+
+/// What diagnostics call a route.
+const ROUTE_TITLE: &str = "the route";
+const CACHE_FORM: &str = "\"standard\", \"off\" or a table";
 
 /// Routes that one site takes.
 const ROUTES_MAX: usize = 10_000;
@@ -141,6 +153,7 @@ pub(crate) struct Typed {
     pub(crate) canonical: Canonical,
     pub(crate) merge_slashes: bool,
     pub(crate) pool: Option<At<String>>,
+    pub(crate) cache: TypedCache,
     pub(crate) routes: Vec<TypedRoute>,
 }
 
@@ -153,7 +166,7 @@ pub(crate) struct TypedRoute {
     pub(crate) place: Place,
     pub(crate) pool: Option<At<String>>,
     pub(crate) swallow_segments: Option<At<bool>>,
-    pub(crate) cache: RouteCache,
+    pub(crate) cache: TypedCache,
     pub(crate) body_bytes_max: u64,
 }
 
@@ -167,6 +180,7 @@ pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
         canonical: table.value(&CANONICAL),
         merge_slashes,
         pool: table.optional(&POOL),
+        cache: caching::of_site(table, &SITE_CACHE),
         routes: read_routes(table, merge_slashes),
     }
 }
@@ -180,6 +194,7 @@ pub(crate) fn usual(name: &str, place: Place) -> Typed {
         canonical: CANONICAL.usual(),
         merge_slashes: MERGE_SLASHES.usual(),
         pool: None,
+        cache: TypedCache::default(),
         routes: Vec::new(),
     }
 }
@@ -192,45 +207,22 @@ pub(crate) fn usual_route(place: Place) -> TypedRoute {
         place,
         pool: None,
         swallow_segments: None,
-        cache: CACHE.usual(),
+        cache: TypedCache::default(),
         body_bytes_max: BODY.usual(),
     }
 }
 
 fn read_hosts(table: &Table<'_>) -> Option<Vec<At<HostPattern>>> {
-    let value = table.raw(&HOSTS)?;
-    let items = match value.get_ref() {
-        DeValue::String(_) => std::slice::from_ref(value),
-        DeValue::Array(items) => &items[..],
-        _ => {
-            table.wrong_type(&HOSTS, value);
-            return Some(Vec::new());
-        }
-    };
-    let place = Place::Bytes(value.span());
-    if items.is_empty() {
-        let cure = "leave it out to take every host that no other site claims.";
-        table.tell(Problem::Empty { name: HOSTS.name, cure }, &place);
-    }
-    if items.len() > HOSTS_MAX {
-        table.tell(Problem::TooMany { what: "hosts in a site", count: items.len(), most: HOSTS_MAX }, &place);
-    }
-    Some(items.iter().take(HOSTS_MAX).filter_map(|item| read_host(item, table)).collect())
-}
-
-fn read_host(item: &Spanned<DeValue<'_>>, table: &Table<'_>) -> Option<At<HostPattern>> {
-    let DeValue::String(typed) = item.get_ref() else {
-        table.wrong_item(&HOSTS, item);
-        return None;
-    };
-    let place = Place::Bytes(item.span());
-    match host::pattern(typed) {
-        Ok(pattern) => Some(At::new(pattern, place)),
+    let cure = "leave it out to take every host that no other site claims.";
+    let typed = table.texts(&HOSTS, HOSTS_MAX, "hosts in a site", Some(cure))?;
+    let read = |typed: At<String>| match host::pattern(&typed.value) {
+        Ok(pattern) => Some(At::new(pattern, typed.place)),
         Err(problem) => {
-            table.tell(problem, &place);
+            table.tell(problem, &typed.place);
             None
         }
-    }
+    };
+    Some(typed.into_iter().filter_map(read).collect())
 }
 
 fn read_routes(table: &Table<'_>, merge_slashes: bool) -> Vec<TypedRoute> {
@@ -260,11 +252,11 @@ fn read_route(
     merge_slashes: bool,
 ) -> Option<TypedRoute> {
     let place = Place::Bytes(item.span());
-    let table = Table::open(&ROUTE_SECTION, "the route".to_owned(), place.clone(), entries, site.problems());
+    let table = Table::open(&ROUTE_SECTION, ROUTE_TITLE.to_owned(), place.clone(), entries, site.problems());
     let typed = table.required(&PATH);
     let pool = table.optional(&ROUTE_POOL);
     let swallow_segments = table.optional(&SWALLOW_SEGMENTS);
-    let cache = table.value(&CACHE);
+    let cache = caching::of_route(&table, &CACHE, typed.as_ref().map(|typed| &*typed.value));
     let body_bytes_max = table.value(&BODY);
     let typed = typed?;
     let path = match path::pattern(&typed.value, merge_slashes) {

@@ -90,6 +90,41 @@ impl<'t> Table<'t> {
         self.entries.get(setting.name)
     }
 
+    /// The texts of a setting that takes one or a list of them, each with its place; tells of what is no text and of
+    /// more than `most`, and of none at all with this cure. `None` when it is not there.
+    pub(crate) fn texts<F: Form>(
+        &self,
+        setting: &Setting<F>,
+        most: usize,
+        what: &'static str,
+        when_empty: Option<&'static str>,
+    ) -> Option<Vec<At<String>>> {
+        let value = self.raw(setting)?;
+        let place = Place::Bytes(value.span());
+        let items = match value.get_ref() {
+            DeValue::String(_) => std::slice::from_ref(value),
+            DeValue::Array(items) => &items[..],
+            _ => {
+                self.wrong_type(setting, value);
+                return Some(Vec::new());
+            }
+        };
+        if let (true, Some(cure)) = (items.is_empty(), when_empty) {
+            self.tell(Problem::Empty { name: setting.name, cure }, &place);
+        }
+        if items.len() > most {
+            self.tell(Problem::TooMany { what, count: items.len(), most }, &place);
+        }
+        let mut texts = Vec::new();
+        for item in items.iter().take(most) {
+            match item.get_ref() {
+                DeValue::String(text) => texts.push(At::new(text.to_string(), Place::Bytes(item.span()))),
+                _ => self.wrong_item(setting, item),
+            }
+        }
+        Some(texts)
+    }
+
     /// The table inside a setting, opened; `None` when it is not there or not a table.
     pub(crate) fn table<F: Form>(&self, setting: &Setting<F>) -> Option<Table<'t>> {
         let value = self.raw(setting)?;
@@ -100,7 +135,8 @@ impl<'t> Table<'t> {
         };
         let title = match self.title.strip_suffix(']') {
             Some(outer) => format!("{outer}.{}]", setting.name),
-            None => format!("[{}]", setting.name),
+            None if self.place == Place::Whole => format!("[{}]", setting.name),
+            None => format!("`{}` of {}", setting.name, self.title),
         };
         Some(Table::open(section, title, Place::Bytes(value.span()), entries, self.problems))
     }

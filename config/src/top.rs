@@ -7,14 +7,15 @@ use crate::report::{Place, Problems};
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::Cure;
-use crate::{cache, endpoint, fleet, limits, log, pool, site};
+use crate::{cache, caching, disk, endpoint, fleet, limits, log, pool, site};
 use std::net::{Ipv4Addr, SocketAddr};
-use tentpole_model::{CacheSettings, LogSettings, VisitorLimits};
+use tentpole_model::{LogSettings, VisitorLimits};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub(crate) static SECTION: Section = Section {
     header: "the top of the file",
+    also: None,
     about: "Before the first `[section]`.",
     settings: &[&LISTEN, &ADMIN, &THREADS, &LOG, &LIMITS, &CACHE, &POOL, &SITE],
 };
@@ -32,7 +33,7 @@ static ADMIN: Setting<Shaped> = Setting {
     name: "admin",
     form: Shaped { what: "an address of this machine in quotes, or \"off\"", inside: None },
     default: Fallback::Absent("`\"127.0.0.1:9900\"`"),
-    about: "Address of the admin API, which `tentpole status` and `tentpole purge` ask. It asks for no password, so \
+    about: "Address of the admin API, which `tentpole status` and `tentpole cache purge` ask. It asks for no password, so \
             it takes a loopback address only. `\"off\"` switches it off.",
     example: "\"127.0.0.1:9900\"",
 };
@@ -83,12 +84,13 @@ const fn part(
 }
 
 /// Every section, in the order of the reference.
-pub(crate) fn sections() -> [&'static Section; 12] {
+pub(crate) fn sections() -> [&'static Section; 16] {
     [
         &SECTION,
         &log::SECTION,
         &limits::SECTION,
         &cache::SECTION,
+        &disk::SECTION,
         &pool::SECTION,
         &endpoint::SECTION,
         &fleet::SECTION,
@@ -97,6 +99,9 @@ pub(crate) fn sections() -> [&'static Section; 12] {
         &pool::QUEUE_SECTION,
         &site::SECTION,
         &site::ROUTE_SECTION,
+        &caching::SECTION,
+        &caching::ROUTE_SECTION,
+        &caching::QUERY_SECTION,
     ]
 }
 
@@ -114,7 +119,7 @@ pub(crate) struct Typed {
     pub(crate) threads: Option<usize>,
     pub(crate) log: LogSettings,
     pub(crate) visitors: VisitorLimits,
-    pub(crate) cache: CacheSettings,
+    pub(crate) cache: cache::TypedSection,
     /// `None` when they could not be told apart, which is told already; so with `sites`.
     pub(crate) pools: Option<Vec<pool::Typed>>,
     pub(crate) sites: Option<Vec<site::Typed>>,
@@ -130,7 +135,7 @@ impl Default for Typed {
             threads: None,
             log: LogSettings::default(),
             visitors: VisitorLimits::default(),
-            cache: CacheSettings::default(),
+            cache: cache::TypedSection::default(),
             pools: Some(Vec::new()),
             sites: Some(Vec::new()),
         }

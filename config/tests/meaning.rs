@@ -143,6 +143,7 @@ fn flags_replace_what_the_file_says() {
         log: Some(AccessLog::Json),
         threads: Some(3),
         cache: Some(false),
+        learn: None,
     };
     let text = format!("listen = \":80\"\nthreads = 1\n[log]\naccess = \"off\"\nfile = \"a.log\"\n{APP}");
     let snapshot = parse_with("tentpole.toml", &text, &flags).unwrap().snapshot;
