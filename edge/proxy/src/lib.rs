@@ -17,6 +17,7 @@ mod obtain;
 mod place;
 mod prepare;
 mod purge;
+mod status;
 mod stop;
 mod thread;
 mod tunnel;
