@@ -57,12 +57,14 @@ impl Meta {
             validator,
             stale_while_revalidate,
             stale_if_error,
+            stale_if_unreachable,
+            immutable,
         } = self.facts;
         out.extend_from_slice(&response_time.to_le_bytes());
-        for number in [lifetime, initial_age, stale_while_revalidate, stale_if_error] {
+        for number in [lifetime, initial_age, stale_while_revalidate, stale_if_error, stale_if_unreachable] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        let flags = [no_cache, must_revalidate, heuristic, validator];
+        let flags = [no_cache, must_revalidate, heuristic, validator, immutable];
         out.push(flags.iter().enumerate().map(|(bit, &set)| u8::from(set) << bit).sum());
         out.extend_from_slice(&self.status.to_le_bytes());
         out.extend_from_slice(&self.site.to_le_bytes());
@@ -91,6 +93,7 @@ impl Meta {
         let response_time = from.long()?;
         let (lifetime, initial_age) = (from.short()?, from.short()?);
         let (stale_while_revalidate, stale_if_error) = (from.short()?, from.short()?);
+        let stale_if_unreachable = from.short()?;
         let flags = from.take(1)?[0];
         let flag = |bit: u8| flags & (1 << bit) != 0;
         let facts = StoredFacts {
@@ -103,6 +106,8 @@ impl Meta {
             validator: flag(3),
             stale_while_revalidate,
             stale_if_error,
+            stale_if_unreachable,
+            immutable: flag(4),
         };
         let status = u16::from_le_bytes(from.take(2)?[..].try_into().ok()?);
         let site = from.long()?;
@@ -123,7 +128,8 @@ impl Meta {
     pub fn useful_until(&self) -> u64 {
         const ASKED_FOR: u64 = 86_400;
         let facts = &self.facts;
-        let stale = u64::from(facts.stale_while_revalidate.max(facts.stale_if_error));
+        let stale =
+            u64::from(facts.stale_while_revalidate.max(facts.stale_if_error).max(facts.stale_if_unreachable));
         let asked = if facts.validator { ASKED_FOR } else { 0 };
         let lives = u64::from(facts.lifetime).saturating_sub(u64::from(facts.initial_age));
         facts.response_time.saturating_add(lives).saturating_add(stale.max(asked))
@@ -203,6 +209,8 @@ mod tests {
                 validator: true,
                 stale_while_revalidate: 5,
                 stale_if_error: 6,
+                stale_if_unreachable: 7,
+                immutable: true,
             },
             status: 200,
             head: Bytes::from_static(b"HTTP/1.1 200 OK\r\nEtag: \"a\"\r\n"),
@@ -235,7 +243,7 @@ mod tests {
     fn the_bytes_are_those_of_this_format() {
         // Who changes what is written changes this sum, and with it `FORMAT`.
         let bytes = meta().encode(&PARTS).unwrap();
-        assert_eq!((crate::record::FORMAT, bytes.len(), crc32fast::hash(&bytes)), (1, 177, 4_117_905_603));
+        assert_eq!((crate::record::FORMAT, bytes.len(), crc32fast::hash(&bytes)), (1, 181, 1_053_243_701));
     }
 
     #[test]
@@ -248,7 +256,7 @@ mod tests {
     fn it_is_useful_while_it_can_be_served_or_asked_about() {
         assert_eq!(meta().useful_until(), 1_700_000_000 + 58 + 86_400);
         let facts = StoredFacts { validator: false, ..meta().facts };
-        assert_eq!(Meta { facts, ..meta() }.useful_until(), 1_700_000_000 + 58 + 6);
+        assert_eq!(Meta { facts, ..meta() }.useful_until(), 1_700_000_000 + 58 + 7);
     }
 
     proptest! {

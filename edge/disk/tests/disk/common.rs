@@ -62,6 +62,8 @@ pub fn meta(version: u64, length: usize) -> Meta {
         validator: true,
         stale_while_revalidate: 0,
         stale_if_error: 0,
+        stale_if_unreachable: 0,
+        immutable: false,
     };
     Meta {
         facts,
