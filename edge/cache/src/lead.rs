@@ -149,23 +149,7 @@ impl Lead {
     /// facts, sharing its body and the contents of its other forms. With more tags than may be, it is not.
     pub fn refreshed(mut self, stale: &Arc<Object>, confirmed: Confirmed<'_>) -> Arc<Object> {
         let Duty { cache, fill, release } = &mut self.duty;
-        let Confirmed { head, facts, tags, new_head } = confirmed;
-        let tags = match tags {
-            Some(tags) => tag::sorted(tags),
-            None => Some(stale.tags().collect()),
-        };
-        let storable = tags.is_some();
-        let frame = Frame {
-            facts,
-            head,
-            etag: stale.etag().map(Bytes::copy_from_slice),
-            last_modified: stale.last_modified().map(Bytes::copy_from_slice),
-            vary: stale.vary().clone(),
-            tags: tags.unwrap_or_default(),
-            key: fill.key.clone(),
-            hash: fill.hash,
-        };
-        let object = Arc::new(frame.with_body(stale.body().clone(), stale.forms.renewed(new_head)));
+        let (object, storable) = cache.renewed(stale, confirmed);
         *release = None;
         cache.refresh(fill, stale, &object, storable);
         object
@@ -225,6 +209,13 @@ impl Filling {
             return Poll::Ready(Room::NobodyReads);
         }
         self.duty.fill.poll_room(context)
+    }
+
+    /// To be called when [`Filling::poll_room`] has not been ready for longer than a reader may hold up the others:
+    /// those who are behind get a `Failure` (their own side, timed out). Nobody loses who has nobody to hold up.
+    /// Returns whether somebody did.
+    pub fn leave_behind(&mut self) -> bool {
+        self.duty.fill.leave_behind()
     }
 
     /// All those who read or still wait.

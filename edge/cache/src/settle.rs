@@ -2,7 +2,9 @@
 //! key and ended in one critical section, so nobody joins what has ended and nobody leads twice.
 
 use crate::fill::Fill;
-use crate::{Cache, Claim, Derived, Made, Object, Release};
+use crate::object::Frame;
+use crate::{Cache, Claim, Confirmed, Derived, Made, Object, Release, tag};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -125,6 +127,48 @@ impl Cache {
             self.counts.bytes.fetch_sub(cost, Ordering::Relaxed);
             Err(Bypass::Purged)
         }
+    }
+
+    /// Puts an object with another head and other facts, and the same contents, into the place of a stored one, if that
+    /// is still stored (RFC 9111 section 4.3.5). What a soft purge has made stale stays so: it is not known which of the
+    /// two was asked for first.
+    pub fn update(&self, old: &Arc<Object>, confirmed: Confirmed<'_>) {
+        let (new, storable) = self.renewed(old, confirmed);
+        let own = new.cost() - new.shared_cost();
+        if !storable || !self.reserve(own) {
+            return;
+        }
+        let mut shard = self.shard(new.hash());
+        new.stay_stale_as(old);
+        let replaced = shard.replace(old, &new);
+        if replaced {
+            self.counts.replaced(old, &new);
+        }
+        drop(shard);
+        if !replaced {
+            self.counts.bytes.fetch_sub(own, Ordering::Relaxed);
+        }
+    }
+
+    /// An object with another head and the same contents, and whether it may be stored: not with too many tags.
+    pub(crate) fn renewed(&self, old: &Arc<Object>, confirmed: Confirmed<'_>) -> (Arc<Object>, bool) {
+        let Confirmed { head, facts, tags, new_head } = confirmed;
+        let tags = match tags {
+            Some(tags) => tag::sorted(tags),
+            None => Some(old.tags().collect()),
+        };
+        let storable = tags.is_some();
+        let frame = Frame {
+            facts,
+            head,
+            etag: old.etag().map(Bytes::copy_from_slice),
+            last_modified: old.last_modified().map(Bytes::copy_from_slice),
+            vary: old.vary().clone(),
+            tags: tags.unwrap_or_default(),
+            key: old.key().into(),
+            hash: old.hash(),
+        };
+        (Arc::new(frame.with_body(old.body().clone(), old.forms.renewed(new_head))), storable)
     }
 
     /// Ends a fill with what is stored already, for those who may have it.
