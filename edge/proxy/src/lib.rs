@@ -14,6 +14,7 @@ mod obtain;
 mod place;
 mod prepare;
 mod purge;
+mod purging;
 mod stop;
 mod thread;
 mod tunnel;

@@ -2,6 +2,7 @@
 //! Everything here is for that thread alone; what threads share is in `Shared`.
 
 use crate::prepare::Prepared;
+use crate::purging::Purging;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub ledger: Arc<Ledger>,
     /// How long a request waits for another's fill.
     pub wait_max: Duration,
+    /// Purge requests.
+    pub purging: Purging,
 }
 
 /// What one data thread has.

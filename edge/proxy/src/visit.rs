@@ -16,6 +16,7 @@ use crate::fill::Own;
 use crate::forward::Purpose;
 use crate::obtain::{Got, Inquiry};
 use crate::place::{Place, route};
+use crate::purging::is_purge;
 use crate::stop::{After, Stop};
 use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
@@ -33,7 +34,7 @@ use tentpole_runtime::deadline::Deadline;
 
 /// One request on its way.
 pub struct Visit<'a> {
-    thread: &'a Rc<Thread>,
+    pub(crate) thread: &'a Rc<Thread>,
     pub(crate) visitor: &'a mut Visitor,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) why: Why,
@@ -91,6 +92,10 @@ impl<'a> Visit<'a> {
         self.read_head().await?;
         let asked = self.understand()?;
         let view = self.thread.view();
+        if asked.method == Method::Other && is_purge(self.scratch.request.method_bytes()) {
+            // Before the route: its own fields say whom it is about.
+            return Box::pin(self.purge(view, asked)).await;
+        }
         let place = route(&view, self.scratch, asked.method, &mut self.why)?;
         // Before the cache: a body that may not be sent must not cost a look-up.
         self.accept_body(asked, place)?;
@@ -131,6 +136,11 @@ impl<'a> Visit<'a> {
         self.body = RequestBody::new(asked.framing, place.body_bytes_max).map_err(Stop::Refused)?;
         self.body_pending = false;
         Ok(())
+    }
+
+    /// Leaves a body unread: without one the connection goes on.
+    pub(crate) fn ignore_body(&mut self, there_is_none: bool) {
+        self.body_pending = !there_is_none;
     }
 
     /// Everything but a hit.
