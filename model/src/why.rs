@@ -112,6 +112,11 @@ pub enum CacheOutcome {
     Hit,
     /// Served a stored 304 or 206 out of what was fresh.
     HitPartial,
+    /// Served what is stored and stale, while it is fetched anew (RFC 5861 section 3).
+    Stale,
+    /// Served what is stored and stale, because the endpoint failed, for this request or for another a moment ago
+    /// (RFC 5861 section 4).
+    StaleIfError,
     /// Stored but stale; the endpoint said it still holds.
     Revalidated,
     /// Not stored; fetched and stored.
@@ -149,6 +154,8 @@ pub enum Bypass {
     AlreadyStale,
     /// `Vary: *`.
     VaryStar,
+    /// It carries more tags than a purge could find again.
+    TooManyTags,
     /// The status is not cacheable.
     Status,
     /// The object is larger than one may be.
@@ -360,6 +367,7 @@ labels!(Bypass {
     CookieWithoutLifetime = "cookie_without_lifetime",
     AlreadyStale = "already_stale",
     VaryStar = "vary_star",
+    TooManyTags = "too_many_tags",
     Status = "status",
     TooLarge = "too_large",
     MemoryPressure = "memory_pressure",
@@ -434,6 +442,8 @@ impl CacheOutcome {
             Self::NotAsked => "none",
             Self::Hit => "hit",
             Self::HitPartial => "hit_partial",
+            Self::Stale => "stale",
+            Self::StaleIfError => "stale_if_error",
             Self::Revalidated => "revalidated",
             Self::Stored => "stored",
             Self::Joined => "joined",

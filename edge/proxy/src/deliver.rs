@@ -4,8 +4,11 @@
 
 use crate::answer::{self, Manner};
 use crate::exchange::{Exchange, NoResponse, Upload};
+use crate::obtain::Forwarded;
+use bytes::Bytes;
 use std::future::poll_fn;
 use std::io::{IoSlice, Write};
+use std::ops::Range;
 use std::task::Poll;
 use tentpole_cache::{FillReader, Object};
 use tentpole_freshness::{self as freshness, Ranged};
@@ -39,6 +42,10 @@ pub struct Reply {
     pub manner: Manner,
     /// What `Cache-Status` says.
     pub cache: CacheOutcome,
+    /// Why an endpoint was asked, if one was.
+    pub forwarded: Option<Forwarded>,
+    /// What it answered.
+    pub forward_status: Option<u16>,
     /// Now, in seconds since 1970.
     pub now: u64,
 }
@@ -57,43 +64,43 @@ pub async fn object(
     let (status, range) = match asked {
         Asked::Whole => {
             // RFC 9110 section 8.6: a 204 states no length.
-            if object.head.status != 204 {
+            if object.status() != 204 {
                 write_length(out, object.body_bytes());
             }
-            (object.head.status, 0..object.body_bytes())
+            (object.status(), 0..object.body_bytes())
         }
         Asked::NotModified => {
-            not_modified_lines(out, &object.head);
+            not_modified_lines(out, object.lines());
             (304, 0..0)
         }
         Asked::Part(range) => {
-            part_lines(out, object, &range);
+            part_lines(out, object.lines(), &range, object.body_bytes());
             (206, range)
         }
         Asked::Unsatisfiable => {
-            http1::write_status_line(out, 416, b"");
-            // Writing into a Vec cannot fail.
-            let _ = write!(out, "Content-Range: bytes */{}\r\nContent-Length: 0\r\n", object.body_bytes());
+            unsatisfiable_lines(out, object.body_bytes());
             (416, 0..0)
         }
     };
     out.extend_from_slice(own_lines);
-    let age = object.facts.age(reply.now);
+    let facts = object.facts();
+    let age = facts.age(reply.now);
     let _ = write!(out, "Age: {age}\r\n");
-    cache_status(out, reply.cache, Some(i64::from(object.facts.lifetime) - age as i64));
+    cache_status(out, &reply, Some(i64::from(facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
-    let stored: &[u8] = if status == object.head.status { &object.head.lines } else { b"" };
+    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
     let range = if reply.manner.head_only { 0..0 } else { range };
     let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
     Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
 }
 
-/// Sends a fill's object while it arrives.
+/// Sends a fill's object while it arrives, with field lines of the visitor's own.
 pub async fn reader(
     visitor: &mut Visitor,
     out: &mut Vec<u8>,
     mut reader: FillReader,
+    own_lines: &[u8],
     request: &RequestHead,
     reply: Reply,
 ) -> Result<Sent, Failure> {
@@ -108,25 +115,60 @@ pub async fn reader(
         // What the visitor has is what arrives: he need not wait for it.
         return not_modified(visitor, out, reader.head(), reply).await;
     }
-    let framing = to_visitor(reader.length().map_or(Framing::Chunked, Framing::Length), reply.manner);
-    let manner = keeping(reply.manner, framing);
+    let asked = match reader.length().filter(|_| reader.head().status == 200) {
+        Some(length) => {
+            let (etag, modified) =
+                (reader.etag().map(|tag| &**tag), reader.last_modified().map(|date| &**date));
+            Asked::part_of(length, etag, modified, request, reply.now)
+        }
+        // Of a length that nobody knows yet no part can be named: he gets the whole (RFC 9110 section 14.2).
+        None => Asked::Whole,
+    };
+    let mut framing = to_visitor(reader.length().map_or(Framing::Chunked, Framing::Length), reply.manner);
     let facts = *reader.facts();
-    let (status, lines) = (reader.head().status, reader.head().lines.clone());
+    let (mut status, mut lines) = (reader.head().status, reader.head().lines.clone());
+    let mut wanted = 0..u64::MAX;
     out.clear();
-    if reader.head().status != 204 {
-        http1::write_framing(out, framing);
+    match (asked, reader.length()) {
+        (Asked::Part(range), Some(whole)) => {
+            part_lines(out, &reader.head().lines, &range, whole);
+            (status, lines) = (206, Bytes::new());
+            framing = Framing::Length(range.end - range.start);
+            wanted = range;
+        }
+        (Asked::Unsatisfiable, Some(whole)) => {
+            unsatisfiable_lines(out, whole);
+            (status, lines) = (416, Bytes::new());
+            framing = Framing::Length(0);
+            wanted = 0..0;
+        }
+        _ if status != 204 => http1::write_framing(out, framing),
+        _ => {}
     }
+    if reply.manner.head_only {
+        wanted = 0..0;
+    }
+    let manner = keeping(reply.manner, framing);
+    out.extend_from_slice(own_lines);
+    // Whoever leads gets the endpoint's own answer: there is no age to add to what that says (RFC 9111 section 5.1).
     let age = facts.age(reply.now);
-    if age > 0 {
+    if age > 0 && reply.cache == CacheOutcome::Joined {
         let _ = write!(out, "Age: {age}\r\n");
     }
-    cache_status(out, reply.cache, None);
+    cache_status(out, &reply, None);
     answer::connection(out, manner);
     out.extend_from_slice(b"\r\n");
     let mut bytes = 0;
     let mut head: [&[u8]; 2] = [&lines, out];
     let mut head_at = None;
+    let mut at = 0;
     loop {
+        if at >= wanted.end {
+            // He has all that he wants: who reads on are the others.
+            bytes += write_parts(visitor, head, std::iter::empty()).await?;
+            let head_at = head_at.unwrap_or_else(clock::coarse);
+            return Ok(Sent { status, bytes, keep_alive: manner.keep_alive, head_at });
+        }
         // Without waiting first: what is already there goes out with the head.
         let at_hand = poll_fn(|context| match reader.poll_chunk(context) {
             Poll::Pending if bytes == 0 => Poll::Ready(None),
@@ -137,6 +179,10 @@ pub async fn reader(
         match at_hand.await {
             None => bytes += write_parts(visitor, head, std::iter::empty()).await?,
             Some(Ok(Chunk::Data(data))) => {
+                let data = within(data, &mut at, &wanted);
+                if data.is_empty() {
+                    continue;
+                }
                 let (start, end) = frame_of(framing, data.len(), &mut frame);
                 let parts = [start, &data, end];
                 bytes += write_parts(visitor, head, parts.into_iter()).await?;
@@ -231,7 +277,7 @@ pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, re
         }
         _ => http1::write_framing(out, framing),
     }
-    cache_status(out, reply.cache, None);
+    cache_status(out, &reply, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
 }
@@ -279,27 +325,38 @@ async fn next_piece(
 enum Asked {
     Whole,
     NotModified,
-    Part(std::ops::Range<u64>),
+    Part(Range<u64>),
     Unsatisfiable,
 }
 
 impl Asked {
     fn of(object: &Object, request: &RequestHead, now: u64) -> Self {
-        let fields = &request.fields;
-        if object.head.status != 200 {
+        if object.status() != 200 {
             return Self::Whole;
         }
-        let (etag, last_modified) = (object.etag.as_deref(), object.last_modified.as_deref());
+        let (etag, last_modified) = (object.etag(), object.last_modified());
         if holds(request, etag, last_modified, now) {
             return Self::NotModified;
         }
+        Self::part_of(object.body_bytes(), etag, last_modified, request, now)
+    }
+
+    /// Which part of a representation of `length` bytes.
+    fn part_of(
+        length: u64,
+        etag: Option<&[u8]>,
+        last_modified: Option<&[u8]>,
+        request: &RequestHead,
+        now: u64,
+    ) -> Self {
+        let fields = &request.fields;
         let Some(range) = fields.get(Name::Range).filter(|_| request.method == Method::Get) else {
             return Self::Whole;
         };
         let applies = fields
             .get(Name::IfRange)
             .is_none_or(|wanted| freshness::range_applies(wanted, etag, last_modified, None, now));
-        match freshness::byte_range(range, object.body_bytes()) {
+        match freshness::byte_range(range, length) {
             Ranged::Part { start, end_exclusive } if applies => Self::Part(start..end_exclusive),
             Ranged::Unsatisfiable if applies => Self::Unsatisfiable,
             _ => Self::Whole,
@@ -325,8 +382,8 @@ async fn not_modified(
     reply: Reply,
 ) -> Result<Sent, Failure> {
     out.clear();
-    not_modified_lines(out, head);
-    cache_status(out, reply.cache, None);
+    not_modified_lines(out, &head.lines);
+    cache_status(out, &reply, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
     let bytes = write_parts(visitor, [out, b""], std::iter::empty()).await?;
@@ -334,8 +391,8 @@ async fn not_modified(
 }
 
 /// The stored lines without their status line.
-fn stored_fields(head: &StoredHead) -> impl Iterator<Item = &[u8]> {
-    head.lines.split_inclusive(|&byte| byte == b'\n').skip(1)
+fn stored_fields(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    lines.split_inclusive(|&byte| byte == b'\n').skip(1)
 }
 
 fn name_of(line: &[u8]) -> Name {
@@ -344,9 +401,9 @@ fn name_of(line: &[u8]) -> Name {
 }
 
 /// A 304 repeats only what a cache needs (RFC 9110 section 15.4.5).
-fn not_modified_lines(out: &mut Vec<u8>, head: &StoredHead) {
+fn not_modified_lines(out: &mut Vec<u8>, lines: &[u8]) {
     http1::write_status_line(out, 304, b"");
-    for line in stored_fields(head) {
+    for line in stored_fields(lines) {
         let repeated = matches!(
             name_of(line),
             Name::CacheControl | Name::ContentLocation | Name::Date | Name::Etag | Name::Expires | Name::Vary
@@ -357,10 +414,25 @@ fn not_modified_lines(out: &mut Vec<u8>, head: &StoredHead) {
     }
 }
 
-fn part_lines(out: &mut Vec<u8>, object: &Object, range: &std::ops::Range<u64>) {
+/// What of a piece lies within the part that is wanted; moves on by the whole piece.
+fn within(data: Bytes, at: &mut u64, wanted: &Range<u64>) -> Bytes {
+    let (begin, end) = (*at, *at + data.len() as u64);
+    *at = end;
+    let from = wanted.start.clamp(begin, end) - begin;
+    let to = wanted.end.clamp(begin, end) - begin;
+    data.slice(from as usize..to as usize)
+}
+
+fn unsatisfiable_lines(out: &mut Vec<u8>, whole: u64) {
+    http1::write_status_line(out, 416, b"");
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, "Content-Range: bytes */{whole}\r\nContent-Length: 0\r\n");
+}
+
+fn part_lines(out: &mut Vec<u8>, lines: &[u8], range: &Range<u64>, whole: u64) {
     http1::write_status_line(out, 206, b"");
-    stored_fields(&object.head).for_each(|line| out.extend_from_slice(line));
-    let (start, last, whole) = (range.start, range.end - 1, object.body_bytes());
+    stored_fields(lines).for_each(|line| out.extend_from_slice(line));
+    let (start, last) = (range.start, range.end - 1);
     let _ = write!(out, "Content-Range: bytes {start}-{last}/{whole}\r\n");
     write_length(out, range.end - range.start);
 }
@@ -397,7 +469,7 @@ fn frame_of(framing: Framing, len: usize, frame: &mut [u8; 20]) -> (&[u8], &'sta
 }
 
 /// The slices of `chunks` that cover `range`.
-fn slices(chunks: &[bytes::Bytes], range: std::ops::Range<u64>) -> impl Iterator<Item = &[u8]> {
+fn slices(chunks: &[bytes::Bytes], range: Range<u64>) -> impl Iterator<Item = &[u8]> {
     let mut at = 0;
     chunks.iter().filter_map(move |chunk| {
         let (begin, end) = (at, at + chunk.len() as u64);
@@ -434,29 +506,56 @@ async fn write_parts<'a>(
 }
 
 /// Writes `Cache-Status` (RFC 9211).
-fn cache_status(out: &mut Vec<u8>, cache: CacheOutcome, ttl: Option<i64>) {
+fn cache_status(out: &mut Vec<u8>, reply: &Reply, ttl: Option<i64>) {
     out.extend_from_slice(b"Cache-Status: tentpole");
-    match cache {
-        CacheOutcome::NotAsked => {}
-        CacheOutcome::Hit | CacheOutcome::HitPartial => out.extend_from_slice(b"; hit"),
-        CacheOutcome::Revalidated => out.extend_from_slice(b"; fwd=stale; fwd-status=304"),
-        CacheOutcome::Stored => out.extend_from_slice(b"; fwd=miss; stored"),
-        CacheOutcome::Joined => out.extend_from_slice(b"; fwd=miss; collapsed"),
-        CacheOutcome::Bypass(bypass) => {
-            out.extend_from_slice(match bypass {
-                Bypass::Method => b"; fwd=method",
-                Bypass::Range | Bypass::RequestNoStore => b"; fwd=request",
-                Bypass::SwitchedOff | Bypass::Upgrade | Bypass::HitForMiss => b"; fwd=bypass",
-                Bypass::TooManyWaiters | Bypass::WaitedTooLong => b"; fwd=bypass",
-                _ => b"; fwd=miss",
-            });
-            out.extend_from_slice(b"; detail=");
-            out.extend_from_slice(bypass.label().as_bytes());
+    let forwarded = match reply.forwarded {
+        None => "; fwd=miss",
+        Some(Forwarded::UriMiss) => "; fwd=uri-miss",
+        Some(Forwarded::VaryMiss) => "; fwd=vary-miss",
+        Some(Forwarded::Stale) => "; fwd=stale",
+        Some(Forwarded::Request) => "; fwd=request",
+    };
+    // Writing into a Vec cannot fail.
+    let _ = match reply.cache {
+        CacheOutcome::NotAsked => Ok(()),
+        CacheOutcome::Hit | CacheOutcome::HitPartial | CacheOutcome::Stale => write!(out, "; hit"),
+        CacheOutcome::StaleIfError if reply.forwarded.is_none() => {
+            write!(out, "; hit; detail=stale_if_error")
         }
-    }
+        CacheOutcome::StaleIfError => {
+            out.extend_from_slice(forwarded.as_bytes());
+            forward_status(out, reply);
+            write!(out, "; detail=stale_if_error")
+        }
+        CacheOutcome::Revalidated => write!(out, "{forwarded}; fwd-status=304"),
+        CacheOutcome::Stored => {
+            out.extend_from_slice(forwarded.as_bytes());
+            if matches!(reply.forwarded, Some(Forwarded::Stale | Forwarded::Request)) {
+                forward_status(out, reply);
+            }
+            write!(out, "; stored")
+        }
+        CacheOutcome::Joined => write!(out, "{forwarded}; collapsed"),
+        CacheOutcome::Bypass(bypass) => {
+            let forwarded = match bypass {
+                Bypass::Method => "; fwd=method",
+                Bypass::RequestNoStore => "; fwd=request",
+                Bypass::SwitchedOff | Bypass::Upgrade | Bypass::HitForMiss => "; fwd=bypass",
+                Bypass::TooManyWaiters | Bypass::WaitedTooLong => "; fwd=bypass",
+                _ => forwarded,
+            };
+            write!(out, "{forwarded}; detail={}", bypass.label())
+        }
+    };
     if let Some(ttl) = ttl {
-        // Writing into a Vec cannot fail.
         let _ = write!(out, "; ttl={ttl}");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// The status that an endpoint answered with, where that is not the one that the visitor gets anyway.
+fn forward_status(out: &mut Vec<u8>, reply: &Reply) {
+    if let Some(status) = reply.forward_status {
+        let _ = write!(out, "; fwd-status={status}");
+    }
 }

@@ -2,7 +2,8 @@
 
 use crate::support::*;
 use std::sync::Arc;
-use tentpole_cache::{Arrival, Judged, Looked, StoredFacts};
+use std::time::Duration;
+use tentpole_cache::{Arrival, Judged, Looked, Missed, Release, StoredFacts};
 use tentpole_message::Fields;
 use tentpole_model::Bypass;
 
@@ -16,9 +17,9 @@ fn a_304_makes_a_new_object_that_shares_the_body() {
     let stale = lead.stale.clone().unwrap();
     assert!(Arc::ptr_eq(&stale, &old));
     let before = edge.cache.stats().bytes;
-    let new = lead.refreshed(&stale, head(), StoredFacts { response_time: 2_000, ..FACTS });
+    let new = lead.refreshed(&stale, confirmed(head(), StoredFacts { response_time: 2_000, ..FACTS }));
     assert_eq!(new.chunks()[0].as_ptr(), old.chunks()[0].as_ptr());
-    assert_eq!(edge.get("/").hit().facts.response_time, 2_000);
+    assert_eq!(edge.get("/").hit().facts().response_time, 2_000);
     let Arrival::Object(arrived) = arrival(&mut waiter) else { panic!("refreshed") };
     assert!(Arc::ptr_eq(&arrived, &new));
     let stats = edge.cache.stats();
@@ -49,7 +50,7 @@ fn a_confirmation_of_what_was_evicted_is_served_and_not_stored() {
     edge.cache.shrink();
     edge.ledger.release(tentpole_runtime::ledger::Account::Buffers, 1 << 30);
     assert_eq!(edge.cache.stats().objects, 0);
-    assert_eq!(body_of(&lead.refreshed(&stale, head(), FACTS)), b"old");
+    assert_eq!(body_of(&lead.refreshed(&stale, confirmed(head(), FACTS))), b"old");
     assert!(matches!(edge.get("/"), Looked::Lead(_)));
     drop(stale);
     edge.assert_nothing_is_held();
@@ -68,7 +69,7 @@ fn one_revalidates_while_everybody_is_served_what_is_stale() {
         assert!(matches!(looked, Looked::Stale(served, None) if Arc::ptr_eq(&served, &stale)));
     }
     assert_eq!(lead.waiters(), 0);
-    lead.refreshed(&stale, head(), FACTS);
+    lead.refreshed(&stale, confirmed(head(), FACTS));
     edge.get("/").hit();
 }
 
@@ -80,10 +81,36 @@ fn a_stale_object_can_stand_in_for_a_failed_endpoint() {
     let lead = edge.get_as("/", &request, Judged::Revalidate).lead();
     let mut waiter = edge.get_as("/", &request, Judged::Revalidate).joined();
     let stale = lead.stale.clone().unwrap();
-    lead.kept(&stale);
-    let Arrival::Object(served) = arrival(&mut waiter) else { panic!("served stale") };
-    assert_eq!(body_of(&served), b"old");
+    let key = edge.cache.key(b"/");
+    assert!(!edge.cache.is_failing(&key));
+    lead.kept(&stale, Release::Bypass(Bypass::Status), Duration::from_secs(60));
+    let Arrival::Kept(served, otherwise) = arrival(&mut waiter) else { panic!("may be served stale") };
+    assert_eq!((body_of(&served), otherwise), (b"old".to_vec(), Release::Bypass(Bypass::Status)));
+    assert!(edge.cache.is_failing(&key));
     assert_eq!(edge.get_as("/", &request, Judged::Revalidate).lead().stale.unwrap().body_bytes(), 3);
+}
+
+#[test]
+fn what_an_endpoint_has_withdrawn_is_forgotten_and_nothing_else() {
+    let edge = Edge::new();
+    edge.store("/", b"old");
+    edge.store("/other", b"other");
+    let withdrawn = edge.get("/").hit();
+    edge.cache.forget(&withdrawn);
+    edge.cache.forget(&withdrawn);
+    edge.get("/other").hit();
+    assert_eq!(edge.cache.stats().objects, 1);
+    edge.get("/").lead();
+}
+
+#[test]
+fn a_miss_says_whether_anything_is_stored() {
+    let edge = Edge::new();
+    let lead = edge.get("/").lead();
+    assert_eq!((lead.missed, edge.get("/").joined().missed), (Missed::Uri, Missed::Uri));
+    drop(lead);
+    edge.store("/", b"x");
+    assert_eq!(edge.get_as("/", &Fields::new(), Judged::Revalidate).lead().missed, Missed::Stale);
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl World {
                         Arrival::Object(object) => Some(check(key, &body_of(&object))),
                         Arrival::Reader(reader) => read_all(reader).map(|seen| check(key, &seen)),
                         Arrival::GoYourself(Release::Abandoned) => continue,
-                        Arrival::GoYourself(_) => None,
+                        Arrival::GoYourself(_) | Arrival::Kept(..) => None,
                     }
                 }
                 other => panic!("{other:?}"),
@@ -80,7 +80,7 @@ impl World {
         if let Some(stale) = lead.stale.clone()
             && version_of(key, &stale) == version
         {
-            return Some(version_of(key, &lead.refreshed(&stale, head(), FACTS)));
+            return Some(version_of(key, &lead.refreshed(&stale, confirmed(head(), FACTS))));
         }
         let (request, whole) = (Fields::new(), body(key, version));
         let length = fate.is_multiple_of(2).then_some(whole.len() as u64);
@@ -109,7 +109,7 @@ impl World {
 
     fn change_and_purge_all(&self) {
         let versions: Vec<u64> = self.current.iter().map(|v| v.fetch_add(1, Ordering::SeqCst) + 1).collect();
-        self.edge.cache.purge_all();
+        self.edge.cache.purge_all(false);
         for (purged, version) in self.purged_up_to.iter().zip(versions) {
             purged.fetch_max(version, Ordering::SeqCst);
         }
@@ -261,7 +261,9 @@ fn of_a_thousand_at_once_one_fetches() {
                             served.fetch_add(1, Ordering::Relaxed);
                             false
                         }
-                        Poll::Ready(Arrival::GoYourself(release)) => panic!("{release:?}"),
+                        Poll::Ready(Arrival::GoYourself(release) | Arrival::Kept(_, release)) => {
+                            panic!("{release:?}")
+                        }
                     });
                     if waiters.is_empty() { Poll::Ready(()) } else { Poll::Pending }
                 });
