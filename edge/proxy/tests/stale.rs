@@ -152,13 +152,41 @@ fn an_endpoint_that_fails_is_covered_and_so_is_one_that_is_not_there() {
 
 #[test]
 fn what_must_be_revalidated_covers_no_error() {
-    for forbids in ["must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache"] {
+    for forbids in ["must-revalidate", "proxy-revalidate", "no-cache"] {
         let first = old(&format!("stale-if-error=600, stale-while-revalidate=600, {forbids}"));
         let (address, _) = endpoint(first_then(first, |_| status("503 Service Unavailable")));
         let edge = edge(address, |_| {});
         edge.get("/", "");
         says(&edge.get("/", ""), "sorry", "fwd=stale; detail=status");
     }
+}
+
+#[test]
+fn silence_is_covered_for_a_while_where_nothing_is_said_of_it_and_an_error_is_not() {
+    let (address, _) = endpoint(first_then(old("public"), |_| "rubbish\r\n\r\n".into()));
+    let running = edge(address, |_| {});
+    running.get("/", "");
+    says(&running.get("/", ""), "old", "fwd=stale; detail=stale_if_error; ttl=-40");
+    for forbids in ["must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache", "stale-if-error=0"] {
+        let (address, _) = endpoint(first_then(old(forbids), |_| "rubbish\r\n\r\n".into()));
+        let running = edge(address, |_| {});
+        running.get("/", "");
+        let failed = running.get("/", "");
+        assert!(failed.starts_with("HTTP/1.1 502 "), "{forbids}: {failed}");
+    }
+}
+
+#[test]
+fn s_maxage_forbids_stale_use_unless_the_application_asks_for_both() {
+    let (address, _) =
+        endpoint(first_then(old("s-maxage=60, stale-if-error=600"), |_| status("503 Service Unavailable")));
+    let running = edge(address, |_| {});
+    running.get("/", "");
+    says(&running.get("/", ""), "old", "fwd=stale; fwd-status=503; detail=stale_if_error; ttl=-40");
+    let (address, _) = endpoint(first_then(old("s-maxage=60"), |_| status("503 Service Unavailable")));
+    let running = edge(address, |_| {});
+    running.get("/", "");
+    says(&running.get("/", "Cache-Control: stale-if-error=600\r\n"), "sorry", "fwd=stale; detail=status");
 }
 
 #[test]
