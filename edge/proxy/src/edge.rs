@@ -115,6 +115,7 @@ impl Bound {
             ledger: ledger.clone(),
             wait_max: snapshot.cache.wait_max,
             purging,
+            sends_tags: snapshot.purging.sends_tags,
         });
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);

@@ -19,6 +19,7 @@ mod prepare;
 mod purge;
 mod purging;
 mod stop;
+mod tags;
 mod thread;
 mod tunnel;
 mod visit;

@@ -62,7 +62,10 @@ mod tests {
     #[test]
     fn each_field_has_its_own_separator() {
         assert_eq!(tags(&[("Cache-Tag", "a, b c ,,d")]), of(&["a", "b c", "d"]));
-        assert_eq!(tags(&[("X-Magento-Tags", "cat_p,cat_p_1,cms_b_a.b")]), of(&["cat_p", "cat_p_1", "cms_b_a.b"]));
+        assert_eq!(
+            tags(&[("X-Magento-Tags", "cat_p,cat_p_1,cms_b_a.b")]),
+            of(&["cat_p", "cat_p_1", "cms_b_a.b"])
+        );
         assert_eq!(tags(&[("surrogate-key", "a  b,c\td")]), of(&["a", "b,c", "d"]));
         assert_eq!(tags(&[("XKEY", "a b"), ("xkey", "c,d")]), of(&["a", "b", "c", "d"]));
         assert_eq!(tags(&[("X-Pool", " release 7 ")]), of(&["X-Pool: release 7"]));

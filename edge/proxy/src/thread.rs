@@ -37,6 +37,8 @@ pub struct Shared {
     pub wait_max: Duration,
     /// Purge requests.
     pub purging: Purging,
+    /// Tags stay in responses: a content network in front reads them.
+    pub sends_tags: bool,
 }
 
 /// What one data thread has.

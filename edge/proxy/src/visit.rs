@@ -15,6 +15,7 @@ use crate::exchange::{Exchange, Upload};
 use crate::fetch::{Outgoing, fetch};
 use crate::fill::{Own, is_error};
 use crate::forward::Purpose;
+use crate::head::Keeping;
 use crate::invalidate;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::place::{Place, route};
@@ -236,7 +237,8 @@ impl<'a> Visit<'a> {
         if let Some(stored) = self.inquiry(view, asked, place).stored() {
             let (cache, caching) = (&self.thread.shared.cache, view.prepared.caching(place.caching));
             let now = clock::coarse().unix_seconds();
-            confirm::update(cache, &stored, &self.scratch.response, &asked.facts, caching, requested, now);
+            let keeping = Keeping { caching, sends_tags: self.thread.shared.sends_tags };
+            confirm::update(cache, &stored, &self.scratch.response, &asked.facts, keeping, requested, now);
         }
     }
 
@@ -311,6 +313,7 @@ impl<'a> Visit<'a> {
             Outcome::Failed(_) => None,
         });
         Reply {
+            sends_tags: self.thread.shared.sends_tags,
             manner: Manner { keep_alive, ..self.manner },
             cache: self.why.cache,
             forwarded: self.forwarded,
