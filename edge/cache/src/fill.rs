@@ -7,11 +7,10 @@ use crate::chunks::Chunks;
 use crate::object::Frame;
 use crate::seats::Seats;
 use crate::waiter::{Arrival, Release};
-use crate::{FillReader, Object, Vary, Waiter};
+use crate::{FillReader, Object, Presented, Vary, Waiter};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use tentpole_message::Fields;
 use tentpole_model::Bypass;
 use tentpole_model::{Cause, Failure, Phase, Retry};
 use tentpole_runtime::Ledger;
@@ -126,14 +125,14 @@ impl Fill {
 
     // What the shard asks, under its lock.
 
-    pub(crate) fn join(self: &Arc<Self>, request: &Fields, waiters_max: u32) -> Join {
+    pub(crate) fn join(self: &Arc<Self>, request: &Presented<'_>, waiters_max: u32) -> Join {
         let mut state = self.lock();
         let open = state.refused.is_none() && matches!(state.stage, Stage::Waiting | Stage::Arriving);
         if !open {
             return Join::Closed;
         }
         let selected_by = state.frame.as_ref().map(|frame| &frame.vary).or(self.expected.as_ref());
-        if let Some(vary) = selected_by.filter(|vary| !vary.matches(request)) {
+        if let Some(vary) = selected_by.filter(|vary| !vary.matches(*request)) {
             return Join::Mismatch(vary.clone());
         }
         if state.seats.count() >= waiters_max as usize {
@@ -262,7 +261,7 @@ impl Fill {
     pub(crate) fn poll_arrival(
         self: &Arc<Self>,
         seat: &mut Option<u32>,
-        request: &Fields,
+        request: &Presented<'_>,
         context: &Context<'_>,
     ) -> Poll<Arrival> {
         let Some(index) = *seat else { return Poll::Ready(Arrival::GoYourself(Release::Abandoned)) };
@@ -275,13 +274,13 @@ impl Fill {
                 return Poll::Pending;
             }
             Stage::Released(release) => Arrival::GoYourself(*release),
-            Stage::Kept(object, otherwise) if object.vary().matches(request) => {
+            Stage::Kept(object, otherwise) if object.vary().matches(*request) => {
                 Arrival::Kept(object.clone(), *otherwise)
             }
             Stage::Kept(_, otherwise) => Arrival::GoYourself(*otherwise),
-            Stage::Whole(object) if object.vary().matches(request) => Arrival::Object(object.clone()),
+            Stage::Whole(object) if object.vary().matches(*request) => Arrival::Object(object.clone()),
             Stage::Arriving | Stage::Ended => match &state.frame {
-                Some(frame) if frame.vary.matches(request) => {
+                Some(frame) if frame.vary.matches(*request) => {
                     *seat = None;
                     Arrival::Reader(FillReader::new(self.clone(), index, frame.clone(), state.length))
                 }

@@ -4,10 +4,9 @@
 use crate::eviction::Queues;
 use crate::fill::Fill;
 use crate::miss::Markers;
-use crate::{Key, Object};
+use crate::{Key, Object, Presented};
 use hashbrown::HashTable;
 use std::sync::Arc;
-use tentpole_message::Fields;
 use tentpole_runtime::Ledger;
 
 /// Variants of one key; the oldest gives way.
@@ -161,9 +160,9 @@ pub(crate) struct Contents {
 impl Entry {
     /// The newest variant that a request selects (RFC 9111 section 4.1: the most recent of several).
     #[inline]
-    pub(crate) fn select(&self, request: &Fields) -> Option<&Arc<Object>> {
+    pub(crate) fn select(&self, request: &Presented<'_>) -> Option<&Arc<Object>> {
         let mut all = self.newest.iter().chain(self.older.iter().rev());
-        all.find(|stored| stored.object.vary().matches(request)).map(|stored| &stored.object)
+        all.find(|stored| stored.object.vary().matches(*request)).map(|stored| &stored.object)
     }
 
     /// The newest variant, whatever selects it.

@@ -3,6 +3,7 @@
 
 use crate::prepare::Prepared;
 use crate::purge::Purger;
+use crate::search::Searches;
 use crate::thread::{Shared, Thread};
 use crate::visit;
 use std::net::{SocketAddr, TcpListener};
@@ -104,6 +105,7 @@ impl Bound {
         let prepared = Prepared::new(snapshot.clone(), &cells, &gates).map_err(StartError::Routes)?;
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let shared = Arc::new(Shared {
+            searches: Searches::new(),
             prepared: Published::new(prepared),
             membership,
             dials,

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Release, Room};
+use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room};
 use tentpole_freshness::{
     CacheControl, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_age, parse_date,
 };
 use tentpole_http1::{self as http1, Framing, Piece};
+use tentpole_key::SearchVariance;
 use tentpole_message::{Fields, Name, ResponseHead, StoredHead, tokens};
 use tentpole_model::{Bypass, Caching, Cause, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock;
@@ -60,9 +61,11 @@ pub struct Wanted {
     pub view: Rc<View>,
     /// Who answers, and how that is cached.
     pub place: Place,
+    /// The key that it is wanted under.
+    pub key: Vec<u8>,
     /// The head that goes to the endpoint.
     pub head: Vec<u8>,
-    /// The visitor's fields, for Vary.
+    /// What the endpoint is told of the visitor's fields, for Vary.
     pub fields: Fields,
     /// What the request allows.
     pub facts: RequestFacts,
@@ -82,7 +85,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let mut response = ResponseHead::new();
     let mut attempts = Attempts::default();
     let requested = clock::coarse().unix_seconds();
-    let Wanted { view, place, head, fields, facts, now: arrived } = wanted;
+    let Wanted { view, place, key, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
     let caching = prepared.caching(place.caching);
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
@@ -130,6 +133,8 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     }
     let seen = response_facts(&response, now);
     let started = may_store(&facts, &seen, requested, now).and_then(|facts| {
+        let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
+        thread.shared.searches.learn(&key, response.status, said)?;
         store_head(&response, now).map(|head| (with_defaults(facts, &seen, caching), head))
     });
     let (facts, head) = match started {
@@ -166,7 +171,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         head,
         facts,
         vary: &vary,
-        request: &fields,
+        request: Presented::new(&fields, prepared.key_rules(place.caching), None),
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
         length,

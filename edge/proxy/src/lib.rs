@@ -14,6 +14,7 @@ mod obtain;
 mod place;
 mod prepare;
 mod purge;
+mod search;
 mod stop;
 mod thread;
 mod tunnel;

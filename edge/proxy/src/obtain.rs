@@ -13,10 +13,10 @@ use crate::thread::{Thread, View};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, Release, Waiter};
+use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, Presented, Release, Waiter};
 use tentpole_freshness::{RequestFacts, StoredFacts, Use};
 use tentpole_http1::{self as http1, Framing};
-use tentpole_message::RequestHead;
+use tentpole_message::{Fields, RequestHead};
 use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Refused, RouteCache};
 use tentpole_runtime::deadline::Deadline;
 use tokio::sync::oneshot;
@@ -45,8 +45,12 @@ pub struct Inquiry<'a> {
     pub view: &'a Rc<View>,
     /// The request.
     pub request: &'a RequestHead,
-    /// Canonical path and query, as an endpoint is asked.
+    /// Canonical path and query, as an endpoint is asked for one visitor.
     pub target: &'a [u8],
+    /// The same with what counts of the query, as an endpoint is asked when its answer may be stored.
+    pub shared_target: &'a [u8],
+    /// What counts of the cookies, where that is not what came.
+    pub cookies: Option<&'a [u8]>,
     /// The cache key.
     pub key: &'a [u8],
     /// What the request means.
@@ -105,7 +109,7 @@ impl Inquiry<'_> {
         }
         let cache = &self.thread.shared.cache;
         let key = cache.key(self.key);
-        let fields = &self.request.fields;
+        let presented = self.presented();
         let only_look = match self.asked.method {
             Method::Head => Some(Bypass::Method),
             _ if facts.range => Some(Bypass::Range),
@@ -113,14 +117,14 @@ impl Inquiry<'_> {
             _ => None,
         };
         if let Some(bypass) = only_look {
-            let found = cache.peek(&key, fields);
+            let found = cache.peek(&key, presented);
             return match found.map(|object| (object.facts.may_use(&facts, now), object)) {
                 Some((Use::Fresh | Use::StaleAccepted, object)) => Ok(Looked::Hit(object)),
                 _ if facts.cache_control.only_if_cached => Err(NoResponse::Refused(Refused::OnlyIfCached)),
                 _ => Ok(Looked::Bypass(bypass)),
             };
         }
-        let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
+        let looked = cache.look_up(&key, presented, |object| match object.facts.may_use(&facts, now) {
             Use::Fresh | Use::StaleAccepted => Judged::Use,
             Use::Revalidate if object.facts.serves_while_revalidating(&facts, now) => Judged::UseStale,
             Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
@@ -202,7 +206,7 @@ impl Inquiry<'_> {
             return None;
         }
         let cache = &self.thread.shared.cache;
-        let found = cache.peek(&cache.key(self.key), &self.request.fields);
+        let found = cache.peek(&cache.key(self.key), self.presented());
         found.filter(|object| self.takes_on_error(object))
     }
 
@@ -231,9 +235,9 @@ impl Inquiry<'_> {
 
     /// Waits for the head of a fill that someone else leads.
     async fn join(&self, mut waiter: Waiter) -> Arrival {
-        let fields = &self.request.fields;
+        let presented = self.presented();
         self.deadline.set_in(self.thread.shared.wait_max);
-        match self.deadline.guard(|context| waiter.poll_arrival(fields, context)).await {
+        match self.deadline.guard(|context| waiter.poll_arrival(presented, context)).await {
             Ok(arrival) => arrival,
             Err(_) => Arrival::GoYourself(Release::Bypass(Bypass::WaitedTooLong)),
         }
@@ -262,21 +266,35 @@ impl Inquiry<'_> {
     /// Starts a fill in a task of its own.
     fn start(&self, lead: Lead) -> oneshot::Receiver<(Led, Attempts)> {
         let mut head = Vec::with_capacity(self.request.fields.bytes().len() + 256);
-        self.write_forward(&mut head, purpose_of(&lead));
-        let fields = self.request.fields.clone();
+        let fields = self.presented().told();
+        self.write_forward(&mut head, &fields, purpose_of(&lead));
+        let key = self.key.to_vec();
         let (view, place, asked) = (self.view.clone(), self.place, self.asked);
         fill::start(
             self.thread,
             lead,
-            Wanted { view, place, head, fields, facts: asked.facts, now: asked.now },
+            Wanted { view, place, key, head, fields, facts: asked.facts, now: asked.now },
         )
     }
 
-    /// Writes the head that goes to the endpoint.
-    pub fn write_forward(&self, out: &mut Vec<u8>, purpose: Purpose<'_>) {
+    /// The request as `Vary` compares it.
+    pub fn presented(&self) -> Presented<'_> {
+        let rules = self.view.prepared.key_rules(self.place.caching);
+        Presented::new(&self.request.fields, rules, self.cookies)
+    }
+
+    /// Writes the head that goes to the endpoint for this visitor alone: his request as it came.
+    pub fn write_own_forward(&self, out: &mut Vec<u8>) {
+        self.write_forward(out, &self.request.fields, Purpose::Visitor);
+    }
+
+    fn write_forward(&self, out: &mut Vec<u8>, fields: &Fields, purpose: Purpose<'_>) {
         out.clear();
         let how = Forward {
-            target: self.target,
+            // What the key does not hold, an endpoint is not told, where its answer may be stored.
+            target: if purpose == Purpose::Visitor { self.target } else { self.shared_target },
+            fields,
+            device: self.presented().device(),
             host: host_of(self.key),
             framing: self.asked.framing,
             peer: self.peer,
@@ -292,6 +310,7 @@ fn goes_past(asked: Asked, place: Place) -> Option<Bypass> {
     match asked.method {
         _ if asked.upgrades => Some(Bypass::Upgrade),
         _ if place.cache == RouteCache::Off => Some(Bypass::SwitchedOff),
+        Method::Get | Method::Head if place.keyless.is_some() => place.keyless,
         Method::Get | Method::Head if asked.framing == Framing::None => {
             asked.facts.cache_control.no_store.then_some(Bypass::RequestNoStore)
         }
