@@ -28,6 +28,13 @@ const HIT_FOR_MISS: Duration = Duration::from_secs(10);
 const HIT_FOR_ERROR: Duration = Duration::from_secs(1);
 /// Bytes of an error's body that are read for the sake of its connection.
 const DRAINED_MAX: usize = 64 * 1024;
+/// How long the slowest reader of what is not stored may take for half a window ([`WINDOW_BYTES`]) that others wait
+/// for.
+///
+/// [`WINDOW_BYTES`]: tentpole_cache::WINDOW_BYTES
+const SLOW_READER_MAX: Duration = Duration::from_secs(10);
+/// How long a fill goes on that nobody reads.
+const ALONE_MAX: Duration = Duration::from_secs(60);
 /// Largest stored head.
 const STORED_HEAD_MAX: usize = 32 * 1024;
 
@@ -234,9 +241,22 @@ fn lines_of(response: &ResponseHead, name: Name, written: &[u8]) -> Vec<u8> {
 
 /// Moves the body into the fill. Dropping the filling before its end aborts it: nothing is stored.
 async fn pump(thread: &Thread, mut exchange: Exchange, mut filling: Filling, deadline: &Deadline) {
+    let mut alone_since = None;
     loop {
-        // A fill that is no longer storable goes at the pace of its slowest reader, whose own time is bounded.
-        if std::future::poll_fn(|context| filling.poll_room(context)).await == Room::NobodyReads {
+        // A fill that is no longer storable goes at the pace of its slowest reader, as long as that is bearable.
+        deadline.set_in(SLOW_READER_MAX);
+        match deadline.guard(|context| filling.poll_room(context)).await {
+            Ok(Room::Ready) => {}
+            Ok(Room::NobodyReads) => return,
+            Err(Expired) => {
+                filling.leave_behind();
+                continue;
+            }
+        }
+        if filling.readers() > 0 {
+            alone_since = None;
+        } else if clock::coarse().since(*alone_since.get_or_insert_with(clock::coarse)) > ALONE_MAX {
+            // It need not ever end, and an endpoint is busy with it.
             return;
         }
         deadline.set_in(exchange.timeouts.stall);
@@ -325,7 +345,7 @@ fn store_head(response: &ResponseHead, now: u64) -> Result<StoredHead, Bypass> {
 
 /// A stored head after a 304: the fields of the 304 replace those of the same name (RFC 9111 section 3.2), except
 /// those that describe the stored content, that select it, or that are for one visitor only.
-fn refreshed(
+pub fn refreshed(
     stale: &Object,
     response: &ResponseHead,
     request: &RequestFacts,
@@ -368,7 +388,9 @@ fn refreshed(
         names
     };
     let selects_alike = !response.fields.has(Name::Vary) || names(response) == names(&merged);
-    let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..stale.facts };
+    // The endpoint says that it must not be kept: then it is not served stale either.
+    let never = StoredFacts { stale_while_revalidate: 0, stale_if_error: 0, ..stale.facts };
+    let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..never };
     let facts = may_store(request, &seen, requested, now).ok().filter(|_| selects_alike);
     let facts = facts.map_or(expired, |facts| with_defaults(facts, &seen, caching));
     (StoredHead { lines: lines.into(), status }, facts)

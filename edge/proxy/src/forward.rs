@@ -10,10 +10,14 @@ use tentpole_message::{Fields, Name, RequestHead};
 /// How a request is forwarded.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward<'a> {
+    /// The method.
+    pub method: &'a [u8],
     /// Canonical path and query.
     pub target: &'a [u8],
     /// The visitor's fields, or what is told of them.
     pub fields: &'a Fields,
+    /// What comes of it may be stored for others.
+    pub shared: bool,
     /// The class of the visitor's device, where the route asks for it.
     pub device: Option<&'static str>,
     /// The authority the visitor asked for.
@@ -46,7 +50,7 @@ pub enum Purpose<'a> {
 
 /// Appends the head to `out`.
 pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) {
-    http1::write_request_line(out, head.method_bytes(), forward.target);
+    http1::write_request_line(out, forward.method, forward.target);
     http1::write_field(out, b"Host", forward.host);
     let for_cache = forward.purpose != Purpose::Visitor;
     http1::write_fields(out, forward.fields, |field| match field.id {
@@ -54,7 +58,7 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
         Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => true,
         Name::Other => {
             is_claim(field.name)
-                || (for_cache && is_for_one(field.name))
+                || (forward.shared && is_for_one(field.name))
                 || (forward.device.is_some() && is_spelt(field.name, DEVICE_FIELD))
         }
         // From HTTP/1.0 it means nothing, and without a body it may not be sent (RFC 9110 section 10.1.1).

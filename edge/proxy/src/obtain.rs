@@ -112,17 +112,20 @@ impl Inquiry<'_> {
         let presented = self.presented();
         let only_look = match self.asked.method {
             Method::Head => Some(Bypass::Method),
-            _ if facts.range => Some(Bypass::Range),
             _ if facts.cache_control.only_if_cached => Some(Bypass::SwitchedOff),
             _ => None,
         };
         if let Some(bypass) = only_look {
             let found = cache.peek(&key, presented);
-            return match found.map(|object| (object.facts.may_use(&facts, now), object)) {
-                Some((Use::Fresh | Use::StaleAccepted, object)) => Ok(Looked::Hit(object)),
-                _ if facts.cache_control.only_if_cached => Err(NoResponse::Refused(Refused::OnlyIfCached)),
-                _ => Ok(Looked::Bypass(bypass)),
-            };
+            match found.map(|object| (object.facts.may_use(&facts, now), object)) {
+                Some((Use::Fresh | Use::StaleAccepted, object)) => return Ok(Looked::Hit(object)),
+                _ if facts.cache_control.only_if_cached => {
+                    return Err(NoResponse::Refused(Refused::OnlyIfCached));
+                }
+                // As for a GET: somebody must fetch it anew.
+                Some((Use::Revalidate, object)) if object.facts.serves_while_revalidating(&facts, now) => {}
+                _ => return Ok(Looked::Bypass(bypass)),
+            }
         }
         let looked = cache.look_up(&key, presented, |object| match object.facts.may_use(&facts, now) {
             Use::Fresh | Use::StaleAccepted => Judged::Use,
@@ -202,12 +205,14 @@ impl Inquiry<'_> {
 
     /// What is stored, where it may be served in place of an endpoint's failure (RFC 5861 section 4).
     pub fn stale_if_error(&self) -> Option<Arc<Object>> {
-        if goes_past(self.asked, self.place).is_some() {
-            return None;
-        }
+        self.stored().filter(|object| self.takes_on_error(object))
+    }
+
+    /// What is stored for the request, fresh or not.
+    pub fn stored(&self) -> Option<Arc<Object>> {
         let cache = &self.thread.shared.cache;
-        let found = cache.peek(&cache.key(self.key), self.presented());
-        found.filter(|object| self.takes_on_error(object))
+        let looks = goes_past(self.asked, self.place).is_none();
+        looks.then(|| cache.peek(&cache.key(self.key), self.presented())).flatten()
     }
 
     /// What is stored, if the endpoint has failed a moment ago: not every visitor need wait for that.
@@ -258,6 +263,10 @@ impl Inquiry<'_> {
                 Ok(Got::Object { object, own_lines, outcome: CacheOutcome::Revalidated })
             }
             Led::Kept(object) => Ok(Got::object(object, CacheOutcome::StaleIfError)),
+            // He wants a part, which only he gets: he may not have to wait for all that comes before.
+            Led::Own(own) if self.asked.facts.range && matches!(own.response.status, 200 | 206 | 416) => {
+                Ok(Got::Pass(own.bypass))
+            }
             Led::Own(own) => Ok(Got::Own(own)),
             Led::None(no) => Err(no),
         }
@@ -266,15 +275,11 @@ impl Inquiry<'_> {
     /// Starts a fill in a task of its own.
     fn start(&self, lead: Lead) -> oneshot::Receiver<(Led, Attempts)> {
         let mut head = Vec::with_capacity(self.request.fields.bytes().len() + 256);
-        let fields = self.presented().told();
-        self.write_forward(&mut head, &fields, purpose_of(&lead));
-        let key = self.key.to_vec();
-        let (view, place, asked) = (self.view.clone(), self.place, self.asked);
-        fill::start(
-            self.thread,
-            lead,
-            Wanted { view, place, key, head, fields, facts: asked.facts, now: asked.now },
-        )
+        let fields = self.write_forward(&mut head, purpose_of(&lead)).unwrap_or_default();
+        let (view, place, key, now) = (self.view.clone(), self.place, self.key.to_vec(), self.asked.now);
+        // What is fetched is the whole, whatever was asked for.
+        let facts = RequestFacts { method: Method::Get, range: false, ..self.asked.facts };
+        fill::start(self.thread, lead, Wanted { view, place, key, head, fields, facts, now })
     }
 
     /// The request as `Vary` compares it.
@@ -283,17 +288,25 @@ impl Inquiry<'_> {
         Presented::new(&self.request.fields, rules, self.cookies)
     }
 
-    /// Writes the head that goes to the endpoint for this visitor alone: his request as it came.
+    /// Writes the head that goes to the endpoint for this visitor alone.
     pub fn write_own_forward(&self, out: &mut Vec<u8>) {
-        self.write_forward(out, &self.request.fields, Purpose::Visitor);
+        self.write_forward(out, Purpose::Visitor);
     }
 
-    fn write_forward(&self, out: &mut Vec<u8>, fields: &Fields, purpose: Purpose<'_>) {
+    /// Writes the head that goes to the endpoint, and returns what it is told of the fields.
+    fn write_forward(&self, out: &mut Vec<u8>, purpose: Purpose<'_>) -> Option<Fields> {
         out.clear();
+        // What a HEAD is answered may change what is stored.
+        let updates = self.asked.method == Method::Head && goes_past(self.asked, self.place).is_none();
+        let shared = purpose != Purpose::Visitor || updates;
+        let told = shared.then(|| self.presented().told());
+        let method: &[u8] = if purpose == Purpose::Visitor { self.request.method_bytes() } else { b"GET" };
         let how = Forward {
+            method,
             // What the key does not hold, an endpoint is not told, where its answer may be stored.
-            target: if purpose == Purpose::Visitor { self.target } else { self.shared_target },
-            fields,
+            target: if shared { self.shared_target } else { self.target },
+            shared,
+            fields: told.as_ref().unwrap_or(&self.request.fields),
             device: self.presented().device(),
             host: host_of(self.key),
             framing: self.asked.framing,
@@ -302,6 +315,7 @@ impl Inquiry<'_> {
             upgrade: http1::upgrade(self.request).filter(|_| self.asked.upgrades),
         };
         forward::write_head(out, self.request, &how);
+        told
     }
 }
 
