@@ -159,6 +159,8 @@ pub enum Bypass {
     /// The request's cookies do not say which group the visitor belongs to: those in the key are too long, or can be
     /// read in several ways.
     KeyedCookies,
+    /// It carries more tags than a purge could find again.
+    TooManyTags,
     /// The status is not cacheable.
     Status,
     /// The object is larger than one may be.
@@ -364,6 +366,7 @@ labels!(Bypass {
     VaryStar = "vary_star",
     QueryMatters = "query_matters",
     KeyedCookies = "keyed_cookies",
+    TooManyTags = "too_many_tags",
     Status = "status",
     TooLarge = "too_large",
     MemoryPressure = "memory_pressure",

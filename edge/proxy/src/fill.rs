@@ -10,7 +10,9 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room};
+use tentpole_cache::{
+    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, no_new_head,
+};
 use tentpole_freshness::{
     CacheControl, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_age, parse_date,
 };
@@ -123,7 +125,8 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         let (stored, facts) = refreshed(&stale, &response, &facts, caching, requested, now);
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
-        let object = lead.refreshed(&stale, stored, facts);
+        let confirmed = Confirmed { head: stored, facts, tags: None, new_head: &no_new_head };
+        let object = lead.refreshed(&stale, confirmed);
         let _ = answer.send((Led::Refreshed(object, own), attempts));
         return;
     }
@@ -181,6 +184,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         request: Presented::new(&fields, prepared.key_rules(place.caching), None),
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
+        tags: &[],
         length,
     };
     match lead.start(new) {
@@ -199,7 +203,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
 /// What is stored, if it may be served in place of an error to anybody.
 fn stand_in(lead: &Lead, facts: &RequestFacts, now: u64) -> Option<Arc<Object>> {
     let stale = lead.stale.as_ref()?;
-    let serves = |facts| stale.facts.serves_on_error(facts, now);
+    let serves = |facts| stale.facts().serves_on_error(facts, now);
     (serves(facts) || serves(&RequestFacts::PLAIN_GET)).then(|| stale.clone())
 }
 
@@ -207,7 +211,7 @@ fn stand_in(lead: &Lead, facts: &RequestFacts, now: u64) -> Option<Arc<Object>> 
 /// may.
 fn keep(lead: Lead, stale: &Arc<Object>, otherwise: Release, facts: &RequestFacts, now: u64) -> bool {
     lead.kept(stale, otherwise, HIT_FOR_ERROR);
-    stale.facts.serves_on_error(facts, now)
+    stale.facts().serves_on_error(facts, now)
 }
 
 /// Statuses in whose place what is stale may be served (RFC 5861 section 4).
@@ -357,7 +361,7 @@ pub fn refreshed(
     let limits =
         http1::Limits { head_bytes_max: usize::MAX, fields_max: http1::FIELDS_MAX, ..Default::default() };
     let mut merged = ResponseHead::new();
-    let mut bytes = stale.head.lines.to_vec();
+    let mut bytes = stale.lines().to_vec();
     bytes.extend_from_slice(b"\r\n");
     let _ = http1::parse_response(&bytes, &limits, &mut merged);
     let stays = |id| {
@@ -365,7 +369,7 @@ pub fn refreshed(
         matches!(id, Age | ContentEncoding | ContentRange | ContentType | SetCookie | Vary)
     };
     let mut lines = Vec::with_capacity(bytes.len() + 64);
-    http1::write_status_line(&mut lines, stale.head.status, merged.reason());
+    http1::write_status_line(&mut lines, stale.status(), merged.reason());
     let replaced = |name: &[u8]| response.fields.find(name).next().is_some();
     http1::write_fields(&mut lines, &merged.fields, |field| !stays(field.id) && replaced(field.name));
     http1::write_fields(&mut lines, &response.fields, |field| stays(field.id));
@@ -379,7 +383,7 @@ pub fn refreshed(
     // Set-Cookie and Vary stay out of what is stored, but not out of the decision.
     let set_cookie = response.fields.has(Name::SetCookie);
     let age = response.fields.get(Name::Age).and_then(parse_age);
-    let status = stale.head.status;
+    let status = stale.status();
     let seen = ResponseFacts { status, set_cookie, age, ..response_facts(&updated, now) };
     let names = |head: &ResponseHead| {
         let mut names: Vec<_> =
@@ -389,7 +393,7 @@ pub fn refreshed(
     };
     let selects_alike = !response.fields.has(Name::Vary) || names(response) == names(&merged);
     // The endpoint says that it must not be kept: then it is not served stale either.
-    let never = StoredFacts { stale_while_revalidate: 0, stale_if_error: 0, ..stale.facts };
+    let never = StoredFacts { stale_while_revalidate: 0, stale_if_error: 0, ..stale.facts() };
     let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..never };
     let facts = may_store(request, &seen, requested, now).ok().filter(|_| selects_alike);
     let facts = facts.map_or(expired, |facts| with_defaults(facts, &seen, caching));

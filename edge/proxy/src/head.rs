@@ -2,10 +2,11 @@
 //! date, or makes the stored response stale. Decides nothing about cacheability.
 
 use crate::fill::refreshed;
+use bytes::Bytes;
 use std::sync::Arc;
-use tentpole_cache::{Cache, Object};
+use tentpole_cache::{Cache, Confirmed, Object, no_new_head};
 use tentpole_freshness::{RequestFacts, StoredFacts};
-use tentpole_message::{Name, ResponseHead};
+use tentpole_message::{Name, ResponseHead, StoredHead};
 use tentpole_model::{Caching, Method};
 
 /// Applies a HEAD's 200 to what is stored for the request. Not for a visitor who says who he is: the fields may be
@@ -19,17 +20,18 @@ pub fn update(
     requested: u64,
     now: u64,
 ) {
-    let applies = response.status == 200 && stored.head.status == 200;
+    let applies = response.status == 200 && stored.status() == 200;
     if !applies || request.cookie || request.authorization || request.cache_control.no_store {
         return;
     }
     if is_same(stored, response) {
         let as_get = RequestFacts { method: Method::Get, range: false, ..*request };
         let (head, facts) = refreshed(stored, response, &as_get, caching, requested, now);
-        cache.update(stored, head, facts);
+        cache.update(stored, Confirmed { head, facts, tags: None, new_head: &no_new_head });
     } else {
-        let stale = StoredFacts { lifetime: 0, ..stored.facts };
-        cache.update(stored, stored.head.clone(), stale);
+        let head = StoredHead { lines: Bytes::copy_from_slice(stored.lines()), status: stored.status() };
+        let facts = StoredFacts { lifetime: 0, ..stored.facts() };
+        cache.update(stored, Confirmed { head, facts, tags: None, new_head: &no_new_head });
     }
 }
 
@@ -39,7 +41,5 @@ fn is_same(stored: &Object, response: &ResponseHead) -> bool {
     let agrees = |name, stored: Option<&[u8]>| fields.get(name).is_none_or(|value| stored == Some(value));
     let length = fields.get(Name::ContentLength);
     let same_length = length.is_none_or(|length| *length == *stored.body_bytes().to_string().as_bytes());
-    agrees(Name::Etag, stored.etag.as_deref())
-        && agrees(Name::LastModified, stored.last_modified.as_deref())
-        && same_length
+    agrees(Name::Etag, stored.etag()) && agrees(Name::LastModified, stored.last_modified()) && same_length
 }

@@ -226,7 +226,7 @@ impl<'a> Visit<'a> {
         if freshness::invalidates(asked.method, self.scratch.response.status) {
             // A change was made: what is stored for the same URL no longer holds (RFC 9111 section 4.4).
             let cache = &self.thread.shared.cache;
-            cache.purge(&cache.key(&self.scratch.key));
+            cache.purge(&cache.key(&self.scratch.key), false);
         }
         self.deliver_exchange(exchange, asked).await
     }
@@ -264,7 +264,7 @@ impl<'a> Visit<'a> {
         asked: Asked,
     ) -> Result<Sent, Stop> {
         self.why.cache = cache;
-        self.why.status = object.head.status;
+        self.why.status = object.status();
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
         deliver::object(self.visitor, out, object, own, request, reply).await.map_err(Stop::Failed)
