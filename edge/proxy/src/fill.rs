@@ -4,6 +4,7 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::key::group_tag;
 use crate::place::Place;
 use crate::thread::{Thread, View};
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{
-    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, no_new_head,
+    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, Tag, no_new_head,
 };
 use tentpole_freshness::{
     CacheControl, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_age, parse_date,
@@ -171,6 +172,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         }
     };
     let vary: Vec<&[u8]> = response.fields.all(Name::Vary).flat_map(tokens).collect();
+    let tags: Vec<Tag> = group_tag(&key).into_iter().collect();
     let length = match exchange.body.framing {
         Framing::Length(length) => Some(length),
         Framing::None => Some(0),
@@ -184,7 +186,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         request: Presented::new(&fields, prepared.key_rules(place.caching), None),
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
-        tags: &[],
+        tags: &tags,
         length,
     };
     match lead.start(new) {

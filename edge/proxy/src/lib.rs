@@ -11,6 +11,7 @@ mod fetch;
 mod fill;
 mod forward;
 mod head;
+mod key;
 mod obtain;
 mod place;
 mod prepare;

@@ -2,6 +2,7 @@
 //! nothing and forwards nothing.
 
 use crate::asked::Asked;
+use crate::key::GROUP;
 use crate::purge::write_key;
 use crate::search::Searches;
 use crate::stop::Stop;
@@ -11,9 +12,6 @@ use tentpole_http1 as http1;
 use tentpole_key::{Cookies, KeyRules};
 use tentpole_message::Name;
 use tentpole_model::{Bypass, CachingId, Canonical, Method, PoolId, Refused, Route, RouteCache, SiteId, Why};
-
-/// Stands before the keyed cookies in a key.
-const GROUP: &[u8] = b"\0c";
 
 /// Where a request belongs.
 #[derive(Clone, Copy)]

@@ -69,6 +69,11 @@ impl Prepared {
         &self.keys[usize::from(caching.0)]
     }
 
+    /// Whether any route puts visitors into groups by their cookies.
+    pub fn groups(&self) -> bool {
+        self.keys.iter().any(|rules| rules.cookies.key_some())
+    }
+
     /// How responses are cached, by its number.
     pub fn caching(&self, caching: CachingId) -> &Caching {
         &self.snapshot.cachings[usize::from(caching.0)]

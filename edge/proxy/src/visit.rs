@@ -14,6 +14,7 @@ use crate::exchange::{Exchange, Upload};
 use crate::fetch::{Outgoing, fetch};
 use crate::fill::{Own, is_error};
 use crate::head;
+use crate::key::KeysOfUrl;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::place::{Place, route};
 use crate::stop::{After, Stop};
@@ -225,8 +226,9 @@ impl<'a> Visit<'a> {
         }
         if freshness::invalidates(asked.method, self.scratch.response.status) {
             // A change was made: what is stored for the same URL no longer holds (RFC 9111 section 4.4).
-            let cache = &self.thread.shared.cache;
-            cache.purge(&cache.key(&self.scratch.key), false);
+            let (shared, Scratch { key, shared_target, .. }) = (&self.thread.shared, &*self.scratch);
+            let keys = KeysOfUrl::of_request(&shared.searches, key, shared_target);
+            keys.purge(&shared.cache, view.prepared.groups());
         }
         self.deliver_exchange(exchange, asked).await
     }
