@@ -134,6 +134,7 @@ impl Cache {
     /// two was asked for first.
     pub fn update(&self, old: &Arc<Object>, confirmed: Confirmed<'_>) {
         let (new, storable) = self.renewed(old, confirmed);
+        // The contents stay counted once.
         let own = new.cost() - new.shared_cost();
         if !storable || !self.reserve(own) {
             return;
@@ -235,10 +236,12 @@ mod tests {
         response_time: 0,
         no_cache: false,
         must_revalidate: false,
+        immutable: false,
         heuristic: false,
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,
+        stale_if_unreachable: 0,
     };
 
     #[test]

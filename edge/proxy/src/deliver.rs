@@ -266,7 +266,8 @@ pub async fn switching(
 /// Writes the whole head of a response that is not stored.
 pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, reply: Reply) {
     http1::write_status_line(out, response.status, response.reason());
-    http1::write_fields(out, &response.fields, |_| false);
+    // It was for us.
+    http1::write_fields(out, &response.fields, |field| field.id == Name::SurrogateControl);
     if !response.fields.has(Name::Date) {
         http1::write_field(out, b"Date", &clock::date_value());
     }

@@ -4,6 +4,7 @@
 
 mod answer;
 mod asked;
+mod confirm;
 mod deliver;
 mod edge;
 mod exchange;
@@ -11,6 +12,7 @@ mod fetch;
 mod fill;
 mod forward;
 mod head;
+mod invalidate;
 mod key;
 mod obtain;
 mod place;
