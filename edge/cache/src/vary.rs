@@ -83,8 +83,8 @@ impl Selecting {
         let sent = || request.fields().find(&name);
         let value = match request.shown(id, &name) {
             Shown::Absent => None,
-            Shown::Value(value) => Some(canonical_value(std::iter::once(value))),
-            Shown::AsSent => sent().next().map(|_| canonical_value(sent())),
+            Shown::Value(value) => Some(canonical_value(id, std::iter::once(value))),
+            Shown::AsSent => sent().next().map(|_| canonical_value(id, sent())),
         };
         let as_sent = match &value {
             Some(value) if is_reduced_alike(id) || request.shown(id, &name) == Shown::AsSent => {
@@ -114,13 +114,13 @@ impl Selecting {
         }
         match (request.shown(self.id, &self.name), &self.value) {
             (Shown::Absent, stored) => stored.is_none(),
-            (Shown::Value(value), Some(stored)) => same_value(stored, std::iter::once(value)),
+            (Shown::Value(value), Some(stored)) => same_value(self.id, stored, std::iter::once(value)),
             (Shown::Value(_), None) => false,
             (Shown::AsSent, None) => sent.clone().next().is_none(),
             (Shown::AsSent, Some(stored)) => {
                 let sent_so = |line: &[u8]| *line == **self.as_sent.as_ref().unwrap_or(stored);
                 only(sent.clone()).is_some_and(sent_so)
-                    || (sent.clone().next().is_some() && same_value(stored, sent))
+                    || (sent.clone().next().is_some() && same_value(self.id, stored, sent))
             }
         }
     }
@@ -176,18 +176,23 @@ fn canonical<'a>(values: impl Iterator<Item = &'a [u8]>, mut emit: impl FnMut(u8
     true
 }
 
-fn canonical_value<'a>(values: impl Iterator<Item = &'a [u8]>) -> Box<[u8]> {
+/// How a byte of a field counts: languages are named in any case (RFC 5646 section 2.1.1).
+fn counted(id: Name, byte: u8) -> u8 {
+    if id == Name::AcceptLanguage { byte.to_ascii_lowercase() } else { byte }
+}
+
+fn canonical_value<'a>(id: Name, values: impl Iterator<Item = &'a [u8]>) -> Box<[u8]> {
     let mut out = Vec::new();
     canonical(values, |byte| {
-        out.push(byte);
+        out.push(counted(id, byte));
         true
     });
     out.into()
 }
 
-fn same_value<'a>(stored: &[u8], values: impl Iterator<Item = &'a [u8]>) -> bool {
+fn same_value<'a>(id: Name, stored: &[u8], values: impl Iterator<Item = &'a [u8]>) -> bool {
     let mut rest = stored.iter();
-    canonical(values, |byte| rest.next() == Some(&byte)) && rest.next().is_none()
+    canonical(values, |byte| rest.next() == Some(&counted(id, byte))) && rest.next().is_none()
 }
 
 #[cfg(test)]
@@ -225,6 +230,12 @@ mod tests {
     fn a_named_field_must_have_the_same_value() {
         assert!(selects(&["Accept-Language"], &[("Accept-Language", "de")], &[("accept-language", "de")]));
         assert!(!selects(&["Accept-Language"], &[("Accept-Language", "de")], &[("Accept-Language", "en")]));
+        assert!(selects(
+            &["Accept-Language"],
+            &[("Accept-Language", "de-AT")],
+            &[("Accept-Language", "DE-at")]
+        ));
+        assert!(!selects(&["X-Market"], &[("X-Market", "de")], &[("X-Market", "DE")]));
         assert!(!selects(&["X-Market"], &[("X-Market", "de")], &[("X-Market", "de2")]));
         assert!(!selects(&["X-Market"], &[("X-Market", "de2")], &[("X-Market", "de")]));
     }
@@ -347,8 +358,8 @@ mod tests {
     #[test]
     fn a_line_in_canonical_form_stays_as_it_is() {
         for line in ["a,b", "a  , b", "\"x  , y", "a \"b  c\" , d", "\"\\\"  \" ,  e", ", ,", "br, gzip"] {
-            let once = canonical_value([line.as_bytes()].into_iter());
-            assert_eq!(canonical_value([&once[..]].into_iter()), once, "{line}");
+            let once = canonical_value(Name::Other, [line.as_bytes()].into_iter());
+            assert_eq!(canonical_value(Name::Other, [&once[..]].into_iter()), once, "{line}");
         }
     }
 
