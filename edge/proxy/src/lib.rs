@@ -10,6 +10,7 @@ mod edge;
 mod exchange;
 mod fetch;
 mod fill;
+mod forms;
 mod forward;
 mod head;
 mod invalidate;
@@ -29,3 +30,4 @@ mod visit;
 
 pub use edge::{Bound, Edge, EdgeParts, StartError};
 pub use prepare::Prepared;
+pub use tentpole_compress::Stats as CompressionStats;

@@ -23,6 +23,7 @@ use crate::stop::{After, Stop};
 use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{FillReader, Looked, Object};
 use tentpole_freshness::{self as freshness, Trouble};
@@ -46,6 +47,8 @@ pub struct Visit<'a> {
     pub(crate) manner: Manner,
     /// Why an endpoint was asked, if one was.
     forwarded: Option<Forwarded>,
+    /// Its route serves compressed forms of what is stored.
+    compresses: bool,
     body: RequestBody,
     /// There is a body, or there may be one, that `body` does not stand for yet.
     body_pending: bool,
@@ -78,7 +81,17 @@ impl<'a> Visit<'a> {
         };
         let manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
         let body = RequestBody::none();
-        Self { thread, visitor, scratch, why, manner, forwarded: None, body, body_pending: true }
+        Self {
+            thread,
+            visitor,
+            scratch,
+            why,
+            manner,
+            forwarded: None,
+            compresses: false,
+            body,
+            body_pending: true,
+        }
     }
 
     /// Serves the request and records why it went as it did.
@@ -105,6 +118,7 @@ impl<'a> Visit<'a> {
         }
         let searches = &self.thread.shared.searches;
         let place = route(&view, searches, self.scratch, &mut asked, &mut self.why)?;
+        self.compresses = view.prepared.caching(place.caching).compress;
         // Before the cache: a body that may not be sent must not cost a look-up.
         self.accept_body(asked, place)?;
         // What follows a hit is here, in the connection's own task; everything slower has memory of its own.
@@ -279,7 +293,7 @@ impl<'a> Visit<'a> {
 
     async fn deliver_object(
         &mut self,
-        object: &Object,
+        object: &Arc<Object>,
         own: &[u8],
         cache: CacheOutcome,
         asked: Asked,
@@ -288,7 +302,9 @@ impl<'a> Visit<'a> {
         self.why.status = object.status();
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
-        deliver::object(self.visitor, out, object, own, request, reply).await.map_err(Stop::Failed)
+        let form = self.compresses.then(|| self.thread.shared.forms.of(object, request)).flatten();
+        let sent = deliver::object(self.visitor, out, object, form, own, request, reply).await;
+        sent.map_err(Stop::Failed)
     }
 
     async fn deliver_reader(

@@ -12,8 +12,9 @@ use tentpole_model::{
     Snapshot,
 };
 use tentpole_observe::Observed;
-use tentpole_proxy::{Bound, Edge, EdgeParts};
-use tentpole_runtime::{Cells, Published};
+use tentpole_proxy::{Bound, CompressionStats, Edge, EdgeParts};
+use tentpole_runtime::ledger::Account;
+use tentpole_runtime::{Cells, Ledger, Published};
 
 /// A running edge; ended when dropped.
 pub struct Running {
@@ -23,6 +24,8 @@ pub struct Running {
     pub membership: Arc<Published<Membership>>,
     pub dials: Arc<Published<Dials>>,
     queue: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
+    compressed: Arc<dyn Fn() -> CompressionStats + Send + Sync>,
+    ledger: Arc<Ledger>,
     edge: Option<Edge>,
 }
 
@@ -91,7 +94,9 @@ pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
     let (purger, queue) = (bound.purger(), bound.queued());
-    Running { address, cells, purger, membership, dials, queue, edge: Some(bound.open().unwrap()) }
+    let (compressed, ledger) = (bound.compressed(), bound.ledger().clone());
+    let edge = Some(bound.open().unwrap());
+    Running { address, cells, purger, membership, dials, queue, compressed, ledger, edge }
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {
@@ -110,6 +115,16 @@ fn snapshot(endpoint: SocketAddr) -> Snapshot {
 }
 
 impl Running {
+    /// What was compressed.
+    pub fn compressed(&self) -> CompressionStats {
+        (self.compressed)()
+    }
+
+    /// Bytes in one account.
+    pub fn held(&self, account: Account) -> u64 {
+        self.ledger.held(account)
+    }
+
     /// Requests that wait for a permit, in each pool.
     pub fn queued(&self) -> Vec<u32> {
         (self.queue)()
