@@ -3,6 +3,7 @@
 
 use crate::chunks::PIECE_OVERHEAD;
 use bytes::Bytes;
+use std::any::Any;
 use std::sync::Arc;
 use tentpole_runtime::Ledger;
 use tentpole_runtime::ledger::Account;
@@ -19,6 +20,19 @@ enum Pieces {
     One([Bytes; 1]),
     /// With the sum of their bytes.
     Any(Box<[Bytes]>, u64),
+    /// Not in memory.
+    Elsewhere(Elsewhere),
+}
+
+/// A content that is kept outside memory: whoever put it there knows how to read it.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    /// Where.
+    pub place: Arc<dyn Any + Send + Sync>,
+    /// Bytes of content.
+    pub bytes: u64,
+    /// Bytes of memory that `place` takes.
+    pub cost: u64,
 }
 
 impl Body {
@@ -31,9 +45,27 @@ impl Body {
                 Pieces::Any(chunks.into(), bytes)
             }
         };
+        Self::of(ledger, pieces)
+    }
+
+    /// That is kept elsewhere.
+    pub(crate) fn elsewhere(ledger: &Arc<Ledger>, elsewhere: Elsewhere) -> Self {
+        Self::of(ledger, Pieces::Elsewhere(elsewhere))
+    }
+
+    fn of(ledger: &Arc<Ledger>, pieces: Pieces) -> Self {
         let body = Self { pieces, ledger: ledger.clone() };
         ledger.charge(Account::Cache, body.cost());
         body
+    }
+
+    /// Where it is kept, if not in memory.
+    #[inline]
+    pub(crate) fn place(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        match &self.pieces {
+            Pieces::Elsewhere(elsewhere) => Some(&elsewhere.place),
+            _ => None,
+        }
     }
 
     #[inline]
@@ -41,6 +73,7 @@ impl Body {
         match &self.pieces {
             Pieces::One(one) => one,
             Pieces::Any(chunks, _) => chunks,
+            Pieces::Elsewhere(_) => &[],
         }
     }
 
@@ -49,12 +82,16 @@ impl Body {
         match &self.pieces {
             Pieces::One([one]) => one.len() as u64,
             Pieces::Any(_, bytes) => *bytes,
+            Pieces::Elsewhere(elsewhere) => elsewhere.bytes,
         }
     }
 
-    /// Bytes with what each piece costs beside its content.
+    /// Bytes of memory, with what each piece costs beside its content.
     pub(crate) fn cost(&self) -> u64 {
-        self.bytes() + self.chunks().len() as u64 * PIECE_OVERHEAD
+        match &self.pieces {
+            Pieces::Elsewhere(elsewhere) => elsewhere.cost,
+            _ => self.bytes() + self.chunks().len() as u64 * PIECE_OVERHEAD,
+        }
     }
 
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {

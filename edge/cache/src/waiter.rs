@@ -3,7 +3,7 @@
 
 use crate::fill::{ABORTED, Fill, Read};
 use crate::object::Frame;
-use crate::{Missed, Object, StoredFacts};
+use crate::{Missed, Object, StoredFacts, Tag, Vary};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -114,6 +114,16 @@ impl FillReader {
     /// The date of the last modification, as it came.
     pub fn last_modified(&self) -> Option<&Bytes> {
         self.frame.last_modified.as_ref()
+    }
+
+    /// What selects it.
+    pub fn vary(&self) -> &Vary {
+        &self.frame.vary
+    }
+
+    /// Its tags, in order.
+    pub fn tags(&self) -> &[Tag] {
+        &self.frame.tags
     }
 
     /// Bytes of content, when the response announced them.

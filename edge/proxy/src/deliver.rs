@@ -59,6 +59,21 @@ pub async fn object(
     request: &RequestHead,
     reply: Reply,
 ) -> Result<Sent, Failure> {
+    let (status, range) = object_head(out, object, own_lines, request, reply);
+    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
+    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
+    Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
+}
+
+/// Writes what comes behind the stored lines of an object's head, or the whole head where the status is another than
+/// the stored one. Returns the status, and what of the content is wanted.
+pub fn object_head(
+    out: &mut Vec<u8>,
+    object: &Object,
+    own_lines: &[u8],
+    request: &RequestHead,
+    reply: Reply,
+) -> (u16, Range<u64>) {
     let asked = Asked::of(object, request, reply.now);
     out.clear();
     let (status, range) = match asked {
@@ -89,10 +104,7 @@ pub async fn object(
     cache_status(out, &reply, Some(i64::from(facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
-    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
-    let range = if reply.manner.head_only { 0..0 } else { range };
-    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
-    Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
+    (status, if reply.manner.head_only { 0..0 } else { range })
 }
 
 /// Sends a fill's object while it arrives, with field lines of the visitor's own.
@@ -482,7 +494,7 @@ fn slices(chunks: &[bytes::Bytes], range: Range<u64>) -> impl Iterator<Item = &[
 }
 
 /// Writes head and body with as few system calls as the kernel's buffers allow.
-async fn write_parts<'a>(
+pub async fn write_parts<'a>(
     visitor: &mut Visitor,
     head: [&'a [u8]; 2],
     body: impl Iterator<Item = &'a [u8]>,
@@ -520,6 +532,7 @@ fn cache_status(out: &mut Vec<u8>, reply: &Reply, ttl: Option<i64>) {
     let _ = match reply.cache {
         CacheOutcome::NotAsked => Ok(()),
         CacheOutcome::Hit | CacheOutcome::HitPartial | CacheOutcome::Stale => write!(out, "; hit"),
+        CacheOutcome::HitDisk => write!(out, "; hit; detail=disk"),
         CacheOutcome::StaleIfError if reply.forwarded.is_none() => {
             write!(out, "; hit; detail=stale_if_error")
         }

@@ -4,18 +4,23 @@
 use crate::purge::{Purger, host_of};
 use crate::thread::Shared;
 use std::sync::Arc;
+use tentpole_disk::Purge;
 use tentpole_message::{Name, ResponseHead};
-use tentpole_model::{PurgeOrder, PurgePort, PurgeWhat};
+use tentpole_model::{PurgeOrder, PurgeWhat};
 
 /// Empties the cache of what an unsafe request has changed. `key` and `target` are the request's, as it was forwarded.
 pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &ResponseHead) {
+    if let Some(disk) = &shared.disk {
+        // Before memory, and nobody waits for it: the change itself may be lost in the same crash.
+        drop(disk.purge(&[Purge::Key(key)], false));
+    }
     shared.cache.purge(&shared.cache.key(key), false);
     let pointed_to = [Name::Location, Name::ContentLocation].map(|name| response.fields.get(name));
     for reference in pointed_to.into_iter().flatten() {
         let Some(url) = same_origin(host_of(key), target, reference) else { continue };
         let what = PurgeWhat::Url(url);
         // What is no URL of a site here is stored nowhere.
-        let _ = Purger { shared: shared.clone() }.purge(&PurgeOrder::hard(what));
+        drop(Purger { shared: shared.clone() }.in_force(&PurgeOrder::hard(what)));
     }
 }
 
