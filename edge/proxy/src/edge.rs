@@ -1,6 +1,7 @@
 //! Starts and ends the data plane: takes over the listening sockets, starts a thread for each set of them, waits for
 //! the last request. Knows who does what, and does nothing itself.
 
+use crate::on_disk;
 use crate::prepare::Prepared;
 use crate::purge::Purger;
 use crate::thread::{Shared, Thread};
@@ -115,6 +116,7 @@ impl Bound {
             ledger: ledger.clone(),
             wait_max: snapshot.cache.wait_max,
         });
+        shared.disk.iter().for_each(|disk| on_disk::observe(disk, &observed));
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);
         let cut = Arc::new(AtomicUsize::new(0));
