@@ -156,6 +156,11 @@ pub enum Bypass {
     AlreadyStale,
     /// `Vary: *`.
     VaryStar,
+    /// The response says that more of its query matters than its path's responses did before.
+    QueryMatters,
+    /// The request's cookies do not say which group the visitor belongs to: those in the key are too long, or can be
+    /// read in several ways.
+    KeyedCookies,
     /// It carries more tags than a purge could find again.
     TooManyTags,
     /// The status is not cacheable.
@@ -227,6 +232,14 @@ pub enum Refused {
     QueueTimeout,
     /// `only-if-cached`, and nothing is.
     OnlyIfCached,
+    /// A purge request, and nobody may purge over HTTP.
+    PurgeOff,
+    /// A purge request from somebody who may not.
+    PurgeDenied,
+    /// A purge request that is not understood.
+    PurgeUnclear,
+    /// A purge request that waited too long for those before it.
+    PurgeBusy,
 }
 
 impl Why {
@@ -361,6 +374,8 @@ labels!(Bypass {
     CookieWithoutLifetime = "cookie_without_lifetime",
     AlreadyStale = "already_stale",
     VaryStar = "vary_star",
+    QueryMatters = "query_matters",
+    KeyedCookies = "keyed_cookies",
     TooManyTags = "too_many_tags",
     Status = "status",
     TooLarge = "too_large",
@@ -397,6 +412,10 @@ labels!(Refused {
     QueueFull = "queue_full",
     QueueTimeout = "queue_timeout",
     OnlyIfCached = "only_if_cached",
+    PurgeOff = "purge_off",
+    PurgeDenied = "purge_denied",
+    PurgeUnclear = "purge_unclear",
+    PurgeBusy = "purge_busy",
 });
 
 impl Refused {
@@ -417,6 +436,10 @@ impl Refused {
             Self::TooManyConnections | Self::MemoryFull => 503,
             Self::QueueFull | Self::QueueTimeout => 503,
             Self::OnlyIfCached => 504,
+            Self::PurgeOff => 405,
+            Self::PurgeDenied => 403,
+            Self::PurgeUnclear => 400,
+            Self::PurgeBusy => 503,
         }
     }
 }

@@ -5,22 +5,27 @@
 use crate::entry::Entry;
 use crate::fill::{Fill, Join};
 use crate::shard::Shard;
-use crate::{Key, Lead, Object, Waiter};
+use crate::{Key, Lead, Object, Presented, Waiter};
 use foldhash::quality::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tentpole_message::Fields;
 use tentpole_model::{Bypass, CacheSettings};
 use tentpole_runtime::Ledger;
 use tentpole_runtime::ledger::Pressure;
 
-/// Most shards that there are: enough that threads on different keys seldom meet.
-const SHARDS_MAX: u64 = 64;
+/// Shards of a cache of the usual size: enough that threads on different keys seldom meet.
+const SHARDS: u64 = 64;
 
 /// Bytes that a shard should have at least, so that its queues hold enough objects to tell them apart.
 const SHARD_BYTES_MIN: u64 = 1 << 20;
+
+/// From this size on there are more shards, so that the table of one grows in a short time.
+const SHARD_BYTES_MAX: u64 = 16 << 20;
+
+/// Most shards that there are: a purge visits each.
+const SHARDS_MAX: u64 = 256;
 
 /// Fills of one key at a time, each for another variant: a look-up asks them all under the lock.
 const FILLS_PER_KEY_MAX: usize = 64;
@@ -131,8 +136,8 @@ pub enum Looked {
 impl Cache {
     /// An empty cache.
     pub fn new(settings: CacheSettings, ledger: Arc<Ledger>) -> Arc<Self> {
-        let count = (settings.memory_bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX).next_power_of_two();
-        let shards = (0..count).map(|_| Padded(Mutex::new(Shard::new(&ledger)))).collect();
+        let shards =
+            (0..shards(settings.memory_bytes_max)).map(|_| Padded(Mutex::new(Shard::new(&ledger)))).collect();
         let (seed, hand, counts) = (RandomState::default(), AtomicUsize::new(0), Counts::default());
         Arc::new(Self { settings, ledger, seed, shards, hand, purging: Mutex::new(()), counts })
     }
@@ -152,15 +157,16 @@ impl Cache {
     /// Finds what is stored, or joins whoever fetches it, or makes the caller the one who does: one critical
     /// section, so that of any number of requests at once exactly one fetches. `judge` is called under the lock
     /// with the variant that the request selects: it must be quick and must not call the cache.
-    pub fn look_up(
+    pub fn look_up<'a>(
         self: &Arc<Self>,
         key: &Key<'_>,
-        request: &Fields,
+        request: impl Into<Presented<'a>>,
         mut judge: impl FnMut(&Object) -> Judged,
     ) -> Looked {
         if self.settings.memory_bytes_max == 0 {
             return Looked::Bypass(Bypass::SwitchedOff);
         }
+        let request = &request.into();
         let mut shard = self.shard(key.hash);
         let (mut stale, mut serve_stale) = (None, false);
         if let Some(object) = shard.find(key).and_then(|entry| entry.select(request)) {
@@ -190,7 +196,7 @@ impl Cache {
         self: &Arc<Self>,
         shard: &mut Shard,
         key: &Key<'_>,
-        request: &Fields,
+        request: &Presented<'_>,
         stale: Option<Arc<Object>>,
         serve_stale: bool,
     ) -> Looked {
@@ -226,7 +232,7 @@ impl Cache {
         if stale.is_none() && self.ledger.pressure() >= Pressure::PassFills {
             return Looked::Bypass(Bypass::MemoryPressure);
         }
-        let expected = names.filter(|names| !names.is_empty()).map(|names| names.like(request));
+        let expected = names.filter(|names| !names.is_empty()).map(|names| names.like(*request));
         let fill = Fill::new(&self.ledger, key.hash, Arc::from(key.bytes), expected);
         shard.attach(&fill);
         self.counts.fills.fetch_add(1, Ordering::Relaxed);
@@ -236,7 +242,8 @@ impl Cache {
 
     /// What is stored for a request, fresh or not. Joins nothing and starts nothing: for ranges,
     /// `only-if-cached` and conditions.
-    pub fn peek(&self, key: &Key<'_>, request: &Fields) -> Option<Arc<Object>> {
+    pub fn peek<'a>(&self, key: &Key<'_>, request: impl Into<Presented<'a>>) -> Option<Arc<Object>> {
+        let request = &request.into();
         let shard = self.shard(key.hash);
         let object = shard.find(key)?.select(request)?;
         object.touch();
@@ -303,6 +310,12 @@ impl Cache {
         let index = (hash >> 40) as usize & (self.shards.len() - 1);
         self.shards[index].lock()
     }
+}
+
+/// How many shards a cache of this size has: a power of two.
+fn shards(memory_bytes_max: u64) -> u64 {
+    let few = (memory_bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS);
+    few.max(memory_bytes_max / SHARD_BYTES_MAX).min(SHARDS_MAX).next_power_of_two()
 }
 
 impl Padded {

@@ -4,17 +4,21 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
-use crate::head;
-use crate::on_disk::Keeping;
+use crate::head::{self, Keeping};
+use crate::on_disk::ForDisk;
 use crate::place::Place;
+use crate::tags::{names_tags, tags_of};
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{Confirmed, FillReader, Filling, Lead, NewObject, Object, Release, Room, no_new_head};
+use tentpole_cache::{
+    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, no_new_head,
+};
 use tentpole_freshness::{RequestFacts, Trouble, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
+use tentpole_key::SearchVariance;
 use tentpole_message::{Fields, Name, ResponseHead, tokens};
 use tentpole_model::{Bypass, Cause, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock;
@@ -65,9 +69,11 @@ pub struct Wanted {
     pub view: Rc<View>,
     /// Who answers, and how that is cached.
     pub place: Place,
+    /// The key that it is wanted under.
+    pub key: Vec<u8>,
     /// The head that goes to the endpoint.
     pub head: Vec<u8>,
-    /// The visitor's fields, for Vary.
+    /// What the endpoint is told of the visitor's fields, for Vary.
     pub fields: Fields,
     /// What the request allows.
     pub facts: RequestFacts,
@@ -87,10 +93,11 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let mut response = ResponseHead::new();
     let mut attempts = Attempts::default();
     let requested = clock::coarse().unix_seconds();
-    let Wanted { view, place, head, fields, facts, now: arrived } = wanted;
+    let Wanted { view, place, key, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
-    let mut keeping = Keeping::begin(&thread.shared, &prepared, lead.key());
+    let mut keeping = ForDisk::begin(&thread.shared, &prepared, lead.key());
     let caching = prepared.caching(place.caching);
+    let sends_tags = thread.shared.sends_tags;
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
     let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
@@ -116,10 +123,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) = head::refreshed(&stale, &response, &facts, caching, requested, now);
+        let (stored, facts) =
+            head::refreshed(&stale, &response, &facts, Keeping { caching, sends_tags }, requested, now);
+        let named = names_tags(&response.fields).then(|| tags_of(&response, &key));
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
-        let confirmed = Confirmed { head: stored, facts, tags: None, new_head: &no_new_head };
+        let tags = named.as_deref();
+        let confirmed = Confirmed { head: stored, facts, tags, new_head: &no_new_head };
         let object = lead.refreshed(&stale, confirmed);
         keeping.into_iter().for_each(|keeping| keeping.confirmed(&object));
         let _ = answer.send((Led::Refreshed(object, own), attempts));
@@ -137,8 +147,11 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         return;
     }
     let seen = head::facts(&response, now);
-    let started = may_store(&facts, &seen, caching, requested, now)
-        .and_then(|facts| head::stored(&response, now).map(|head| (facts, head)));
+    let started = may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
+        let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
+        thread.shared.searches.learn(&key, response.status, said)?;
+        head::stored(&response, sends_tags, now).map(|head| (facts, head))
+    });
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
@@ -146,7 +159,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
             if !is_personal && bypass != Bypass::Status {
                 // The endpoint no longer says what is stored: it must not be served in place of an error either.
                 lead.stale.iter().for_each(|stale| thread.shared.cache.forget(stale));
-                keeping.into_iter().for_each(Keeping::not_shared);
+                keeping.into_iter().for_each(ForDisk::not_shared);
             }
             match bypass {
                 // For a visitor who does not say who he is the response may be another, and one to share.
@@ -161,6 +174,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         }
     };
     let vary: Vec<&[u8]> = response.fields.all(Name::Vary).flat_map(tokens).collect();
+    let tags = tags_of(&response, &key);
     let length = match exchange.body.framing {
         Framing::Length(length) => Some(length),
         Framing::None => Some(0),
@@ -171,10 +185,10 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         head,
         facts,
         vary: &vary,
-        request: &fields,
+        request: Presented::new(&fields, prepared.key_rules(place.caching), None),
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
-        tags: &[],
+        tags: &tags,
         length,
     };
     let cache = &thread.shared.cache;
@@ -252,7 +266,7 @@ async fn pump(
     thread: &Thread,
     mut exchange: Exchange,
     mut filling: Filling,
-    mut keeping: Option<Keeping>,
+    mut keeping: Option<ForDisk>,
     deadline: &Deadline,
 ) {
     let mut alone_since = None;
@@ -262,7 +276,7 @@ async fn pump(
         match deadline.guard(|context| filling.poll_room(context)).await {
             Ok(Room::Ready) => {}
             // What goes to the disk is worth it without them, for a while.
-            Ok(Room::NobodyReads) if keeping.as_ref().is_some_and(Keeping::is_writing) => {}
+            Ok(Room::NobodyReads) if keeping.as_ref().is_some_and(ForDisk::is_writing) => {}
             Ok(Room::NobodyReads) => return,
             Err(Expired) => {
                 filling.leave_behind();

@@ -1,20 +1,21 @@
 //! What a change makes stale: the URL that was changed, and those of the same origin that the response points to
 //! (RFC 9111 section 4.4). Nothing that another origin serves can be emptied from here.
 
-use crate::purge::{Purger, host_of};
+use crate::key::KeysOfUrl;
+use crate::on_disk;
+use crate::purge::{Purger, host_of, write_key};
 use crate::thread::Shared;
 use std::sync::Arc;
 use tentpole_disk::Purge;
 use tentpole_message::{Name, ResponseHead};
 use tentpole_model::{PurgeOrder, PurgeWhat};
 
-/// Empties the cache of what an unsafe request has changed. `key` and `target` are the request's, as it was forwarded.
+/// Empties the cache of what an unsafe request has changed. `key` is the request's, and `target` what an endpoint is asked
+/// for when its answer may be stored.
 pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &ResponseHead) {
-    if let Some(disk) = &shared.disk {
-        // Before memory, and nobody waits for it: the change itself may be lost in the same crash.
-        drop(disk.purge(&[Purge::Key(key)], false));
-    }
-    shared.cache.purge(&shared.cache.key(key), false);
+    let keys = KeysOfUrl::of_request(&shared.searches, key, target);
+    // Nobody waits until it is safe from a crash: the change itself may be lost in the same one.
+    drop(on_disk::purge_both(shared, &keys.selector(shared.prepared.get().groups()), None, false));
     let pointed_to = [Name::Location, Name::ContentLocation].map(|name| response.fields.get(name));
     for reference in pointed_to.into_iter().flatten() {
         let Some(url) = same_origin(host_of(key), target, reference) else { continue };
@@ -22,6 +23,38 @@ pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &
         // What is no URL of a site here is stored nowhere.
         drop(Purger { shared: shared.clone() }.in_force(&PurgeOrder::hard(what)));
     }
+}
+
+/// Empties the cache of the paths that a route names, on the host of the request's key. Takes a look at everything that
+/// is stored, so not on a data thread; when it returns, it is in force.
+pub async fn by_route(shared: &Arc<Shared>, key: &[u8], paths: &[String]) {
+    let (shared, host, paths) = (shared.clone(), host_of(key).to_vec(), paths.to_vec());
+    let purge = move || {
+        if let Some(disk) = &shared.disk {
+            // By prefix, which may be more than is named.
+            let prefix = |named: &String| {
+                let mut prefix = Vec::new();
+                write_key(&mut prefix, &host, named.strip_suffix('*').unwrap_or(named).as_bytes());
+                prefix
+            };
+            let prefixes: Vec<Vec<u8>> = paths.iter().map(prefix).collect();
+            let whats: Vec<Purge<'_>> = prefixes.iter().map(|prefix| Purge::Prefix(prefix)).collect();
+            drop(disk.purge(&whats, false));
+        }
+        shared.cache.purge_where(|key| is_named(key, &host, &paths), false)
+    };
+    // It panics only if we do.
+    let _ = tokio::task::spawn_blocking(purge).await;
+}
+
+/// Whether a key is one of these paths of the host, with any query.
+fn is_named(key: &[u8], host: &[u8], paths: &[String]) -> bool {
+    let Some([0, target @ ..]) = key.strip_prefix(host) else { return false };
+    let end = target.iter().position(|&byte| byte == b'?' || byte == 0).unwrap_or(target.len());
+    paths.iter().any(|named| match named.strip_suffix('*') {
+        Some(beginning) => target[..end].starts_with(beginning.as_bytes()),
+        None => target[..end] == *named.as_bytes(),
+    })
 }
 
 /// The URL that a reference in a response means (RFC 3986 section 5.2), if it lies on the host that was asked. Which of

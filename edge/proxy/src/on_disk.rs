@@ -10,11 +10,13 @@ use bytes::Bytes;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{Brought, Cache, Content, Elsewhere, FillReader, Finished, Lead, Object, Tag, Vary};
+use tentpole_cache::{
+    Brought, Cache, Content, Elsewhere, FillReader, Finished, Lead, Object, Selector, Tag, Vary,
+};
 use tentpole_disk::{Disk, Found, HeldBody, Meta, NewObject, Purge, Purging, Standing, StoredBody, Writing};
 use tentpole_freshness::{RequestFacts, StoredFacts, Use};
 use tentpole_message::StoredHead;
-use tentpole_model::PurgeWhat;
+use tentpole_model::Purged;
 use tentpole_observe::{DiskFigures, Observed};
 use tentpole_runtime::clock;
 
@@ -87,9 +89,9 @@ async fn find(inquiry: &Inquiry<'_>, disk: &Disk) -> Option<Found> {
     let mut looking = pin!(disk.look_up(inquiry.key, inquiry.asked.now));
     inquiry.deadline.set_in(READ_MAX);
     let found = inquiry.deadline.guard(|context| looking.as_mut().poll(context)).await.ok()?;
-    let fields = &inquiry.request.fields;
+    let presented = inquiry.presented();
     // A site that was renamed could not be purged by its name.
-    found.into_iter().find(|found| found.meta.site == site && vary_of(&found.meta).matches(fields))
+    found.into_iter().find(|found| found.meta.site == site && vary_of(&found.meta).matches(presented))
 }
 
 /// The content as memory will hold it; `None` when it cannot be read.
@@ -152,7 +154,7 @@ pub fn lost(shared: &Shared, object: &Arc<Object>) {
 }
 
 /// What is to be kept on disk of a response that is fetched.
-pub struct Keeping {
+pub struct ForDisk {
     disk: Arc<Disk>,
     /// The purges that came before the fetch.
     sequence: u64,
@@ -162,7 +164,7 @@ pub struct Keeping {
     through: Option<(Meta, Option<Writing>)>,
 }
 
-impl Keeping {
+impl ForDisk {
     /// To be called before an endpoint is asked; `None` without a disk.
     pub fn begin(shared: &Shared, prepared: &Prepared, key: &[u8]) -> Option<Self> {
         let disk = shared.disk.clone()?;
@@ -318,22 +320,34 @@ pub fn observe(disk: &Arc<Disk>, observed: &Observed) {
     });
 }
 
-/// Purges what lies on disk. To be called before memory is: see [`revive`].
-pub fn purge(shared: &Shared, what: &PurgeWhat, key: Option<&[u8]>, soft: bool) -> Option<Purging> {
-    let disk = shared.disk.as_ref()?;
-    let name = |site: &String| disk.name(site.as_bytes());
-    let whats = match (what, key) {
-        (PurgeWhat::Url(_), Some(key)) => vec![Purge::Key(key)],
-        (PurgeWhat::Prefix(_), Some(prefix)) => vec![Purge::Prefix(prefix)],
-        (PurgeWhat::Tags { site, tags }, _) => {
-            let tags = tags.iter().map(|tag| number_of(&Tag::of(tag.as_bytes())));
-            match site {
-                Some(site) => tags.map(|tag| Purge::TagOfSite(tag, name(site))).collect(),
-                None => tags.map(Purge::Tag).collect(),
-            }
+/// Purges on disk and then in memory, in this order: see [`revive`]. In force when it returns, and safe from a crash when
+/// what it returns is done. `site` is the one that the selector's tests are about.
+pub fn purge_both(
+    shared: &Shared,
+    selector: &Selector,
+    site: Option<&str>,
+    soft: bool,
+) -> (Purged, Option<Purging>) {
+    let purging = shared.disk.as_ref().map(|disk| {
+        let mut whats = Vec::new();
+        name(selector, site.map(|site| disk.name(site.as_bytes())), &mut whats);
+        disk.purge(&whats, soft)
+    });
+    (shared.cache.purge_selected(selector, soft), purging)
+}
+
+/// What a selector names, in the disk's words: a test of keys is that of the site, and everything where none is named.
+fn name<'a>(selector: &'a Selector, site: Option<u64>, whats: &mut Vec<Purge<'a>>) {
+    match selector {
+        Selector::Key(key) => whats.push(Purge::Key(key)),
+        Selector::Prefix(prefix) => whats.push(Purge::Prefix(prefix)),
+        Selector::Where(_) => whats.push(site.map_or(Purge::All, Purge::Site)),
+        Selector::Tags { tags, within } => {
+            let site = site.filter(|_| within.is_some());
+            let tags = tags.all().iter().map(number_of);
+            whats.extend(tags.map(|tag| site.map_or(Purge::Tag(tag), |site| Purge::TagOfSite(tag, site))));
         }
-        (PurgeWhat::Site(site), _) => vec![Purge::Site(name(site))],
-        (PurgeWhat::All, _) | (PurgeWhat::Url(_) | PurgeWhat::Prefix(_), None) => vec![Purge::All],
-    };
-    Some(disk.purge(&whats, soft))
+        Selector::Any(each) => each.iter().for_each(|one| name(one, site, whats)),
+        Selector::All => whats.push(Purge::All),
+    }
 }

@@ -14,12 +14,13 @@ use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
 use crate::fetch::{Outgoing, fetch};
 use crate::fill::{Own, is_error};
-use crate::forward::Purpose;
 use crate::from_disk::{self, Source};
+use crate::head::Keeping;
 use crate::invalidate;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::on_disk;
 use crate::place::{Place, route};
+use crate::purging::is_purge;
 use crate::stop::{After, Stop};
 use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
@@ -40,7 +41,7 @@ use tentpole_runtime::deadline::Deadline;
 
 /// One request on its way.
 pub struct Visit<'a> {
-    thread: &'a Rc<Thread>,
+    pub(crate) thread: &'a Rc<Thread>,
     pub(crate) visitor: &'a mut Visitor,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) why: Why,
@@ -99,9 +100,14 @@ impl<'a> Visit<'a> {
     /// The steps, in order.
     async fn steps(&mut self) -> Result<Sent, Stop> {
         self.read_head().await?;
-        let asked = self.understand()?;
+        let mut asked = self.understand()?;
         let view = self.thread.view();
-        let place = route(&view, self.scratch, asked.method, &mut self.why)?;
+        if asked.method == Method::Other && is_purge(self.scratch.request.method_bytes()) {
+            // Before the route: its own fields say whom it is about.
+            return Box::pin(self.purge(view, asked)).await;
+        }
+        let searches = &self.thread.shared.searches;
+        let place = route(&view, searches, self.scratch, &mut asked, &mut self.why)?;
         // Before the cache: a body that may not be sent must not cost a look-up.
         self.accept_body(asked, place)?;
         // What follows a hit is here, in the connection's own task; everything slower has memory of its own.
@@ -143,6 +149,11 @@ impl<'a> Visit<'a> {
         self.body = RequestBody::new(asked.framing, place.body_bytes_max).map_err(Stop::Refused)?;
         self.body_pending = false;
         Ok(())
+    }
+
+    /// Leaves a body unread: without one the connection goes on.
+    pub(crate) fn ignore_body(&mut self, there_is_none: bool) {
+        self.body_pending = !there_is_none;
     }
 
     /// Everything but a hit.
@@ -190,10 +201,25 @@ impl<'a> Visit<'a> {
 
     /// What is asked for, without the connection that it came over.
     fn inquiry<'b>(&'b mut self, view: &'b Rc<View>, asked: Asked, place: Place) -> Inquiry<'b> {
-        let Scratch { request, target, key, .. } = &*self.scratch;
+        let Scratch { request, target, shared_target, key, cookies, .. } = &*self.scratch;
+        let cookies = place.cookies.reduced.then_some(&cookies[..]);
         let (peer, deadline) = (self.visitor.peer.ip(), &self.visitor.deadline);
         let (thread, attempts, forwarded) = (self.thread, &mut self.why.attempts, &mut self.forwarded);
-        Inquiry { thread, view, request, target, key, asked, place, peer, deadline, attempts, forwarded }
+        Inquiry {
+            thread,
+            view,
+            request,
+            target,
+            shared_target,
+            cookies,
+            key,
+            asked,
+            place,
+            peer,
+            deadline,
+            attempts,
+            forwarded,
+        }
     }
 
     /// Goes to an endpoint for this visitor alone.
@@ -206,7 +232,7 @@ impl<'a> Visit<'a> {
     ) -> Result<Sent, Stop> {
         self.why.cache = CacheOutcome::Bypass(bypass);
         let mut forward = std::mem::take(&mut self.scratch.forward);
-        self.inquiry(&view, asked, place).write_forward(&mut forward, Purpose::Visitor);
+        self.inquiry(&view, asked, place).write_own_forward(&mut forward);
         self.scratch.forward = forward;
         let Scratch { forward, response, .. } = &mut *self.scratch;
         let upgrades = asked.upgrades;
@@ -236,8 +262,12 @@ impl<'a> Visit<'a> {
             self.update_by_head(&view, asked, place, requested);
         }
         if freshness::invalidates(asked.method, self.scratch.response.status) {
-            let Scratch { key, target, response, .. } = &*self.scratch;
-            invalidate::after_change(&self.thread.shared, key, target, response);
+            let Scratch { key, shared_target, response, .. } = &*self.scratch;
+            invalidate::after_change(&self.thread.shared, key, shared_target, response);
+            let paths = &view.prepared.caching(place.caching).purges;
+            if !paths.is_empty() {
+                invalidate::by_route(&self.thread.shared, key, paths).await;
+            }
         }
         self.deliver_exchange(exchange, asked).await
     }
@@ -247,7 +277,8 @@ impl<'a> Visit<'a> {
         if let Some(stored) = self.inquiry(view, asked, place).stored() {
             let (cache, caching) = (&self.thread.shared.cache, view.prepared.caching(place.caching));
             let now = clock::coarse().unix_seconds();
-            confirm::update(cache, &stored, &self.scratch.response, &asked.facts, caching, requested, now);
+            let keeping = Keeping { caching, sends_tags: self.thread.shared.sends_tags };
+            confirm::update(cache, &stored, &self.scratch.response, &asked.facts, keeping, requested, now);
         }
     }
 
@@ -346,6 +377,7 @@ impl<'a> Visit<'a> {
             Outcome::Failed(_) => None,
         });
         Reply {
+            sends_tags: self.thread.shared.sends_tags,
             manner: Manner { keep_alive, ..self.manner },
             cache: self.why.cache,
             forwarded: self.forwarded,
