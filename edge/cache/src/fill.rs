@@ -230,6 +230,22 @@ impl Fill {
         Poll::Pending
     }
 
+    /// The fetch has waited long enough for those who read too slowly: they lose, if others read faster. Returns
+    /// whether somebody did.
+    pub(crate) fn leave_behind(&self) -> bool {
+        let mut state = self.lock();
+        let Some(until) = state.parked.as_ref().map(|parked| parked.until) else { return false };
+        let mut wakers = Vec::new();
+        let lost = state.seats.lose_before(until, &mut wakers);
+        if lost {
+            state.release_read();
+            state.recharge(self);
+        }
+        drop(state);
+        wake(wakers);
+        lost
+    }
+
     /// The content and how it may be stored, taken out. `Err` when the response is not whole.
     pub(crate) fn complete(&self) -> Result<Completed, Bypass> {
         let mut state = self.lock();
@@ -295,6 +311,9 @@ impl Fill {
 
     pub(crate) fn poll_read(&self, seat: u32, offset: u64, context: &Context<'_>) -> Poll<Read> {
         let mut state = self.lock();
+        if state.seats.is_lost(seat) {
+            return Poll::Ready(Read::Failed(TOO_SLOW));
+        }
         let read = match &state.stage {
             Stage::Whole(object) => Read::Whole(object.clone()),
             Stage::Released(Release::Failed(failure)) => Read::Failed(*failure),
@@ -366,6 +385,15 @@ pub(crate) const ABORTED: Failure = Failure {
     retry: Retry::Never,
     bytes_sent: 0,
     source: Cause::FillAborted,
+};
+
+/// The reader kept all others waiting.
+pub(crate) const TOO_SLOW: Failure = Failure {
+    side: tentpole_model::Side::Visitor,
+    phase: Phase::Deliver,
+    retry: Retry::Never,
+    bytes_sent: 0,
+    source: Cause::TimedOut,
 };
 
 fn wake(wakers: impl IntoIterator<Item = Waker>) {

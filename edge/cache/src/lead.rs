@@ -121,16 +121,7 @@ impl Lead {
     /// facts, sharing its body.
     pub fn refreshed(mut self, stale: &Arc<Object>, head: StoredHead, facts: StoredFacts) -> Arc<Object> {
         let Duty { cache, fill, release } = &mut self.duty;
-        let frame = Frame {
-            facts,
-            head,
-            etag: stale.etag.clone(),
-            last_modified: stale.last_modified.clone(),
-            vary: stale.vary().clone(),
-            key: fill.key.clone(),
-            hash: fill.hash,
-        };
-        let object = Arc::new(frame.with_body_of(&cache.ledger, stale));
+        let object = cache.renewed(stale, head, facts);
         *release = None;
         cache.refresh(fill, stale, &object);
         object
@@ -188,6 +179,13 @@ impl Filling {
             return Poll::Ready(Room::NobodyReads);
         }
         self.duty.fill.poll_room(context)
+    }
+
+    /// To be called when [`Filling::poll_room`] has not been ready for longer than a reader may hold up the others:
+    /// those who are behind get a `Failure` (their own side, timed out). Nobody loses who has nobody to hold up.
+    /// Returns whether somebody did.
+    pub fn leave_behind(&mut self) -> bool {
+        self.duty.fill.leave_behind()
     }
 
     /// All those who read or still wait.

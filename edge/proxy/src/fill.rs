@@ -4,7 +4,7 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
-use crate::head;
+use crate::kept;
 use crate::place::Place;
 use crate::thread::{Thread, View};
 use bytes::Bytes;
@@ -26,6 +26,13 @@ const HIT_FOR_MISS: Duration = Duration::from_secs(10);
 const HIT_FOR_ERROR: Duration = Duration::from_secs(1);
 /// Bytes of an error's body that are read for the sake of its connection.
 const DRAINED_MAX: usize = 64 * 1024;
+/// How long the slowest reader of what is not stored may take for half a window ([`WINDOW_BYTES`]) that others wait
+/// for.
+///
+/// [`WINDOW_BYTES`]: tentpole_cache::WINDOW_BYTES
+const SLOW_READER_MAX: Duration = Duration::from_secs(10);
+/// How long a fill goes on that nobody reads.
+const ALONE_MAX: Duration = Duration::from_secs(60);
 
 /// What the visitor who leads gets.
 pub enum Led {
@@ -107,7 +114,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) = head::refreshed(&stale, &response, &facts, caching, requested, now);
+        let (stored, facts) = kept::refreshed(&stale, &response, &facts, caching, requested, now);
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
         let object = lead.refreshed(&stale, stored, facts);
@@ -125,9 +132,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         let _ = answer.send((Led::Own(Box::new(Own { exchange, response, bypass })), attempts));
         return;
     }
-    let seen = head::facts(&response, now);
+    let seen = kept::facts(&response, now);
     let started = may_store(&facts, &seen, caching, requested, now)
-        .and_then(|facts| head::stored(&response, now).map(|head| (facts, head)));
+        .and_then(|facts| kept::stored(&response, now).map(|head| (facts, head)));
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
@@ -235,9 +242,22 @@ fn lines_of(response: &ResponseHead, name: Name, written: &[u8]) -> Vec<u8> {
 
 /// Moves the body into the fill. Dropping the filling before its end aborts it: nothing is stored.
 async fn pump(thread: &Thread, mut exchange: Exchange, mut filling: Filling, deadline: &Deadline) {
+    let mut alone_since = None;
     loop {
-        // A fill that is no longer storable goes at the pace of its slowest reader, whose own time is bounded.
-        if std::future::poll_fn(|context| filling.poll_room(context)).await == Room::NobodyReads {
+        // A fill that is no longer storable goes at the pace of its slowest reader, as long as that is bearable.
+        deadline.set_in(SLOW_READER_MAX);
+        match deadline.guard(|context| filling.poll_room(context)).await {
+            Ok(Room::Ready) => {}
+            Ok(Room::NobodyReads) => return,
+            Err(Expired) => {
+                filling.leave_behind();
+                continue;
+            }
+        }
+        if filling.readers() > 0 {
+            alone_since = None;
+        } else if clock::coarse().since(*alone_since.get_or_insert_with(clock::coarse)) > ALONE_MAX {
+            // It need not ever end, and an endpoint is busy with it.
             return;
         }
         deadline.set_in(exchange.timeouts.stall);

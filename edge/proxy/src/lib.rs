@@ -12,6 +12,7 @@ mod fill;
 mod forward;
 mod head;
 mod invalidate;
+mod kept;
 mod obtain;
 mod place;
 mod prepare;
