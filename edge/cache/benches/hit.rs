@@ -44,7 +44,7 @@ fn filled(request: &Fields, vary: &[&[u8]]) -> Arc<Cache> {
         };
         let head = StoredHead { lines: Bytes::from_static(b"HTTP/1.1 200 OK\r\n"), status: 200 };
         let (etag, last_modified, length) = (None, None, None);
-        let new = NewObject { head, facts, vary, request, etag, last_modified, length };
+        let new = NewObject { head, facts, vary, request, etag, last_modified, tags: &[], length };
         if let Ok((mut filling, _)) = lead.start(new) {
             filling.append(Bytes::from_static(&[b'x'; 1024]));
             filling.finish();
@@ -59,7 +59,7 @@ fn hit(bencher: divan::Bencher<'_, '_>, request: &Fields, vary: &[&[u8]], step: 
     bencher.bench(|| {
         let at = NEXT.replace((NEXT.get() + step) % KEYS);
         let looked = cache.look_up(&cache.key(&keys[at]), request, |object| {
-            if object.facts.no_cache { Judged::Revalidate } else { Judged::Use }
+            if object.facts().no_cache { Judged::Revalidate } else { Judged::Use }
         });
         assert!(matches!(looked, Looked::Hit(_)));
         looked

@@ -64,17 +64,17 @@ pub async fn object(
     let (status, range) = match asked {
         Asked::Whole => {
             // RFC 9110 section 8.6: a 204 states no length.
-            if object.head.status != 204 {
+            if object.status() != 204 {
                 write_length(out, object.body_bytes());
             }
-            (object.head.status, 0..object.body_bytes())
+            (object.status(), 0..object.body_bytes())
         }
         Asked::NotModified => {
-            not_modified_lines(out, &object.head);
+            not_modified_lines(out, object.lines());
             (304, 0..0)
         }
         Asked::Part(range) => {
-            part_lines(out, &object.head, &range, object.body_bytes());
+            part_lines(out, object.lines(), &range, object.body_bytes());
             (206, range)
         }
         Asked::Unsatisfiable => {
@@ -83,12 +83,13 @@ pub async fn object(
         }
     };
     out.extend_from_slice(own_lines);
-    let age = object.facts.age(reply.now);
+    let facts = object.facts();
+    let age = facts.age(reply.now);
     let _ = write!(out, "Age: {age}\r\n");
-    cache_status(out, &reply, Some(i64::from(object.facts.lifetime) - age as i64));
+    cache_status(out, &reply, Some(i64::from(facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
-    let stored: &[u8] = if status == object.head.status { &object.head.lines } else { b"" };
+    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
     let range = if reply.manner.head_only { 0..0 } else { range };
     let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
     Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
@@ -106,7 +107,7 @@ pub async fn reader(
     if reader.head().status == 200
         && holds(
             request,
-            reader.head(),
+            &reader.head().lines,
             reader.etag().map(|tag| &**tag),
             reader.last_modified().map(|date| &**date),
             reply.now,
@@ -131,7 +132,7 @@ pub async fn reader(
     out.clear();
     match (asked, reader.length()) {
         (Asked::Part(range), Some(whole)) => {
-            part_lines(out, reader.head(), &range, whole);
+            part_lines(out, &reader.head().lines, &range, whole);
             (status, lines) = (206, Bytes::new());
             framing = Framing::Length(range.end - range.start);
             wanted = range;
@@ -332,11 +333,11 @@ enum Asked {
 
 impl Asked {
     fn of(object: &Object, request: &RequestHead, now: u64) -> Self {
-        if object.head.status != 200 {
+        if object.status() != 200 {
             return Self::Whole;
         }
-        let (etag, last_modified) = (object.etag.as_deref(), object.last_modified.as_deref());
-        if holds(request, &object.head, etag, last_modified, now) {
+        let (etag, last_modified) = (object.etag(), object.last_modified());
+        if holds(request, object.lines(), etag, last_modified, now) {
             return Self::NotModified;
         }
         Self::part_of(object.body_bytes(), etag, last_modified, request, now)
@@ -368,7 +369,7 @@ impl Asked {
 /// Whether the visitor's own copy still holds.
 fn holds(
     request: &RequestHead,
-    head: &StoredHead,
+    lines: &[u8],
     etag: Option<&[u8]>,
     last_modified: Option<&[u8]>,
     now: u64,
@@ -379,13 +380,13 @@ fn holds(
     }
     let since = fields.get(Name::IfModifiedSince);
     // RFC 9111 section 4.3.2: it cannot have been modified later than it was sent.
-    let modified = last_modified.or_else(|| stored_date(head));
+    let modified = last_modified.or_else(|| stored_date(lines));
     freshness::not_modified(fields.all(Name::IfNoneMatch), since, etag, modified, now)
 }
 
 /// `Date`, which every stored head has.
-fn stored_date(head: &StoredHead) -> Option<&[u8]> {
-    let line = stored_fields(head).find(|line| name_of(line) == Name::Date)?;
+fn stored_date(lines: &[u8]) -> Option<&[u8]> {
+    let line = stored_fields(lines).find(|line| name_of(line) == Name::Date)?;
     line.get(b"date:".len()..).map(<[u8]>::trim_ascii)
 }
 
@@ -397,7 +398,7 @@ async fn not_modified(
     reply: Reply,
 ) -> Result<Sent, Failure> {
     out.clear();
-    not_modified_lines(out, head);
+    not_modified_lines(out, &head.lines);
     cache_status(out, &reply, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
@@ -406,8 +407,8 @@ async fn not_modified(
 }
 
 /// The stored lines without their status line.
-fn stored_fields(head: &StoredHead) -> impl Iterator<Item = &[u8]> {
-    head.lines.split_inclusive(|&byte| byte == b'\n').skip(1)
+fn stored_fields(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    lines.split_inclusive(|&byte| byte == b'\n').skip(1)
 }
 
 fn name_of(line: &[u8]) -> Name {
@@ -416,9 +417,9 @@ fn name_of(line: &[u8]) -> Name {
 }
 
 /// A 304 repeats only what a cache needs (RFC 9110 section 15.4.5).
-fn not_modified_lines(out: &mut Vec<u8>, head: &StoredHead) {
+fn not_modified_lines(out: &mut Vec<u8>, lines: &[u8]) {
     http1::write_status_line(out, 304, b"");
-    for line in stored_fields(head) {
+    for line in stored_fields(lines) {
         let repeated = matches!(
             name_of(line),
             Name::CacheControl | Name::ContentLocation | Name::Date | Name::Etag | Name::Expires | Name::Vary
@@ -444,9 +445,9 @@ fn unsatisfiable_lines(out: &mut Vec<u8>, whole: u64) {
     let _ = write!(out, "Content-Range: bytes */{whole}\r\nContent-Length: 0\r\n");
 }
 
-fn part_lines(out: &mut Vec<u8>, head: &StoredHead, range: &Range<u64>, whole: u64) {
+fn part_lines(out: &mut Vec<u8>, lines: &[u8], range: &Range<u64>, whole: u64) {
     http1::write_status_line(out, 206, b"");
-    stored_fields(head).for_each(|line| out.extend_from_slice(line));
+    stored_fields(lines).for_each(|line| out.extend_from_slice(line));
     let (start, last) = (range.start, range.end - 1);
     let _ = write!(out, "Content-Range: bytes {start}-{last}/{whole}\r\n");
     write_length(out, range.end - range.start);

@@ -4,14 +4,14 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
-use crate::kept;
+use crate::head;
 use crate::place::Place;
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Release, Room};
+use tentpole_cache::{Confirmed, FillReader, Filling, Lead, NewObject, Object, Release, Room, no_new_head};
 use tentpole_freshness::{RequestFacts, Trouble, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_message::{Fields, Name, ResponseHead, tokens};
@@ -114,10 +114,11 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) = kept::refreshed(&stale, &response, &facts, caching, requested, now);
+        let (stored, facts) = head::refreshed(&stale, &response, &facts, caching, requested, now);
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
-        let object = lead.refreshed(&stale, stored, facts);
+        let confirmed = Confirmed { head: stored, facts, tags: None, new_head: &no_new_head };
+        let object = lead.refreshed(&stale, confirmed);
         let _ = answer.send((Led::Refreshed(object, own), attempts));
         return;
     }
@@ -132,9 +133,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         let _ = answer.send((Led::Own(Box::new(Own { exchange, response, bypass })), attempts));
         return;
     }
-    let seen = kept::facts(&response, now);
+    let seen = head::facts(&response, now);
     let started = may_store(&facts, &seen, caching, requested, now)
-        .and_then(|facts| kept::stored(&response, now).map(|head| (facts, head)));
+        .and_then(|facts| head::stored(&response, now).map(|head| (facts, head)));
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
@@ -172,6 +173,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         request: &fields,
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
+        tags: &[],
         length,
     };
     match lead.start(new) {
@@ -192,7 +194,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
 /// What is stored, if it may be served in place of an error to anybody.
 fn stand_in(lead: &Lead, trouble: Trouble, facts: &RequestFacts, now: u64) -> Option<Arc<Object>> {
     let stale = lead.stale.as_ref()?;
-    let serves = |facts| stale.facts.serves_on_error(trouble, facts, now);
+    let serves = |facts| stale.facts().serves_on_error(trouble, facts, now);
     (serves(facts) || serves(&RequestFacts::PLAIN_GET)).then(|| stale.clone())
 }
 
@@ -200,7 +202,7 @@ fn stand_in(lead: &Lead, trouble: Trouble, facts: &RequestFacts, now: u64) -> Op
 /// may.
 fn keep(lead: Lead, stale: &Arc<Object>, otherwise: Release, facts: &RequestFacts, now: u64) -> bool {
     lead.kept(stale, otherwise, HIT_FOR_ERROR);
-    stale.facts.serves_on_error(trouble_of(&otherwise), facts, now)
+    stale.facts().serves_on_error(trouble_of(&otherwise), facts, now)
 }
 
 /// What was wrong, by what those are told who may not have what is stored.

@@ -9,7 +9,7 @@ use tentpole_model::{PurgeOrder, PurgePort, PurgeWhat};
 
 /// Empties the cache of what an unsafe request has changed. `key` and `target` are the request's, as it was forwarded.
 pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &ResponseHead) {
-    shared.cache.purge(&shared.cache.key(key));
+    shared.cache.purge(&shared.cache.key(key), false);
     let pointed_to = [Name::Location, Name::ContentLocation].map(|name| response.fields.get(name));
     for reference in pointed_to.into_iter().flatten() {
         let Some(url) = same_origin(host_of(key), target, reference) else { continue };
@@ -17,6 +17,25 @@ pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &
         // What is no URL of a site here is stored nowhere.
         let _ = Purger { shared: shared.clone() }.purge(&PurgeOrder::hard(what));
     }
+}
+
+/// Empties the cache of the paths that a route names, on the host of the request's key. Takes a look at everything that
+/// is stored, so not on a data thread; when it returns, it is in force.
+pub async fn by_route(shared: &Arc<Shared>, key: &[u8], paths: &[String]) {
+    let (shared, host, paths) = (shared.clone(), host_of(key).to_vec(), paths.to_vec());
+    let purge = move || shared.cache.purge_where(|key| is_named(key, &host, &paths), false);
+    // It panics only if we do.
+    let _ = tokio::task::spawn_blocking(purge).await;
+}
+
+/// Whether a key is one of these paths of the host, with any query.
+fn is_named(key: &[u8], host: &[u8], paths: &[String]) -> bool {
+    let Some([0, target @ ..]) = key.strip_prefix(host) else { return false };
+    let end = target.iter().position(|&byte| byte == b'?' || byte == 0).unwrap_or(target.len());
+    paths.iter().any(|named| match named.strip_suffix('*') {
+        Some(beginning) => target[..end].starts_with(beginning.as_bytes()),
+        None => target[..end] == *named.as_bytes(),
+    })
 }
 
 /// The URL that a reference in a response means (RFC 3986 section 5.2), if it lies on the host that was asked. Which of

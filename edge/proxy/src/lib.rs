@@ -4,6 +4,7 @@
 
 mod answer;
 mod asked;
+mod confirm;
 mod deliver;
 mod edge;
 mod exchange;
@@ -12,7 +13,6 @@ mod fill;
 mod forward;
 mod head;
 mod invalidate;
-mod kept;
 mod obtain;
 mod place;
 mod prepare;

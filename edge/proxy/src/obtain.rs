@@ -113,19 +113,19 @@ impl Inquiry<'_> {
         };
         if let Some(bypass) = only_look {
             let found = cache.peek(&key, fields);
-            match found.map(|object| (object.facts.may_use(&facts, now), object)) {
+            match found.map(|object| (object.facts().may_use(&facts, now), object)) {
                 Some((Use::Fresh | Use::StaleAccepted, object)) => return Ok(Looked::Hit(object)),
                 _ if facts.cache_control.only_if_cached => {
                     return Err(NoResponse::Refused(Refused::OnlyIfCached));
                 }
                 // As for a GET: somebody must fetch it anew.
-                Some((Use::Revalidate, object)) if object.facts.serves_while_revalidating(&facts, now) => {}
+                Some((Use::Revalidate, object)) if object.facts().serves_while_revalidating(&facts, now) => {}
                 _ => return Ok(Looked::Bypass(bypass)),
             }
         }
-        let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
+        let looked = cache.look_up(&key, fields, |object| match object.facts().may_use(&facts, now) {
             Use::Fresh | Use::StaleAccepted => Judged::Use,
-            Use::Revalidate if object.facts.serves_while_revalidating(&facts, now) => Judged::UseStale,
+            Use::Revalidate if object.facts().serves_while_revalidating(&facts, now) => Judged::UseStale,
             Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
             Use::Pass => Judged::Pass(for_whom(self.asked)),
         });
@@ -165,7 +165,7 @@ impl Inquiry<'_> {
             };
             match arrival {
                 // What must be asked for each time was asked for someone else: he may get another answer.
-                Arrival::Object(object) if let Some(bypass) = refuses(self.asked, &object.facts) => {
+                Arrival::Object(object) if let Some(bypass) = refuses(self.asked, &object.facts()) => {
                     return self.pass(bypass);
                 }
                 Arrival::Reader(reader) if let Some(bypass) = refuses(self.asked, reader.facts()) => {
@@ -193,7 +193,7 @@ impl Inquiry<'_> {
     /// better than a further request.
     fn pass(&mut self, bypass: Bypass) -> Result<Got, NoResponse> {
         let slow = matches!(bypass, Bypass::TooManyWaiters | Bypass::WaitedTooLong);
-        Ok(match self.stale_if_error(Trouble::Error).filter(|_| slow) {
+        Ok(match slow.then(|| self.stale_if_error(Trouble::Error)).flatten() {
             Some(object) => Got::object(object, CacheOutcome::StaleIfError),
             None => Got::Pass(bypass),
         })
@@ -220,12 +220,12 @@ impl Inquiry<'_> {
     }
 
     fn takes_on_error(&self, trouble: Trouble, object: &Object) -> bool {
-        object.facts.serves_on_error(trouble, &self.asked.facts, self.asked.now)
+        object.facts().serves_on_error(trouble, &self.asked.facts, self.asked.now)
     }
 
     fn why_forwarded(&self, missed: Missed, stored: Option<&Arc<Object>>) -> Forwarded {
         let is_fresh = |object: &&Arc<Object>| {
-            object.facts.may_use(&RequestFacts::PLAIN_GET, self.asked.now) == Use::Fresh
+            object.facts().may_use(&RequestFacts::PLAIN_GET, self.asked.now) == Use::Fresh
         };
         match missed {
             Missed::Uri => Forwarded::UriMiss,
@@ -325,8 +325,8 @@ fn for_whom(asked: Asked) -> Bypass {
 
 fn purpose_of(lead: &Lead) -> Purpose<'_> {
     match &lead.stale {
-        Some(stale) if stale.facts.validator => {
-            Purpose::Revalidate { etag: stale.etag.as_deref(), last_modified: stale.last_modified.as_deref() }
+        Some(stale) if stale.facts().validator => {
+            Purpose::Revalidate { etag: stale.etag(), last_modified: stale.last_modified() }
         }
         _ => Purpose::Store,
     }

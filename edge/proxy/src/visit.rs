@@ -9,12 +9,12 @@
 
 use crate::answer::Manner;
 use crate::asked::{Asked, understand};
+use crate::confirm;
 use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
 use crate::fetch::{Outgoing, fetch};
 use crate::fill::{Own, is_error};
 use crate::forward::Purpose;
-use crate::head;
 use crate::invalidate;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::place::{Place, route};
@@ -217,6 +217,10 @@ impl<'a> Visit<'a> {
         if freshness::invalidates(asked.method, self.scratch.response.status) {
             let Scratch { key, target, response, .. } = &*self.scratch;
             invalidate::after_change(&self.thread.shared, key, target, response);
+            let paths = &view.prepared.caching(place.caching).purges;
+            if !paths.is_empty() {
+                invalidate::by_route(&self.thread.shared, key, paths).await;
+            }
         }
         self.deliver_exchange(exchange, asked).await
     }
@@ -226,7 +230,7 @@ impl<'a> Visit<'a> {
         if let Some(stored) = self.inquiry(view, asked, place).stored() {
             let (cache, caching) = (&self.thread.shared.cache, view.prepared.caching(place.caching));
             let now = clock::coarse().unix_seconds();
-            head::update(cache, &stored, &self.scratch.response, &asked.facts, caching, requested, now);
+            confirm::update(cache, &stored, &self.scratch.response, &asked.facts, caching, requested, now);
         }
     }
 
@@ -254,7 +258,7 @@ impl<'a> Visit<'a> {
         asked: Asked,
     ) -> Result<Sent, Stop> {
         self.why.cache = cache;
-        self.why.status = object.head.status;
+        self.why.status = object.status();
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
         deliver::object(self.visitor, out, object, own, request, reply).await.map_err(Stop::Failed)
