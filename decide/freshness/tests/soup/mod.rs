@@ -88,21 +88,21 @@ impl<'a> Soup<'a> {
         }
     }
 
-    /// The field that speaks, when that is plain to see: the only one there is, or the first of several that is well
-    /// and short.
+    /// Whether the response says this to us, where that is plain to see: in the only one of the three fields there is.
     fn plain_member(&self, name: &str) -> bool {
-        let only = |letter: u8, others: [u8; 2]| {
-            others.iter().all(|&other| self.first(other).is_none()).then(|| self.all(letter))
+        // What stands in quotes is no directive, `?0` takes one back and `;` addresses one: leave such values to others.
+        let plain = |value: &[u8]| !value.iter().any(|byte| b"\"?;".contains(byte));
+        let says = |value: &[u8]| {
+            let mut members = value.split(|&byte| byte == b',');
+            plain(value) && members.any(|member| member.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
         };
-        let found = [only(b'c', *b"ds"), only(b'd', *b"cs"), only(b's', *b"cd")];
-        found.into_iter().flatten().flatten().any(|value| {
-            // What stands in quotes is no directive, and `?0` takes one back: leave such values to others.
-            let plain = !value.contains(&b'"') && !value.contains(&b'?') && !value.contains(&b';');
-            plain
-                && value
-                    .split(|&byte| byte == b',')
-                    .any(|member| member.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
-        })
+        match b"cds".map(|letter| self.first(letter).is_some()) {
+            [true, false, false] => self.all(b'c').any(says),
+            // In these one line can take back what another says.
+            [false, true, false] => self.all(b'd').all(plain) && self.all(b'd').any(says),
+            [false, false, true] => self.all(b's').all(plain) && self.all(b's').any(says),
+            _ => false,
+        }
     }
 
     /// Whether the word occurs anywhere in the response.
