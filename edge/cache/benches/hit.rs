@@ -30,10 +30,12 @@ fn filled(request: &Fields, vary: &[&[u8]]) -> Arc<Cache> {
         response_time: 0,
         no_cache: false,
         must_revalidate: false,
+        immutable: false,
         heuristic: false,
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,
+        stale_if_unreachable: 0,
     };
     for number in 0..KEYS {
         let bytes = path(number);

@@ -189,13 +189,17 @@ impl Drop for Object {
 fn softly_purged(facts: StoredFacts, purged_at: u64) -> StoredFacts {
     let age = u32::try_from(facts.age(purged_at)).unwrap_or(u32::MAX);
     // Both are counted from the end of the lifetime, which is now 0: stale at once, whatever the clock says.
-    let until = |allowed: u32, at_least: u32| {
-        age.min(facts.lifetime).saturating_add(allowed).max(age.saturating_add(at_least))
+    let until = |allowed: u32, at_least: u32| match facts.must_revalidate {
+        // Only what the response itself allows beside that, if it does.
+        true if allowed == 0 => 0,
+        true => age.min(facts.lifetime).saturating_add(allowed),
+        false => age.min(facts.lifetime).saturating_add(allowed).max(age.saturating_add(at_least)),
     };
     StoredFacts {
         lifetime: 0,
         stale_while_revalidate: until(facts.stale_while_revalidate, SOFT_WHILE_REVALIDATING),
         stale_if_error: until(facts.stale_if_error, SOFT_IF_ERROR),
+        stale_if_unreachable: until(facts.stale_if_unreachable, SOFT_IF_ERROR),
         ..facts
     }
 }

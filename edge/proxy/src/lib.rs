@@ -4,6 +4,7 @@
 
 mod answer;
 mod asked;
+mod confirm;
 mod deliver;
 mod edge;
 mod exchange;
@@ -11,10 +12,12 @@ mod fetch;
 mod fill;
 mod forward;
 mod head;
+mod invalidate;
 mod obtain;
 mod place;
 mod prepare;
 mod purge;
+mod status;
 mod stop;
 mod thread;
 mod tunnel;

@@ -5,7 +5,7 @@
 use crate::asked::Asked;
 use crate::exchange::NoResponse;
 use crate::fetch::Attempts;
-use crate::fill::{self, Led, Own, Wanted};
+use crate::fill::{self, Led, Own, Wanted, trouble_of};
 use crate::forward::{self, Forward, Purpose};
 use crate::place::Place;
 use crate::purge::host_of;
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, Release, Waiter};
-use tentpole_freshness::{RequestFacts, StoredFacts, Use};
+use tentpole_freshness::{RequestFacts, StoredFacts, Trouble, Use};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_message::RequestHead;
 use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Refused, RouteCache};
@@ -130,11 +130,17 @@ impl Inquiry<'_> {
             Use::Pass => Judged::Pass(for_whom(self.asked)),
         });
         // After the look-up: a hit need not ask this.
-        let (Looked::Lead(_) | Looked::Joined(_)) = &looked else { return Ok(looked) };
-        if (facts.cookie || facts.authorization) && cache.passes_personal(&key) {
-            return Ok(Looked::Bypass(Bypass::HitForMiss));
+        let (Looked::Lead(_) | Looked::Joined(_) | Looked::Stale(_, Some(_))) = &looked else {
+            return Ok(looked);
+        };
+        if !(facts.cookie || facts.authorization) || !cache.passes_personal(&key) {
+            return Ok(looked);
         }
-        Ok(looked)
+        Ok(match looked {
+            // What this visitor would be answered is not for all: let another fetch it anew.
+            Looked::Stale(object, _) => Looked::Stale(object, None),
+            _ => Looked::Bypass(Bypass::HitForMiss),
+        })
     }
 
     /// Everything after the look-up: leads or joins a fill until there is something to deliver.
@@ -175,7 +181,7 @@ impl Inquiry<'_> {
                 Arrival::Reader(reader) => {
                     return Ok(Got::Reader { reader, own_lines: Vec::new(), outcome: CacheOutcome::Joined });
                 }
-                Arrival::Kept(object, _) if self.takes_on_error(&object) => {
+                Arrival::Kept(object, release) if self.takes_on_error(trouble_of(&release), &object) => {
                     return Ok(Got::object(object, CacheOutcome::StaleIfError));
                 }
                 Arrival::Kept(_, release) | Arrival::GoYourself(release) => match release {
@@ -193,15 +199,15 @@ impl Inquiry<'_> {
     /// better than a further request.
     fn pass(&mut self, bypass: Bypass) -> Result<Got, NoResponse> {
         let slow = matches!(bypass, Bypass::TooManyWaiters | Bypass::WaitedTooLong);
-        Ok(match self.stale_if_error().filter(|_| slow) {
+        Ok(match slow.then(|| self.stale_if_error(Trouble::Error)).flatten() {
             Some(object) => Got::object(object, CacheOutcome::StaleIfError),
             None => Got::Pass(bypass),
         })
     }
 
     /// What is stored, where it may be served in place of an endpoint's failure (RFC 5861 section 4).
-    pub fn stale_if_error(&self) -> Option<Arc<Object>> {
-        self.stored().filter(|object| self.takes_on_error(object))
+    pub fn stale_if_error(&self, trouble: Trouble) -> Option<Arc<Object>> {
+        self.stored().filter(|object| self.takes_on_error(trouble, object))
     }
 
     /// What is stored for the request, fresh or not.
@@ -214,12 +220,13 @@ impl Inquiry<'_> {
     /// What is stored, if the endpoint has failed a moment ago: not every visitor need wait for that.
     fn stale_while_failing(&self, lead: &Lead) -> Option<Arc<Object>> {
         let cache = &self.thread.shared.cache;
-        let stale = lead.stale.as_ref().filter(|stale| self.takes_on_error(stale))?;
+        // It is remembered only of a failure in whose place this could be served: what it does not allow it was not.
+        let stale = lead.stale.as_ref().filter(|stale| self.takes_on_error(Trouble::Silence, stale))?;
         cache.is_failing(&cache.key(self.key)).then(|| stale.clone())
     }
 
-    fn takes_on_error(&self, object: &Object) -> bool {
-        object.facts().serves_on_error(&self.asked.facts, self.asked.now)
+    fn takes_on_error(&self, trouble: Trouble, object: &Object) -> bool {
+        object.facts().serves_on_error(trouble, &self.asked.facts, self.asked.now)
     }
 
     fn why_forwarded(&self, missed: Missed, stored: Option<&Arc<Object>>) -> Forwarded {
@@ -259,13 +266,17 @@ impl Inquiry<'_> {
                 Ok(Got::Object { object, own_lines, outcome: CacheOutcome::Revalidated })
             }
             Led::Kept(object) => Ok(Got::object(object, CacheOutcome::StaleIfError)),
-            // He wants a part, which only he gets: he may not have to wait for all that comes before.
-            Led::Own(own) if self.asked.facts.range && matches!(own.response.status, 200 | 206 | 416) => {
-                Ok(Got::Pass(own.bypass))
-            }
+            Led::Own(own) if !self.suits(&own) => Ok(Got::Pass(own.bypass)),
             Led::Own(own) => Ok(Got::Own(own)),
             Led::None(no) => Err(no),
         }
+    }
+
+    /// Whether the answer to a plain GET will do for this request alone. Who wants a part may not have to wait for all
+    /// that comes before it, and who asks with HEAD must get no body.
+    fn suits(&self, own: &Own) -> bool {
+        let whole = matches!(own.response.status, 200 | 206 | 416);
+        self.asked.method == Method::Get && !(self.asked.facts.range && whole)
     }
 
     /// Starts a fill in a task of its own.

@@ -3,7 +3,7 @@
 use crate::support::*;
 use std::sync::Arc;
 use tentpole_cache::{Judged, Looked, Object, SOFT_IF_ERROR, SOFT_WHILE_REVALIDATING, StoredFacts};
-use tentpole_freshness::{RequestFacts, Use};
+use tentpole_freshness::{RequestFacts, Trouble, Use};
 use tentpole_message::Fields;
 use tentpole_model::Purged;
 use tentpole_runtime::clock;
@@ -33,7 +33,10 @@ fn it_is_stale_at_once_and_good_enough_for_a_while() {
     assert!(facts.serves_while_revalidating(&request, soon - 5));
     assert!(!facts.serves_while_revalidating(&request, soon + 1));
     let later = now + u64::from(SOFT_IF_ERROR);
-    assert!(facts.serves_on_error(&request, later - 5) && !facts.serves_on_error(&request, later + 1));
+    for trouble in [Trouble::Error, Trouble::Silence] {
+        assert!(facts.serves_on_error(trouble, &request, later - 5));
+        assert!(!facts.serves_on_error(trouble, &request, later + 1));
+    }
 }
 
 #[test]
@@ -54,7 +57,8 @@ fn what_must_be_revalidated_is_not_served_stale() {
     let (object, now) = softly_purged(StoredFacts { lifetime: 3_600, must_revalidate: true, ..FACTS });
     let request = RequestFacts::PLAIN_GET;
     assert!(!object.facts().serves_while_revalidating(&request, now));
-    assert!(!object.facts().serves_on_error(&request, now));
+    assert!(!object.facts().serves_on_error(Trouble::Error, &request, now));
+    assert!(!object.facts().serves_on_error(Trouble::Silence, &request, now));
 }
 
 #[test]

@@ -125,10 +125,12 @@ pub const FACTS: StoredFacts = StoredFacts {
     response_time: 1_000,
     no_cache: false,
     must_revalidate: false,
+    immutable: false,
     heuristic: false,
     validator: true,
     stale_while_revalidate: 0,
     stale_if_error: 0,
+    stale_if_unreachable: 0,
 };
 
 pub fn head() -> StoredHead {
