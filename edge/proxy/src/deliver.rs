@@ -6,6 +6,7 @@ use crate::answer::{self, Manner};
 use crate::exchange::{Exchange, NoResponse, Upload};
 use crate::obtain::Forwarded;
 use crate::status;
+use crate::tags::is_for_caches;
 use bytes::Bytes;
 use std::future::poll_fn;
 use std::io::{IoSlice, Write};
@@ -49,6 +50,8 @@ pub struct Reply {
     pub forward_status: Option<u16>,
     /// Now, in seconds since 1970.
     pub now: u64,
+    /// Tags and other fields for caches stay in what is sent.
+    pub sends_tags: bool,
 }
 
 /// Sends a stored object, or as much of it as the visitor's conditions ask for, with field lines of his own.
@@ -268,7 +271,7 @@ pub async fn switching(
 pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, reply: Reply) {
     http1::write_status_line(out, response.status, response.reason());
     // It was for us.
-    http1::write_fields(out, &response.fields, |field| field.id == Name::SurrogateControl);
+    http1::write_fields(out, &response.fields, |field| !reply.sends_tags && is_for_caches(&field));
     if !response.fields.has(Name::Date) {
         http1::write_field(out, b"Date", &clock::date_value());
     }
