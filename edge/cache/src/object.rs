@@ -15,7 +15,7 @@ use tentpole_runtime::ledger::Account;
 
 /// What an object costs beside the bytes that it names: itself, its body's record, its slots in the shard's table and
 /// queue (at worst half empty), its ghost and the allocator's rounding. Measured: `benches/scale.rs`.
-const OBJECT_OVERHEAD: u64 = (size_of::<Object>() + size_of::<Body>()) as u64 + 192;
+const OBJECT_OVERHEAD: u64 = (size_of::<Object>() + size_of::<Body>()) as u64 + 112;
 
 /// What a tag costs: itself, and its link and slot in the index (at worst half empty).
 const TAG_BYTES: u64 = 64;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 use tentpole_cache::{Cache, Judged, Looked, NewObject, StoredFacts, Tag};
 use tentpole_message::{Fields, StoredHead};
 use tentpole_model::CacheSettings;
@@ -45,4 +46,12 @@ pub fn hit(cache: &Arc<Cache>, key: &[u8], request: &Fields) -> bool {
         if object.facts().no_cache { Judged::Revalidate } else { Judged::Use }
     });
     matches!(looked, Looked::Hit(_))
+}
+
+/// CPU time that this thread has used: the rest of what something takes is waiting for a core or for
+/// a lock.
+pub fn thread_cpu() -> Duration {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = statistics.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
