@@ -134,6 +134,7 @@ impl Cache {
     /// two was asked for first.
     pub fn update(&self, old: &Arc<Object>, confirmed: Confirmed<'_>) {
         let (new, storable) = self.renewed(old, confirmed);
+        // The contents stay counted once.
         let own = new.cost() - new.shared_cost();
         if !storable || !self.reserve(own) {
             return;
@@ -239,7 +240,16 @@ mod tests {
         let head = StoredHead { lines: Bytes::new(), status: 200 };
         let (etag, last_modified, length) = (None, None, None);
         let (facts, request) = (StoredFacts { lifetime: 60, ..StoredFacts::default() }, &request);
-        let new = NewObject { head, facts, vary: &[], request, etag, last_modified, tags: &[], length };
+        let new = NewObject {
+            head,
+            facts,
+            vary: &[],
+            request: request.into(),
+            etag,
+            last_modified,
+            tags: &[],
+            length,
+        };
         let (filling, _) = lead.start(new).unwrap();
         // Between the two steps of `Cache::purge`: the fill does not know yet.
         let (_, fills) = cache.shard(key.hash).purge(&key, Manner::Hard);
