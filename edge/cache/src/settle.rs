@@ -236,12 +236,12 @@ mod tests {
         response_time: 0,
         no_cache: false,
         must_revalidate: false,
-        immutable: false,
         heuristic: false,
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,
         stale_if_unreachable: 0,
+        immutable: false,
     };
 
     #[test]

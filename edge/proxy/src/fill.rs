@@ -4,16 +4,16 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
-use crate::head;
-use crate::key::group_tag;
+use crate::head::{self, Keeping};
 use crate::place::Place;
+use crate::tags::{names_tags, tags_of};
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{
-    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, Tag, no_new_head,
+    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, no_new_head,
 };
 use tentpole_freshness::{RequestFacts, Trouble, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
@@ -95,6 +95,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let Wanted { view, place, key, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
     let caching = prepared.caching(place.caching);
+    let sends_tags = thread.shared.sends_tags;
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
     let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
@@ -120,10 +121,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) = head::refreshed(&stale, &response, &facts, caching, requested, now);
+        let (stored, facts) =
+            head::refreshed(&stale, &response, &facts, Keeping { caching, sends_tags }, requested, now);
+        let named = names_tags(&response.fields).then(|| tags_of(&response, &key));
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
-        let confirmed = Confirmed { head: stored, facts, tags: None, new_head: &no_new_head };
+        let tags = named.as_deref();
+        let confirmed = Confirmed { head: stored, facts, tags, new_head: &no_new_head };
         let object = lead.refreshed(&stale, confirmed);
         let _ = answer.send((Led::Refreshed(object, own), attempts));
         return;
@@ -143,7 +147,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let started = may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
         let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
         thread.shared.searches.learn(&key, response.status, said)?;
-        head::stored(&response, now).map(|head| (facts, head))
+        head::stored(&response, sends_tags, now).map(|head| (facts, head))
     });
     let (facts, head) = match started {
         Ok(stored) => stored,
@@ -169,7 +173,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         }
     };
     let vary: Vec<&[u8]> = response.fields.all(Name::Vary).flat_map(tokens).collect();
-    let tags: Vec<Tag> = group_tag(&key).into_iter().collect();
+    let tags = tags_of(&response, &key);
     let length = match exchange.body.framing {
         Framing::Length(length) => Some(length),
         Framing::None => Some(0),

@@ -14,9 +14,11 @@ use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
 use crate::fetch::{Outgoing, fetch};
 use crate::fill::{Own, is_error};
+use crate::head::Keeping;
 use crate::invalidate;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::place::{Place, route};
+use crate::purging::is_purge;
 use crate::stop::{After, Stop};
 use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
@@ -36,7 +38,7 @@ use tentpole_runtime::deadline::Deadline;
 
 /// One request on its way.
 pub struct Visit<'a> {
-    thread: &'a Rc<Thread>,
+    pub(crate) thread: &'a Rc<Thread>,
     pub(crate) visitor: &'a mut Visitor,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) why: Why,
@@ -97,6 +99,10 @@ impl<'a> Visit<'a> {
         self.read_head().await?;
         let mut asked = self.understand()?;
         let view = self.thread.view();
+        if asked.method == Method::Other && is_purge(self.scratch.request.method_bytes()) {
+            // Before the route: its own fields say whom it is about.
+            return Box::pin(self.purge(view, asked)).await;
+        }
         let searches = &self.thread.shared.searches;
         let place = route(&view, searches, self.scratch, &mut asked, &mut self.why)?;
         // Before the cache: a body that may not be sent must not cost a look-up.
@@ -138,6 +144,11 @@ impl<'a> Visit<'a> {
         self.body = RequestBody::new(asked.framing, place.body_bytes_max).map_err(Stop::Refused)?;
         self.body_pending = false;
         Ok(())
+    }
+
+    /// Leaves a body unread: without one the connection goes on.
+    pub(crate) fn ignore_body(&mut self, there_is_none: bool) {
+        self.body_pending = !there_is_none;
     }
 
     /// Everything but a hit.
@@ -245,7 +256,8 @@ impl<'a> Visit<'a> {
         if let Some(stored) = self.inquiry(view, asked, place).stored() {
             let (cache, caching) = (&self.thread.shared.cache, view.prepared.caching(place.caching));
             let now = clock::coarse().unix_seconds();
-            confirm::update(cache, &stored, &self.scratch.response, &asked.facts, caching, requested, now);
+            let keeping = Keeping { caching, sends_tags: self.thread.shared.sends_tags };
+            confirm::update(cache, &stored, &self.scratch.response, &asked.facts, keeping, requested, now);
         }
     }
 
@@ -320,6 +332,7 @@ impl<'a> Visit<'a> {
             Outcome::Failed(_) => None,
         });
         Reply {
+            sends_tags: self.thread.shared.sends_tags,
             manner: Manner { keep_alive, ..self.manner },
             cache: self.why.cache,
             forwarded: self.forwarded,
