@@ -40,7 +40,7 @@ impl Names {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
+        matches!(&self.nodes[..], [Node { next, whole: false, beginning: false }] if next.is_empty())
     }
 
     /// Whether a name is one of them; `name` gives its bytes as they are meant to be read.
