@@ -18,6 +18,10 @@ impl Charge {
         Self { ledger: ledger.clone(), account, bytes }
     }
 
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }

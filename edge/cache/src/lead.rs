@@ -42,6 +42,8 @@ pub struct NewObject<'a> {
     pub etag: Option<Bytes>,
     /// The date of the last modification.
     pub last_modified: Option<Bytes>,
+    /// Its body may be a page to be put together (ESI).
+    pub assembles: bool,
     /// Bytes of content, when announced.
     pub length: Option<u64>,
 }
@@ -126,6 +128,7 @@ impl Lead {
             head,
             etag: stale.etag.clone(),
             last_modified: stale.last_modified.clone(),
+            assembles: stale.assembles,
             vary: stale.vary().clone(),
             key: fill.key.clone(),
             hash: fill.hash,
@@ -147,9 +150,9 @@ impl Lead {
             Some(_) if cache.ledger.pressure() >= Pressure::PassFills => Bypass::MemoryPressure,
             Some(_) if new.length.is_some_and(|length| length > cache.storable_max()) => Bypass::TooLarge,
             Some(vary) => {
-                let NewObject { head, facts, etag, last_modified, length, .. } = new;
+                let NewObject { head, facts, etag, last_modified, assembles, length, .. } = new;
                 let (key, hash) = (fill.key.clone(), fill.hash);
-                let frame = Frame { facts, head, etag, last_modified, vary, key, hash };
+                let frame = Frame { facts, head, etag, last_modified, assembles, vary, key, hash };
                 let reader = fill.start(frame, length);
                 self.duty.release = Some(Release::Failed(ABORTED));
                 let filling = Filling { duty: self.duty, superseded: self.stale, refused: false };

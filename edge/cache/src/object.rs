@@ -5,8 +5,9 @@ use crate::charge::Charge;
 use crate::chunks::PIECE_OVERHEAD;
 use crate::{StoredFacts, Vary};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU8, Ordering};
+use tentpole_esi::{EsiError, Parser, Plan};
 use tentpole_message::StoredHead;
 use tentpole_runtime::Ledger;
 use tentpole_runtime::ledger::Account;
@@ -26,7 +27,10 @@ pub struct Object {
     pub etag: Option<Bytes>,
     /// The date of the last modification, as it came.
     pub last_modified: Option<Bytes>,
+    /// Its body may be a page to be put together (ESI): see [`Object::plan`].
+    pub assembles: bool,
     body: Arc<StoredBody>,
+    plan: OnceLock<Planned>,
     vary: Vary,
     key: Arc<[u8]>,
     hash: u64,
@@ -43,6 +47,13 @@ struct StoredBody {
     charge: Charge,
 }
 
+/// What its page is made of, on the Ledger.
+#[derive(Debug)]
+struct Planned {
+    plan: Result<Plan, EsiError>,
+    _charge: Charge,
+}
+
 /// Uses are counted up to this (S3-FIFO: two bits).
 const USES_MAX: u8 = 3;
 
@@ -55,6 +66,20 @@ impl Object {
     /// Bytes of content.
     pub fn body_bytes(&self) -> u64 {
         self.body.bytes
+    }
+
+    /// What its page is made of: found out by the first who asks, for all. Holds nobody up: two who are first at the
+    /// same time both find out.
+    pub fn plan(&self) -> &Result<Plan, EsiError> {
+        let planned = self.plan.get().unwrap_or_else(|| {
+            let mut parser = Parser::new();
+            let fed = self.body.chunks.iter().try_for_each(|chunk| parser.feed(chunk));
+            let plan = fed.and_then(|()| parser.finish());
+            let bytes = plan.as_ref().map_or(0, Plan::memory_bytes);
+            let charge = Charge::new(self.charge.ledger(), Account::Cache, bytes);
+            self.plan.get_or_init(|| Planned { plan, _charge: charge })
+        });
+        &planned.plan
     }
 
     /// The key that it was stored under.
@@ -111,6 +136,7 @@ pub(crate) struct Frame {
     pub head: StoredHead,
     pub etag: Option<Bytes>,
     pub last_modified: Option<Bytes>,
+    pub assembles: bool,
     pub vary: Vary,
     pub key: Arc<[u8]>,
     pub hash: u64,
@@ -132,9 +158,10 @@ impl Frame {
 
     fn with_body(self, ledger: &Arc<Ledger>, body: Arc<StoredBody>) -> Object {
         let charge = Charge::new(ledger, Account::Cache, self.cost());
-        let Self { facts, head, etag, last_modified, vary, key, hash } = self;
+        let Self { facts, head, etag, last_modified, assembles, vary, key, hash } = self;
         let uses = AtomicU8::new(0);
-        Object { facts, head, etag, last_modified, body, vary, key, hash, uses, charge }
+        let plan = OnceLock::new();
+        Object { facts, head, etag, last_modified, assembles, body, plan, vary, key, hash, uses, charge }
     }
 
     /// What the object costs without its body.

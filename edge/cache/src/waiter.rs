@@ -112,6 +112,11 @@ impl FillReader {
         self.frame.last_modified.as_ref()
     }
 
+    /// Whether its body may be a page to be put together.
+    pub fn assembles(&self) -> bool {
+        self.frame.assembles
+    }
+
     /// Bytes of content, when the response announced them.
     pub fn length(&self) -> Option<u64> {
         self.length
