@@ -30,7 +30,6 @@ pub struct Object {
     /// Its body may be a page to be put together (ESI): see [`Object::plan`].
     pub assembles: bool,
     body: Arc<StoredBody>,
-    plan: OnceLock<Planned>,
     vary: Vary,
     key: Arc<[u8]>,
     hash: u64,
@@ -45,6 +44,8 @@ struct StoredBody {
     chunks: Box<[Bytes]>,
     bytes: u64,
     charge: Charge,
+    /// Where it is a page to be put together: of what.
+    plan: OnceLock<Planned>,
 }
 
 /// What its page is made of, on the Ledger.
@@ -71,13 +72,14 @@ impl Object {
     /// What its page is made of: found out by the first who asks, for all. Holds nobody up: two who are first at the
     /// same time both find out.
     pub fn plan(&self) -> &Result<Plan, EsiError> {
-        let planned = self.plan.get().unwrap_or_else(|| {
+        let body = &self.body;
+        let planned = body.plan.get().unwrap_or_else(|| {
             let mut parser = Parser::new();
-            let fed = self.body.chunks.iter().try_for_each(|chunk| parser.feed(chunk));
+            let fed = body.chunks.iter().try_for_each(|chunk| parser.feed(chunk));
             let plan = fed.and_then(|()| parser.finish());
             let bytes = plan.as_ref().map_or(0, Plan::memory_bytes);
-            let charge = Charge::new(self.charge.ledger(), Account::Cache, bytes);
-            self.plan.get_or_init(|| Planned { plan, _charge: charge })
+            let charge = Charge::new(body.charge.ledger(), Account::Cache, bytes);
+            body.plan.get_or_init(|| Planned { plan, _charge: charge })
         });
         &planned.plan
     }
@@ -148,7 +150,7 @@ impl Frame {
         let bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         let cost = bytes + chunks.len() as u64 * PIECE_OVERHEAD;
         let charge = Charge::new(ledger, Account::Cache, cost);
-        self.with_body(ledger, Arc::new(StoredBody { chunks, bytes, charge }))
+        self.with_body(ledger, Arc::new(StoredBody { chunks, bytes, charge, plan: OnceLock::new() }))
     }
 
     /// With the body of an object that a 304 said still holds.
@@ -160,8 +162,7 @@ impl Frame {
         let charge = Charge::new(ledger, Account::Cache, self.cost());
         let Self { facts, head, etag, last_modified, assembles, vary, key, hash } = self;
         let uses = AtomicU8::new(0);
-        let plan = OnceLock::new();
-        Object { facts, head, etag, last_modified, assembles, body, plan, vary, key, hash, uses, charge }
+        Object { facts, head, etag, last_modified, assembles, body, vary, key, hash, uses, charge }
     }
 
     /// What the object costs without its body.
