@@ -206,7 +206,16 @@ mod tests {
         };
         let head = StoredHead { lines: Bytes::new(), status: 200 };
         let (etag, last_modified, length) = (None, None, None);
-        let new = NewObject { head, facts: FACTS, vary: &[], request: &request, etag, last_modified, assembles: false, length };
+        let new = NewObject {
+            head,
+            facts: FACTS,
+            vary: &[],
+            request: &request,
+            etag,
+            last_modified,
+            assembles: false,
+            length,
+        };
         let (filling, _) = lead.start(new).unwrap();
         // Between the two steps of `Cache::purge`: the fill does not know yet.
         let (_, fills) = cache.shard(key.hash).purge(&key);

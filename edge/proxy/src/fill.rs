@@ -3,8 +3,9 @@
 //! cacheability: `decide/freshness` does.
 
 use crate::exchange::{Exchange, NoResponse};
-use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::fetch::{Attempts, Outgoing};
 use crate::place::Place;
+use crate::template::{fetch_readable, is_encoded, is_for_us, is_page};
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::rc::Rc;
@@ -86,7 +87,8 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let prepared = view.prepared.clone();
     let caching = prepared.caching(place.caching);
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
-    let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
+    let fetched =
+        fetch_readable(&thread, view, place, &outgoing, None, &mut response, &mut attempts, &deadline).await;
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
     let exchange = match fetched {
         Ok(exchange) => exchange,
@@ -169,6 +171,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         request: &fields,
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
+        assembles: is_page(caching.esi, &response) && !is_encoded(&response.fields),
         length,
     };
     match lead.start(new) {
@@ -308,7 +311,7 @@ fn with_defaults(facts: StoredFacts, seen: &ResponseFacts, caching: &Caching) ->
 fn store_head(response: &ResponseHead, now: u64) -> Result<StoredHead, Bypass> {
     let mut lines = Vec::with_capacity(response.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, response.status, response.reason());
-    http1::write_fields(&mut lines, &response.fields, |field| field.id == Name::Age);
+    http1::write_fields(&mut lines, &response.fields, |field| field.id == Name::Age || is_for_us(&field));
     if !response.fields.has(Name::Date) {
         http1::write_field(&mut lines, b"Date", &clock::http_date(now));
     }

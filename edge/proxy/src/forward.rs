@@ -1,6 +1,7 @@
 //! Writes the request that goes to an endpoint. Framing is written from what was parsed, never copied; what
 //! belongs to one connection stays behind; what a visitor may not claim about himself is replaced.
 
+use crate::template::CAPABILITY;
 use std::io::Write;
 use std::net::IpAddr;
 use tentpole_http1::{self as http1, Framing};
@@ -21,6 +22,10 @@ pub struct Forward<'a> {
     pub peer: IpAddr,
     /// What the cache wants of it.
     pub purpose: Purpose<'a>,
+    /// Pages are put together here, and the endpoint is told.
+    pub assembles: bool,
+    /// The content is wanted as it is: it has to be read.
+    pub identity: bool,
     /// The protocol to upgrade to.
     pub upgrade: Option<&'a [u8]>,
 }
@@ -49,6 +54,9 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     http1::write_fields(out, &head.fields, |field| match field.id {
         Name::Host | Name::Forwarded => true,
         Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => true,
+        Name::AcceptEncoding => forward.identity,
+        // What an endpoint answers depends on it, and a visitor puts nothing together.
+        Name::Other if field.name.eq_ignore_ascii_case(b"surrogate-capability") => true,
         Name::Other => is_claim(field.name),
         // From HTTP/1.0 it means nothing, and without a body it may not be sent (RFC 9110 section 10.1.1).
         Name::Expect => head.minor_version == 0 || forward.framing == Framing::None,
@@ -70,6 +78,12 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
     http1::write_field(out, b"X-Forwarded-Host", forward.host);
     out.extend_from_slice(b"Via: 1.1 tentpole\r\n");
+    if forward.identity {
+        out.extend_from_slice(b"Accept-Encoding: identity\r\n");
+    }
+    if forward.assembles {
+        http1::write_field(out, b"Surrogate-Capability", CAPABILITY);
+    }
     if let Some(protocol) = forward.upgrade {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         http1::write_field(out, b"Upgrade", protocol);

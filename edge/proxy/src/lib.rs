@@ -2,20 +2,26 @@
 //! everything else here is a step of theirs. Knows no configuration file and no control plane: they meet in
 //! published values and in what is observed.
 
+mod address;
 mod answer;
 mod asked;
+mod assemble;
 mod deliver;
 mod edge;
 mod exchange;
 mod fetch;
 mod fill;
 mod forward;
+mod fragment;
 mod head;
 mod obtain;
+mod outbox;
+mod page;
 mod place;
 mod prepare;
 mod purge;
 mod stop;
+mod template;
 mod thread;
 mod tunnel;
 mod visit;

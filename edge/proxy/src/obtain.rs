@@ -17,7 +17,7 @@ use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, 
 use tentpole_freshness::{RequestFacts, StoredFacts, Use};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_message::RequestHead;
-use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Refused, RouteCache};
+use tentpole_model::{Bypass, CacheOutcome, Cause, Esi, Failure, Method, Phase, Refused, RouteCache};
 use tentpole_runtime::deadline::Deadline;
 use tokio::sync::oneshot;
 
@@ -283,6 +283,7 @@ impl Inquiry<'_> {
     pub fn write_forward(&self, out: &mut Vec<u8>, purpose: Purpose<'_>) {
         out.clear();
         let method: &[u8] = if purpose == Purpose::Visitor { self.request.method_bytes() } else { b"GET" };
+        let prepared = &self.view.prepared;
         let how = Forward {
             method,
             target: self.target,
@@ -290,6 +291,8 @@ impl Inquiry<'_> {
             framing: self.asked.framing,
             peer: self.peer,
             purpose,
+            assembles: prepared.caching(self.place.caching).esi != Esi::Off,
+            identity: prepared.asks_for_identity(self.place.caching),
             upgrade: http1::upgrade(self.request).filter(|_| self.asked.upgrades),
         };
         forward::write_head(out, self.request, &how);

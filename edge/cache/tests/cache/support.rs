@@ -137,7 +137,16 @@ pub fn head() -> StoredHead {
 
 pub fn new_object<'a>(request: &'a Fields, vary: &'a [&'a [u8]], length: Option<u64>) -> NewObject<'a> {
     let etag = Some(Bytes::from_static(b"\"1\""));
-    NewObject { head: head(), facts: FACTS, vary, request, etag, last_modified: None, assembles: false, length }
+    NewObject {
+        head: head(),
+        facts: FACTS,
+        vary,
+        request,
+        etag,
+        last_modified: None,
+        assembles: false,
+        length,
+    }
 }
 
 pub fn fields(list: &[(&str, &str)]) -> Fields {
