@@ -5,11 +5,12 @@ use crate::answer::{self, Manner};
 use crate::asked::Asked;
 use crate::deliver::{self, Sent, cache_status, keeping, next_piece, to_visitor};
 use crate::exchange::Exchange;
-use crate::fragment::{Around, Chain, PAGE_BYTES_MAX, Stream, collect, plan_of};
+use crate::fragment::{Around, Chain};
 use crate::outbox::Outbox;
 use crate::page::{Content, Held, Page};
 use crate::stop::Stop;
-use crate::template::{self, Kept, browser_seconds, fault_of};
+use crate::stream::{Stream, collect};
+use crate::template::{self, Kept, PAGE_BYTES_MAX, browser_seconds, plan_of};
 use crate::visit::Visit;
 use bytes::Bytes;
 use std::io::Write;
@@ -168,13 +169,10 @@ impl Visit<'_> {
             self.why.assembly.fault = Some(AssemblyFault::PageTooLarge);
             return None;
         }
-        match plan_of(chunks) {
-            Ok(plan) => Some(plan).filter(|plan| !plan.is_plain()),
-            Err(error) => {
-                self.why.assembly.fault = Some(fault_of(&error));
-                None
-            }
-        }
+        plan_of(chunks).unwrap_or_else(|fault| {
+            self.why.assembly.fault = Some(fault);
+            None
+        })
     }
 
     #[allow(clippy::too_many_arguments, reason = "what a page is made of, from three sources")]

@@ -12,20 +12,22 @@ use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::page::{Content, Held, Page};
 use crate::place::{Place, route};
 use crate::stop::Stop;
-use crate::template::{fault_of, fetch_readable, is_encoded, is_page, is_stored_encoded};
+use crate::stream::{Stream, collect};
+use crate::template::{
+    PAGE_BYTES_MAX, fetch_readable, is_encoded, is_page, is_stored_encoded, plan_of, stored_plan,
+};
 use crate::thread::{Scratch, Thread, View};
 use bytes::Bytes;
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use tentpole_cache::{FillReader, Looked, Object};
-use tentpole_esi::{EsiError, Include, Parser, Plan};
-use tentpole_http1::{self as http1, Parsed, Piece, split_authority};
-use tentpole_message::{BodyStream, Chunk, Name, RequestHead, ResponseHead};
-use tentpole_model::{Assembly, AssemblyFault, Cause, Failure, Method, Phase, Refused, Retry, Why};
-use tentpole_runtime::deadline::{Deadline, Expired};
+use tentpole_cache::{Looked, Object};
+use tentpole_esi::Include;
+use tentpole_http1::{self as http1, Parsed, split_authority};
+use tentpole_message::{Name, RequestHead, ResponseHead};
+use tentpole_model::{Assembly, AssemblyFault, Method, Refused, Why};
+use tentpole_runtime::deadline::Deadline;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Fragments of one page that are fetched at the same time.
@@ -37,8 +39,6 @@ const LEVELS_MAX: usize = 4;
 /// Bytes of a fragment that are held while those before it are not all delivered; the rest then comes at the visitor's
 /// pace.
 const WINDOW_BYTES: u64 = 256 * 1024;
-/// Largest page that is put together, in bytes of its template.
-pub const PAGE_BYTES_MAX: u64 = 4 << 20;
 
 /// What all fragments of a page share.
 pub struct Around {
@@ -80,14 +80,6 @@ pub enum Fragment {
     },
     /// A page with fragments of its own.
     Page(Page),
-}
-
-/// A body on its way, from wherever it comes.
-pub enum Stream {
-    /// Through a fill.
-    Fill(FillReader),
-    /// For this visitor alone; `None` once it has ended.
-    Own(Option<Box<Exchange>>, Rc<Thread>, Deadline),
 }
 
 /// An include whose first look-up has been made.
@@ -314,13 +306,9 @@ async fn of_response(
 
 fn of_object(around: &Rc<Around>, chain: &Rc<Chain>, object: Arc<Object>) -> Result<Fragment, AssemblyFault> {
     usable(object.head.status, is_stored_encoded(&object.head.lines))?;
-    if !object.assembles {
-        return Ok(Fragment::Object(object));
-    }
-    match object.plan() {
-        Ok(plan) if plan.is_plain() => Ok(Fragment::Object(object)),
-        Ok(plan) => Ok(Fragment::Page(Page::begin(around, chain, Content::Object(object.clone()), plan))),
-        Err(error) => Err(fault_of(error)),
+    match stored_plan(&object)? {
+        None => Ok(Fragment::Object(object)),
+        Some(plan) => Ok(Fragment::Page(Page::begin(around, chain, Content::Object(object.clone()), plan))),
     }
 }
 
@@ -344,11 +332,12 @@ async fn of_stream(
     if !is_whole {
         return Err(AssemblyFault::PageTooLarge);
     }
-    let plan = plan_of(&chunks).map_err(|error| fault_of(&error))?;
-    if plan.is_plain() {
-        return Ok(Fragment::Body { chunks, rest: None, held });
+    match plan_of(&chunks)? {
+        None => Ok(Fragment::Body { chunks, rest: None, held }),
+        Some(plan) => {
+            Ok(Fragment::Page(Page::begin(around, chain, Content::Chunks { chunks, _held: held }, &plan)))
+        }
     }
-    Ok(Fragment::Page(Page::begin(around, chain, Content::Chunks { chunks, _held: held }, &plan)))
 }
 
 /// Whether a response can take an include's place. 204 is nothing, and meant so.
@@ -357,72 +346,6 @@ fn usable(status: u16, is_encoded: bool) -> Result<(), AssemblyFault> {
         200 | 204 if is_encoded => Err(AssemblyFault::FragmentEncoded),
         200 | 204 => Ok(()),
         _ => Err(AssemblyFault::Status),
-    }
-}
-
-/// Reads a page that lies in pieces.
-pub fn plan_of(chunks: &[Bytes]) -> Result<Plan, EsiError> {
-    let mut parser = Parser::new();
-    chunks.iter().try_for_each(|chunk| parser.feed(chunk))?;
-    parser.finish()
-}
-
-/// Reads until the end, or until there are `bytes_max`; says whether it is the end.
-pub async fn collect(stream: &mut Stream, bytes_max: u64) -> Result<(Vec<Bytes>, bool), Failure> {
-    let (mut chunks, mut bytes) = (Vec::new(), 0);
-    while bytes < bytes_max {
-        let Some(chunk) = stream.next().await? else { return Ok((chunks, true)) };
-        bytes += chunk.len() as u64;
-        chunks.push(chunk);
-    }
-    Ok((chunks, false))
-}
-
-impl Stream {
-    /// The next piece; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        match self {
-            Self::Fill(reader) => match poll_fn(|context| reader.poll_chunk(context)).await? {
-                Chunk::Data(data) => Ok(Some(data)),
-                Chunk::End => Ok(None),
-            },
-            Self::Own(own, thread, deadline) => {
-                let Some(exchange) = own.as_deref_mut() else { return Ok(None) };
-                let piece = next_piece(exchange, deadline).await;
-                if !matches!(piece, Ok(Some(_))) {
-                    let ended = own.take();
-                    match (&piece, ended) {
-                        (Ok(_), Some(exchange)) => exchange.finish(thread),
-                        (Err(_), Some(exchange)) => _ = exchange.connection.cell().failed(),
-                        (_, None) => {}
-                    }
-                }
-                piece
-            }
-        }
-    }
-
-    /// Bytes of these pieces that no fill holds.
-    fn held(&self, chunks: &[Bytes]) -> u64 {
-        match self {
-            Self::Fill(_) => 0,
-            Self::Own(..) => chunks.iter().map(|chunk| chunk.len() as u64).sum(),
-        }
-    }
-}
-
-async fn next_piece(exchange: &mut Exchange, deadline: &Deadline) -> Result<Option<Bytes>, Failure> {
-    deadline.set_in(exchange.timeouts.stall);
-    let Exchange { connection, body, .. } = exchange;
-    match deadline.guard(|context| connection.poll_piece(context, body)).await {
-        Ok(Ok(Piece::Data { skip, len })) => {
-            let data = Bytes::copy_from_slice(&connection.filled()[skip..skip + len]);
-            connection.consume(skip + len);
-            Ok(Some(data))
-        }
-        Ok(Ok(Piece::End)) => Ok(None),
-        Ok(Err(failure)) => Err(failure),
-        Err(Expired) => Err(Failure::upstream(Phase::ReadBody, Retry::Never, Cause::TimedOut)),
     }
 }
 

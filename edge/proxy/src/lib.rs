@@ -21,6 +21,7 @@ mod place;
 mod prepare;
 mod purge;
 mod stop;
+mod stream;
 mod template;
 mod thread;
 mod tunnel;

@@ -3,8 +3,9 @@
 
 use crate::answer::Manner;
 use crate::deliver::{Sent, frame_of, write_parts};
-use crate::fragment::{Around, Fragment, Stream};
+use crate::fragment::{Around, Fragment};
 use crate::page::{Page, Slot, Waiting, slots};
+use crate::stream::Stream;
 use bytes::Bytes;
 use std::ops::Range;
 use std::rc::Rc;

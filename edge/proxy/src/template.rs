@@ -5,16 +5,20 @@ use crate::exchange::{Exchange, NoResponse, Upload};
 use crate::fetch::{Attempts, Outgoing, fetch};
 use crate::place::Place;
 use crate::thread::{Thread, View};
+use bytes::Bytes;
 use std::io::Write;
 use std::rc::Rc;
 use tentpole_cache::Object;
-use tentpole_esi::{EsiError, Fault};
+use tentpole_esi::{EsiError, Fault, Parser, Plan};
 use tentpole_freshness::CacheControl;
 use tentpole_http1 as http1;
 use tentpole_message::{Field, Fields, Name, ResponseHead};
 use tentpole_model::{AssemblyFault, Esi, Method};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::Deadline;
+
+/// Largest page that is put together, in bytes of its template.
+pub const PAGE_BYTES_MAX: u64 = 4 << 20;
 
 /// What is said to endpoints whose pages we put together (Edge Architecture Specification 1.0 section 2.2).
 pub const CAPABILITY: &[u8] = b"tentpole=\"ESI/1.0\"";
@@ -222,8 +226,30 @@ pub fn is_stored_encoded(head: &[u8]) -> bool {
     codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 
+/// What a stored response is put together of; `None` when it is not.
+pub fn stored_plan(object: &Object) -> Result<Option<&Plan>, AssemblyFault> {
+    if !object.assembles {
+        return Ok(None);
+    }
+    if object.body_bytes() > PAGE_BYTES_MAX {
+        return Err(AssemblyFault::PageTooLarge);
+    }
+    match object.plan() {
+        Ok(plan) => Ok(Some(plan).filter(|plan| !plan.is_plain())),
+        Err(error) => Err(fault_of(error)),
+    }
+}
+
+/// What a page that lies in pieces is put together of; `None` when it is its own text.
+pub fn plan_of(chunks: &[Bytes]) -> Result<Option<Plan>, AssemblyFault> {
+    let mut parser = Parser::new();
+    let fed = chunks.iter().try_for_each(|chunk| parser.feed(chunk));
+    let plan = fed.and_then(|()| parser.finish()).map_err(|error| fault_of(&error))?;
+    Ok(Some(plan).filter(|plan| !plan.is_plain()))
+}
+
 /// The word for what is wrong with a page.
-pub fn fault_of(error: &EsiError) -> AssemblyFault {
+fn fault_of(error: &EsiError) -> AssemblyFault {
     match error.fault {
         Fault::TooManyIncludes => AssemblyFault::TooManyIncludes,
         Fault::TooDeep => AssemblyFault::TooDeep,

@@ -18,7 +18,7 @@ use crate::head;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::place::{Place, route};
 use crate::stop::{After, Stop};
-use crate::template::{fault_of, fetch_readable, is_encoded, is_page};
+use crate::template::{fetch_readable, is_encoded, is_page, stored_plan};
 use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
 use std::rc::Rc;
@@ -276,10 +276,10 @@ impl<'a> Visit<'a> {
         self.why.cache = cache;
         self.why.status = object.head.status;
         if object.assembles {
-            match object.plan() {
-                Ok(plan) if plan.is_plain() => {}
-                Ok(plan) => return Box::pin(self.assemble_object(object, plan, own, asked)).await,
-                Err(error) => self.why.assembly.fault = Some(fault_of(error)),
+            match stored_plan(object) {
+                Ok(None) => {}
+                Ok(Some(plan)) => return Box::pin(self.assemble_object(object, plan, own, asked)).await,
+                Err(fault) => self.why.assembly.fault = Some(fault),
             }
         }
         let reply = self.reply(asked);
