@@ -208,6 +208,8 @@ pub enum Bypass {
     AlreadyStale,
     /// `Vary: *`.
     VaryStar,
+    /// It carries more tags than a purge could find again.
+    TooManyTags,
     /// The status is not cacheable.
     Status,
     /// The object is larger than one may be.
@@ -412,6 +414,7 @@ labels!(Bypass {
     CookieWithoutLifetime = "cookie_without_lifetime",
     AlreadyStale = "already_stale",
     VaryStar = "vary_star",
+    TooManyTags = "too_many_tags",
     Status = "status",
     TooLarge = "too_large",
     MemoryPressure = "memory_pressure",

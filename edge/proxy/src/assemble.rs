@@ -33,7 +33,7 @@ impl Visit<'_> {
         let around = self.around();
         let content = Content::Object(object.clone());
         let page = self.begins(&around, content, plan);
-        self.send_page(&around, page, &object.head.lines, own_lines, Some(object), Kept::Asking, asked).await
+        self.send_page(&around, page, object.lines(), own_lines, Some(object), Kept::Asking, asked).await
     }
 
     /// Delivers a page that is arriving, once it is whole: what it includes is known only then.
@@ -207,7 +207,8 @@ impl Visit<'_> {
         head.extend_from_slice(own_lines);
         http1::write_framing(&mut head, framing);
         let ttl = stored.map(|object| {
-            i64::from(object.facts.lifetime) - i64::try_from(object.facts.age(asked.now)).unwrap_or(i64::MAX)
+            i64::from(object.facts().lifetime)
+                - i64::try_from(object.facts().age(asked.now)).unwrap_or(i64::MAX)
         });
         cache_status(&mut head, &reply, ttl);
         answer::connection(&mut head, manner);

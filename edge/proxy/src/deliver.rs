@@ -5,7 +5,6 @@
 use crate::answer::{self, Manner};
 use crate::exchange::{Exchange, NoResponse, Upload};
 use crate::obtain::Forwarded;
-use crate::template::is_for_us;
 use bytes::Bytes;
 use std::future::poll_fn;
 use std::io::{IoSlice, Write};
@@ -65,17 +64,17 @@ pub async fn object(
     let (status, range) = match asked {
         Asked::Whole => {
             // RFC 9110 section 8.6: a 204 states no length.
-            if object.head.status != 204 {
+            if object.status() != 204 {
                 write_length(out, object.body_bytes());
             }
-            (object.head.status, 0..object.body_bytes())
+            (object.status(), 0..object.body_bytes())
         }
         Asked::NotModified => {
-            not_modified_lines(out, &object.head);
+            not_modified_lines(out, object.lines());
             (304, 0..0)
         }
         Asked::Part(range) => {
-            part_lines(out, &object.head, &range, object.body_bytes());
+            part_lines(out, object.lines(), &range, object.body_bytes());
             (206, range)
         }
         Asked::Unsatisfiable => {
@@ -84,12 +83,13 @@ pub async fn object(
         }
     };
     out.extend_from_slice(own_lines);
-    let age = object.facts.age(reply.now);
+    let facts = object.facts();
+    let age = facts.age(reply.now);
     let _ = write!(out, "Age: {age}\r\n");
-    cache_status(out, &reply, Some(i64::from(object.facts.lifetime) - age as i64));
+    cache_status(out, &reply, Some(i64::from(facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
-    let stored: &[u8] = if status == object.head.status { &object.head.lines } else { b"" };
+    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
     let range = if reply.manner.head_only { 0..0 } else { range };
     let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
     Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
@@ -131,7 +131,7 @@ pub async fn reader(
     out.clear();
     match (asked, reader.length()) {
         (Asked::Part(range), Some(whole)) => {
-            part_lines(out, reader.head(), &range, whole);
+            part_lines(out, &reader.head().lines, &range, whole);
             (status, lines) = (206, Bytes::new());
             framing = Framing::Length(range.end - range.start);
             wanted = range;
@@ -266,7 +266,8 @@ pub async fn switching(
 /// Writes the whole head of a response that is not stored.
 pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, reply: Reply) {
     http1::write_status_line(out, response.status, response.reason());
-    http1::write_fields(out, &response.fields, |field| is_for_us(&field));
+    // It was for us.
+    http1::write_fields(out, &response.fields, |field| field.id == Name::SurrogateControl);
     if !response.fields.has(Name::Date) {
         http1::write_field(out, b"Date", &clock::date_value());
     }
@@ -331,10 +332,10 @@ enum Asked {
 
 impl Asked {
     fn of(object: &Object, request: &RequestHead, now: u64) -> Self {
-        if object.head.status != 200 {
+        if object.status() != 200 {
             return Self::Whole;
         }
-        let (etag, last_modified) = (object.etag.as_deref(), object.last_modified.as_deref());
+        let (etag, last_modified) = (object.etag(), object.last_modified());
         if holds(request, etag, last_modified, now) {
             return Self::NotModified;
         }
@@ -382,7 +383,7 @@ async fn not_modified(
     reply: Reply,
 ) -> Result<Sent, Failure> {
     out.clear();
-    not_modified_lines(out, head);
+    not_modified_lines(out, &head.lines);
     cache_status(out, &reply, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
@@ -391,8 +392,8 @@ async fn not_modified(
 }
 
 /// The stored lines without their status line.
-fn stored_fields(head: &StoredHead) -> impl Iterator<Item = &[u8]> {
-    head.lines.split_inclusive(|&byte| byte == b'\n').skip(1)
+fn stored_fields(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    lines.split_inclusive(|&byte| byte == b'\n').skip(1)
 }
 
 fn name_of(line: &[u8]) -> Name {
@@ -401,9 +402,9 @@ fn name_of(line: &[u8]) -> Name {
 }
 
 /// A 304 repeats only what a cache needs (RFC 9110 section 15.4.5).
-fn not_modified_lines(out: &mut Vec<u8>, head: &StoredHead) {
+fn not_modified_lines(out: &mut Vec<u8>, lines: &[u8]) {
     http1::write_status_line(out, 304, b"");
-    for line in stored_fields(head) {
+    for line in stored_fields(lines) {
         let repeated = matches!(
             name_of(line),
             Name::CacheControl | Name::ContentLocation | Name::Date | Name::Etag | Name::Expires | Name::Vary
@@ -429,9 +430,9 @@ fn unsatisfiable_lines(out: &mut Vec<u8>, whole: u64) {
     let _ = write!(out, "Content-Range: bytes */{whole}\r\nContent-Length: 0\r\n");
 }
 
-fn part_lines(out: &mut Vec<u8>, head: &StoredHead, range: &Range<u64>, whole: u64) {
+fn part_lines(out: &mut Vec<u8>, lines: &[u8], range: &Range<u64>, whole: u64) {
     http1::write_status_line(out, 206, b"");
-    stored_fields(head).for_each(|line| out.extend_from_slice(line));
+    stored_fields(lines).for_each(|line| out.extend_from_slice(line));
     let (start, last) = (range.start, range.end - 1);
     let _ = write!(out, "Content-Range: bytes {start}-{last}/{whole}\r\n");
     write_length(out, range.end - range.start);

@@ -1,7 +1,6 @@
 //! Writes the request that goes to an endpoint. Framing is written from what was parsed, never copied; what
 //! belongs to one connection stays behind; what a visitor may not claim about himself is replaced.
 
-use crate::template::CAPABILITY;
 use std::io::Write;
 use std::net::IpAddr;
 use tentpole_http1::{self as http1, Framing};
@@ -54,9 +53,9 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     http1::write_fields(out, &head.fields, |field| match field.id {
         Name::Host | Name::Forwarded => true,
         Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => true,
+        // It changes what an endpoint answers, and a visitor's browser is no surrogate.
+        Name::SurrogateCapability => true,
         Name::AcceptEncoding => forward.identity,
-        // What an endpoint answers depends on it, and a visitor puts nothing together.
-        Name::Other if field.name.eq_ignore_ascii_case(b"surrogate-capability") => true,
         Name::Other => is_claim(field.name),
         // From HTTP/1.0 it means nothing, and without a body it may not be sent (RFC 9110 section 10.1.1).
         Name::Expect => head.minor_version == 0 || forward.framing == Framing::None,
@@ -81,9 +80,14 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     if forward.identity {
         out.extend_from_slice(b"Accept-Encoding: identity\r\n");
     }
-    if forward.assembles {
-        http1::write_field(out, b"Surrogate-Capability", CAPABILITY);
-    }
+    // Edge Architecture Specification 1.0, section 2.2: `Surrogate-Control` is understood here.
+    let capabilities: &[u8] = match (for_cache, forward.assembles) {
+        (true, true) => b"Surrogate-Capability: tentpole=\"Surrogate/1.0 ESI/1.0\"\r\n",
+        (true, false) => b"Surrogate-Capability: tentpole=\"Surrogate/1.0\"\r\n",
+        (false, true) => b"Surrogate-Capability: tentpole=\"ESI/1.0\"\r\n",
+        (false, false) => b"",
+    };
+    out.extend_from_slice(capabilities);
     if let Some(protocol) = forward.upgrade {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         http1::write_field(out, b"Upgrade", protocol);

@@ -24,6 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tentpole_cache::{Looked, Object};
 use tentpole_esi::Include;
+use tentpole_freshness::Trouble;
 use tentpole_http1::{self as http1, Parsed, split_authority};
 use tentpole_message::{Name, RequestHead, ResponseHead};
 use tentpole_model::{Assembly, AssemblyFault, Method, Refused, Why};
@@ -283,8 +284,13 @@ async fn obtain(around: &Rc<Around>, ask: Ask, looked: Looked) -> Result<Fragmen
             let fetched =
                 fetch_readable(thread, view, place, &outgoing, None, &mut response, attempts, &deadline)
                     .await;
-            let failed = fetched.as_ref().map_or(true, |_| is_error(response.status));
-            if failed && let Some(object) = inquiry.stale_if_error() {
+            let trouble = match &fetched {
+                Ok(_) => is_error(response.status).then_some(Trouble::Error),
+                Err(_) => Some(Trouble::Silence),
+            };
+            if let Some(trouble) = trouble
+                && let Some(object) = inquiry.stale_if_error(trouble)
+            {
                 return of_object(around, &ask.chain, object);
             }
             of_response(around, &ask, fetched.map_err(fault_of_no)?, &response).await
@@ -305,7 +311,7 @@ async fn of_response(
 }
 
 fn of_object(around: &Rc<Around>, chain: &Rc<Chain>, object: Arc<Object>) -> Result<Fragment, AssemblyFault> {
-    usable(object.head.status, is_stored_encoded(&object.head.lines))?;
+    usable(object.status(), is_stored_encoded(object.lines()))?;
     match stored_plan(&object)? {
         None => Ok(Fragment::Object(object)),
         Some(plan) => Ok(Fragment::Page(Page::begin(around, chain, Content::Object(object.clone()), plan))),

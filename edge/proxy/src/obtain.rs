@@ -5,7 +5,7 @@
 use crate::asked::Asked;
 use crate::exchange::NoResponse;
 use crate::fetch::Attempts;
-use crate::fill::{self, Led, Own, Wanted};
+use crate::fill::{self, Led, Own, Wanted, trouble_of};
 use crate::forward::{self, Forward, Purpose};
 use crate::place::Place;
 use crate::purge::host_of;
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, Release, Waiter};
-use tentpole_freshness::{RequestFacts, StoredFacts, Use};
+use tentpole_freshness::{RequestFacts, StoredFacts, Trouble, Use};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_message::RequestHead;
 use tentpole_model::{Bypass, CacheOutcome, Cause, Esi, Failure, Method, Phase, Refused, RouteCache};
@@ -113,19 +113,19 @@ impl Inquiry<'_> {
         };
         if let Some(bypass) = only_look {
             let found = cache.peek(&key, fields);
-            match found.map(|object| (object.facts.may_use(&facts, now), object)) {
+            match found.map(|object| (object.facts().may_use(&facts, now), object)) {
                 Some((Use::Fresh | Use::StaleAccepted, object)) => return Ok(Looked::Hit(object)),
                 _ if facts.cache_control.only_if_cached => {
                     return Err(NoResponse::Refused(Refused::OnlyIfCached));
                 }
                 // As for a GET: somebody must fetch it anew.
-                Some((Use::Revalidate, object)) if object.facts.serves_while_revalidating(&facts, now) => {}
+                Some((Use::Revalidate, object)) if object.facts().serves_while_revalidating(&facts, now) => {}
                 _ => return Ok(Looked::Bypass(bypass)),
             }
         }
-        let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
+        let looked = cache.look_up(&key, fields, |object| match object.facts().may_use(&facts, now) {
             Use::Fresh | Use::StaleAccepted => Judged::Use,
-            Use::Revalidate if object.facts.serves_while_revalidating(&facts, now) => Judged::UseStale,
+            Use::Revalidate if object.facts().serves_while_revalidating(&facts, now) => Judged::UseStale,
             Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
             Use::Pass => Judged::Pass(for_whom(self.asked)),
         });
@@ -165,7 +165,7 @@ impl Inquiry<'_> {
             };
             match arrival {
                 // What must be asked for each time was asked for someone else: he may get another answer.
-                Arrival::Object(object) if let Some(bypass) = refuses(self.asked, &object.facts) => {
+                Arrival::Object(object) if let Some(bypass) = refuses(self.asked, &object.facts()) => {
                     return self.pass(bypass);
                 }
                 Arrival::Reader(reader) if let Some(bypass) = refuses(self.asked, reader.facts()) => {
@@ -175,7 +175,7 @@ impl Inquiry<'_> {
                 Arrival::Reader(reader) => {
                     return Ok(Got::Reader { reader, own_lines: Vec::new(), outcome: CacheOutcome::Joined });
                 }
-                Arrival::Kept(object, _) if self.takes_on_error(&object) => {
+                Arrival::Kept(object, release) if self.takes_on_error(trouble_of(&release), &object) => {
                     return Ok(Got::object(object, CacheOutcome::StaleIfError));
                 }
                 Arrival::Kept(_, release) | Arrival::GoYourself(release) => match release {
@@ -193,15 +193,15 @@ impl Inquiry<'_> {
     /// better than a further request.
     fn pass(&mut self, bypass: Bypass) -> Result<Got, NoResponse> {
         let slow = matches!(bypass, Bypass::TooManyWaiters | Bypass::WaitedTooLong);
-        Ok(match self.stale_if_error().filter(|_| slow) {
+        Ok(match slow.then(|| self.stale_if_error(Trouble::Error)).flatten() {
             Some(object) => Got::object(object, CacheOutcome::StaleIfError),
             None => Got::Pass(bypass),
         })
     }
 
     /// What is stored, where it may be served in place of an endpoint's failure (RFC 5861 section 4).
-    pub fn stale_if_error(&self) -> Option<Arc<Object>> {
-        self.stored().filter(|object| self.takes_on_error(object))
+    pub fn stale_if_error(&self, trouble: Trouble) -> Option<Arc<Object>> {
+        self.stored().filter(|object| self.takes_on_error(trouble, object))
     }
 
     /// What is stored for the request, fresh or not.
@@ -214,17 +214,18 @@ impl Inquiry<'_> {
     /// What is stored, if the endpoint has failed a moment ago: not every visitor need wait for that.
     fn stale_while_failing(&self, lead: &Lead) -> Option<Arc<Object>> {
         let cache = &self.thread.shared.cache;
-        let stale = lead.stale.as_ref().filter(|stale| self.takes_on_error(stale))?;
+        // It is remembered only of a failure in whose place this could be served: what it does not allow it was not.
+        let stale = lead.stale.as_ref().filter(|stale| self.takes_on_error(Trouble::Silence, stale))?;
         cache.is_failing(&cache.key(self.key)).then(|| stale.clone())
     }
 
-    fn takes_on_error(&self, object: &Object) -> bool {
-        object.facts.serves_on_error(&self.asked.facts, self.asked.now)
+    fn takes_on_error(&self, trouble: Trouble, object: &Object) -> bool {
+        object.facts().serves_on_error(trouble, &self.asked.facts, self.asked.now)
     }
 
     fn why_forwarded(&self, missed: Missed, stored: Option<&Arc<Object>>) -> Forwarded {
         let is_fresh = |object: &&Arc<Object>| {
-            object.facts.may_use(&RequestFacts::PLAIN_GET, self.asked.now) == Use::Fresh
+            object.facts().may_use(&RequestFacts::PLAIN_GET, self.asked.now) == Use::Fresh
         };
         match missed {
             Missed::Uri => Forwarded::UriMiss,
@@ -327,8 +328,8 @@ fn for_whom(asked: Asked) -> Bypass {
 
 fn purpose_of(lead: &Lead) -> Purpose<'_> {
     match &lead.stale {
-        Some(stale) if stale.facts.validator => {
-            Purpose::Revalidate { etag: stale.etag.as_deref(), last_modified: stale.last_modified.as_deref() }
+        Some(stale) if stale.facts().validator => {
+            Purpose::Revalidate { etag: stale.etag(), last_modified: stale.last_modified() }
         }
         _ => Purpose::Store,
     }

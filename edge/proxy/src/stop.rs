@@ -60,6 +60,10 @@ impl Visit<'_> {
                 self.why.end = End::Failed(failure);
                 if !may_answer(&failure) {
                     self.why.bytes_out = failure.bytes_sent;
+                    if self.manner.minor_version == 0 {
+                        // In HTTP/1.0 the end of the connection may be the end of the body: it must look broken.
+                        self.visitor.socket().break_on_close();
+                    }
                     return After::Close;
                 }
                 self.why.status = answer::failure(out, &failure, manner);

@@ -12,16 +12,13 @@ use tentpole_cache::Object;
 use tentpole_esi::{EsiError, Fault, Parser, Plan};
 use tentpole_freshness::CacheControl;
 use tentpole_http1 as http1;
-use tentpole_message::{Field, Fields, Name, ResponseHead};
+use tentpole_message::{Fields, Name, ResponseHead};
 use tentpole_model::{AssemblyFault, Esi, Method};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::Deadline;
 
 /// Largest page that is put together, in bytes of its template.
 pub const PAGE_BYTES_MAX: u64 = 4 << 20;
-
-/// What is said to endpoints whose pages we put together (Edge Architecture Specification 1.0 section 2.2).
-pub const CAPABILITY: &[u8] = b"tentpole=\"ESI/1.0\"";
 
 /// Whether the response is a page to be put together, as far as its head tells.
 pub fn is_page(esi: Esi, response: &ResponseHead) -> bool {
@@ -43,7 +40,7 @@ pub fn is_encoded(fields: &Fields) -> bool {
 
 /// Whether `Surrogate-Control` says `content="ESI/1.0"`.
 fn asks(fields: &Fields) -> bool {
-    fields.find(b"surrogate-control").any(|value| {
+    fields.all(Name::SurrogateControl).any(|value| {
         // Of its directives only `content` has a value with blanks; none has a comma in one.
         value.split(|&byte| byte == b',').any(|directive| {
             let directive = directive.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
@@ -132,18 +129,13 @@ impl Kept {
 /// For how long a browser may keep what is stored, in seconds from `now`. Other than a cache that can be purged, it is
 /// told by `max-age` alone.
 pub fn browser_seconds(object: &Object, now: u64) -> u64 {
-    let lines = lines(&object.head.lines);
+    let lines = lines(object.lines());
     let said = CacheControl::parse(lines.filter(|line| name_of(line) == Name::CacheControl).map(value_of));
-    if said.no_cache || said.no_store || said.private || object.facts.heuristic {
+    if said.no_cache || said.no_store || said.private {
         return 0;
     }
-    let seconds = match (said.max_age, said.s_maxage) {
-        (Some(seconds), _) => seconds.min(object.facts.lifetime),
-        (None, Some(_)) => 0,
-        // By `Expires`.
-        (None, None) => object.facts.lifetime,
-    };
-    u64::from(seconds).saturating_sub(object.facts.age(now))
+    let seconds = said.max_age.unwrap_or(0).min(object.facts().lifetime);
+    u64::from(seconds).saturating_sub(object.facts().age(now))
 }
 
 /// Writes the head of a page that was put together, up to its framing: what describes the template alone is left out,
@@ -166,7 +158,7 @@ pub fn write_head<'a>(
             let _ = write!(out, "Cache-Control: max-age={seconds}\r\n");
             // What selects a piece selects the page.
             for piece in pieces {
-                let vary = lines(&piece.head.lines).filter(|line| name_of(line) == Name::Vary);
+                let vary = lines(piece.lines()).filter(|line| name_of(line) == Name::Vary);
                 for line in vary {
                     let known = lines(out).any(|known| known.eq_ignore_ascii_case(line));
                     if !known {
@@ -180,31 +172,19 @@ pub fn write_head<'a>(
 
 /// Fields that are true of the template and not of the page.
 fn describes_template(line: &[u8]) -> bool {
-    use Name::{AcceptRanges, Age, CacheControl, ContentLength, Date, Etag, Expires, LastModified, Pragma};
+    use Name::{AcceptRanges, Age, CacheControl, CdnCacheControl, ContentLength, Date, Etag, Expires};
+    use Name::{LastModified, Pragma, SurrogateControl};
     match name_of(line) {
-        AcceptRanges | Age | CacheControl | ContentLength | Date | Etag | Expires | LastModified | Pragma => {
-            true
-        }
+        AcceptRanges | Age | ContentLength | Date | Etag | LastModified => true,
+        CacheControl | CdnCacheControl | Expires | Pragma | SurrogateControl => true,
         Name::Other => {
             let name = &line[..line.iter().position(|&byte| byte == b':').unwrap_or(0)];
-            [
-                &b"surrogate-control"[..],
-                b"cdn-cache-control",
-                b"content-md5",
-                b"digest",
-                b"content-digest",
-                b"repr-digest",
-            ]
-            .iter()
-            .any(|known| name.eq_ignore_ascii_case(known))
+            [&b"content-md5"[..], b"digest", b"content-digest", b"repr-digest"]
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known))
         }
         _ => false,
     }
-}
-
-/// Whether a field is read by us and meant for nobody behind us.
-pub fn is_for_us(field: &Field<'_>) -> bool {
-    field.id == Name::Other && field.name.eq_ignore_ascii_case(b"surrogate-control")
 }
 
 /// Field lines, without the status line.
@@ -227,16 +207,13 @@ pub fn is_stored_encoded(head: &[u8]) -> bool {
 }
 
 /// What a stored response is put together of; `None` when it is not.
+#[inline]
 pub fn stored_plan(object: &Object) -> Result<Option<&Plan>, AssemblyFault> {
-    if !object.assembles {
-        return Ok(None);
-    }
-    if object.body_bytes() > PAGE_BYTES_MAX {
-        return Err(AssemblyFault::PageTooLarge);
-    }
     match object.plan() {
-        Ok(plan) => Ok(Some(plan).filter(|plan| !plan.is_plain())),
-        Err(error) => Err(fault_of(error)),
+        None => Ok(None),
+        Some(_) if object.body_bytes() > PAGE_BYTES_MAX => Err(AssemblyFault::PageTooLarge),
+        Some(Ok(plan)) => Ok(Some(plan).filter(|plan| !plan.is_plain())),
+        Some(Err(error)) => Err(fault_of(error)),
     }
 }
 

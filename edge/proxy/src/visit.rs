@@ -9,12 +9,13 @@
 
 use crate::answer::Manner;
 use crate::asked::{Asked, understand};
+use crate::confirm;
 use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
 use crate::fetch::Outgoing;
 use crate::fill::{Own, is_error};
 use crate::forward::Purpose;
-use crate::head;
+use crate::invalidate;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::place::{Place, route};
 use crate::stop::{After, Stop};
@@ -25,7 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{FillReader, Looked, Object};
-use tentpole_freshness as freshness;
+use tentpole_freshness::{self as freshness, Trouble};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_listener::{Next, RequestBody, Visitor};
 use tentpole_message::Name;
@@ -210,19 +211,16 @@ impl<'a> Visit<'a> {
         let interim = self.manner.minor_version > 0;
         let upload = Some(Upload { visitor: self.visitor, body: &mut self.body, interim });
         let attempts = &mut self.why.attempts;
-        let fetched = fetch_readable(
-            self.thread,
-            view.clone(),
-            place,
-            &outgoing,
-            upload,
-            response,
-            attempts,
-            &deadline,
-        )
-        .await;
-        let failed = fetched.as_ref().map_or(true, |_| is_error(response.status));
-        if failed && let Some(object) = self.inquiry(&view, asked, place).stale_if_error() {
+        let (thread, pinned) = (self.thread, view.clone());
+        let fetched =
+            fetch_readable(thread, pinned, place, &outgoing, upload, response, attempts, &deadline).await;
+        let trouble = match &fetched {
+            Ok(_) => is_error(response.status).then_some(Trouble::Error),
+            Err(_) => Some(Trouble::Silence),
+        };
+        if let Some(trouble) = trouble
+            && let Some(object) = self.inquiry(&view, asked, place).stale_if_error(trouble)
+        {
             self.forwarded = Some(Forwarded::Stale);
             return self.deliver_object(&object, b"", CacheOutcome::StaleIfError, asked).await;
         }
@@ -234,9 +232,12 @@ impl<'a> Visit<'a> {
             self.update_by_head(&view, asked, place, requested);
         }
         if freshness::invalidates(asked.method, self.scratch.response.status) {
-            // A change was made: what is stored for the same URL no longer holds (RFC 9111 section 4.4).
-            let cache = &self.thread.shared.cache;
-            cache.purge(&cache.key(&self.scratch.key));
+            let Scratch { key, target, response, .. } = &*self.scratch;
+            invalidate::after_change(&self.thread.shared, key, target, response);
+            let paths = &view.prepared.caching(place.caching).purges;
+            if !paths.is_empty() {
+                invalidate::by_route(&self.thread.shared, key, paths).await;
+            }
         }
         self.deliver_exchange(exchange, asked).await
     }
@@ -246,7 +247,7 @@ impl<'a> Visit<'a> {
         if let Some(stored) = self.inquiry(view, asked, place).stored() {
             let (cache, caching) = (&self.thread.shared.cache, view.prepared.caching(place.caching));
             let now = clock::coarse().unix_seconds();
-            head::update(cache, &stored, &self.scratch.response, &asked.facts, caching, requested, now);
+            confirm::update(cache, &stored, &self.scratch.response, &asked.facts, caching, requested, now);
         }
     }
 
@@ -274,13 +275,11 @@ impl<'a> Visit<'a> {
         asked: Asked,
     ) -> Result<Sent, Stop> {
         self.why.cache = cache;
-        self.why.status = object.head.status;
-        if object.assembles {
-            match stored_plan(object) {
-                Ok(None) => {}
-                Ok(Some(plan)) => return Box::pin(self.assemble_object(object, plan, own, asked)).await,
-                Err(fault) => self.why.assembly.fault = Some(fault),
-            }
+        self.why.status = object.status();
+        match stored_plan(object) {
+            Ok(None) => {}
+            Ok(Some(plan)) => return Box::pin(self.assemble_object(object, plan, own, asked)).await,
+            Err(fault) => self.why.assembly.fault = Some(fault),
         }
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;

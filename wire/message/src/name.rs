@@ -29,6 +29,7 @@ names! {
     Authorization = "authorization",
     CacheControl = "cache-control",
     CacheStatus = "cache-status",
+    CdnCacheControl = "cdn-cache-control",
     Connection = "connection",
     ContentEncoding = "content-encoding",
     ContentLength = "content-length",
@@ -58,6 +59,8 @@ names! {
     Referer = "referer",
     Server = "server",
     SetCookie = "set-cookie",
+    SurrogateCapability = "surrogate-capability",
+    SurrogateControl = "surrogate-control",
     Te = "te",
     Trailer = "trailer",
     TransferEncoding = "transfer-encoding",
@@ -71,7 +74,7 @@ names! {
 }
 
 /// The longest known name.
-const LENGTH_MAX: usize = 19;
+const LENGTH_MAX: usize = 20;
 
 /// For each length, which names have it: most look-ups compare with one to four candidates.
 const BY_LENGTH: [[u8; 8]; LENGTH_MAX + 1] = {

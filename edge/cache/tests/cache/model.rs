@@ -145,7 +145,7 @@ impl World {
                 self.marked[usize::from(key)] = false;
             }
             Step::PurgeAll => {
-                let purged = self.edge.cache.purge_all();
+                let purged = self.edge.cache.purge_all(false);
                 assert_eq!(purged.fills as usize, self.detach(|_| true));
                 self.check_count(purged.objects, self.stored.len());
                 self.stored.clear();
@@ -262,7 +262,7 @@ impl World {
         let Some(fetch) = self.take(index) else { return };
         let At::Lead(lead) = fetch.at else { return };
         if let Some(stale) = lead.stale.clone() {
-            let object = lead.refreshed(&stale, head(), FACTS);
+            let object = lead.refreshed(&stale, confirmed(head(), FACTS));
             assert_eq!(body_of(&object), body_of(&stale));
         }
     }

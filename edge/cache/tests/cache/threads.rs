@@ -80,7 +80,7 @@ impl World {
         if let Some(stale) = lead.stale.clone()
             && version_of(key, &stale) == version
         {
-            return Some(version_of(key, &lead.refreshed(&stale, head(), FACTS)));
+            return Some(version_of(key, &lead.refreshed(&stale, confirmed(head(), FACTS))));
         }
         let (request, whole) = (Fields::new(), body(key, version));
         let length = fate.is_multiple_of(2).then_some(whole.len() as u64);
@@ -109,7 +109,7 @@ impl World {
 
     fn change_and_purge_all(&self) {
         let versions: Vec<u64> = self.current.iter().map(|v| v.fetch_add(1, Ordering::SeqCst) + 1).collect();
-        self.edge.cache.purge_all();
+        self.edge.cache.purge_all(false);
         for (purged, version) in self.purged_up_to.iter().zip(versions) {
             purged.fetch_max(version, Ordering::SeqCst);
         }
