@@ -102,3 +102,25 @@ async fn how_many_wait_and_for_how_long_is_bounded() {
     assert_eq!(said[0], "tentpole; fwd=bypass; detail=too_many_waiters");
     assert_eq!(said[1], "tentpole; fwd=bypass; detail=waited_too_long");
 }
+
+#[tokio::test]
+async fn who_wants_a_part_gets_it_as_soon_as_it_is_there() {
+    let origin = Origin::start().await;
+    let gate = Gate::new();
+    let steps = [Step::send("01234"), Step::wait(&gate), Step::send("56789")];
+    origin.on("/").respond(Response::ok("").header("Cache-Control", "max-age=60").claiming(10, steps));
+    let tentpole = Up::config(&pool(&[&origin], "")).start().await;
+    let (mut early, mut late) = (tentpole.visitor().await, tentpole.visitor().await);
+    let part = early.ask(&Ask::get("/").header("Range", "bytes=1-3")).await.expect(206);
+    assert_eq!((part.text(), part.header("Content-Range")), ("123".to_owned(), Some("bytes 1-3/10")));
+    // His connection goes on, while the rest is still to come; so does the fetch, which nobody reads now.
+    let ask = Ask::get("/").header("Range", "bytes=6-7").bytes(&tentpole.address().to_string());
+    late.send(&ask).await;
+    early.send(&ask).await;
+    gate.release();
+    for visitor in [&mut early, &mut late] {
+        assert_eq!(visitor.answer("GET").await.expect(206).text(), "67");
+    }
+    assert_eq!(origin.request_count(), 1);
+    assert!(late.get("/").await.expect(200).is_hit());
+}

@@ -17,7 +17,8 @@ async fn recorded(tentpole: &Tentpole, target: &str) -> Value {
     until("the request is recorded", async || {
         let answer = tentpole.admin_visitor().await.get("/api/requests?limit=20").await.expect(200);
         let recorded: Value = serde_json::from_slice(&answer.body).expect("the API answers with JSON");
-        let list = recorded.as_array().or_else(|| recorded["requests"].as_array()).cloned().unwrap_or_default();
+        let list =
+            recorded.as_array().or_else(|| recorded["requests"].as_array()).cloned().unwrap_or_default();
         found = list.into_iter().find(|one| one["target"] == target).unwrap_or_default();
         !found.is_null()
     })
@@ -33,7 +34,7 @@ async fn a_page_as_magento_sends_it_is_kept_and_its_basket_is_each_visitors_own(
         assert_eq!(seen.target, "/part/basket?a=1&b=2");
         Response::ok(seen.header("Cookie").unwrap_or("none")).header("Cache-Control", "private")
     });
-    let config = pool(&[&origin], "[site.shop]\npool = \"app\"\nesi = \"always\"");
+    let config = pool(&[&origin], "[site.shop]\npool = \"app\"\ncache.esi = \"always\"");
     let tentpole = Up::config(&config).start().await;
     for visitor in ["ann", "ben", "ann"] {
         let cookie = format!("session={visitor}");

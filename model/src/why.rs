@@ -279,6 +279,14 @@ pub enum Refused {
     QueueTimeout,
     /// `only-if-cached`, and nothing is.
     OnlyIfCached,
+    /// A purge request, and nobody may purge over HTTP.
+    PurgeOff,
+    /// A purge request from somebody who may not.
+    PurgeDenied,
+    /// A purge request that is not understood.
+    PurgeUnclear,
+    /// A purge request that waited too long for those before it.
+    PurgeBusy,
 }
 
 impl Why {
@@ -471,6 +479,10 @@ labels!(Refused {
     QueueFull = "queue_full",
     QueueTimeout = "queue_timeout",
     OnlyIfCached = "only_if_cached",
+    PurgeOff = "purge_off",
+    PurgeDenied = "purge_denied",
+    PurgeUnclear = "purge_unclear",
+    PurgeBusy = "purge_busy",
 });
 
 impl Refused {
@@ -491,6 +503,10 @@ impl Refused {
             Self::TooManyConnections | Self::MemoryFull => 503,
             Self::QueueFull | Self::QueueTimeout => 503,
             Self::OnlyIfCached => 504,
+            Self::PurgeOff => 405,
+            Self::PurgeDenied => 403,
+            Self::PurgeUnclear => 400,
+            Self::PurgeBusy => 503,
         }
     }
 }

@@ -3,13 +3,15 @@
 
 use crate::answer::{self, Manner};
 use crate::asked::Asked;
-use crate::deliver::{self, Sent, cache_status, keeping, next_piece, to_visitor};
+use crate::deliver::{self, Sent, keeping, next_piece, to_visitor};
 use crate::exchange::Exchange;
 use crate::fragment::{Around, Chain};
 use crate::outbox::Outbox;
 use crate::page::{Content, Held, Page};
+use crate::status;
 use crate::stop::Stop;
 use crate::stream::{Stream, collect};
+use crate::tags::is_for_caches;
 use crate::template::{self, Kept, PAGE_BYTES_MAX, browser_seconds, plan_of};
 use crate::visit::Visit;
 use bytes::Bytes;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use tentpole_cache::{FillReader, Object};
 use tentpole_esi::Plan;
 use tentpole_http1::{self as http1, Framing};
+use tentpole_message::Field;
 use tentpole_model::{AssemblyFault, CacheOutcome, Side};
 
 impl Visit<'_> {
@@ -69,7 +72,7 @@ impl Visit<'_> {
             let _ = write!(lines, "Age: {age}\r\n");
         }
         http1::write_framing(&mut lines, framing);
-        cache_status(&mut lines, &reply, None);
+        status::write(&mut lines, &reply, None);
         answer::connection(&mut lines, manner);
         lines.extend_from_slice(b"\r\n");
         let mut outbox = Outbox::new(self.visitor, lines, framing, manner.head_only);
@@ -103,7 +106,9 @@ impl Visit<'_> {
         self.why.status = status;
         let mut lines = Vec::new();
         http1::write_status_line(&mut lines, status, self.scratch.response.reason());
-        http1::write_fields(&mut lines, &self.scratch.response.fields, |_| false);
+        let sends_tags = self.thread.shared.sends_tags;
+        let for_others = |field: Field<'_>| !sends_tags && is_for_caches(&field);
+        http1::write_fields(&mut lines, &self.scratch.response.fields, for_others);
         let kept = Kept::of_own(&self.scratch.response);
         let around = self.around();
         if self.manner.head_only {
@@ -210,7 +215,7 @@ impl Visit<'_> {
             i64::from(object.facts().lifetime)
                 - i64::try_from(object.facts().age(asked.now)).unwrap_or(i64::MAX)
         });
-        cache_status(&mut head, &reply, ttl);
+        status::write(&mut head, &reply, ttl);
         answer::connection(&mut head, manner);
         head.extend_from_slice(b"\r\n");
         let mut outbox = Outbox::new(self.visitor, head, framing, manner.head_only);

@@ -1,13 +1,14 @@
 //! What the answer to a HEAD says of what is stored for GET (RFC 9111 section 4.3.5): it brings the stored fields up to
 //! date, or makes the stored response stale. Decides nothing about cacheability.
 
-use crate::head::refreshed;
+use crate::head::{Keeping, refreshed};
+use crate::tags::{names_tags, tags_of};
 use bytes::Bytes;
 use std::sync::Arc;
 use tentpole_cache::{Cache, Confirmed, Object, no_new_head};
 use tentpole_freshness::{RequestFacts, StoredFacts};
 use tentpole_message::{Name, ResponseHead, StoredHead};
-use tentpole_model::{Caching, Method};
+use tentpole_model::Method;
 
 /// Applies a HEAD's 200 to what is stored for the request. Not for a visitor who says who he is: the fields may be
 /// meant for him.
@@ -16,7 +17,7 @@ pub fn update(
     stored: &Arc<Object>,
     response: &ResponseHead,
     request: &RequestFacts,
-    caching: &Caching,
+    keeping: Keeping<'_>,
     requested: u64,
     now: u64,
 ) {
@@ -26,8 +27,10 @@ pub fn update(
     }
     if is_same(stored, response) {
         let as_get = RequestFacts { method: Method::Get, range: false, ..*request };
-        let (head, facts) = refreshed(stored, response, &as_get, caching, requested, now);
-        cache.update(stored, Confirmed { head, facts, tags: None, new_head: &no_new_head });
+        let (head, facts) = refreshed(stored, response, &as_get, keeping, requested, now);
+        let named = names_tags(&response.fields).then(|| tags_of(response));
+        let tags = named.as_deref();
+        cache.update(stored, Confirmed { head, facts, tags, new_head: &no_new_head });
     } else {
         let head = StoredHead { lines: Bytes::copy_from_slice(stored.lines()), status: stored.status() };
         let facts = StoredFacts { lifetime: 0, ..stored.facts() };

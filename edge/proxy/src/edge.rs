@@ -3,6 +3,7 @@
 
 use crate::prepare::Prepared;
 use crate::purge::Purger;
+use crate::purging::Purging;
 use crate::thread::{Shared, Thread};
 use crate::visit;
 use std::net::{SocketAddr, TcpListener};
@@ -14,14 +15,14 @@ use std::time::Duration;
 use std::{fmt, io};
 use tentpole_cache::Cache;
 use tentpole_listener::{Doors, Handover, Visitor, accept, take_over};
-use tentpole_model::{Dials, Membership, PurgePort, Refused, Snapshot, VisitorLimits};
+use tentpole_model::{Dials, Membership, PurgeOrder, PurgePort, Refused, Snapshot, VisitorLimits};
 use tentpole_observe::Observed;
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_route::CompileError;
 use tentpole_runtime::{Cells, Ledger, Published, buffer, clock, deadline, notice};
 use tentpole_upstream::Gates;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Bytes that traffic may hold beside the cache: buffers and fills.
 const TRAFFIC_BYTES: u64 = 512 << 20;
@@ -51,6 +52,7 @@ pub struct Bound {
     starts: Vec<Start>,
     cut: Arc<AtomicUsize>,
     drain_time: Duration,
+    purged: Option<mpsc::Receiver<PurgeOrder>>,
 }
 
 /// A running data plane.
@@ -103,6 +105,8 @@ impl Bound {
         let gates = Gates::default();
         let prepared = Prepared::new(snapshot.clone(), &cells, &gates).map_err(StartError::Routes)?;
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let relays = !snapshot.content_networks.is_empty();
+        let (purging, purged) = Purging::new(snapshot.purging.secret.as_ref(), relays);
         let shared = Arc::new(Shared {
             prepared: Published::new(prepared),
             membership,
@@ -110,6 +114,8 @@ impl Bound {
             cache: Cache::new(snapshot.cache, ledger.clone()),
             ledger: ledger.clone(),
             wait_max: snapshot.cache.wait_max,
+            purging,
+            sends_tags: snapshot.purging.sends_tags,
         });
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);
@@ -128,7 +134,7 @@ impl Bound {
         });
         let starts = starts.collect();
         let drain_time = snapshot.visitors.drain_time;
-        Ok(Self { shared, addresses, ending, doors, starts, cut, drain_time })
+        Ok(Self { shared, addresses, ending, doors, starts, cut, drain_time, purged })
     }
 
     /// The addresses it listens on, with the ports that were found for port 0.
@@ -139,6 +145,12 @@ impl Bound {
     /// For the control plane: empties the cache.
     pub fn purger(&self) -> Arc<dyn PurgePort> {
         Arc::new(Purger { shared: self.shared.clone() })
+    }
+
+    /// Purge requests that were carried out, for content networks to hear of; `None` when there are none, or when it was
+    /// taken already.
+    pub fn purged(&mut self) -> Option<mpsc::Receiver<PurgeOrder>> {
+        self.purged.take()
     }
 
     /// Asks how many requests wait for a permit now, in each pool of the Snapshot.

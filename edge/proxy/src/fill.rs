@@ -4,8 +4,9 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing};
-use crate::head;
+use crate::head::{self, Keeping};
 use crate::place::Place;
+use crate::tags::{names_tags, tags_of};
 use crate::template::{fetch_readable, is_encoded, is_page};
 use crate::thread::{Thread, View};
 use bytes::Bytes;
@@ -90,6 +91,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let Wanted { view, place, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
     let caching = prepared.caching(place.caching);
+    let sends_tags = thread.shared.sends_tags;
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
     let fetched =
         fetch_readable(&thread, view, place, &outgoing, None, &mut response, &mut attempts, &deadline).await;
@@ -116,10 +118,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) = head::refreshed(&stale, &response, &facts, caching, requested, now);
+        let (stored, facts) =
+            head::refreshed(&stale, &response, &facts, Keeping { caching, sends_tags }, requested, now);
+        let named = names_tags(&response.fields).then(|| tags_of(&response));
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
-        let confirmed = Confirmed { head: stored, facts, tags: None, new_head: &no_new_head };
+        let tags = named.as_deref();
+        let confirmed = Confirmed { head: stored, facts, tags, new_head: &no_new_head };
         let object = lead.refreshed(&stale, confirmed);
         let _ = answer.send((Led::Refreshed(object, own), attempts));
         return;
@@ -137,7 +142,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     }
     let seen = head::facts(&response, now);
     let started = may_store(&facts, &seen, caching, requested, now)
-        .and_then(|facts| head::stored(&response, now).map(|head| (facts, head)));
+        .and_then(|facts| head::stored(&response, sends_tags, now).map(|head| (facts, head)));
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
@@ -175,7 +180,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         request: &fields,
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
-        tags: &[],
+        tags: &tags_of(&response),
         assembles: is_page(caching.esi, &response) && !is_encoded(&response.fields),
         length,
     };

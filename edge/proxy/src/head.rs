@@ -1,6 +1,7 @@
 //! What a response's head says about caching, and what is kept of it: when it is stored, and when a 304 updates it.
 //! Decides nothing about cacheability: `decide/freshness` does.
 
+use crate::tags::is_for_caches;
 use tentpole_cache::Object;
 use tentpole_freshness::{
     Age, Control, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_date,
@@ -12,6 +13,17 @@ use tentpole_runtime::clock;
 
 /// Largest stored head.
 const STORED_HEAD_MAX: usize = 32 * 1024;
+/// What tags may add to it, where they stay in it.
+const TAGS_BYTES_MAX: usize = 96 * 1024;
+
+/// How a head is kept.
+#[derive(Clone, Copy)]
+pub struct Keeping<'a> {
+    /// What the route says.
+    pub caching: &'a Caching,
+    /// Tags stay in it.
+    pub sends_tags: bool,
+}
 
 /// What it says about caching.
 pub fn facts(response: &ResponseHead, now: u64) -> ResponseFacts {
@@ -38,23 +50,23 @@ pub fn facts(response: &ResponseHead, now: u64) -> ResponseFacts {
 }
 
 /// Serialises the stored part of a head: all that does not change with the request, and is for everybody.
-pub fn stored(response: &ResponseHead, now: u64) -> Result<StoredHead, Bypass> {
+pub fn stored(response: &ResponseHead, sends_tags: bool, now: u64) -> Result<StoredHead, Bypass> {
     let mut lines = Vec::with_capacity(response.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, response.status, response.reason());
-    http1::write_fields(&mut lines, &response.fields, |field| is_left_out(&field));
+    http1::write_fields(&mut lines, &response.fields, |field| is_left_out(&field, sends_tags));
     if !response.fields.has(Name::Date) {
         http1::write_field(&mut lines, b"Date", &clock::http_date(now));
     }
-    if lines.len() > STORED_HEAD_MAX {
+    if lines.len() > STORED_HEAD_MAX + if sends_tags { TAGS_BYTES_MAX } else { 0 } {
         return Err(Bypass::HeadTooLarge);
     }
     Ok(StoredHead { lines: lines.into(), status: response.status })
 }
 
-/// What is not stored: the age is counted anew for each visitor, a cookie is for one of them, and `Surrogate-Control`
-/// has been read by the one it is for.
-fn is_left_out(field: &Field<'_>) -> bool {
-    matches!(field.id, Name::Age | Name::SetCookie | Name::SurrogateControl)
+/// What is not stored: the age is counted anew for each visitor, a cookie is for one of them, and what is for caches has
+/// been read by the one it is for.
+fn is_left_out(field: &Field<'_>, sends_tags: bool) -> bool {
+    matches!(field.id, Name::Age | Name::SetCookie) || (!sends_tags && is_for_caches(field))
 }
 
 /// A stored head after a 304, and what has to be remembered of it from now on: the fields of the 304 replace those of the
@@ -63,10 +75,11 @@ pub fn refreshed(
     stale: &Object,
     response: &ResponseHead,
     request: &RequestFacts,
-    caching: &Caching,
+    keeping: Keeping<'_>,
     requested: u64,
     now: u64,
 ) -> (StoredHead, StoredFacts) {
+    let Keeping { caching, sends_tags } = keeping;
     let known = parsed(stale.lines().to_vec());
     let mut lines = Vec::with_capacity(stale.lines().len() + response.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, stale.status(), known.reason());
@@ -91,7 +104,7 @@ pub fn refreshed(
 
     let mut lines = Vec::with_capacity(updated.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, status, updated.reason());
-    http1::write_fields(&mut lines, &updated.fields, |field| is_left_out(&field));
+    http1::write_fields(&mut lines, &updated.fields, |field| is_left_out(&field, sends_tags));
     (StoredHead { lines: lines.into(), status }, facts)
 }
 

@@ -25,6 +25,8 @@ pub enum Stop {
     Gone,
     /// We say no.
     Refused(Refused),
+    /// We say no, in words for this request alone.
+    Said(Refused, String),
     /// He is sent to the canonical target, which is in the scratch.
     Redirect,
     /// Something broke.
@@ -55,6 +57,11 @@ impl Visit<'_> {
                 self.why.end = End::Refused(refused);
                 self.why.status = refused.status();
                 answer::refusal(out, refused, manner);
+            }
+            Stop::Said(refused, words) => {
+                self.why.end = End::Refused(refused);
+                self.why.status = refused.status();
+                answer::refusal_saying(out, refused, &words, manner);
             }
             Stop::Failed(failure) => {
                 self.why.end = End::Failed(failure);

@@ -2,6 +2,7 @@
 //! Everything here is for that thread alone; what threads share is in `Shared`.
 
 use crate::prepare::Prepared;
+use crate::purging::Purging;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -34,6 +35,10 @@ pub struct Shared {
     pub ledger: Arc<Ledger>,
     /// How long a request waits for another's fill.
     pub wait_max: Duration,
+    /// Purge requests.
+    pub purging: Purging,
+    /// Tags stay in responses: a content network in front reads them.
+    pub sends_tags: bool,
 }
 
 /// What one data thread has.

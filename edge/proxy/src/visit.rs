@@ -15,9 +15,11 @@ use crate::exchange::{Exchange, Upload};
 use crate::fetch::Outgoing;
 use crate::fill::{Own, is_error};
 use crate::forward::Purpose;
+use crate::head::Keeping;
 use crate::invalidate;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::place::{Place, route};
+use crate::purging::is_purge;
 use crate::stop::{After, Stop};
 use crate::template::{fetch_readable, is_encoded, is_page, stored_plan};
 use crate::thread::{Scratch, Thread, View};
@@ -113,6 +115,10 @@ impl<'a> Visit<'a> {
         self.read_head().await?;
         let asked = self.understand()?;
         let view = self.thread.view();
+        if asked.method == Method::Other && is_purge(self.scratch.request.method_bytes()) {
+            // Before the route: its own fields say whom it is about.
+            return Box::pin(self.purge(view, asked)).await;
+        }
         let place = route(&view, self.scratch, asked.method, &mut self.why)?;
         // Before the cache: a body that may not be sent must not cost a look-up.
         self.accept_body(asked, place)?;
@@ -153,6 +159,11 @@ impl<'a> Visit<'a> {
         self.body = RequestBody::new(asked.framing, place.body_bytes_max).map_err(Stop::Refused)?;
         self.body_pending = false;
         Ok(())
+    }
+
+    /// Leaves a body unread: without one the connection goes on.
+    pub(crate) fn ignore_body(&mut self, there_is_none: bool) {
+        self.body_pending = !there_is_none;
     }
 
     /// Everything but a hit.
@@ -247,7 +258,8 @@ impl<'a> Visit<'a> {
         if let Some(stored) = self.inquiry(view, asked, place).stored() {
             let (cache, caching) = (&self.thread.shared.cache, view.prepared.caching(place.caching));
             let now = clock::coarse().unix_seconds();
-            confirm::update(cache, &stored, &self.scratch.response, &asked.facts, caching, requested, now);
+            let keeping = Keeping { caching, sends_tags: self.thread.shared.sends_tags };
+            confirm::update(cache, &stored, &self.scratch.response, &asked.facts, keeping, requested, now);
         }
     }
 
@@ -336,6 +348,7 @@ impl<'a> Visit<'a> {
             Outcome::Failed(_) => None,
         });
         Reply {
+            sends_tags: self.thread.shared.sends_tags,
             manner: Manner { keep_alive, ..self.manner },
             cache: self.why.cache,
             forwarded: self.forwarded,

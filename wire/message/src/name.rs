@@ -29,6 +29,7 @@ names! {
     Authorization = "authorization",
     CacheControl = "cache-control",
     CacheStatus = "cache-status",
+    CacheTag = "cache-tag",
     CdnCacheControl = "cdn-cache-control",
     Connection = "connection",
     ContentEncoding = "content-encoding",
@@ -61,6 +62,7 @@ names! {
     SetCookie = "set-cookie",
     SurrogateCapability = "surrogate-capability",
     SurrogateControl = "surrogate-control",
+    SurrogateKey = "surrogate-key",
     Te = "te",
     Trailer = "trailer",
     TransferEncoding = "transfer-encoding",
@@ -71,6 +73,9 @@ names! {
     XForwardedFor = "x-forwarded-for",
     XForwardedHost = "x-forwarded-host",
     XForwardedProto = "x-forwarded-proto",
+    Xkey = "xkey",
+    XMagentoTags = "x-magento-tags",
+    XPool = "x-pool",
 }
 
 /// The longest known name.
