@@ -48,7 +48,7 @@ fn filled(request: &Fields, vary: &[&[u8]]) -> Arc<Cache> {
             head,
             facts,
             vary,
-            request,
+            request: request.into(),
             etag,
             last_modified,
             tags: &[],

@@ -28,7 +28,7 @@ pub fn update(
     if is_same(stored, response) {
         let as_get = RequestFacts { method: Method::Get, range: false, ..*request };
         let (head, facts) = refreshed(stored, response, &as_get, keeping, requested, now);
-        let named = names_tags(&response.fields).then(|| tags_of(response));
+        let named = names_tags(&response.fields).then(|| tags_of(response, stored.key()));
         let tags = named.as_deref();
         cache.update(stored, Confirmed { head, facts, tags, new_head: &no_new_head });
     } else {

@@ -13,9 +13,12 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{Confirmed, FillReader, Filling, Lead, NewObject, Object, Release, Room, no_new_head};
+use tentpole_cache::{
+    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, no_new_head,
+};
 use tentpole_freshness::{RequestFacts, Trouble, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
+use tentpole_key::SearchVariance;
 use tentpole_message::{Fields, Name, ResponseHead, tokens};
 use tentpole_model::{Bypass, Cause, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock;
@@ -66,9 +69,11 @@ pub struct Wanted {
     pub view: Rc<View>,
     /// Who answers, and how that is cached.
     pub place: Place,
+    /// The key that it is wanted under.
+    pub key: Vec<u8>,
     /// The head that goes to the endpoint.
     pub head: Vec<u8>,
-    /// The visitor's fields, for Vary.
+    /// What the endpoint is told of the visitor's fields, for Vary.
     pub fields: Fields,
     /// What the request allows.
     pub facts: RequestFacts,
@@ -88,7 +93,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let mut response = ResponseHead::new();
     let mut attempts = Attempts::default();
     let requested = clock::coarse().unix_seconds();
-    let Wanted { view, place, head, fields, facts, now: arrived } = wanted;
+    let Wanted { view, place, key, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
     let caching = prepared.caching(place.caching);
     let sends_tags = thread.shared.sends_tags;
@@ -120,7 +125,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     {
         let (stored, facts) =
             head::refreshed(&stale, &response, &facts, Keeping { caching, sends_tags }, requested, now);
-        let named = names_tags(&response.fields).then(|| tags_of(&response));
+        let named = names_tags(&response.fields).then(|| tags_of(&response, &key));
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
         let tags = named.as_deref();
@@ -141,8 +146,11 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         return;
     }
     let seen = head::facts(&response, now);
-    let started = may_store(&facts, &seen, caching, requested, now)
-        .and_then(|facts| head::stored(&response, sends_tags, now).map(|head| (facts, head)));
+    let started = may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
+        let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
+        thread.shared.searches.learn(&key, response.status, said)?;
+        head::stored(&response, sends_tags, now).map(|head| (facts, head))
+    });
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
@@ -167,6 +175,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         }
     };
     let vary: Vec<&[u8]> = response.fields.all(Name::Vary).flat_map(tokens).collect();
+    let tags = tags_of(&response, &key);
     let length = match exchange.body.framing {
         Framing::Length(length) => Some(length),
         Framing::None => Some(0),
@@ -177,10 +186,10 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         head,
         facts,
         vary: &vary,
-        request: &fields,
+        request: Presented::new(&fields, prepared.key_rules(place.caching), None),
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
-        tags: &tags_of(&response),
+        tags: &tags,
         assembles: is_page(caching.esi, &response) && !is_encoded(&response.fields),
         length,
     };

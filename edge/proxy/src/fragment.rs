@@ -7,7 +7,6 @@ use crate::asked::{Asked, understand};
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing};
 use crate::fill::{Own, is_error};
-use crate::forward::Purpose;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::page::{Content, Held, Page};
 use crate::place::{Place, route};
@@ -276,7 +275,7 @@ async fn obtain(around: &Rc<Around>, ask: Ask, looked: Looked) -> Result<Fragmen
         }
         Got::Pass(_) => {
             let (mut head, mut response) = (Vec::new(), ResponseHead::new());
-            inquiry.write_forward(&mut head, Purpose::Visitor);
+            inquiry.write_own_forward(&mut head);
             let place = ask.place;
             let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
             let (thread, view) = (&around.thread, around.view.clone());
@@ -381,8 +380,9 @@ impl Ask {
                 b"\r\n",
             ];
             parse(&head.concat(), &mut scratch.request)?;
-            let asked = understand(&scratch.request).map_err(|_| AssemblyFault::Refused)?;
-            match route(&around.view, &mut scratch, Method::Get, &mut Why::new()) {
+            let mut asked = understand(&scratch.request).map_err(|_| AssemblyFault::Refused)?;
+            let searches = &around.thread.shared.searches;
+            match route(&around.view, searches, &mut scratch, &mut asked, &mut Why::new()) {
                 Ok(place) => break (place, asked),
                 Err(Stop::Redirect) if target != scratch.target => target.clone_from(&scratch.target),
                 Err(Stop::Refused(Refused::NoSite)) => return Err(AssemblyFault::ForeignHost),
@@ -405,10 +405,25 @@ impl Ask {
         attempts: &'a mut Attempts,
         forwarded: &'a mut Option<Forwarded>,
     ) -> Inquiry<'a> {
-        let Scratch { request, target, key, .. } = &*self.scratch;
+        let Scratch { request, target, shared_target, key, cookies, .. } = &*self.scratch;
+        let cookies = self.place.cookies.reduced.then_some(&cookies[..]);
         let (thread, view, peer) = (&around.thread, &around.view, around.peer);
         let (asked, place) = (self.asked, self.place);
-        Inquiry { thread, view, request, target, key, asked, place, peer, deadline, attempts, forwarded }
+        Inquiry {
+            thread,
+            view,
+            request,
+            target,
+            shared_target,
+            cookies,
+            key,
+            asked,
+            place,
+            peer,
+            deadline,
+            attempts,
+            forwarded,
+        }
     }
 }
 

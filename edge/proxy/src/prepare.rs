@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tentpole_key::KeyRules;
 use tentpole_model::{Caching, CachingId, Esi, Pool, Route, RouteId, Site, SiteId, Snapshot};
 use tentpole_route::{CompileError, Table};
 use tentpole_runtime::{Cell, Cells};
@@ -17,6 +18,8 @@ pub struct Prepared {
     pub table: Table,
     /// Parallel to `snapshot.pools`.
     pub pools: Vec<PreparedPool>,
+    /// What makes two requests the same; parallel to `snapshot.cachings`.
+    keys: Vec<KeyRules>,
     /// For each route of all sites: its site and its index there.
     routes: Vec<(SiteId, usize)>,
     /// Parallel to `snapshot.cachings`: an endpoint has sent a page to be put together that was compressed.
@@ -48,8 +51,9 @@ impl Prepared {
             (0..of.routes.len()).map(move |route| (SiteId(site as u16), route)).collect::<Vec<_>>()
         };
         let routes = snapshot.sites.iter().enumerate().flat_map(indexed).collect();
+        let keys = snapshot.cachings.iter().map(KeyRules::new).collect();
         let compressed_pages = snapshot.cachings.iter().map(|_| AtomicBool::new(false)).collect();
-        Ok(Self { snapshot, table, pools, routes, compressed_pages })
+        Ok(Self { snapshot, table, pools, keys, routes, compressed_pages })
     }
 
     /// The site with this number.
@@ -75,6 +79,16 @@ impl Prepared {
     /// From now on, [`Prepared::asks_for_identity`].
     pub fn ask_for_identity(&self, caching: CachingId) {
         self.compressed_pages[usize::from(caching.0)].store(true, Ordering::Relaxed);
+    }
+
+    /// What makes two requests the same, by the number of how they are cached.
+    pub fn key_rules(&self, caching: CachingId) -> &KeyRules {
+        &self.keys[usize::from(caching.0)]
+    }
+
+    /// Whether any route puts visitors into groups by their cookies.
+    pub fn groups(&self) -> bool {
+        self.keys.iter().any(|rules| rules.cookies.key_some())
     }
 
     /// How responses are cached, by its number.

@@ -143,7 +143,7 @@ pub fn new_object<'a>(request: &'a Fields, vary: &'a [&'a [u8]], length: Option<
         head: head(),
         facts: FACTS,
         vary,
-        request,
+        request: request.into(),
         etag,
         last_modified: None,
         tags: &[],
