@@ -34,7 +34,7 @@ pub fn store(cache: &Arc<Cache>, key: &[u8], request: &Fields, vary: &[&[u8]], t
     let facts = StoredFacts { lifetime: 3_600, validator: true, ..StoredFacts::default() };
     let request = request.into();
     let (last_modified, length) = (None, Some(BODY.len() as u64));
-    let new = NewObject { head, facts, vary, request, etag, last_modified, tags, length };
+    let new = NewObject { head, facts, vary, request, etag, last_modified, tags, assembles: false, length };
     if let Ok((mut filling, _)) = lead.start(new) {
         filling.append(Bytes::copy_from_slice(BODY));
         filling.finish();
