@@ -27,6 +27,8 @@ pub struct Brought<'a> {
     pub last_modified: Option<Bytes>,
     /// What it may be purged by.
     pub tags: &'a [Tag],
+    /// It may be a page to be put together.
+    pub assembles: bool,
     /// Its content.
     pub content: Content,
     /// A soft purge has made it stale.
@@ -60,11 +62,21 @@ impl Lead {
             return Err(self);
         };
         let fill = self.fill();
-        let Brought { head, facts, vary, etag, last_modified, content, purged_softly, for_all, .. } = brought;
-        let frame =
-            Frame { facts, head, etag, last_modified, vary, tags, key: fill.key.clone(), hash: fill.hash };
+        let Brought { head, facts, vary, etag, last_modified, .. } = brought;
+        let Brought { assembles, content, purged_softly, for_all, .. } = brought;
+        let frame = Frame {
+            facts,
+            head,
+            etag,
+            last_modified,
+            assembles,
+            vary,
+            tags,
+            key: fill.key.clone(),
+            hash: fill.hash,
+        };
         let body = match content {
-            Content::Pieces(pieces) => Body::new(&cache.ledger, pieces),
+            Content::Pieces(pieces) => Body::new(&cache.ledger, pieces, assembles),
             Content::Elsewhere(elsewhere) => Body::elsewhere(&cache.ledger, elsewhere),
         };
         let object = Arc::new(frame.with_body(Arc::new(body), Forms::default()));

@@ -92,7 +92,8 @@ enum From {
     Fill(Arc<Fill>, u32),
     /// The fill has ended: the rest comes out of the object, without a lock.
     Object(Arc<Object>, usize),
-    Over,
+    /// With the object that was read to its end.
+    Over(Option<Arc<Object>>),
 }
 
 impl FillReader {
@@ -130,6 +131,11 @@ impl FillReader {
         &self.frame.tags
     }
 
+    /// Whether its body may be a page to be put together.
+    pub fn assembles(&self) -> bool {
+        self.frame.assembles
+    }
+
     /// Bytes of content, when the response announced them.
     pub fn length(&self) -> Option<u64> {
         self.length
@@ -140,6 +146,14 @@ impl FillReader {
         self.offset
     }
 
+    /// The object, once all of it was read, if the fill has become one.
+    pub fn whole(&self) -> Option<&Arc<Object>> {
+        match &self.from {
+            From::Over(object) => object.as_ref(),
+            From::Fill(..) | From::Object(..) => None,
+        }
+    }
+
     /// Leaves the fill.
     fn go_to(&mut self, next: From) {
         if let From::Fill(fill, seat) = std::mem::replace(&mut self.from, next) {
@@ -148,7 +162,8 @@ impl FillReader {
     }
 
     fn ended(&mut self) -> Poll<Result<Chunk, Failure>> {
-        self.go_to(From::Over);
+        let object = if let From::Object(object, _) = &self.from { Some(object.clone()) } else { None };
+        self.go_to(From::Over(object));
         Poll::Ready(Ok(Chunk::End))
     }
 }
@@ -157,7 +172,7 @@ impl BodyStream for FillReader {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Result<Chunk, Failure>> {
         loop {
             let data = match &mut self.from {
-                From::Over => return Poll::Ready(Err(ABORTED)),
+                From::Over(_) => return Poll::Ready(Err(ABORTED)),
                 From::Object(object, next) => {
                     let Some(data) = object.chunks().get(*next) else { return self.ended() };
                     *next += 1;
@@ -168,7 +183,7 @@ impl BodyStream for FillReader {
                         Read::Data(data) => data,
                         Read::End => return self.ended(),
                         Read::Failed(failure) => {
-                            self.go_to(From::Over);
+                            self.go_to(From::Over(None));
                             return Poll::Ready(Err(failure));
                         }
                         Read::Whole(object) => {
@@ -190,7 +205,7 @@ impl BodyStream for FillReader {
 
 impl Drop for FillReader {
     fn drop(&mut self) {
-        self.go_to(From::Over);
+        self.go_to(From::Over(None));
     }
 }
 

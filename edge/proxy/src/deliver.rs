@@ -123,6 +123,7 @@ pub async fn reader(
     if reader.head().status == 200
         && holds(
             request,
+            &reader.head().lines,
             reader.etag().map(|tag| &**tag),
             reader.last_modified().map(|date| &**date),
             reply.now,
@@ -301,7 +302,7 @@ pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, re
 
 /// The next piece of an exchange's body; `None` when there is none yet and the head should not wait for it.
 /// Meanwhile what is left of the visitor's own body goes to the endpoint.
-async fn next_piece(
+pub async fn next_piece(
     visitor: &mut Visitor,
     exchange: &mut Exchange,
     body: &mut tentpole_listener::RequestBody,
@@ -352,7 +353,7 @@ impl Asked {
             return Self::Whole;
         }
         let (etag, last_modified) = (object.etag(), object.last_modified());
-        if holds(request, etag, last_modified, now) {
+        if holds(request, object.lines(), etag, last_modified, now) {
             return Self::NotModified;
         }
         Self::part_of(object.body_bytes(), etag, last_modified, request, now)
@@ -382,13 +383,27 @@ impl Asked {
 }
 
 /// Whether the visitor's own copy still holds.
-fn holds(request: &RequestHead, etag: Option<&[u8]>, last_modified: Option<&[u8]>, now: u64) -> bool {
+fn holds(
+    request: &RequestHead,
+    lines: &[u8],
+    etag: Option<&[u8]>,
+    last_modified: Option<&[u8]>,
+    now: u64,
+) -> bool {
     let fields = &request.fields;
     if !fields.has(Name::IfNoneMatch) && !fields.has(Name::IfModifiedSince) {
         return false;
     }
     let since = fields.get(Name::IfModifiedSince);
-    freshness::not_modified(fields.all(Name::IfNoneMatch), since, etag, last_modified, now)
+    // RFC 9111 section 4.3.2: it cannot have been modified later than it was sent.
+    let modified = last_modified.or_else(|| stored_date(lines));
+    freshness::not_modified(fields.all(Name::IfNoneMatch), since, etag, modified, now)
+}
+
+/// `Date`, which every stored head has.
+fn stored_date(lines: &[u8]) -> Option<&[u8]> {
+    let line = stored_fields(lines).find(|line| name_of(line) == Name::Date)?;
+    line.get(b"date:".len()..).map(<[u8]>::trim_ascii)
 }
 
 /// Answers 304 for an object that is only just arriving.
@@ -459,7 +474,7 @@ fn write_length(out: &mut Vec<u8>, length: u64) {
 }
 
 /// How a body goes to this visitor.
-fn to_visitor(framing: Framing, manner: Manner) -> Framing {
+pub fn to_visitor(framing: Framing, manner: Manner) -> Framing {
     match framing {
         Framing::None | Framing::Length(_) => framing,
         _ if manner.head_only => Framing::None,
@@ -469,12 +484,12 @@ fn to_visitor(framing: Framing, manner: Manner) -> Framing {
 }
 
 /// A body that lasts until the connection closes leaves no connection to keep.
-fn keeping(manner: Manner, framing: Framing) -> Manner {
+pub fn keeping(manner: Manner, framing: Framing) -> Manner {
     Manner { keep_alive: manner.keep_alive && framing != Framing::UntilClose, ..manner }
 }
 
 /// What stands around a piece of content.
-fn frame_of(framing: Framing, len: usize, frame: &mut [u8; 20]) -> (&[u8], &'static [u8]) {
+pub fn frame_of(framing: Framing, len: usize, frame: &mut [u8; 20]) -> (&[u8], &'static [u8]) {
     if framing != Framing::Chunked {
         return (b"", b"");
     }
