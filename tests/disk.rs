@@ -53,11 +53,13 @@ async fn a_killed_edge_gives_what_lay_on_disk_whole_and_nothing_that_was_purged(
         for number in (0..PATHS).cycle().skip(round * 5).take(PATHS + round * 3) {
             let path = format!("/p{number}");
             let answer = visitor.get(&path).await.expect(200);
-            let version: u64 = answer.header("X-Version").and_then(|text| text.parse().ok()).expect("a version");
+            let version: u64 =
+                answer.header("X-Version").and_then(|text| text.parse().ok()).expect("a version");
             assert!(answer.text() == body(&path, version), "round {round}: {path} is not what was given");
             let gone = purged.get(&path).copied().unwrap_or(0);
             assert!(version > gone, "round {round}: {path} has version {version}, up to {gone} was purged");
-            from_disk += usize::from(answer.header("Cache-Status").is_some_and(|said| said.contains("detail=disk")));
+            from_disk +=
+                usize::from(answer.header("Cache-Status").is_some_and(|said| said.contains("detail=disk")));
             asked += 1;
             latest.insert(path, version);
         }
@@ -70,7 +72,8 @@ async fn a_killed_edge_gives_what_lay_on_disk_whole_and_nothing_that_was_purged(
         kill_edge(&tentpole).await;
         until("what was there is looked through", async || {
             disk_says(&tentpole, "tentpole_disk_in_use ").await == Some(1.0)
-                && (round < 2 || disk_says(&tentpole, "tentpole_disk_objects ").await >= Some(PATHS as f64 / 2.0))
+                && (round < 2
+                    || disk_says(&tentpole, "tentpole_disk_objects ").await >= Some(PATHS as f64 / 2.0))
         })
         .await;
     }

@@ -441,9 +441,9 @@ fn a_page_that_is_put_together_is_so_after_a_restart_too() {
             "Content-Type: text/html\r\nCache-Control: max-age=600\r\nSurrogate-Control: content=\"ESI/1.0\"\r\n",
         ),
     });
-    let whole = "<html>your basket</html>";
-    assert!(start(address, directory.path()).get("/", "").contains(whole));
-    let answer = start(address, directory.path()).get("/", "");
-    assert!(answer.contains(whole), "{answer}");
+    for _ in 0..2 {
+        let answer = start(address, directory.path()).get("/", "");
+        assert!(answer.contains("your basket") && !answer.contains("esi:include"), "{answer}");
+    }
     assert_eq!(asked.lock().unwrap().iter().filter(|head| head.starts_with("GET / ")).count(), 1);
 }
