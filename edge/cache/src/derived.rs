@@ -169,6 +169,9 @@ impl Object {
     /// Costs a load where there is nothing to do.
     #[inline]
     pub fn claim(self: &Arc<Self>, coding: Coding) -> Option<Claim> {
+        if self.place().is_some() {
+            return None;
+        }
         let (claimed, bit) = (&self.forms.claimed, coding.bit());
         if claimed.load(Ordering::Relaxed) & bit != 0 {
             return None;

@@ -84,6 +84,12 @@ impl Object {
         self.last_modified.of(&self.block)
     }
 
+    /// Where the content is kept, if not in memory: then there are no chunks.
+    #[inline]
+    pub fn place(&self) -> Option<&Arc<dyn std::any::Any + Send + Sync>> {
+        self.body.place()
+    }
+
     /// The content, in order; no chunk is empty.
     pub fn chunks(&self) -> &[Bytes] {
         self.body.chunks()

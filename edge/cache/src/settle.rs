@@ -62,6 +62,17 @@ impl Cache {
         object: &Arc<Object>,
         superseded: Option<&Arc<Object>>,
     ) -> Result<(), Bypass> {
+        self.store_telling(fill, object, superseded, Ok(object.clone()))
+    }
+
+    /// [`Cache::store`], telling those who wait something else.
+    pub(crate) fn store_telling(
+        &self,
+        fill: &Arc<Fill>,
+        object: &Arc<Object>,
+        superseded: Option<&Arc<Object>>,
+        told: Result<Arc<Object>, Release>,
+    ) -> Result<(), Bypass> {
         self.shrink();
         let reserved = self.reserve(object.cost());
         let mut shard = self.shard(fill.hash);
@@ -72,7 +83,7 @@ impl Cache {
             // Under the lock: a purge right after it subtracts.
             self.counts.stored(object);
         }
-        let ended = fill.end(Ok(object.clone()));
+        let ended = fill.end(told);
         drop(shard);
         ended.tell();
         if reserved && !stored {

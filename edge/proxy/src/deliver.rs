@@ -63,6 +63,21 @@ pub async fn object(
     request: &RequestHead,
     reply: Reply,
 ) -> Result<Sent, Failure> {
+    let (status, range) = object_head(out, object, own_lines, request, reply);
+    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
+    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
+    Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
+}
+
+/// Writes what comes behind the stored lines of an object's head, or the whole head where the status is another than
+/// the stored one. Returns the status, and what of the content is wanted.
+pub fn object_head(
+    out: &mut Vec<u8>,
+    object: &Object,
+    own_lines: &[u8],
+    request: &RequestHead,
+    reply: Reply,
+) -> (u16, Range<u64>) {
     let asked = Asked::of(object, request, reply.now);
     out.clear();
     let (status, range) = match asked {
@@ -93,10 +108,7 @@ pub async fn object(
     status::write(out, &reply, Some(i64::from(facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
-    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
-    let range = if reply.manner.head_only { 0..0 } else { range };
-    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
-    Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
+    (status, if reply.manner.head_only { 0..0 } else { range })
 }
 
 /// Sends a fill's object while it arrives, with field lines of the visitor's own.
