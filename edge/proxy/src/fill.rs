@@ -4,6 +4,7 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::group::puts_into_another_group;
 use crate::head::{self, Keeping};
 use crate::place::Place;
 use crate::tags::{names_tags, tags_of};
@@ -90,7 +91,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let Wanted { view, place, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
     let caching = prepared.caching(place.caching);
-    let sends_tags = thread.shared.sends_tags;
+    let keeping = Keeping { caching, sends_tags: thread.shared.sends_tags };
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
     let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
@@ -116,8 +117,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) =
-            head::refreshed(&stale, &response, &facts, Keeping { caching, sends_tags }, requested, now);
+        let (stored, facts) = head::refreshed(&stale, &response, &facts, keeping, requested, now);
         let named = names_tags(&response.fields).then(|| tags_of(&response));
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
@@ -139,8 +139,12 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         return;
     }
     let seen = head::facts(&response, now);
-    let started = may_store(&facts, &seen, caching, requested, now)
-        .and_then(|facts| head::stored(&response, sends_tags, now).map(|head| (facts, head)));
+    let started = match puts_into_another_group(&response, &fields, caching) {
+        // What the key says of the visitor is no longer true of this response.
+        true => Err(Bypass::SetCookie),
+        false => may_store(&facts, &seen, caching, requested, now)
+            .and_then(|facts| head::stored(&response, keeping, now).map(|head| (facts, head))),
+    };
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {

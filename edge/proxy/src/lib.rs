@@ -11,6 +11,7 @@ mod exchange;
 mod fetch;
 mod fill;
 mod forward;
+mod group;
 mod head;
 mod invalidate;
 mod obtain;
