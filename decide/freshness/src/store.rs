@@ -179,15 +179,17 @@ fn guess(response: &ResponseFacts, date: u64) -> Option<u32> {
     allowed.then(|| seconds(lasted / 10).min(HEURISTIC_LIFETIME_MAX))
 }
 
-/// How old the response was on arrival (section 4.2.3).
+/// How old the response was on arrival (section 4.2.3). The time that it took to answer counts only for what comes out
+/// of another cache, which says so by `Age`: what an application makes for this very request is as old as its `Date`
+/// says. Counted there too, a page that lasts some seconds could not be stored just when its application is slow.
 fn initial_age(response: &ResponseFacts, date: u64, request_time: u64, response_time: u64) -> u32 {
     let apparent_age = response_time.saturating_sub(date);
     let response_delay = response_time.saturating_sub(request_time);
-    let age_value = match response.age {
-        Some(Age::Seconds(seconds)) => seconds,
+    let corrected_age = match response.age {
+        Some(Age::Seconds(seconds)) => seconds.saturating_add(response_delay),
         Some(Age::Unreadable) | None => 0,
     };
-    seconds(apparent_age.max(age_value.saturating_add(response_delay)))
+    seconds(apparent_age.max(corrected_age))
 }
 
 /// Adds how long it may be used stale, and when. Beside `s-maxage` what the application says itself counts, though the

@@ -225,7 +225,7 @@ fn expires_counts_from_date_4_2_1() {
 fn a_missing_date_counts_as_the_time_of_the_response_6_6_1_of_rfc_9110() {
     let response = ResponseFacts { expires: Some(Expires::At(NOW + 50)), ..ResponseFacts::plain(200) };
     let stored = may_store(&GET, &response, &Caching::default(), NOW - 3, NOW).unwrap();
-    assert_eq!((stored.lifetime, stored.initial_age), (50, 3));
+    assert_eq!((stored.lifetime, stored.initial_age), (50, 0));
 }
 
 #[test]
@@ -416,6 +416,7 @@ fn age_on_arrival_is_the_larger_of_apparent_and_corrected_age_4_2_3() {
     assert_eq!(initial_age(NOW - 7, Some(20), NOW, NOW), 20, "Age is larger");
     assert_eq!(initial_age(NOW - 30, Some(20), NOW, NOW), 30, "Age is smaller");
     assert_eq!(initial_age(NOW, Some(20), NOW, NOW + 3), 23, "and the response took three seconds");
+    assert_eq!(initial_age(NOW + 3, None, NOW, NOW + 3), 0, "what was made for this request is new");
     assert_eq!(
         initial_age(NOW + 50, None, NOW, NOW),
         0,

@@ -16,11 +16,17 @@ use tentpole_model::{Bypass, CacheSettings};
 use tentpole_runtime::Ledger;
 use tentpole_runtime::ledger::Pressure;
 
-/// Most shards that there are: enough that threads on different keys seldom meet.
-const SHARDS_MAX: u64 = 64;
+/// Shards of a cache of the usual size: enough that threads on different keys seldom meet.
+const SHARDS: u64 = 64;
 
 /// Bytes that a shard should have at least, so that its queues hold enough objects to tell them apart.
 const SHARD_BYTES_MIN: u64 = 1 << 20;
+
+/// From this size on there are more shards, so that the table of one grows in a short time.
+const SHARD_BYTES_MAX: u64 = 16 << 20;
+
+/// Most shards that there are: a purge visits each.
+const SHARDS_MAX: u64 = 256;
 
 /// Fills of one key at a time, each for another variant: a look-up asks them all under the lock.
 const FILLS_PER_KEY_MAX: usize = 64;
@@ -131,8 +137,8 @@ pub enum Looked {
 impl Cache {
     /// An empty cache.
     pub fn new(settings: CacheSettings, ledger: Arc<Ledger>) -> Arc<Self> {
-        let count = (settings.memory_bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX).next_power_of_two();
-        let shards = (0..count).map(|_| Padded(Mutex::new(Shard::new(&ledger)))).collect();
+        let shards =
+            (0..shards(settings.memory_bytes_max)).map(|_| Padded(Mutex::new(Shard::new(&ledger)))).collect();
         let (seed, hand, counts) = (RandomState::default(), AtomicUsize::new(0), Counts::default());
         Arc::new(Self { settings, ledger, seed, shards, hand, purging: Mutex::new(()), counts })
     }
@@ -293,6 +299,12 @@ impl Cache {
         let index = (hash >> 40) as usize & (self.shards.len() - 1);
         self.shards[index].lock()
     }
+}
+
+/// How many shards a cache of this size has: a power of two.
+fn shards(memory_bytes_max: u64) -> u64 {
+    let few = (memory_bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS);
+    few.max(memory_bytes_max / SHARD_BYTES_MAX).min(SHARDS_MAX).next_power_of_two()
 }
 
 impl Padded {

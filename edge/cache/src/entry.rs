@@ -95,6 +95,11 @@ impl Entry {
         older.find(|stored| Arc::ptr_eq(&stored.object, object)).map(|stored| stored.place)
     }
 
+    /// Whether the object at a place is one of the variants.
+    pub(crate) fn holds(&self, place: u32) -> bool {
+        self.places().any(|other| other == place)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.newest.is_none() && self.fills().is_empty()
     }

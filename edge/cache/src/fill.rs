@@ -210,6 +210,11 @@ impl Fill {
         FillReader::new(self.clone(), seat, frame, length)
     }
 
+    /// Whether it is delivered only.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.lock().refused.is_some()
+    }
+
     /// Adds a piece. `too_full` says why no more may be held, if so.
     pub(crate) fn append(&self, data: Bytes, storable_max: u64, too_full: Option<Bypass>) -> Appended {
         let mut state = self.lock();

@@ -173,7 +173,12 @@ impl Lead {
                 let frame = Frame { facts, head, etag, last_modified, vary, tags, key, hash };
                 let reader = fill.start(frame, length);
                 self.duty.release = Some(Release::Failed(ABORTED));
-                let filling = Filling { duty: self.duty, superseded: self.stale, refused: false };
+                // A purge that came before its tags were known was about it.
+                let refused = fill.is_refused();
+                if refused {
+                    cache.close(&fill, None);
+                }
+                let filling = Filling { duty: self.duty, superseded: self.stale, refused };
                 return Ok((filling, reader));
             }
         };

@@ -154,6 +154,11 @@ impl Object {
         self.purged_at.compare_exchange(0, set, order, order).is_ok()
     }
 
+    /// Is as stale as another one is, which nobody purges meanwhile.
+    pub(crate) fn stay_stale_as(&self, other: &Self) {
+        self.purged_at.store(other.purged_at.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Counts one use. All that a hit writes, and a hot object is not even written. Called under the shard's lock,
     /// so load and store lose nothing.
     #[inline]

@@ -31,10 +31,10 @@ impl Places {
     }
 
     /// Takes an object out.
-    pub(crate) fn remove(&mut self, place: u32) {
-        if let Some(object) = self.queues.remove(place) {
-            self.index.remove(place, object.tags());
-        }
+    pub(crate) fn remove(&mut self, place: u32) -> Option<Arc<Object>> {
+        let object = self.queues.remove(place)?;
+        self.index.remove(place, object.tags());
+        Some(object)
     }
 
     /// The object that goes next, with its place, where it still is.

@@ -4,7 +4,7 @@
 use crate::doubts::TagPurge;
 use crate::fill::Fill;
 use crate::shard::{Manner, Met};
-use crate::{Cache, Key, Selector, TagSet};
+use crate::{Cache, Key, Selector, Tag, TagSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use tentpole_model::{Bypass, Purged};
@@ -59,14 +59,22 @@ impl Cache {
             let fills = locked.detach_all(|fill| within(&fill.key) && fill.doubt(&remembered));
             drop(locked);
             self.refuse(&fills, &mut purged);
-            for &tag in tags.all() {
+            for some in tags.all().chunks(BATCH as usize) {
                 // Those that are there now; newcomers are fetched after the purge, and stand behind them.
-                let mut left = shard.lock().tagged(tag);
-                while left > 0 {
-                    let (count, mut met) = (left.min(BATCH), Met::default());
-                    shard.lock().purge_tagged(tag, count, &within, manner, &mut met);
-                    self.settle_purge(met, &mut purged);
-                    left -= count;
+                let locked = shard.lock();
+                let counted: Vec<(Tag, u32)> = some
+                    .iter()
+                    .map(|&tag| (tag, locked.tagged(tag)))
+                    .filter(|(_, count)| *count > 0)
+                    .collect();
+                drop(locked);
+                for (tag, mut left) in counted {
+                    while left > 0 {
+                        let (count, mut met) = (left.min(BATCH), Met::default());
+                        shard.lock().purge_tagged(tag, count, &within, manner, &mut met);
+                        self.settle_purge(met, &mut purged);
+                        left -= count;
+                    }
                 }
             }
         }

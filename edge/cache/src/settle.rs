@@ -129,16 +129,17 @@ impl Cache {
         }
     }
 
-    /// Puts an object with another head and other facts, and the same body, into the place of a stored one, if that is
-    /// still stored (RFC 9111 section 4.3.5).
+    /// Puts an object with another head and other facts, and the same contents, into the place of a stored one, if that
+    /// is still stored (RFC 9111 section 4.3.5). What a soft purge has made stale stays so: it is not known which of the
+    /// two was asked for first.
     pub fn update(&self, old: &Arc<Object>, confirmed: Confirmed<'_>) {
         let (new, storable) = self.renewed(old, confirmed);
-        // The contents stay counted once.
         let own = new.cost() - new.shared_cost();
         if !storable || !self.reserve(own) {
             return;
         }
         let mut shard = self.shard(new.hash());
+        new.stay_stale_as(old);
         let replaced = shard.replace(old, &new);
         if replaced {
             self.counts.replaced(old, &new);
@@ -149,7 +150,7 @@ impl Cache {
         }
     }
 
-    /// What a 304 makes of an object, with the same body; and whether it may be stored.
+    /// An object with another head and the same contents, and whether it may be stored: not with too many tags.
     pub(crate) fn renewed(&self, old: &Arc<Object>, confirmed: Confirmed<'_>) -> (Arc<Object>, bool) {
         let Confirmed { head, facts, tags, new_head } = confirmed;
         let tags = match tags {
@@ -234,12 +235,10 @@ mod tests {
         response_time: 0,
         no_cache: false,
         must_revalidate: false,
-        immutable: false,
         heuristic: false,
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,
-        stale_if_unreachable: 0,
     };
 
     #[test]

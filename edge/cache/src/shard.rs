@@ -151,10 +151,14 @@ impl Shard {
 
     /// Removes the object at a place.
     fn remove_at(&mut self, place: u32) -> Option<Arc<Object>> {
-        let object = self.places.at(place)?.clone();
-        self.change(object.hash(), object.key(), |entry, _| entry.take(|stored| stored.place == place));
-        self.places.remove(place);
-        Some(object)
+        let hash = self.places.at(place)?.hash();
+        // By place, not by key: the key's bytes lie elsewhere.
+        let mut found = self.table.find_entry(hash, |entry| entry.holds(place)).ok()?;
+        found.get_mut().take(|stored| stored.place == place);
+        if found.get().is_empty() {
+            found.remove();
+        }
+        self.places.remove(place)
     }
 
     // What purges do.

@@ -5,6 +5,7 @@
 use crate::answer::{self, Manner};
 use crate::exchange::{Exchange, NoResponse, Upload};
 use crate::obtain::Forwarded;
+use crate::status;
 use crate::tags::is_for_caches;
 use bytes::Bytes;
 use std::future::poll_fn;
@@ -16,7 +17,7 @@ use tentpole_freshness::{self as freshness, Ranged};
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_listener::Visitor;
 use tentpole_message::{BodyStream, Chunk, Name, RequestHead, ResponseHead, StoredHead};
-use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Retry};
+use tentpole_model::{CacheOutcome, Cause, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Expired;
 
@@ -89,7 +90,7 @@ pub async fn object(
     let facts = object.facts();
     let age = facts.age(reply.now);
     let _ = write!(out, "Age: {age}\r\n");
-    cache_status(out, &reply, Some(i64::from(facts.lifetime) - age as i64));
+    status::write(out, &reply, Some(i64::from(facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
     let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
@@ -158,7 +159,7 @@ pub async fn reader(
     if age > 0 && reply.cache == CacheOutcome::Joined {
         let _ = write!(out, "Age: {age}\r\n");
     }
-    cache_status(out, &reply, None);
+    status::write(out, &reply, None);
     answer::connection(out, manner);
     out.extend_from_slice(b"\r\n");
     let mut bytes = 0;
@@ -281,7 +282,7 @@ pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, re
         }
         _ => http1::write_framing(out, framing),
     }
-    cache_status(out, &reply, None);
+    status::write(out, &reply, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
 }
@@ -387,7 +388,7 @@ async fn not_modified(
 ) -> Result<Sent, Failure> {
     out.clear();
     not_modified_lines(out, &head.lines);
-    cache_status(out, &reply, None);
+    status::write(out, &reply, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
     let bytes = write_parts(visitor, [out, b""], std::iter::empty()).await?;
@@ -506,60 +507,5 @@ async fn write_parts<'a>(
         if count < SLICES_MAX {
             return Ok(bytes);
         }
-    }
-}
-
-/// Writes `Cache-Status` (RFC 9211).
-fn cache_status(out: &mut Vec<u8>, reply: &Reply, ttl: Option<i64>) {
-    out.extend_from_slice(b"Cache-Status: tentpole");
-    let forwarded = match reply.forwarded {
-        None => "; fwd=miss",
-        Some(Forwarded::UriMiss) => "; fwd=uri-miss",
-        Some(Forwarded::VaryMiss) => "; fwd=vary-miss",
-        Some(Forwarded::Stale) => "; fwd=stale",
-        Some(Forwarded::Request) => "; fwd=request",
-    };
-    // Writing into a Vec cannot fail.
-    let _ = match reply.cache {
-        CacheOutcome::NotAsked => Ok(()),
-        CacheOutcome::Hit | CacheOutcome::HitPartial | CacheOutcome::Stale => write!(out, "; hit"),
-        CacheOutcome::StaleIfError if reply.forwarded.is_none() => {
-            write!(out, "; hit; detail=stale_if_error")
-        }
-        CacheOutcome::StaleIfError => {
-            out.extend_from_slice(forwarded.as_bytes());
-            forward_status(out, reply);
-            write!(out, "; detail=stale_if_error")
-        }
-        CacheOutcome::Revalidated => write!(out, "{forwarded}; fwd-status=304"),
-        CacheOutcome::Stored => {
-            out.extend_from_slice(forwarded.as_bytes());
-            if matches!(reply.forwarded, Some(Forwarded::Stale | Forwarded::Request)) {
-                forward_status(out, reply);
-            }
-            write!(out, "; stored")
-        }
-        CacheOutcome::Joined => write!(out, "{forwarded}; collapsed"),
-        CacheOutcome::Bypass(bypass) => {
-            let forwarded = match bypass {
-                Bypass::Method => "; fwd=method",
-                Bypass::RequestNoStore => "; fwd=request",
-                Bypass::SwitchedOff | Bypass::Upgrade | Bypass::HitForMiss => "; fwd=bypass",
-                Bypass::TooManyWaiters | Bypass::WaitedTooLong => "; fwd=bypass",
-                _ => forwarded,
-            };
-            write!(out, "{forwarded}; detail={}", bypass.label())
-        }
-    };
-    if let Some(ttl) = ttl {
-        let _ = write!(out, "; ttl={ttl}");
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// The status that an endpoint answered with, where that is not the one that the visitor gets anyway.
-fn forward_status(out: &mut Vec<u8>, reply: &Reply) {
-    if let Some(status) = reply.forward_status {
-        let _ = write!(out, "; fwd-status={status}");
     }
 }

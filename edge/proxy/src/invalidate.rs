@@ -19,6 +19,25 @@ pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &
     }
 }
 
+/// Empties the cache of the paths that a route names, on the host of the request's key. Takes a look at everything that
+/// is stored, so not on a data thread; when it returns, it is in force.
+pub async fn by_route(shared: &Arc<Shared>, key: &[u8], paths: &[String]) {
+    let (shared, host, paths) = (shared.clone(), host_of(key).to_vec(), paths.to_vec());
+    let purge = move || shared.cache.purge_where(|key| is_named(key, &host, &paths), false);
+    // It panics only if we do.
+    let _ = tokio::task::spawn_blocking(purge).await;
+}
+
+/// Whether a key is one of these paths of the host, with any query.
+fn is_named(key: &[u8], host: &[u8], paths: &[String]) -> bool {
+    let Some([0, target @ ..]) = key.strip_prefix(host) else { return false };
+    let end = target.iter().position(|&byte| byte == b'?' || byte == 0).unwrap_or(target.len());
+    paths.iter().any(|named| match named.strip_suffix('*') {
+        Some(beginning) => target[..end].starts_with(beginning.as_bytes()),
+        None => target[..end] == *named.as_bytes(),
+    })
+}
+
 /// The URL that a reference in a response means (RFC 3986 section 5.2), if it lies on the host that was asked. Which of
 /// http and https it names does not matter: who decrypts in front of us asks for both by http.
 fn same_origin(host: &[u8], target: &[u8], reference: &[u8]) -> Option<String> {

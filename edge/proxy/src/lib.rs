@@ -19,6 +19,7 @@ mod place;
 mod prepare;
 mod purge;
 mod purging;
+mod status;
 mod stop;
 mod tags;
 mod thread;

@@ -130,11 +130,17 @@ impl Inquiry<'_> {
             Use::Pass => Judged::Pass(for_whom(self.asked)),
         });
         // After the look-up: a hit need not ask this.
-        let (Looked::Lead(_) | Looked::Joined(_)) = &looked else { return Ok(looked) };
-        if (facts.cookie || facts.authorization) && cache.passes_personal(&key) {
-            return Ok(Looked::Bypass(Bypass::HitForMiss));
+        let (Looked::Lead(_) | Looked::Joined(_) | Looked::Stale(_, Some(_))) = &looked else {
+            return Ok(looked);
+        };
+        if !(facts.cookie || facts.authorization) || !cache.passes_personal(&key) {
+            return Ok(looked);
         }
-        Ok(looked)
+        Ok(match looked {
+            // What this visitor would be answered is not for all: let another fetch it anew.
+            Looked::Stale(object, _) => Looked::Stale(object, None),
+            _ => Looked::Bypass(Bypass::HitForMiss),
+        })
     }
 
     /// Everything after the look-up: leads or joins a fill until there is something to deliver.
@@ -260,13 +266,17 @@ impl Inquiry<'_> {
                 Ok(Got::Object { object, own_lines, outcome: CacheOutcome::Revalidated })
             }
             Led::Kept(object) => Ok(Got::object(object, CacheOutcome::StaleIfError)),
-            // He wants a part, which only he gets: he may not have to wait for all that comes before.
-            Led::Own(own) if self.asked.facts.range && matches!(own.response.status, 200 | 206 | 416) => {
-                Ok(Got::Pass(own.bypass))
-            }
+            Led::Own(own) if !self.suits(&own) => Ok(Got::Pass(own.bypass)),
             Led::Own(own) => Ok(Got::Own(own)),
             Led::None(no) => Err(no),
         }
+    }
+
+    /// Whether the answer to a plain GET will do for this request alone. Who wants a part may not have to wait for all
+    /// that comes before it, and who asks with HEAD must get no body.
+    fn suits(&self, own: &Own) -> bool {
+        let whole = matches!(own.response.status, 200 | 206 | 416);
+        self.asked.method == Method::Get && !(self.asked.facts.range && whole)
     }
 
     /// Starts a fill in a task of its own.

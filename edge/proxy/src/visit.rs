@@ -228,6 +228,10 @@ impl<'a> Visit<'a> {
         if freshness::invalidates(asked.method, self.scratch.response.status) {
             let Scratch { key, target, response, .. } = &*self.scratch;
             invalidate::after_change(&self.thread.shared, key, target, response);
+            let paths = &view.prepared.caching(place.caching).purges;
+            if !paths.is_empty() {
+                invalidate::by_route(&self.thread.shared, key, paths).await;
+            }
         }
         self.deliver_exchange(exchange, asked).await
     }

@@ -103,6 +103,24 @@ fn who_must_have_what_is_fresh_waits_for_it() {
 }
 
 #[test]
+fn visitors_whose_answer_is_their_own_fetch_nothing_anew_for_all() {
+    let (address, asked) = endpoint(|head| match head.contains("Cookie: session") {
+        true => page("mine", "Set-Cookie: session=1\r\n"),
+        false => old("stale-while-revalidate=600"),
+    });
+    let edge = edge(address, |_| {});
+    edge.get("/", "");
+    for _ in 0..5 {
+        says(&edge.get("/", "Cookie: session=1\r\n"), "old", "hit; ttl=-40");
+        // The first of them is the one who finds out.
+        until("the endpoint's answer", || asked.lock().unwrap().len() == 2);
+    }
+    says(&edge.get("/", ""), "old", "hit; ttl=-40");
+    until("the one who may fetch it anew", || asked.lock().unwrap().len() == 3);
+    assert!(!asked.lock().unwrap()[2].contains("Cookie"));
+}
+
+#[test]
 fn what_the_endpoint_withdraws_is_not_served_any_more() {
     let (address, asked) =
         endpoint(first_then(old("stale-while-revalidate=600, stale-if-error=600"), |_| {
@@ -148,6 +166,34 @@ fn an_endpoint_that_fails_is_covered_and_so_is_one_that_is_not_there() {
     says(&edge.get("/", ""), "old", "fwd=stale; detail=stale_if_error; ttl=-40");
     let head = edge.ask("HEAD / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n");
     says(&head, "", "fwd=stale; detail=stale_if_error; ttl=-40");
+}
+
+#[test]
+fn a_full_queue_is_covered() {
+    let door = Door::default();
+    let closed = door.clone();
+    let count = AtomicUsize::new(0);
+    let (address, asked) = endpoint(move |head| {
+        if head.starts_with("GET /busy") {
+            closed.pass();
+        }
+        match count.fetch_add(1, Ordering::Relaxed) {
+            0 => old("stale-if-error=600"),
+            _ => page("new", "Cache-Control: no-store\r\n"),
+        }
+    });
+    let edge = Arc::new(edge(address, |snapshot| {
+        snapshot.pools[0].endpoints[0].requests_max = Some(1);
+        snapshot.pools[0].queue.length_max = 0;
+    }));
+    edge.get("/", "");
+    let other = edge.clone();
+    let busy = std::thread::spawn(move || other.get("/busy", ""));
+    until("the one request that the endpoint takes", || asked.lock().unwrap().len() == 2);
+    says(&edge.get("/", ""), "old", "fwd=stale; detail=stale_if_error; ttl=-40");
+    assert!(edge.get("/else", "").starts_with("HTTP/1.1 503 "));
+    door.open();
+    assert!(busy.join().unwrap().ends_with("new"));
 }
 
 #[test]
@@ -249,7 +295,7 @@ fn cache_status_says_why_an_endpoint_was_asked() {
 }
 
 #[test]
-fn a_first_answer_has_no_age_but_the_endpoints() {
+fn a_first_answer_has_no_age_but_the_endpoints_and_a_slow_one_takes_none_of_its_lifetime() {
     let (address, _) = endpoint(|head| {
         std::thread::sleep(Duration::from_millis(1_100));
         let age = if head.contains("/aged") { "Age: 7\r\n" } else { "" };
@@ -258,6 +304,7 @@ fn a_first_answer_has_no_age_but_the_endpoints() {
     let edge = edge(address, |_| {});
     let first = edge.get("/", "");
     assert!(!first.contains("\r\nAge:"), "{first}");
+    assert!(edge.get("/", "").contains("\r\nAge: 0\r\n"));
     assert!(edge.get("/aged", "").contains("\r\nAge: 7\r\n"), "what the endpoint says stays");
     let aged = edge.get("/aged", "");
     assert!(aged.contains("\r\nAge: 8\r\n") || aged.contains("\r\nAge: 9\r\n"), "{aged}");

@@ -1,6 +1,7 @@
 //! A soft purge removes nothing, and makes stale.
 
 use crate::support::*;
+use std::sync::Arc;
 use tentpole_cache::{Judged, Looked, Object, SOFT_IF_ERROR, SOFT_WHILE_REVALIDATING, StoredFacts};
 use tentpole_freshness::{RequestFacts, Trouble, Use};
 use tentpole_message::Fields;
@@ -14,7 +15,7 @@ fn stored(edge: &Edge, facts: StoredFacts) {
     lead.start(new).unwrap().0.finish().stored();
 }
 
-fn softly_purged(facts: StoredFacts) -> (std::sync::Arc<Object>, u64) {
+fn softly_purged(facts: StoredFacts) -> (Arc<Object>, u64) {
     let edge = Edge::new();
     let before = clock::now().unix_seconds();
     stored(&edge, StoredFacts { response_time: before - 10, ..facts });
@@ -77,5 +78,23 @@ fn one_is_purged_once_until_it_was_fetched_anew() {
     assert_eq!(edge.cache.purge(&key, false).objects, 1);
     assert!(matches!(edge.get("/"), Looked::Lead(_)));
     drop(stale);
+    edge.assert_nothing_is_held();
+}
+
+#[test]
+fn a_head_does_not_make_fresh_what_a_soft_purge_made_stale() {
+    let edge = Edge::new();
+    stored(&edge, FACTS);
+    let before = edge.get("/").hit();
+    edge.cache.update(&before, confirmed(head(), StoredFacts { response_time: 2_000, ..FACTS }));
+    let updated = edge.get("/").hit();
+    assert_eq!(updated.facts().response_time, 2_000);
+    edge.cache.purge(&edge.cache.key(b"/"), true);
+    edge.cache.update(&updated, confirmed(head(), FACTS));
+    let again = edge.get("/").hit();
+    assert!(again.is_softly_purged() && !Arc::ptr_eq(&again, &updated));
+    edge.cache.update(&before, confirmed(head(), FACTS));
+    assert!(Arc::ptr_eq(&edge.get("/").hit(), &again), "what has gone is not updated");
+    drop((before, updated, again));
     edge.assert_nothing_is_held();
 }
