@@ -239,6 +239,8 @@ mod tests {
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,
+        stale_if_unreachable: 0,
+        immutable: false,
     };
 
     #[test]

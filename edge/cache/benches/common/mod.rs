@@ -17,6 +17,8 @@ pub const FACTS: StoredFacts = StoredFacts {
     validator: true,
     stale_while_revalidate: 0,
     stale_if_error: 0,
+    stale_if_unreachable: 0,
+    immutable: false,
 };
 
 pub const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nETag: \"5f3a1b\"\r\n\
