@@ -134,6 +134,7 @@ impl Cache {
     /// two was asked for first.
     pub fn update(&self, old: &Arc<Object>, confirmed: Confirmed<'_>) {
         let (new, storable) = self.renewed(old, confirmed);
+        // The contents stay counted once.
         let own = new.cost() - new.shared_cost();
         if !storable || !self.reserve(own) {
             return;

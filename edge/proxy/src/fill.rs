@@ -6,7 +6,6 @@ use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
 use crate::group::puts_into_another_group;
 use crate::head::{self, Keeping};
-use crate::key::group_tag;
 use crate::place::Place;
 use crate::tags::{names_tags, tags_of};
 use crate::thread::{Thread, View};
@@ -15,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{
-    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, Tag, no_new_head,
+    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, no_new_head,
 };
 use tentpole_freshness::{RequestFacts, Trouble, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
@@ -124,8 +123,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         && let Some(stale) = lead.stale.clone()
     {
         let (stored, facts) = head::refreshed(&stale, &response, &facts, keeping, requested, now);
-        let named = names_tags(&response.fields)
-            .then(|| tags_of(&response).into_iter().chain(group_tag(&key)).collect::<Vec<_>>());
+        let named = names_tags(&response.fields).then(|| tags_of(&response, &key));
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
         let tags = named.as_deref();
@@ -179,7 +177,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         }
     };
     let vary: Vec<&[u8]> = response.fields.all(Name::Vary).flat_map(tokens).collect();
-    let tags: Vec<Tag> = tags_of(&response).into_iter().chain(group_tag(&key)).collect();
+    let tags = tags_of(&response, &key);
     let length = match exchange.body.framing {
         Framing::Length(length) => Some(length),
         Framing::None => Some(0),
