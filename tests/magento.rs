@@ -35,6 +35,13 @@ async fn shop() -> (Origin, Tentpole) {
     origin.on("/customer/account/").respond(personal);
     let style = Response::ok("body{}").header("Cache-Control", "max-age=31536000, public");
     origin.on("/static/version1/style.css").respond(style);
+    let with_menu = "<esi:include src=\"http://shop.example/page_cache/block/esi/blocks/menu/\" />shoes";
+    origin.on("/shoes.html").respond_with(move |seen| page(with_menu, "cat_c_3", seen));
+    let menu = Response::ok("<nav>menu</nav>")
+        .header("Content-Type", "text/html")
+        .header("Cache-Control", "max-age=3600, public, s-maxage=3600")
+        .header("X-Magento-Tags", "cat_c,block_menu");
+    origin.on("/page_cache/block/esi/blocks/menu/").respond(menu);
     let text = EXAMPLE.replace("http://127.0.0.1:8080", &origin.url());
     assert_ne!(text, EXAMPLE);
     let tentpole = Up::config(&text).start().await;
@@ -116,4 +123,18 @@ async fn a_saved_product_takes_its_pages_along_in_all_groups_and_no_others() {
     assert!(last_of_many.starts_with("{\"objects\":1,"), "the last of 22 KB of tags: {last_of_many}");
     assert!(purge(&tentpole, ".*").await.starts_with("{\"objects\":2,"));
     assert!(!get(&tentpole, "/", "").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_menu_is_put_into_its_pages_and_purged_by_itself() {
+    let (origin, tentpole) = shop().await;
+    for _ in 0..2 {
+        let page = get(&tentpole, "/shoes.html", "").await;
+        assert_eq!(page.text(), "<html><nav>menu</nav>shoes for nobody</html>", "{page:?}");
+    }
+    let menu = "/page_cache/block/esi/blocks/menu/";
+    assert_eq!((origin.requests_for("/shoes.html").len(), origin.requests_for(menu).len()), (1, 1));
+    assert!(purge(&tentpole, "((^|,)block_menu(,|$))").await.starts_with("{\"objects\":1,"));
+    get(&tentpole, "/shoes.html", "").await;
+    assert_eq!((origin.requests_for("/shoes.html").len(), origin.requests_for(menu).len()), (1, 2));
 }

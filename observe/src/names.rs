@@ -38,6 +38,9 @@ metrics! {
     REQUESTS = Counter "tentpole_requests_total" "Finished requests by what the cache did.";
     RESPONSES = Counter "tentpole_responses_total" "Finished requests by status sent; class none when nothing was.";
     BYPASSES = Counter "tentpole_cache_bypass_total" "Requests that the cache did not share, by reason.";
+    FRAGMENTS = Counter "tentpole_fragments_total" "Fragments that pages were put together of.";
+    FRAGMENTS_FAILED = Counter "tentpole_fragments_failed_total" "Fragments that were left out of their pages.";
+    ASSEMBLY_FAULTS = Counter "tentpole_assembly_faults_total" "Pages that were sent without a fragment or as they came, by the first reason.";
     REFUSED = Counter "tentpole_refused_total" "Requests and connections that the edge itself refused, by reason.";
     FAILURES = Counter "tentpole_failures_total" "Requests that broke, by whose fault and during what.";
     ATTEMPTS = Counter "tentpole_attempts_total" "Attempts at endpoints, on new or kept connections.";

@@ -1,15 +1,19 @@
 //! The content of a stored response, shared by an object and those that a 304 makes of it. On the Ledger for as long
 //! as anybody holds it.
 
+use crate::charge::Charge;
 use crate::chunks::PIECE_OVERHEAD;
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use tentpole_esi::{EsiError, Parser, Plan};
 use tentpole_runtime::Ledger;
 use tentpole_runtime::ledger::Account;
 
 #[derive(Debug)]
 pub(crate) struct Body {
     pieces: Pieces,
+    /// Where it may be a page to be put together.
+    template: Option<Box<Template>>,
     ledger: Arc<Ledger>,
 }
 
@@ -21,9 +25,21 @@ enum Pieces {
     Any(Box<[Bytes]>, u64),
 }
 
+/// A page to be put together: what it is made of, once somebody wanted to know.
+#[derive(Debug, Default)]
+struct Template {
+    plan: OnceLock<Planned>,
+}
+
+#[derive(Debug)]
+struct Planned {
+    plan: Result<Plan, EsiError>,
+    _charge: Charge,
+}
+
 impl Body {
-    /// Of pieces in order, none empty.
-    pub(crate) fn new(ledger: &Arc<Ledger>, chunks: Vec<Bytes>) -> Self {
+    /// Of pieces in order, none empty. `assembles` when it may be a page to be put together.
+    pub(crate) fn new(ledger: &Arc<Ledger>, chunks: Vec<Bytes>, assembles: bool) -> Self {
         let pieces = match <[Bytes; 1]>::try_from(chunks) {
             Ok(one) => Pieces::One(one),
             Err(chunks) => {
@@ -31,7 +47,8 @@ impl Body {
                 Pieces::Any(chunks.into(), bytes)
             }
         };
-        let body = Self { pieces, ledger: ledger.clone() };
+        let template = assembles.then(Box::default);
+        let body = Self { pieces, template, ledger: ledger.clone() };
         ledger.charge(Account::Cache, body.cost());
         body
     }
@@ -55,6 +72,23 @@ impl Body {
     /// Bytes with what each piece costs beside its content.
     pub(crate) fn cost(&self) -> u64 {
         self.bytes() + self.chunks().len() as u64 * PIECE_OVERHEAD
+    }
+
+    /// See [`crate::Object::plan`]. Holds nobody up: two who are first at the same time both find out.
+    #[inline]
+    pub(crate) fn plan(&self) -> Option<&Result<Plan, EsiError>> {
+        let template = self.template.as_ref()?;
+        Some(template.plan.get().map_or_else(|| self.found_out(template), |planned| &planned.plan))
+    }
+
+    #[cold]
+    fn found_out<'a>(&'a self, template: &'a Template) -> &'a Result<Plan, EsiError> {
+        let mut parser = Parser::new();
+        let fed = self.chunks().iter().try_for_each(|chunk| parser.feed(chunk));
+        let plan = fed.and_then(|()| parser.finish());
+        let bytes = size_of::<Template>() as u64 + plan.as_ref().map_or(0, Plan::memory_bytes);
+        let charge = Charge::new(&self.ledger, Account::Cache, bytes);
+        &template.plan.get_or_init(|| Planned { plan, _charge: charge }).plan
     }
 
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {

@@ -201,7 +201,7 @@ impl Claim {
         made: Made<'_>,
     ) -> (Arc<Object>, Coding, Arc<Derived>) {
         self.settled = true;
-        let body = Arc::new(Body::new(ledger, made.chunks));
+        let body = Arc::new(Body::new(ledger, made.chunks, false));
         let derived = Arc::new(Derived::new(body, &made.head, made.etag));
         (self.object.clone(), self.coding, derived)
     }

@@ -46,6 +46,8 @@ pub struct NewObject<'a> {
     pub last_modified: Option<Bytes>,
     /// What it may be purged by; at most [`crate::TAGS_MAX`].
     pub tags: &'a [Tag],
+    /// Its body may be a page to be put together (ESI).
+    pub assembles: bool,
     /// Bytes of content, when announced.
     pub length: Option<u64>,
 }
@@ -170,9 +172,9 @@ impl Lead {
             _ if cache.ledger.pressure() >= Pressure::PassFills => Bypass::MemoryPressure,
             _ if new.length.is_some_and(|length| length > cache.storable_max()) => Bypass::TooLarge,
             (Some(vary), Some(tags)) => {
-                let NewObject { head, facts, etag, last_modified, length, .. } = new;
+                let NewObject { head, facts, etag, last_modified, assembles, length, .. } = new;
                 let (key, hash) = (fill.key.clone(), fill.hash);
-                let frame = Frame { facts, head, etag, last_modified, vary, tags, key, hash };
+                let frame = Frame { facts, head, etag, last_modified, assembles, vary, tags, key, hash };
                 let reader = fill.start(frame, length);
                 self.duty.release = Some(Release::Failed(ABORTED));
                 // A purge that came before its tags were known was about it.

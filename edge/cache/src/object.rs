@@ -9,6 +9,7 @@ use crate::{StoredFacts, Tag, Vary};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use tentpole_esi::{EsiError, Plan};
 use tentpole_message::StoredHead;
 use tentpole_runtime::Ledger;
 use tentpole_runtime::ledger::Account;
@@ -90,6 +91,13 @@ impl Object {
     /// Bytes of content.
     pub fn body_bytes(&self) -> u64 {
         self.body.bytes()
+    }
+
+    /// Where its body may be a page to be put together (ESI): what it is made of. Found out by the first who asks, for
+    /// all. Costs a load where there is nothing to do.
+    #[inline]
+    pub fn plan(&self) -> Option<&Result<Plan, EsiError>> {
+        self.body.plan()
     }
 
     /// The key that it was stored under.
@@ -211,6 +219,7 @@ pub(crate) struct Frame {
     pub head: StoredHead,
     pub etag: Option<Bytes>,
     pub last_modified: Option<Bytes>,
+    pub assembles: bool,
     pub vary: Vary,
     /// Each once, in order.
     pub tags: Arc<[Tag]>,
@@ -221,7 +230,8 @@ pub(crate) struct Frame {
 impl Frame {
     /// With a body that arrived.
     pub(crate) fn with_chunks(&self, ledger: &Arc<Ledger>, chunks: Vec<Bytes>) -> Object {
-        self.with_body(Arc::new(Body::new(ledger, chunks)), Forms::default())
+        let body = Body::new(ledger, chunks, self.assembles);
+        self.with_body(Arc::new(body), Forms::default())
     }
 
     /// With a body, and forms that were derived of it.

@@ -164,6 +164,7 @@ impl Cache {
             head,
             etag: old.etag().map(Bytes::copy_from_slice),
             last_modified: old.last_modified().map(Bytes::copy_from_slice),
+            assembles: old.plan().is_some(),
             vary: old.vary().clone(),
             tags: tags.unwrap_or_default(),
             key: old.key().into(),
@@ -262,6 +263,7 @@ mod tests {
             etag,
             last_modified,
             tags: &[],
+            assembles: false,
             length,
         };
         let (filling, _) = lead.start(new).unwrap();

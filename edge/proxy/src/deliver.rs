@@ -289,7 +289,7 @@ pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, re
 
 /// The next piece of an exchange's body; `None` when there is none yet and the head should not wait for it.
 /// Meanwhile what is left of the visitor's own body goes to the endpoint.
-async fn next_piece(
+pub async fn next_piece(
     visitor: &mut Visitor,
     exchange: &mut Exchange,
     body: &mut tentpole_listener::RequestBody,
@@ -447,7 +447,7 @@ fn write_length(out: &mut Vec<u8>, length: u64) {
 }
 
 /// How a body goes to this visitor.
-fn to_visitor(framing: Framing, manner: Manner) -> Framing {
+pub fn to_visitor(framing: Framing, manner: Manner) -> Framing {
     match framing {
         Framing::None | Framing::Length(_) => framing,
         _ if manner.head_only => Framing::None,
@@ -457,12 +457,12 @@ fn to_visitor(framing: Framing, manner: Manner) -> Framing {
 }
 
 /// A body that lasts until the connection closes leaves no connection to keep.
-fn keeping(manner: Manner, framing: Framing) -> Manner {
+pub fn keeping(manner: Manner, framing: Framing) -> Manner {
     Manner { keep_alive: manner.keep_alive && framing != Framing::UntilClose, ..manner }
 }
 
 /// What stands around a piece of content.
-fn frame_of(framing: Framing, len: usize, frame: &mut [u8; 20]) -> (&[u8], &'static [u8]) {
+pub fn frame_of(framing: Framing, len: usize, frame: &mut [u8; 20]) -> (&[u8], &'static [u8]) {
     if framing != Framing::Chunked {
         return (b"", b"");
     }
@@ -486,7 +486,7 @@ fn slices(chunks: &[bytes::Bytes], range: Range<u64>) -> impl Iterator<Item = &[
 }
 
 /// Writes head and body with as few system calls as the kernel's buffers allow.
-async fn write_parts<'a>(
+pub async fn write_parts<'a>(
     visitor: &mut Visitor,
     head: [&'a [u8]; 2],
     body: impl Iterator<Item = &'a [u8]>,

@@ -3,11 +3,12 @@
 //! cacheability: `decide/freshness` does.
 
 use crate::exchange::{Exchange, NoResponse};
-use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::fetch::{Attempts, Outgoing};
 use crate::group::puts_into_another_group;
 use crate::head::{self, Keeping};
 use crate::place::Place;
 use crate::tags::{names_tags, tags_of};
+use crate::template::{fetch_readable, is_encoded, is_page};
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::rc::Rc;
@@ -98,7 +99,8 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let caching = prepared.caching(place.caching);
     let keeping = Keeping { caching, sends_tags: thread.shared.sends_tags };
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
-    let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
+    let fetched =
+        fetch_readable(&thread, view, place, &outgoing, None, &mut response, &mut attempts, &deadline).await;
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
     let exchange = match fetched {
         Ok(exchange) => exchange,
@@ -192,6 +194,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
         tags: &tags,
+        assembles: is_page(caching.esi, &response) && !is_encoded(&response.fields),
         length,
     };
     match lead.start(new) {

@@ -17,7 +17,7 @@ use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, 
 use tentpole_freshness::{RequestFacts, StoredFacts, Trouble, Use};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_message::{Fields, RequestHead};
-use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Refused, RouteCache};
+use tentpole_model::{Bypass, CacheOutcome, Cause, Esi, Failure, Method, Phase, Refused, RouteCache};
 use tentpole_runtime::deadline::Deadline;
 use tokio::sync::oneshot;
 
@@ -312,6 +312,7 @@ impl Inquiry<'_> {
         let shared = purpose != Purpose::Visitor || updates;
         let told = shared.then(|| self.presented().told());
         let method: &[u8] = if purpose == Purpose::Visitor { self.request.method_bytes() } else { b"GET" };
+        let prepared = &self.view.prepared;
         let how = Forward {
             method,
             // What the key does not hold, an endpoint is not told, where its answer may be stored.
@@ -323,6 +324,8 @@ impl Inquiry<'_> {
             framing: self.asked.framing,
             peer: self.peer,
             purpose,
+            assembles: prepared.caching(self.place.caching).esi != Esi::Off,
+            identity: prepared.asks_for_identity(self.place.caching),
             upgrade: http1::upgrade(self.request).filter(|_| self.asked.upgrades),
         };
         forward::write_head(out, self.request, &how);

@@ -12,7 +12,7 @@ use crate::asked::{Asked, understand};
 use crate::confirm;
 use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
-use crate::fetch::{Outgoing, fetch};
+use crate::fetch::Outgoing;
 use crate::fill::{Own, is_error};
 use crate::head::Keeping;
 use crate::invalidate;
@@ -20,9 +20,11 @@ use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::place::{Place, route};
 use crate::purging::is_purge;
 use crate::stop::{After, Stop};
+use crate::template::{fetch_readable, is_encoded, is_page, stored_plan};
 use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{FillReader, Looked, Object};
 use tentpole_freshness::{self as freshness, Trouble};
@@ -30,7 +32,8 @@ use tentpole_http1::{self as http1, Framing};
 use tentpole_listener::{Next, RequestBody, Visitor};
 use tentpole_message::Name;
 use tentpole_model::{
-    Bypass, CacheOutcome, Cause, End, Failure, Method, Outcome, Phase, Refused, Retry, Side, Why,
+    AssemblyFault, Bypass, CacheOutcome, Cause, End, Esi, Failure, Method, Outcome, Phase, Refused, Retry,
+    Side, Why,
 };
 use tentpole_observe::Texts;
 use tentpole_runtime::clock;
@@ -46,7 +49,9 @@ pub struct Visit<'a> {
     pub(crate) manner: Manner,
     /// Why an endpoint was asked, if one was.
     forwarded: Option<Forwarded>,
-    body: RequestBody,
+    pub(crate) body: RequestBody,
+    /// Which responses are pages to be put together; known once it matters.
+    esi: Esi,
     /// There is a body, or there may be one, that `body` does not stand for yet.
     body_pending: bool,
 }
@@ -78,7 +83,17 @@ impl<'a> Visit<'a> {
         };
         let manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
         let body = RequestBody::none();
-        Self { thread, visitor, scratch, why, manner, forwarded: None, body, body_pending: true }
+        Self {
+            thread,
+            visitor,
+            scratch,
+            why,
+            manner,
+            forwarded: None,
+            body,
+            esi: Esi::Off,
+            body_pending: true,
+        }
     }
 
     /// Serves the request and records why it went as it did.
@@ -159,6 +174,7 @@ impl<'a> Visit<'a> {
         place: Place,
         looked: Looked,
     ) -> Result<Sent, Stop> {
+        self.esi = view.prepared.caching(place.caching).esi;
         // Others may need the buffer while this request waits.
         self.visitor.rest();
         match self.inquiry(&view, asked, place).obtain(looked).await? {
@@ -221,8 +237,9 @@ impl<'a> Visit<'a> {
         let interim = self.manner.minor_version > 0;
         let upload = Some(Upload { visitor: self.visitor, body: &mut self.body, interim });
         let attempts = &mut self.why.attempts;
+        let (thread, pinned) = (self.thread, view.clone());
         let fetched =
-            fetch(self.thread, view.clone(), &outgoing, upload, response, attempts, &deadline).await;
+            fetch_readable(thread, pinned, place, &outgoing, upload, response, attempts, &deadline).await;
         let trouble = match &fetched {
             Ok(_) => is_error(response.status).then_some(Trouble::Error),
             Err(_) => Some(Trouble::Silence),
@@ -277,15 +294,20 @@ impl<'a> Visit<'a> {
         Err(Stop::Tunnelled)
     }
 
-    async fn deliver_object(
+    pub(crate) async fn deliver_object(
         &mut self,
-        object: &Object,
+        object: &Arc<Object>,
         own: &[u8],
         cache: CacheOutcome,
         asked: Asked,
     ) -> Result<Sent, Stop> {
         self.why.cache = cache;
         self.why.status = object.status();
+        match stored_plan(object) {
+            Ok(None) => {}
+            Ok(Some(plan)) => return Box::pin(self.assemble_object(object, plan, own, asked)).await,
+            Err(fault) => self.why.assembly.fault = Some(fault),
+        }
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
         deliver::object(self.visitor, out, object, own, request, reply).await.map_err(Stop::Failed)
@@ -300,6 +322,9 @@ impl<'a> Visit<'a> {
     ) -> Result<Sent, Stop> {
         self.why.cache = cache;
         self.why.status = reader.head().status;
+        if reader.assembles() {
+            return Box::pin(self.assemble_reader(reader, own, cache, asked)).await;
+        }
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
         deliver::reader(self.visitor, out, reader, own, request, reply).await.map_err(Stop::Failed)
@@ -307,6 +332,12 @@ impl<'a> Visit<'a> {
 
     /// Delivers the response whose head is in the scratch.
     async fn deliver_exchange(&mut self, mut exchange: Exchange, asked: Asked) -> Result<Sent, Stop> {
+        if is_page(self.esi, &self.scratch.response) {
+            if !is_encoded(&self.scratch.response.fields) {
+                return Box::pin(self.assemble_exchange(exchange, asked)).await;
+            }
+            self.why.assembly.fault = Some(AssemblyFault::PageEncoded);
+        }
         let reply = self.reply(asked);
         let Scratch { response, out, .. } = &mut *self.scratch;
         self.why.status = response.status;
@@ -325,7 +356,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn reply(&self, asked: Asked) -> Reply {
+    pub(crate) fn reply(&self, asked: Asked) -> Reply {
         let keep_alive = self.manner.keep_alive && !self.is_ending();
         let mut answered = self.why.attempts.iter().flatten().filter_map(|attempt| match attempt.outcome {
             Outcome::Status(status) => Some(status),

@@ -45,7 +45,17 @@ pub fn store(cache: &Arc<Cache>, key: &[u8], request: &Fields, vary: &[&[u8]], t
     let head = StoredHead { lines: Bytes::copy_from_slice(HEAD), status: 200 };
     let etag = Some(Bytes::from_static(b"\"5f3a1b\""));
     let (facts, last_modified, length) = (FACTS, None, Some(BODY.len() as u64));
-    let new = NewObject { head, facts, vary, request, etag, last_modified, tags, length };
+    let new = NewObject {
+        head,
+        facts,
+        vary,
+        request: request.into(),
+        etag,
+        last_modified,
+        tags,
+        assembles: false,
+        length,
+    };
     if let Ok((mut filling, _)) = lead.start(new) {
         filling.append(Bytes::copy_from_slice(BODY));
         filling.finish();

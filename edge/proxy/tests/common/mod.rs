@@ -60,7 +60,7 @@ pub fn endpoint(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Soc
     (address, asked)
 }
 
-fn read_head(connection: &mut TcpStream) -> Option<String> {
+pub fn read_head(connection: &mut TcpStream) -> Option<String> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         if connection.read(&mut byte).ok()? == 0 {
