@@ -231,20 +231,6 @@ mod tests {
     use tentpole_model::CacheSettings;
     use tentpole_runtime::Ledger;
 
-    const FACTS: StoredFacts = StoredFacts {
-        lifetime: 60,
-        initial_age: 0,
-        response_time: 0,
-        no_cache: false,
-        must_revalidate: false,
-        heuristic: false,
-        validator: false,
-        stale_while_revalidate: 0,
-        stale_if_error: 0,
-        stale_if_unreachable: 0,
-        immutable: false,
-    };
-
     #[test]
     fn a_purge_that_has_only_reached_the_shard_already_keeps_a_fill_from_being_stored() {
         let cache = Cache::new(CacheSettings::default(), Ledger::new(1 << 30));
@@ -254,7 +240,7 @@ mod tests {
         };
         let head = StoredHead { lines: Bytes::new(), status: 200 };
         let (etag, last_modified, length) = (None, None, None);
-        let (facts, request) = (FACTS, &request);
+        let (facts, request) = (StoredFacts { lifetime: 60, ..StoredFacts::default() }, &request);
         let new = NewObject {
             head,
             facts,

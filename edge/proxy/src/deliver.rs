@@ -111,6 +111,7 @@ pub async fn reader(
     if reader.head().status == 200
         && holds(
             request,
+            &reader.head().lines,
             reader.etag().map(|tag| &**tag),
             reader.last_modified().map(|date| &**date),
             reply.now,
@@ -340,7 +341,7 @@ impl Asked {
             return Self::Whole;
         }
         let (etag, last_modified) = (object.etag(), object.last_modified());
-        if holds(request, etag, last_modified, now) {
+        if holds(request, object.lines(), etag, last_modified, now) {
             return Self::NotModified;
         }
         Self::part_of(object.body_bytes(), etag, last_modified, request, now)
@@ -370,13 +371,27 @@ impl Asked {
 }
 
 /// Whether the visitor's own copy still holds.
-fn holds(request: &RequestHead, etag: Option<&[u8]>, last_modified: Option<&[u8]>, now: u64) -> bool {
+fn holds(
+    request: &RequestHead,
+    lines: &[u8],
+    etag: Option<&[u8]>,
+    last_modified: Option<&[u8]>,
+    now: u64,
+) -> bool {
     let fields = &request.fields;
     if !fields.has(Name::IfNoneMatch) && !fields.has(Name::IfModifiedSince) {
         return false;
     }
     let since = fields.get(Name::IfModifiedSince);
-    freshness::not_modified(fields.all(Name::IfNoneMatch), since, etag, last_modified, now)
+    // RFC 9111 section 4.3.2: it cannot have been modified later than it was sent.
+    let modified = last_modified.or_else(|| stored_date(lines));
+    freshness::not_modified(fields.all(Name::IfNoneMatch), since, etag, modified, now)
+}
+
+/// `Date`, which every stored head has.
+fn stored_date(lines: &[u8]) -> Option<&[u8]> {
+    let line = stored_fields(lines).find(|line| name_of(line) == Name::Date)?;
+    line.get(b"date:".len()..).map(<[u8]>::trim_ascii)
 }
 
 /// Answers 304 for an object that is only just arriving.
