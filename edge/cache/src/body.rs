@@ -61,16 +61,15 @@ impl Body {
                 Pieces::Any(chunks.into(), bytes)
             }
         };
-        Self::of(ledger, pieces, assembles)
+        Self::of(ledger, pieces, assembles.then(Box::default))
     }
 
     /// That is kept elsewhere.
     pub(crate) fn elsewhere(ledger: &Arc<Ledger>, elsewhere: Elsewhere) -> Self {
-        Self::of(ledger, Pieces::Elsewhere(elsewhere), false)
+        Self::of(ledger, Pieces::Elsewhere(elsewhere), None)
     }
 
-    fn of(ledger: &Arc<Ledger>, pieces: Pieces, assembles: bool) -> Self {
-        let template = assembles.then(Box::default);
+    fn of(ledger: &Arc<Ledger>, pieces: Pieces, template: Option<Box<Template>>) -> Self {
         let body = Self { pieces, template, ledger: ledger.clone() };
         ledger.charge(Account::Cache, body.cost());
         body

@@ -27,10 +27,10 @@ pub struct Brought<'a> {
     pub last_modified: Option<Bytes>,
     /// What it may be purged by.
     pub tags: &'a [Tag],
-    /// It may be a page to be put together.
-    pub assembles: bool,
     /// Its content.
     pub content: Content,
+    /// It may be a page to be put together; only what is in memory can be one.
+    pub assembles: bool,
     /// A soft purge has made it stale.
     pub purged_softly: bool,
     /// Those who wait get it. Otherwise they look up again, and find it stored: what is stale is for each to judge.
@@ -62,8 +62,18 @@ impl Lead {
             return Err(self);
         };
         let fill = self.fill();
-        let Brought { head, facts, vary, etag, last_modified, .. } = brought;
-        let Brought { assembles, content, purged_softly, for_all, .. } = brought;
+        let Brought {
+            head,
+            facts,
+            vary,
+            etag,
+            last_modified,
+            content,
+            assembles,
+            purged_softly,
+            for_all,
+            ..
+        } = brought;
         let frame = Frame {
             facts,
             head,

@@ -176,6 +176,12 @@ impl Object {
         if claimed.load(Ordering::Relaxed) & bit != 0 {
             return None;
         }
+        if let Some(Ok(plan)) = self.plan()
+            && !plan.is_plain()
+        {
+            // Nobody gets it as it is.
+            return None;
+        }
         let before = claimed.fetch_or(bit, Ordering::Relaxed);
         (before & bit == 0).then(|| Claim { object: self.clone(), coding, settled: false })
     }

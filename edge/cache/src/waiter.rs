@@ -121,6 +121,11 @@ impl FillReader {
         self.frame.last_modified.as_ref()
     }
 
+    /// Whether its body may be a page to be put together.
+    pub fn assembles(&self) -> bool {
+        self.frame.assembles
+    }
+
     /// What selects it.
     pub fn vary(&self) -> &Vary {
         &self.frame.vary
@@ -129,11 +134,6 @@ impl FillReader {
     /// Its tags, in order.
     pub fn tags(&self) -> &[Tag] {
         &self.frame.tags
-    }
-
-    /// Whether its body may be a page to be put together.
-    pub fn assembles(&self) -> bool {
-        self.frame.assembles
     }
 
     /// Bytes of content, when the response announced them.

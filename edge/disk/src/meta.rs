@@ -28,7 +28,7 @@ pub struct Meta {
     pub tags: Vec<u64>,
     /// Hash of its site's name.
     pub site: u64,
-    /// It is a page to be put together.
+    /// It may be a page to be put together.
     pub assembles: bool,
 }
 
@@ -111,7 +111,6 @@ impl Meta {
             stale_if_unreachable,
             immutable: flag(4),
         };
-        let assembles = flag(5);
         let status = u16::from_le_bytes(from.take(2)?[..].try_into().ok()?);
         let site = from.long()?;
         let head = from.bytes()??;
@@ -123,6 +122,7 @@ impl Meta {
         let tags = (0..from.count(TAGS_MAX)?).map(|_| from.long()).collect::<Option<_>>()?;
         let parts = (0..from.count(bytes.len() / 16)?).map(|_| from.part()).collect::<Option<_>>()?;
         let whole = from.at == bytes.len();
+        let assembles = flag(5);
         whole.then_some((
             Self { facts, status, head, etag, last_modified, vary, tags, site, assembles },
             parts,

@@ -4,6 +4,7 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing};
+use crate::group::puts_into_another_group;
 use crate::head::{self, Keeping};
 use crate::on_disk::ForDisk;
 use crate::place::Place;
@@ -96,9 +97,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let requested = clock::coarse().unix_seconds();
     let Wanted { view, place, key, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
-    let mut keeping = ForDisk::begin(&thread.shared, &prepared, lead.key());
+    let mut for_disk = ForDisk::begin(&thread.shared, &prepared, lead.key());
     let caching = prepared.caching(place.caching);
-    let sends_tags = thread.shared.sends_tags;
+    let keeping = Keeping { caching, sends_tags: thread.shared.sends_tags };
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
     let fetched =
         fetch_readable(&thread, view, place, &outgoing, None, &mut response, &mut attempts, &deadline).await;
@@ -125,15 +126,14 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) =
-            head::refreshed(&stale, &response, &facts, Keeping { caching, sends_tags }, requested, now);
+        let (stored, facts) = head::refreshed(&stale, &response, &facts, keeping, requested, now);
         let named = names_tags(&response.fields).then(|| tags_of(&response, &key));
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
         let tags = named.as_deref();
         let confirmed = Confirmed { head: stored, facts, tags, new_head: &no_new_head };
         let object = lead.refreshed(&stale, confirmed);
-        keeping.into_iter().for_each(|keeping| keeping.confirmed(&object));
+        for_disk.into_iter().for_each(|for_disk| for_disk.confirmed(&object));
         let _ = answer.send((Led::Refreshed(object, own), attempts));
         return;
     }
@@ -149,11 +149,15 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         return;
     }
     let seen = head::facts(&response, now);
-    let started = may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
-        let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
-        thread.shared.searches.learn(&key, response.status, said)?;
-        head::stored(&response, sends_tags, now).map(|head| (facts, head))
-    });
+    let started = match puts_into_another_group(&response, &fields, caching) {
+        // What the key says of the visitor is no longer true of this response.
+        true => Err(Bypass::SetCookie),
+        false => may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
+            let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
+            thread.shared.searches.learn(&key, response.status, said)?;
+            head::stored(&response, keeping, now).map(|head| (facts, head))
+        }),
+    };
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
@@ -161,7 +165,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
             if !is_personal && bypass != Bypass::Status {
                 // The endpoint no longer says what is stored: it must not be served in place of an error either.
                 lead.stale.iter().for_each(|stale| thread.shared.cache.forget(stale));
-                keeping.into_iter().for_each(ForDisk::not_shared);
+                for_disk.into_iter().for_each(ForDisk::not_shared);
             }
             match bypass {
                 // For a visitor who does not say who he is the response may be another, and one to share.
@@ -195,17 +199,18 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         length,
     };
     let cache = &thread.shared.cache;
-    let through =
-        keeping.as_ref().is_some_and(|keeping| keeping.takes_through(length, new.assembles, cache, &facts));
+    let through = for_disk
+        .as_ref()
+        .is_some_and(|for_disk| for_disk.takes_through(length, new.assembles, cache, &facts));
     let started = if through { lead.start_through(new) } else { lead.start(new) };
     match started {
         Ok((filling, reader)) => {
-            keeping.iter_mut().for_each(|keeping| keeping.begins(&reader, through));
+            for_disk.iter_mut().for_each(|for_disk| for_disk.begins(&reader, through));
             let mut own = lines_of(&response, Name::Age, b"Age");
             // Where a route stores despite a cookie, that is for this visitor alone.
             own.extend(lines_of(&response, Name::SetCookie, b"Set-Cookie"));
             let _ = answer.send((Led::Reader(reader, own), attempts));
-            pump(&thread, exchange, filling, keeping, &deadline).await;
+            pump(&thread, exchange, filling, for_disk, &deadline).await;
         }
         Err(bypass) => {
             let own = Own { exchange, response, bypass };
@@ -270,7 +275,7 @@ async fn pump(
     thread: &Thread,
     mut exchange: Exchange,
     mut filling: Filling,
-    mut keeping: Option<ForDisk>,
+    mut for_disk: Option<ForDisk>,
     deadline: &Deadline,
 ) {
     let mut alone_since = None;
@@ -280,7 +285,7 @@ async fn pump(
         match deadline.guard(|context| filling.poll_room(context)).await {
             Ok(Room::Ready) => {}
             // What goes to the disk is worth it without them, for a while.
-            Ok(Room::NobodyReads) if keeping.as_ref().is_some_and(ForDisk::is_writing) => {}
+            Ok(Room::NobodyReads) if for_disk.as_ref().is_some_and(ForDisk::is_writing) => {}
             Ok(Room::NobodyReads) => return,
             Err(Expired) => {
                 filling.leave_behind();
@@ -304,14 +309,14 @@ async fn pump(
                 let chunk = Bytes::copy_from_slice(&connection.filled()[skip..skip + len]);
                 connection.consume(skip + len);
                 let until_now = filling.append(chunk.clone());
-                if let Some(keeping) = &mut keeping {
-                    keeping.arrived(&chunk, until_now);
+                if let Some(for_disk) = &mut for_disk {
+                    for_disk.arrived(&chunk, until_now);
                 }
             }
             Ok(Ok(Piece::End)) => {
                 let finished = filling.finish();
                 let cache = &thread.shared.cache;
-                keeping.into_iter().for_each(|keeping| keeping.finished(&finished, cache));
+                for_disk.into_iter().for_each(|for_disk| for_disk.finished(&finished, cache));
                 exchange.finish(thread);
                 return;
             }

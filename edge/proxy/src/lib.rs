@@ -15,6 +15,7 @@ mod fill;
 mod forward;
 mod fragment;
 mod from_disk;
+mod group;
 mod head;
 mod invalidate;
 mod key;

@@ -63,8 +63,8 @@ pub async fn revive(inquiry: &Inquiry<'_>, mut lead: Lead) -> Revived {
         etag: meta.etag.clone(),
         last_modified: meta.last_modified.clone(),
         tags: &tags,
-        assembles: meta.assembles,
         content,
+        assembles: meta.assembles,
         purged_softly: found.purged_softly,
         for_all: is_fresh,
     };
