@@ -378,6 +378,32 @@ fn status_is_a_table_of_pools_and_endpoints() {
 }
 
 #[test]
+fn status_says_how_telling_content_networks_goes() {
+    let networks = r#","content_networks":[{"name":"front","kind":"fastly","waiting":2,"passed_on":40,"failed":1,
+        "trouble":{"at_unix_ms":1,"text":"fastly answers 401: no"}}]}"#;
+    let status = format!("{}{networks}", STATUS.strip_suffix('}').unwrap());
+    let (address, asked) = admin(vec![json("200 OK", &status)]);
+    let output = tentpole(&["status", "--admin", &address]);
+    let expected =
+        "front (fastly): 40 purges passed on, 2 waiting, 1 failed\n  last trouble: fastly answers 401: no\n";
+    assert!(out(&output).ends_with(expected), "{}{}", out(&output), err(&output));
+    asked.join().unwrap();
+}
+
+#[cfg(not(feature = "content-networks"))]
+#[test]
+fn a_build_without_https_says_so_before_it_starts() {
+    let folder = folder(&format!("{APP}[content_network.front]\nkind = \"fastly\"\nservice = \"S\"\n"));
+    for typed in ["check", "up"] {
+        let output = tentpole_in(folder.path(), &[typed]);
+        assert_eq!(output.status.code(), Some(2), "{typed}");
+        let expected = "error: [content_network.front] needs HTTPS, which this build does not speak; build it with \
+                        --features content-networks\n";
+        assert_eq!(err(&output), expected);
+    }
+}
+
+#[test]
 fn status_as_json_is_the_apis_own() {
     let (head, tail) = STATUS.split_at(100);
     let chunked = format!(
