@@ -164,6 +164,8 @@ pub enum CacheOutcome {
     NotAsked,
     /// Served what was stored and fresh.
     Hit,
+    /// Served what was stored on disk and fresh.
+    HitDisk,
     /// Served a stored 304 or 206 out of what was fresh.
     HitPartial,
     /// Served what is stored and stale, while it is fetched anew (RFC 5861 section 3).
@@ -524,6 +526,7 @@ impl CacheOutcome {
         match self {
             Self::NotAsked => "none",
             Self::Hit => "hit",
+            Self::HitDisk => "hit_disk",
             Self::HitPartial => "hit_partial",
             Self::Stale => "stale",
             Self::StaleIfError => "stale_if_error",

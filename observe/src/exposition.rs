@@ -68,6 +68,9 @@ impl Exposition {
         self.single(&names::RECORDS_DROPPED, &[], observed.records_dropped());
         self.single(&names::LOG_DROPPED, &[], observed.log_counts.lines_dropped.load(Ordering::Relaxed));
         self.single(&names::LOG_ERRORS, &[], observed.log_counts.errors.load(Ordering::Relaxed));
+        if let Some(figures) = observed.disk() {
+            self.disk(&figures);
+        }
     }
 
     /// What memory is held for.
@@ -214,7 +217,7 @@ impl Exposition {
     }
 
     /// A family of one sample.
-    fn single(&mut self, metric: &Metric, labels: &[(&str, &str)], value: impl Display) {
+    pub(crate) fn single(&mut self, metric: &Metric, labels: &[(&str, &str)], value: impl Display) {
         self.family(metric);
         self.sample(metric, labels, value);
     }

@@ -16,7 +16,7 @@ pub const STATUSES: [u16; 36] = [
 pub const STATUS_SLOTS: usize = STATUSES.len() + 6;
 const STATUS_NONE: usize = STATUS_SLOTS - 1;
 /// Values of [`CacheOutcome`].
-pub const CACHE_SLOTS: usize = 9;
+pub const CACHE_SLOTS: usize = 10;
 /// Values of [`Side`] times values of [`Phase`].
 pub const FAILURE_SLOTS: usize = Side::ALL.len() * Phase::ALL.len();
 /// Values of [`Cause`] as far as its label tells them apart.
@@ -108,7 +108,7 @@ impl AnsweredBy {
     pub fn of(why: &Why) -> Self {
         match why.cache {
             CacheOutcome::Hit | CacheOutcome::HitPartial | CacheOutcome::Stale => Self::Cache,
-            CacheOutcome::StaleIfError => Self::Cache,
+            CacheOutcome::StaleIfError | CacheOutcome::HitDisk => Self::Cache,
             CacheOutcome::Joined | CacheOutcome::Stored | CacheOutcome::Revalidated => Self::Endpoint,
             CacheOutcome::NotAsked | CacheOutcome::Bypass(_) if why.attempts[0].is_some() => Self::Endpoint,
             CacheOutcome::NotAsked | CacheOutcome::Bypass(_) => Self::Edge,
@@ -278,6 +278,7 @@ pub fn cache_slot(outcome: CacheOutcome) -> usize {
         CacheOutcome::Bypass(_) => 6,
         CacheOutcome::Stale => 7,
         CacheOutcome::StaleIfError => 8,
+        CacheOutcome::HitDisk => 9,
     }
 }
 
@@ -292,6 +293,7 @@ pub const CACHE_OUTCOMES: [CacheOutcome; CACHE_SLOTS] = [
     CacheOutcome::Bypass(Bypass::SwitchedOff),
     CacheOutcome::Stale,
     CacheOutcome::StaleIfError,
+    CacheOutcome::HitDisk,
 ];
 
 /// The slot of a failure in [`EdgeMetrics::failures`].

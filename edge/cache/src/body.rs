@@ -4,6 +4,7 @@
 use crate::charge::Charge;
 use crate::chunks::PIECE_OVERHEAD;
 use bytes::Bytes;
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 use tentpole_esi::{EsiError, Parser, Plan};
 use tentpole_runtime::Ledger;
@@ -23,6 +24,19 @@ enum Pieces {
     One([Bytes; 1]),
     /// With the sum of their bytes.
     Any(Box<[Bytes]>, u64),
+    /// Not in memory.
+    Elsewhere(Elsewhere),
+}
+
+/// A content that is kept outside memory: whoever put it there knows how to read it.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    /// Where.
+    pub place: Arc<dyn Any + Send + Sync>,
+    /// Bytes of content.
+    pub bytes: u64,
+    /// Bytes of memory that `place` takes.
+    pub cost: u64,
 }
 
 /// A page to be put together: what it is made of, once somebody wanted to know.
@@ -47,10 +61,27 @@ impl Body {
                 Pieces::Any(chunks.into(), bytes)
             }
         };
-        let template = assembles.then(Box::default);
+        Self::of(ledger, pieces, assembles.then(Box::default))
+    }
+
+    /// That is kept elsewhere.
+    pub(crate) fn elsewhere(ledger: &Arc<Ledger>, elsewhere: Elsewhere) -> Self {
+        Self::of(ledger, Pieces::Elsewhere(elsewhere), None)
+    }
+
+    fn of(ledger: &Arc<Ledger>, pieces: Pieces, template: Option<Box<Template>>) -> Self {
         let body = Self { pieces, template, ledger: ledger.clone() };
         ledger.charge(Account::Cache, body.cost());
         body
+    }
+
+    /// Where it is kept, if not in memory.
+    #[inline]
+    pub(crate) fn place(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        match &self.pieces {
+            Pieces::Elsewhere(elsewhere) => Some(&elsewhere.place),
+            _ => None,
+        }
     }
 
     #[inline]
@@ -58,6 +89,7 @@ impl Body {
         match &self.pieces {
             Pieces::One(one) => one,
             Pieces::Any(chunks, _) => chunks,
+            Pieces::Elsewhere(_) => &[],
         }
     }
 
@@ -66,12 +98,16 @@ impl Body {
         match &self.pieces {
             Pieces::One([one]) => one.len() as u64,
             Pieces::Any(_, bytes) => *bytes,
+            Pieces::Elsewhere(elsewhere) => elsewhere.bytes,
         }
     }
 
-    /// Bytes with what each piece costs beside its content.
+    /// Bytes of memory, with what each piece costs beside its content.
     pub(crate) fn cost(&self) -> u64 {
-        self.bytes() + self.chunks().len() as u64 * PIECE_OVERHEAD
+        match &self.pieces {
+            Pieces::Elsewhere(elsewhere) => elsewhere.cost,
+            _ => self.bytes() + self.chunks().len() as u64 * PIECE_OVERHEAD,
+        }
     }
 
     /// See [`crate::Object::plan`]. Holds nobody up: two who are first at the same time both find out.

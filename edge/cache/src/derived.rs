@@ -169,8 +169,17 @@ impl Object {
     /// Costs a load where there is nothing to do.
     #[inline]
     pub fn claim(self: &Arc<Self>, coding: Coding) -> Option<Claim> {
+        if self.place().is_some() {
+            return None;
+        }
         let (claimed, bit) = (&self.forms.claimed, coding.bit());
         if claimed.load(Ordering::Relaxed) & bit != 0 {
+            return None;
+        }
+        if let Some(Ok(plan)) = self.plan()
+            && !plan.is_plain()
+        {
+            // Nobody gets it as it is.
             return None;
         }
         let before = claimed.fetch_or(bit, Ordering::Relaxed);

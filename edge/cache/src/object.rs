@@ -16,13 +16,14 @@ use tentpole_runtime::ledger::Account;
 
 /// What an object costs beside the bytes that it names: itself, its body's record, its slots in the shard's table and
 /// queue (at worst half empty), its ghost and the allocator's rounding. Measured: `benches/scale.rs`.
-const OBJECT_OVERHEAD: u64 = (size_of::<Object>() + size_of::<Body>()) as u64 + 192;
+const OBJECT_OVERHEAD: u64 = (size_of::<Object>() + size_of::<Body>()) as u64 + 112;
 
 /// What a tag costs: itself, and its link and slot in the index (at worst half empty).
 const TAG_BYTES: u64 = 64;
 
 /// How long what a soft purge made stale may be served while it is fetched anew, in seconds, if the response did not
-/// allow longer. Never what must be revalidated (`must-revalidate`, `no-cache`).
+/// allow longer. What must be revalidated once it is stale (`must-revalidate`, `s-maxage`): not beyond its own lifetime;
+/// `no-cache`: not at all.
 pub const SOFT_WHILE_REVALIDATING: u32 = 60;
 /// The same in place of an error.
 pub const SOFT_IF_ERROR: u32 = 600;
@@ -81,6 +82,12 @@ impl Object {
     /// The date of the last modification, as it came.
     pub fn last_modified(&self) -> Option<&[u8]> {
         self.last_modified.of(&self.block)
+    }
+
+    /// Where the content is kept, if not in memory: then there are no chunks.
+    #[inline]
+    pub fn place(&self) -> Option<&Arc<dyn std::any::Any + Send + Sync>> {
+        self.body.place()
     }
 
     /// The content, in order; no chunk is empty.
@@ -196,12 +203,12 @@ impl Drop for Object {
 #[cold]
 fn softly_purged(facts: StoredFacts, purged_at: u64) -> StoredFacts {
     let age = u32::try_from(facts.age(purged_at)).unwrap_or(u32::MAX);
-    // Both are counted from the end of the lifetime, which is now 0: stale at once, whatever the clock says.
-    let until = |allowed: u32, at_least: u32| match facts.must_revalidate {
-        // Only what the response itself allows beside that, if it does.
-        true if allowed == 0 => 0,
-        true => age.min(facts.lifetime).saturating_add(allowed),
-        false => age.min(facts.lifetime).saturating_add(allowed).max(age.saturating_add(at_least)),
+    // All are counted from the end of the lifetime, which is now 0: stale at once, whatever the clock says.
+    let until = |allowed: u32, at_least: u32| {
+        let by_itself = if allowed > 0 { age.min(facts.lifetime).saturating_add(allowed) } else { 0 };
+        let by_purge = age.saturating_add(at_least);
+        // Past its own lifetime it must not be served; within it, it is only the purge that calls it stale.
+        by_itself.max(if facts.must_revalidate { by_purge.min(facts.lifetime) } else { by_purge })
     };
     StoredFacts {
         lifetime: 0,

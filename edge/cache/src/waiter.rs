@@ -3,7 +3,7 @@
 
 use crate::fill::{ABORTED, Fill, Read};
 use crate::object::Frame;
-use crate::{Missed, Object, Presented, StoredFacts};
+use crate::{Missed, Object, Presented, StoredFacts, Tag, Vary};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -124,6 +124,16 @@ impl FillReader {
     /// Whether its body may be a page to be put together.
     pub fn assembles(&self) -> bool {
         self.frame.assembles
+    }
+
+    /// What selects it.
+    pub fn vary(&self) -> &Vary {
+        &self.frame.vary
+    }
+
+    /// Its tags, in order.
+    pub fn tags(&self) -> &[Tag] {
+        &self.frame.tags
     }
 
     /// Bytes of content, when the response announced them.

@@ -7,6 +7,7 @@ use crate::exchange::NoResponse;
 use crate::fetch::Attempts;
 use crate::fill::{self, Led, Own, Wanted, trouble_of};
 use crate::forward::{self, Forward, Purpose};
+use crate::on_disk::{self, Revived};
 use crate::place::Place;
 use crate::purge::host_of;
 use crate::thread::{Thread, View};
@@ -34,8 +35,9 @@ pub enum Forwarded {
     Request,
 }
 
-/// How often a request looks up again because the fill it joined was of another variant.
-const LOOKS_MAX: usize = 3;
+/// How often a request looks up again because the fill it joined was of another variant, or what it wants has come
+/// back from disk.
+const LOOKS_MAX: usize = 4;
 
 /// A request whose place is known, by whoever makes it.
 pub struct Inquiry<'a> {
@@ -165,6 +167,14 @@ impl Inquiry<'_> {
                     if let Some(object) = self.stale_while_failing(&lead) {
                         return Ok(Got::object(object, CacheOutcome::StaleIfError));
                     }
+                    let lead = match on_disk::revive(self, lead).await {
+                        Revived::Nothing(lead) => lead,
+                        Revived::Object(object) => return Ok(Got::object(object, CacheOutcome::HitDisk)),
+                        Revived::Again => {
+                            looked = self.look_up()?;
+                            continue;
+                        }
+                    };
                     *self.forwarded = Some(self.why_forwarded(lead.missed, lead.stale.as_ref()));
                     return self.lead(lead).await;
                 }

@@ -14,9 +14,11 @@ use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
 use crate::fetch::Outgoing;
 use crate::fill::{Own, is_error};
+use crate::from_disk::{self, Source};
 use crate::head::Keeping;
 use crate::invalidate;
 use crate::obtain::{Forwarded, Got, Inquiry};
+use crate::on_disk;
 use crate::place::{Place, route};
 use crate::purging::is_purge;
 use crate::stop::{After, Stop};
@@ -124,7 +126,9 @@ impl<'a> Visit<'a> {
         self.accept_body(asked, place)?;
         // What follows a hit is here, in the connection's own task; everything slower has memory of its own.
         match self.inquiry(&view, asked, place).look_up()? {
-            Looked::Hit(object) => self.deliver_object(&object, b"", CacheOutcome::Hit, asked).await,
+            Looked::Hit(object) if object.place().is_none() => {
+                self.deliver_object(&object, b"", CacheOutcome::Hit, asked).await
+            }
             looked => Box::pin(self.miss(view, asked, place, looked)).await,
         }
     }
@@ -177,7 +181,23 @@ impl<'a> Visit<'a> {
         self.esi = view.prepared.caching(place.caching).esi;
         // Others may need the buffer while this request waits.
         self.visitor.rest();
-        match self.inquiry(&view, asked, place).obtain(looked).await? {
+        let mut got = self.inquiry(&view, asked, place).obtain(looked).await?;
+        if let Got::Object { object, own_lines, outcome } = &got
+            && object.place().is_some()
+        {
+            if let Some(sent) = self.deliver_from_disk(object, own_lines, *outcome, asked).await? {
+                return Ok(sent);
+            }
+            // The disk has given it up: it is fetched as though it had never been there.
+            on_disk::lost(&self.thread.shared, object);
+            let looked = self.inquiry(&view, asked, place).look_up()?;
+            got = self.inquiry(&view, asked, place).obtain(looked).await?;
+        }
+        match got {
+            // Lost once more: somebody else had it brought back.
+            Got::Object { object, .. } if object.place().is_some() => {
+                self.pass(view, asked, place, Bypass::TooLarge).await
+            }
             Got::Object { object, own_lines, outcome } => {
                 self.deliver_object(&object, &own_lines, outcome, asked).await
             }
@@ -311,6 +331,30 @@ impl<'a> Visit<'a> {
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
         deliver::object(self.visitor, out, object, own, request, reply).await.map_err(Stop::Failed)
+    }
+
+    /// Delivers an object whose content is on disk; `None` when it cannot be read, and nothing was sent.
+    async fn deliver_from_disk(
+        &mut self,
+        object: &Arc<Object>,
+        own: &[u8],
+        cache: CacheOutcome,
+        asked: Asked,
+    ) -> Result<Option<Sent>, Stop> {
+        let shared = &self.thread.shared;
+        let (Some(disk), Some(body)) = (&shared.disk, on_disk::hold(object)) else { return Ok(None) };
+        self.why.cache = if cache == CacheOutcome::Hit { CacheOutcome::HitDisk } else { cache };
+        self.why.status = object.status();
+        let reply = self.reply(asked);
+        let source = Source { disk, body, ledger: &shared.ledger };
+        let Scratch { request, out, .. } = &mut *self.scratch;
+        let sent = from_disk::object(self.visitor, out, &source, object, own, request, reply).await;
+        if let Err(failure) = &sent
+            && failure.source == Cause::FillAborted
+        {
+            on_disk::lost(shared, object);
+        }
+        sent.map_err(Stop::Failed)
     }
 
     async fn deliver_reader(

@@ -7,13 +7,14 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tentpole_disk::Disk;
 use tentpole_model::{
     Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolMembers, PurgePort, Route, Site,
     Snapshot,
 };
 use tentpole_observe::Observed;
 use tentpole_proxy::{Bound, Edge, EdgeParts};
-use tentpole_runtime::{Cells, Published};
+use tentpole_runtime::{Cells, Ledger, Published};
 
 /// A running edge; ended when dropped.
 pub struct Running {
@@ -22,6 +23,8 @@ pub struct Running {
     pub purger: Arc<dyn PurgePort>,
     pub membership: Arc<Published<Membership>>,
     pub dials: Arc<Published<Dials>>,
+    pub disk: Option<Arc<Disk>>,
+    pub ledger: Arc<Ledger>,
     queue: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
     edge: Option<Edge>,
 }
@@ -91,7 +94,9 @@ pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
     let (purger, queue) = (bound.purger(), bound.queued());
-    Running { address, cells, purger, membership, dials, queue, edge: Some(bound.open().unwrap()) }
+    let (disk, ledger) = (bound.disk(), bound.ledger().clone());
+    let edge = Some(bound.open().unwrap());
+    Running { address, cells, purger, membership, dials, disk, ledger, queue, edge }
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {
