@@ -60,6 +60,7 @@ fn help_is_short_and_concrete() {
         &["report", "--help"],
         &["cache", "--help"],
         &["cache", "purge", "--help"],
+        &["cache", "warm", "--help"],
         &["status", "--help"],
     ] {
         let output = tentpole(typed);
