@@ -250,6 +250,16 @@ impl Cache {
         Some(object.clone())
     }
 
+    /// Bytes that an object may have at most.
+    pub fn object_bytes_max(&self) -> u64 {
+        self.storable_max()
+    }
+
+    /// Requests for this key may wait for one another again, and it may be stored: what kept it from that is over.
+    pub fn clear_mark(&self, key: &Key<'_>) {
+        self.shard(key.hash).markers.clear(key.hash);
+    }
+
     /// Whether requests that say who asks (cookie, authorization) go past the cache here: see [`Lead::personal`].
     pub fn passes_personal(&self, key: &Key<'_>) -> bool {
         self.shard(key.hash).markers.holds(key.hash ^ PERSONAL)

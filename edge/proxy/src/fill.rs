@@ -3,11 +3,14 @@
 //! cacheability: `decide/freshness` does.
 
 use crate::exchange::{Exchange, NoResponse};
-use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::fetch::{Attempts, Outgoing};
 use crate::forms;
+use crate::group::puts_into_another_group;
 use crate::head::{self, Keeping};
+use crate::on_disk::ForDisk;
 use crate::place::Place;
 use crate::tags::{names_tags, tags_of};
+use crate::template::{fetch_readable, is_encoded, is_page};
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::rc::Rc;
@@ -93,10 +96,12 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let requested = clock::coarse().unix_seconds();
     let Wanted { view, place, key, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
+    let mut for_disk = ForDisk::begin(&thread.shared, &prepared, lead.key());
     let caching = prepared.caching(place.caching);
-    let sends_tags = thread.shared.sends_tags;
+    let keeping = Keeping { caching, sends_tags: thread.shared.sends_tags };
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
-    let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
+    let fetched =
+        fetch_readable(&thread, view, place, &outgoing, None, &mut response, &mut attempts, &deadline).await;
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
     let exchange = match fetched {
         Ok(exchange) => exchange,
@@ -120,8 +125,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) =
-            head::refreshed(&stale, &response, &facts, Keeping { caching, sends_tags }, requested, now);
+        let (stored, facts) = head::refreshed(&stale, &response, &facts, keeping, requested, now);
         let named = names_tags(&response.fields).then(|| tags_of(&response, &key));
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
@@ -130,6 +134,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         let new_head = |coding, _: &_| forms::renewed(&lines, status, coding);
         let confirmed = Confirmed { head: stored, facts, tags, new_head: &new_head };
         let object = lead.refreshed(&stale, confirmed);
+        for_disk.into_iter().for_each(|for_disk| for_disk.confirmed(&object));
         let _ = answer.send((Led::Refreshed(object, own), attempts));
         return;
     }
@@ -150,22 +155,24 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         Framing::Chunked | Framing::UntilClose => None,
     };
     let seen = head::facts(&response, now);
-    let started = may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
-        let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
-        thread.shared.searches.learn(&key, response.status, said)?;
-        let has_forms = forms::may_have_forms(&response, caching, length);
-        head::stored(&response, sends_tags, has_forms, now).map(|head| (facts, head))
-    });
+    let started = match puts_into_another_group(&response, &fields, caching) {
+        // What the key says of the visitor is no longer true of this response.
+        true => Err(Bypass::SetCookie),
+        false => may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
+            let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
+            thread.shared.searches.learn(&key, response.status, said)?;
+            let has_forms = forms::may_have_forms(&response, caching, length);
+            head::stored(&response, keeping, has_forms, now).map(|head| (facts, head))
+        }),
+    };
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
             let is_personal = facts.cookie || facts.authorization;
-            if !is_personal
-                && bypass != Bypass::Status
-                && let Some(stale) = &lead.stale
-            {
+            if !is_personal && bypass != Bypass::Status {
                 // The endpoint no longer says what is stored: it must not be served in place of an error either.
-                thread.shared.cache.forget(stale);
+                lead.stale.iter().for_each(|stale| thread.shared.cache.forget(stale));
+                for_disk.into_iter().for_each(ForDisk::not_shared);
             }
             match bypass {
                 // For a visitor who does not say who he is the response may be another, and one to share.
@@ -190,15 +197,22 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
         tags: &tags,
+        assembles: is_page(caching.esi, &response) && !is_encoded(&response.fields),
         length,
     };
-    match lead.start(new) {
+    let cache = &thread.shared.cache;
+    let through = for_disk
+        .as_ref()
+        .is_some_and(|for_disk| for_disk.takes_through(length, new.assembles, cache, &facts));
+    let started = if through { lead.start_through(new) } else { lead.start(new) };
+    match started {
         Ok((filling, reader)) => {
+            for_disk.iter_mut().for_each(|for_disk| for_disk.begins(&reader, through));
             let mut own = lines_of(&response, Name::Age, b"Age");
             // Where a route stores despite a cookie, that is for this visitor alone.
             own.extend(lines_of(&response, Name::SetCookie, b"Set-Cookie"));
             let _ = answer.send((Led::Reader(reader, own), attempts));
-            pump(&thread, exchange, filling, &deadline).await;
+            pump(&thread, exchange, filling, for_disk, &deadline).await;
         }
         Err(bypass) => {
             let own = Own { exchange, response, bypass };
@@ -259,13 +273,21 @@ fn lines_of(response: &ResponseHead, name: Name, written: &[u8]) -> Vec<u8> {
 }
 
 /// Moves the body into the fill. Dropping the filling before its end aborts it: nothing is stored.
-async fn pump(thread: &Thread, mut exchange: Exchange, mut filling: Filling, deadline: &Deadline) {
+async fn pump(
+    thread: &Thread,
+    mut exchange: Exchange,
+    mut filling: Filling,
+    mut for_disk: Option<ForDisk>,
+    deadline: &Deadline,
+) {
     let mut alone_since = None;
     loop {
         // A fill that is no longer storable goes at the pace of its slowest reader, as long as that is bearable.
         deadline.set_in(SLOW_READER_MAX);
         match deadline.guard(|context| filling.poll_room(context)).await {
             Ok(Room::Ready) => {}
+            // What goes to the disk is worth it without them, for a while.
+            Ok(Room::NobodyReads) if for_disk.as_ref().is_some_and(ForDisk::is_writing) => {}
             Ok(Room::NobodyReads) => return,
             Err(Expired) => {
                 filling.leave_behind();
@@ -288,10 +310,15 @@ async fn pump(thread: &Thread, mut exchange: Exchange, mut filling: Filling, dea
                 let connection = &mut exchange.connection;
                 let chunk = Bytes::copy_from_slice(&connection.filled()[skip..skip + len]);
                 connection.consume(skip + len);
-                filling.append(chunk);
+                let until_now = filling.append(chunk.clone());
+                if let Some(for_disk) = &mut for_disk {
+                    for_disk.arrived(&chunk, until_now);
+                }
             }
             Ok(Ok(Piece::End)) => {
-                filling.finish();
+                let finished = filling.finish();
+                let cache = &thread.shared.cache;
+                for_disk.into_iter().for_each(|for_disk| for_disk.finished(&finished, cache));
                 exchange.finish(thread);
                 return;
             }

@@ -5,6 +5,7 @@
 //! whatever is stored without that never gets another form.
 
 use crate::head::parsed;
+use crate::template::is_page;
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tentpole_compress::{BYTES_MAX, BYTES_MIN, Job, Pool, Stats, is_text};
 use tentpole_http1 as http1;
 use tentpole_key::CodingWeights;
 use tentpole_message::{Field, Name, RequestHead, ResponseHead, StoredHead, tokens};
-use tentpole_model::{Caching, Esi};
+use tentpole_model::Caching;
 use tentpole_runtime::Ledger;
 
 /// Of codings that a visitor likes equally the first counts: in this order they save the most.
@@ -110,20 +111,10 @@ fn of_pool(coding: Coding) -> tentpole_compress::Coding {
 
 /// Whether a response that is about to be stored may get other forms: then its head has to say that it varies.
 pub fn may_have_forms(response: &ResponseHead, caching: &Caching, length: Option<u64>) -> bool {
-    let page = match caching.esi {
-        Esi::Off => false,
-        // What is put together for each visitor is not what is stored.
-        Esi::Asked => response.fields.all(Name::SurrogateControl).any(names_esi),
-        Esi::Always => {
-            response.fields.get(Name::ContentType).is_some_and(|media| media.starts_with(b"text/"))
-        }
-    };
+    // What is put together for each visitor is not what is stored.
+    let page = is_page(caching.esi, response);
     let fits = length.is_none_or(|length| (BYTES_MIN..=BYTES_MAX).contains(&length));
     caching.compress && !page && fits && is_plain_text(response)
-}
-
-fn names_esi(line: &[u8]) -> bool {
-    line.windows(4).any(|word| word.eq_ignore_ascii_case(b"ESI/"))
 }
 
 /// Whether a head is of text that nobody has coded yet, and that may be changed on its way (RFC 9111 section 5.2.2.6).

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::Cache;
+use tentpole_disk::Disk;
 use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Member, Membership, PoolId};
 use tentpole_observe::{EdgeMetrics, Recorder};
@@ -35,6 +36,8 @@ pub struct Shared {
     pub cache: Arc<Cache>,
     /// The compressed forms of what it holds.
     pub forms: Arc<Forms>,
+    /// Its part on disk.
+    pub disk: Option<Arc<Disk>>,
     /// The account of bytes.
     pub ledger: Arc<Ledger>,
     /// What responses have said of the queries of their paths.

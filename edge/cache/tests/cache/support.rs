@@ -147,6 +147,7 @@ pub fn new_object<'a>(request: &'a Fields, vary: &'a [&'a [u8]], length: Option<
         etag,
         last_modified: None,
         tags: &[],
+        assembles: false,
         length,
     }
 }

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tentpole_disk::Disk;
 use tentpole_model::{
     Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolMembers, PurgePort, Route, Site,
     Snapshot,
@@ -23,9 +24,10 @@ pub struct Running {
     pub purger: Arc<dyn PurgePort>,
     pub membership: Arc<Published<Membership>>,
     pub dials: Arc<Published<Dials>>,
+    pub disk: Option<Arc<Disk>>,
+    pub ledger: Arc<Ledger>,
     queue: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
     compressed: Arc<dyn Fn() -> CompressionStats + Send + Sync>,
-    ledger: Arc<Ledger>,
     edge: Option<Edge>,
 }
 
@@ -63,7 +65,7 @@ pub fn endpoint(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Soc
     (address, asked)
 }
 
-fn read_head(connection: &mut TcpStream) -> Option<String> {
+pub fn read_head(connection: &mut TcpStream) -> Option<String> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         if connection.read(&mut byte).ok()? == 0 {
@@ -94,9 +96,9 @@ pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
     let (purger, queue) = (bound.purger(), bound.queued());
-    let (compressed, ledger) = (bound.compressed(), bound.ledger().clone());
+    let (compressed, disk, ledger) = (bound.compressed(), bound.disk(), bound.ledger().clone());
     let edge = Some(bound.open().unwrap());
-    Running { address, cells, purger, membership, dials, queue, compressed, ledger, edge }
+    Running { address, cells, purger, membership, dials, disk, ledger, queue, compressed, edge }
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {
