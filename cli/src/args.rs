@@ -38,7 +38,7 @@ pub enum Command {
     Check(Check),
     Load(Box<crate::load::args::Load>),
     Report(Report),
-    Purge(Purge),
+    Cache(crate::cache::Cache),
     Status(Status),
     #[cfg(feature = "demo")]
     Shop(Shop),
@@ -138,22 +138,6 @@ pub struct Report {
     /// Where the page goes [default: report.html, or compared.html]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-}
-
-/// Remove URLs from the cache
-#[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  tentpole purge http://shop.example/p/red-shoe\n  tentpole purge --all\n\nWhen it returns, no visitor gets the old response any more."
-)]
-pub struct Purge {
-    /// URLs as visitors see them, query included
-    #[arg(value_name = "URL", required_unless_present = "all", conflicts_with = "all")]
-    pub urls: Vec<String>,
-    /// Remove everything
-    #[arg(long)]
-    pub all: bool,
-    #[command(flatten)]
-    pub admin: Admin,
 }
 
 /// Show pools and endpoints, and how they are

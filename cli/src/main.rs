@@ -2,6 +2,7 @@
 
 mod admin_client;
 mod args;
+mod cache;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
@@ -9,7 +10,6 @@ mod load;
 mod meant;
 mod part;
 mod programs;
-mod purge;
 mod report;
 mod say;
 #[cfg(feature = "demo")]
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Command::Check(typed) => check::run(&typed),
         Command::Load(typed) => load::run(&typed),
         Command::Report(typed) => report::run(&typed),
-        Command::Purge(typed) => purge::run(&typed),
+        Command::Cache(typed) => cache::run(&typed),
         Command::Status(typed) => status::run(&typed),
         #[cfg(feature = "demo")]
         Command::Shop(typed) => shop::run(&typed),

@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread::JoinHandle;
 
 /// Runs `tentpole` in a folder and waits for its end.
@@ -16,6 +16,20 @@ fn tentpole_in(folder: &Path, typed: &[&str]) -> Output {
 
 fn tentpole(typed: &[&str]) -> Output {
     tentpole_in(Path::new("/"), typed)
+}
+
+/// Runs `tentpole` with this on its standard input.
+fn tentpole_reads(typed: &[&str], text: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tentpole"));
+    let mut child = command
+        .args(typed)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
 }
 
 fn out(output: &Output) -> String {
@@ -44,7 +58,8 @@ fn help_is_short_and_concrete() {
         &["check", "--help"],
         &["load", "--help"],
         &["report", "--help"],
-        &["purge", "--help"],
+        &["cache", "--help"],
+        &["cache", "purge", "--help"],
         &["status", "--help"],
     ] {
         let output = tentpole(typed);
@@ -175,9 +190,14 @@ fn a_file_and_endpoints_together_are_a_mistake() {
         &["up", "--health", "/health"],
         &["up", "--to", "http://127.0.0.1:3000", "--cache", "maybe"],
         &["up", "--to", "http://127.0.0.1:3000", "--log", "xml"],
-        &["purge"],
-        &["purge", "--all", "http://shop.example/"],
-        &["purge", "shop.example"],
+        &["cache", "purge"],
+        &["cache", "purge", "--soft"],
+        &["cache", "purge", "--all", "http://shop.example/"],
+        &["cache", "purge", "--all", "--site", "shop"],
+        &["cache", "purge", "--tag", "a", "--prefix", "http://shop.example/"],
+        &["cache", "purge", "--site", "shop", "http://shop.example/"],
+        &["cache", "purge", "shop.example"],
+        &["cache", "purge", "--prefix", "/p/"],
         &["status", "--admin", "somewhere"],
     ] {
         let output = tentpole(typed);
@@ -231,8 +251,15 @@ fn purge_asks_for_each_url_and_says_what_was_removed() {
         json("200 OK", r#"{"objects":0,"fills":0}"#),
         json("200 OK", r#"{"objects":1,"fills":1}"#),
     ]);
-    let output =
-        tentpole(&["purge", "http://shop/a?x=\"1\"", "http://shop/b", "http://shop/c", "--admin", &address]);
+    let output = tentpole(&[
+        "cache",
+        "purge",
+        "http://shop/a?x=\"1\"",
+        "http://shop/b",
+        "http://shop/c",
+        "--admin",
+        &address,
+    ]);
     let expected = "http://shop/a?x=\"1\": 2 stored responses removed\nhttp://shop/b: nothing was stored\n\
                     http://shop/c: 1 stored response removed, 1 under way will not be stored\n";
     assert_eq!(out(&output), expected, "{}", err(&output));
@@ -246,9 +273,56 @@ fn purge_asks_for_each_url_and_says_what_was_removed() {
 #[test]
 fn purge_all_removes_everything() {
     let (address, asked) = admin(vec![json("200 OK", r#"{"objects":12,"fills":0}"#)]);
-    let output = tentpole(&["purge", "--all", "--admin", &address]);
+    let output = tentpole(&["cache", "purge", "--all", "--admin", &address]);
     assert_eq!(out(&output), "everything: 12 stored responses removed\n");
     assert!(asked.join().unwrap()[0].ends_with(r#"{"all":true}"#));
+}
+
+#[test]
+fn purge_sends_prefixes_sites_and_soft_as_the_api_takes_them() {
+    let gone = || json("200 OK", r#"{"objects":3,"fills":1}"#);
+    for (typed, said, body) in [
+        (
+            &["--prefix", "http://shop/p/", "--soft"][..],
+            "http://shop/p/*: 3 stored responses made stale, 1 under way will not be stored\n",
+            r#"{"prefix":"http://shop/p/","soft":true}"#,
+        ),
+        (
+            &["--site", "shop"],
+            "everything of shop: 3 stored responses removed, 1 under way will not be stored\n",
+            r#"{"site":"shop"}"#,
+        ),
+        (
+            &["--tag", "cat_p", "--tag", "cms b", "--site", "shop"],
+            "2 tags of shop: 3 stored responses removed, 1 under way will not be stored\n",
+            r#"{"site":"shop","tags":["cat_p","cms b"]}"#,
+        ),
+    ] {
+        let (address, asked) = admin(vec![gone()]);
+        let output = tentpole(&[&["cache", "purge", "--admin", &address], typed].concat());
+        assert_eq!(out(&output), said, "{}", err(&output));
+        let asked = asked.join().unwrap();
+        assert!(asked[0].ends_with(body), "{}", asked[0]);
+    }
+}
+
+#[test]
+fn many_tags_come_from_standard_input_and_go_in_several_requests() {
+    let (address, asked) = admin(vec![json("200 OK", r#"{"objects":7,"fills":0}"#); 3]);
+    let tags: String = (0..2_500).map(|number| format!("cat_p_{number}\n")).collect();
+    let output = tentpole_reads(&["cache", "purge", "--tag", "-", "--admin", &address], &tags);
+    let expected = "1000 tags: 7 stored responses removed\n1000 tags: 7 stored responses removed\n\
+                    500 tags: 7 stored responses removed\n";
+    assert_eq!(out(&output), expected, "{}", err(&output));
+    let asked = asked.join().unwrap();
+    assert!(asked[2].contains("\"cat_p_2000\",") && asked[2].ends_with("\"cat_p_2499\"]}"), "{}", asked[2]);
+}
+
+#[test]
+fn an_empty_list_of_tags_purges_nothing_and_not_the_whole_site() {
+    let output = tentpole_reads(&["cache", "purge", "--tag", "-", "--site", "shop"], "\n\n");
+    assert_eq!(out(&output), "nothing to purge: the list is empty\n");
+    assert_eq!(output.status.code(), Some(0));
 }
 
 #[test]
@@ -260,7 +334,7 @@ fn a_url_that_the_api_refuses_does_not_keep_the_next_from_being_purged() {
         ),
         json("200 OK", r#"{"objects":1,"fills":0}"#),
     ]);
-    let output = tentpole(&["purge", "http://shp/", "http://shop/", "--admin", &address]);
+    let output = tentpole(&["cache", "purge", "http://shp/", "http://shop/", "--admin", &address]);
     assert_eq!(err(&output), "error: http://shp/: no site answers for this host. Mind the spelling.\n");
     assert_eq!(out(&output), "http://shop/: 1 stored response removed\n");
     assert_eq!(output.status.code(), Some(1));
@@ -271,9 +345,10 @@ fn a_url_that_the_api_refuses_does_not_keep_the_next_from_being_purged() {
 fn when_nobody_listens_the_error_asks_whether_tentpole_is_up() {
     // An address of this test's own, so that nobody else listens there.
     let address = "127.71.3.9:9900";
-    for typed in
-        [&["status", "--admin", address][..], &["purge", "http://a/", "http://b/", "--admin", address]]
-    {
+    for typed in [
+        &["status", "--admin", address][..],
+        &["cache", "purge", "http://a/", "http://b/", "--admin", address],
+    ] {
         let output = tentpole(typed);
         assert_eq!(output.status.code(), Some(1));
         let expected = format!(

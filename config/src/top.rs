@@ -33,7 +33,7 @@ static ADMIN: Setting<Shaped> = Setting {
     name: "admin",
     form: Shaped { what: "an address of this machine in quotes, or \"off\"", inside: None },
     default: Fallback::Absent("`\"127.0.0.1:9900\"`"),
-    about: "Address of the admin API, which `tentpole status` and `tentpole purge` ask. It asks for no password, so \
+    about: "Address of the admin API, which `tentpole status` and `tentpole cache purge` ask. It asks for no password, so \
             it takes a loopback address only. `\"off\"` switches it off.",
     example: "\"127.0.0.1:9900\"",
 };

@@ -1,13 +1,11 @@
-//! What there is, and the calls that show something or purge.
+//! What there is, and the calls that show something.
 
-use crate::ask::{ask, ask_text, broke_off, report_now};
+use crate::ask::{ask_text, report_now};
 use crate::error::ApiError;
-use crate::events::EventKind;
 use crate::pages::with_pages;
 use crate::status::Status;
-use crate::{State, endpoints, events, live, metrics};
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use crate::{State, endpoints, events, live, metrics, purge};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, Request, State as Shared};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -15,15 +13,14 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tentpole_model::link::{Answer, Question};
-use tentpole_model::{PurgeError, PurgeOrder, PurgeWhat};
+use tentpole_model::link::Question;
 use tentpole_observe::observed;
 
 /// Bytes of a request's body at most.
-const BODY_BYTES_MAX: usize = 64 << 10;
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 /// Recent requests that are shown unless more or fewer are asked for.
 const REQUESTS_SHOWN: usize = 50;
 
@@ -42,7 +39,11 @@ const CALLS: [(&str, &str, &str); 12] = [
     ("GET", "/api/fleets", "instances, and what each fleet decided and why"),
     ("GET", "/api/events?limit=50", "what happened, newest first"),
     ("GET", "/api/requests?limit=50", "the last requests and why each went as it did, newest first"),
-    ("POST", "/api/purge", "removes from the cache: {\"url\":\"http://host/path\"} or {\"all\":true}"),
+    (
+        "POST",
+        "/api/purge",
+        "empties the cache: {\"url\":…}, {\"prefix\":…}, {\"tags\":[…]}, {\"site\":…} or {\"all\":true}; \"soft\":true",
+    ),
     (
         "POST",
         "/api/pools/{pool}/endpoints/{authority}/drain",
@@ -74,7 +75,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/fleets", get(live::fleets))
         .route("/api/events", get(events::list))
         .route("/api/requests", get(requests))
-        .route("/api/purge", post(purge))
+        .route("/api/purge", post(purge::purge))
         .route("/api/pools/{pool}/endpoints/{authority}/drain", post(endpoints::drain))
         .route("/api/pools/{pool}/endpoints/{authority}/resume", post(endpoints::resume));
     with_pages(router, &state.parts.pages)
@@ -122,57 +123,4 @@ async fn requests(
     let limit = limit.unwrap_or(REQUESTS_SHOWN).min(observed::RECENT_MAX);
     let json = ask_text(&state, Question::Requests { limit }).await?;
     Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
-}
-
-/// What is to be purged.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct What {
-    url: Option<String>,
-    #[serde(default)]
-    all: bool,
-}
-
-/// What a purge did.
-#[derive(Serialize)]
-struct Purged {
-    objects: u64,
-    fills: u64,
-}
-
-const PURGE_CURE: &str = "Send {\"url\":\"http://host/path\"} for one URL or {\"all\":true} for everything.";
-
-async fn purge(
-    Shared(state): Shared<Arc<State>>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Purged>, ApiError> {
-    let body = body.map_err(|rejection| {
-        let cure = format!("Send at most {BODY_BYTES_MAX} bytes.");
-        ApiError::new(rejection.status(), "the body could not be read, or is too large", cure)
-    })?;
-    let bad = |error: String| ApiError::bad(error, PURGE_CURE);
-    let what: What =
-        serde_json::from_slice(&body).map_err(|error| bad(format!("the body is not right: {error}")))?;
-    let (question, said) = match what {
-        What { url: Some(url), all: false } => {
-            (Question::Purge(PurgeOrder::hard(PurgeWhat::Url(url.clone()))), url)
-        }
-        What { url: None, all: true } => {
-            (Question::Purge(PurgeOrder::hard(PurgeWhat::All)), "everything".to_owned())
-        }
-        What { .. } => return Err(bad("the body names neither a url nor all, or both".into())),
-    };
-    match ask(&state, question).await? {
-        Answer::Purged(Ok(tentpole_model::Purged { objects, fills })) => {
-            state.parts.events.add(EventKind::Admin, format!("purged {objects} stored responses: {said}"));
-            Ok(Json(Purged { objects, fills }))
-        }
-        Answer::Purged(Err(PurgeError::NotAnUrl)) => Err(bad("the url is not an absolute http URL".into())),
-        Answer::Purged(Err(PurgeError::Tags)) => Err(bad("the order names no tags".into())),
-        Answer::Purged(Err(PurgeError::NoSuchSite)) => {
-            let cure = "GET /api/status lists the sites with their hosts.";
-            Err(ApiError::new(StatusCode::NOT_FOUND, "no site answers for the url's host", cure))
-        }
-        Answer::Text(_) | Answer::Reported => Err(broke_off()),
-    }
 }

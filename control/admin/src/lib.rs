@@ -13,6 +13,7 @@ mod history;
 mod live;
 mod metrics;
 mod pages;
+mod purge;
 mod quantile;
 mod recorder;
 mod sample;

@@ -114,6 +114,11 @@ async fn purges_go_through_the_port_and_wrong_bodies_change_nothing() {
         r#"{"all":false}"#,
         r#"{"urls":"x"}"#,
         r#"{"url":"http://shop.example/","all":true}"#,
+        r#"{"prefix":"http://shop.example/","tags":["a"]}"#,
+        r#"{"site":"shop","all":true}"#,
+        r#"{"site":"shop","url":"http://shop.example/"}"#,
+        r#"{"tags":"a"}"#,
+        r#"{"soft":true}"#,
     ] {
         assert_eq!(desk.post("/api/purge", bad).await.0, 400, "{bad}");
     }
@@ -122,6 +127,22 @@ async fn purges_go_through_the_port_and_wrong_bodies_change_nothing() {
     let long = format!(r#"{{"url":"http://shop.example/{}"}}"#, "x".repeat(64 << 10));
     assert_eq!(desk.post("/api/purge", &long).await.0, 413);
     assert_eq!(*desk.edge.purged.lock().unwrap(), ["http://shop.example/p/1", "all"]);
+}
+
+#[tokio::test]
+async fn prefixes_tags_sites_and_soft_purges_reach_the_edge_as_they_were_meant() {
+    let desk = Desk::new().await;
+    for (body, order) in [
+        (r#"{"prefix":"http://shop.example/p/"}"#, r#"hard Prefix("http://shop.example/p/")"#),
+        (r#"{"tags":["a","b c"],"soft":true}"#, r#"soft Tags { site: None, tags: ["a", "b c"] }"#),
+        (r#"{"tags":["a"],"site":"shop"}"#, r#"hard Tags { site: Some("shop"), tags: ["a"] }"#),
+        (r#"{"site":"shop","soft":true}"#, r#"soft Site("shop")"#),
+    ] {
+        assert_eq!(desk.post("/api/purge", body).await.0, 200, "{body}");
+        assert_eq!(desk.edge.purged.lock().unwrap().pop().as_deref(), Some(order));
+    }
+    let events = desk.get("/api/events?limit=1").await;
+    assert_eq!(events["events"][0]["text"], "made stale 0 stored responses: everything of shop");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::place::Place;
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use tentpole_freshness::{
 };
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_message::{Fields, Name, ResponseHead, StoredHead, tokens};
-use tentpole_model::{Bypass, Cause, Failure, Method, Phase, PoolId, Retry};
+use tentpole_model::{Bypass, Caching, Cause, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::{Deadline, Expired};
 use tokio::sync::oneshot;
@@ -53,8 +54,8 @@ pub struct Own {
 pub struct Wanted {
     /// Pinned until the endpoint is chosen.
     pub view: Rc<View>,
-    /// Who answers.
-    pub pool: PoolId,
+    /// Who answers, and how that is cached.
+    pub place: Place,
     /// The head that goes to the endpoint.
     pub head: Vec<u8>,
     /// The visitor's fields, for Vary.
@@ -75,8 +76,10 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let mut response = ResponseHead::new();
     let mut attempts = Attempts::default();
     let requested = clock::coarse().unix_seconds();
-    let Wanted { view, pool, head, fields, facts } = wanted;
-    let outgoing = Outgoing { head: &head, method: Method::Get, pool, upgrades: false };
+    let Wanted { view, place, head, fields, facts } = wanted;
+    let prepared = view.prepared.clone();
+    let caching = prepared.caching(place.caching);
+    let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
     let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
     let exchange = match fetched {
@@ -91,7 +94,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) = refreshed(&stale, &response, &facts, requested, now);
+        let (stored, facts) = refreshed(&stale, &response, &facts, caching, requested, now);
         let mut own = Vec::new();
         response
             .fields
@@ -103,8 +106,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         return;
     }
     let seen = response_facts(&response, now);
-    let started = may_store(&facts, &seen, requested, now)
-        .and_then(|facts| store_head(&response, now).map(|head| (facts, head)));
+    let started = may_store(&facts, &seen, requested, now).and_then(|facts| {
+        store_head(&response, now).map(|head| (with_defaults(facts, &seen, caching), head))
+    });
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
@@ -212,6 +216,19 @@ pub fn response_facts(response: &ResponseHead, now: u64) -> ResponseFacts {
     }
 }
 
+/// What the route says about serving it stale, where the response does not.
+fn with_defaults(facts: StoredFacts, seen: &ResponseFacts, caching: &Caching) -> StoredFacts {
+    let said = &seen.cache_control;
+    let seconds = |said: Option<u32>, default: Duration| {
+        said.unwrap_or_else(|| u32::try_from(default.as_secs()).unwrap_or(u32::MAX))
+    };
+    StoredFacts {
+        stale_while_revalidate: seconds(said.stale_while_revalidate, caching.stale_while_revalidate),
+        stale_if_error: seconds(said.stale_if_error, caching.stale_if_error),
+        ..facts
+    }
+}
+
 /// Serialises the stored part of a head: all that does not change with the request.
 fn store_head(response: &ResponseHead, now: u64) -> Result<StoredHead, Bypass> {
     let mut lines = Vec::with_capacity(response.fields.bytes().len() + 64);
@@ -232,6 +249,7 @@ fn refreshed(
     stale: &Object,
     response: &ResponseHead,
     request: &RequestFacts,
+    caching: &Caching,
     requested: u64,
     now: u64,
 ) -> (StoredHead, StoredFacts) {
@@ -271,6 +289,7 @@ fn refreshed(
     };
     let selects_alike = !response.fields.has(Name::Vary) || names(response) == names(&merged);
     let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..stale.facts };
-    let facts = may_store(request, &seen, requested, now).ok().filter(|_| selects_alike).unwrap_or(expired);
+    let facts = may_store(request, &seen, requested, now).ok().filter(|_| selects_alike);
+    let facts = facts.map_or(expired, |facts| with_defaults(facts, &seen, caching));
     (StoredHead { lines: lines.into(), status }, facts)
 }

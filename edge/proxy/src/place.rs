@@ -5,7 +5,7 @@ use crate::purge::write_key;
 use crate::stop::Stop;
 use crate::thread::{Scratch, View};
 use tentpole_http1 as http1;
-use tentpole_model::{Canonical, Method, PoolId, Refused, RouteCache, SiteId, Why};
+use tentpole_model::{CachingId, Canonical, Method, PoolId, Refused, Route, RouteCache, SiteId, Why};
 
 /// Where a request belongs.
 #[derive(Clone, Copy)]
@@ -14,6 +14,8 @@ pub struct Place {
     pub pool: PoolId,
     /// Whether it may be cached.
     pub cache: RouteCache,
+    /// How it is cached: [`Prepared::caching`](crate::Prepared::caching).
+    pub caching: CachingId,
     /// Largest body, in bytes.
     pub body_bytes_max: u64,
 }
@@ -59,6 +61,6 @@ fn find(view: &View, site: SiteId, path: &[u8], why: &mut Why) -> Result<(Place,
     let matched = view.prepared.table.route(site, path).ok_or(Stop::Refused(Refused::NoRoute))?;
     why.route = Some(matched.route);
     let route = view.prepared.route(matched.route);
-    let place = Place { pool: route.pool, cache: route.cache, body_bytes_max: route.body_bytes_max };
-    Ok((place, matched.swallowed))
+    let &Route { pool, cache, caching, body_bytes_max, .. } = route;
+    Ok((Place { pool, cache, caching, body_bytes_max }, matched.swallowed))
 }

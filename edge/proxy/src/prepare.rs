@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use tentpole_model::{Pool, Route, RouteId, Site, SiteId, Snapshot};
+use tentpole_model::{Caching, CachingId, Pool, Route, RouteId, Site, SiteId, Snapshot};
 use tentpole_route::{CompileError, Table};
 use tentpole_runtime::{Cell, Cells};
 use tentpole_upstream::{Gate, Gates};
@@ -58,5 +58,10 @@ impl Prepared {
     pub fn route(&self, route: RouteId) -> &Route {
         let (site, index) = self.routes[route.0 as usize];
         &self.site(site).routes[index]
+    }
+
+    /// How responses are cached, by its number.
+    pub fn caching(&self, caching: CachingId) -> &Caching {
+        &self.snapshot.cachings[usize::from(caching.0)]
     }
 }

@@ -3,7 +3,8 @@
 //! accept → parse → route → look up or join a fill → (fetch) → deliver → record why
 //!
 //! One call a step; each may stop the request with a reason, and the reason is what the visitor, the log and the
-//! metrics see. What a head means is `asked.rs`, where it belongs `place.rs`, what happens at an endpoint `fetch.rs`.
+//! metrics see. What a head means is `asked.rs`, where it belongs `place.rs`, how the cache answers `obtain.rs`,
+//! what happens at an endpoint `fetch.rs`.
 //! Nothing here formats a response or touches a socket.
 
 use crate::answer::Manner;
@@ -11,29 +12,24 @@ use crate::asked::{Asked, understand};
 use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
 use crate::fetch::{Outgoing, fetch};
-use crate::fill::{self, Led, Own, Wanted};
-use crate::forward::{self, Forward, Purpose};
+use crate::fill::Own;
+use crate::forward::Purpose;
+use crate::obtain::{Got, Inquiry};
 use crate::place::{Place, route};
-use crate::purge::host_of;
 use crate::stop::{After, Stop};
 use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
 use std::rc::Rc;
 use std::time::Duration;
-use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Object, Release, Waiter};
-use tentpole_freshness::{self as freshness, StoredFacts, Use};
+use tentpole_cache::{FillReader, Looked, Object};
+use tentpole_freshness as freshness;
 use tentpole_http1::{self as http1, Framing};
 use tentpole_listener::{Next, RequestBody, Visitor};
 use tentpole_message::Name;
-use tentpole_model::{
-    Bypass, CacheOutcome, Cause, End, Failure, Method, Phase, Refused, Retry, RouteCache, Side, Why,
-};
+use tentpole_model::{Bypass, CacheOutcome, Cause, End, Failure, Method, Phase, Refused, Retry, Side, Why};
 use tentpole_observe::Texts;
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::Deadline;
-
-/// How often a request looks up again because the fill it joined was of another variant.
-const LOOKS_MAX: usize = 3;
 
 /// One request on its way.
 pub struct Visit<'a> {
@@ -99,7 +95,7 @@ impl<'a> Visit<'a> {
         // Before the cache: a body that may not be sent must not cost a look-up.
         self.accept_body(asked, place)?;
         // What follows a hit is here, in the connection's own task; everything slower has memory of its own.
-        match self.look_up(asked, place)? {
+        match self.inquiry(&view, asked, place).look_up()? {
             Looked::Hit(object) => self.deliver_object(&object, b"", CacheOutcome::Hit, asked).await,
             looked => Box::pin(self.miss(view, asked, place, looked)).await,
         }
@@ -137,7 +133,7 @@ impl<'a> Visit<'a> {
         Ok(())
     }
 
-    /// Everything but a hit: leads or joins a fill, or goes to an endpoint for this visitor alone.
+    /// Everything but a hit.
     async fn miss(
         &mut self,
         view: Rc<View>,
@@ -145,113 +141,29 @@ impl<'a> Visit<'a> {
         place: Place,
         looked: Looked,
     ) -> Result<Sent, Stop> {
-        let mut looked = looked;
         // Others may need the buffer while this request waits.
         self.visitor.rest();
-        for _ in 0..LOOKS_MAX {
-            let arrival = match looked {
-                Looked::Hit(object) | Looked::Stale(object, _) => Arrival::Object(object),
-                Looked::Bypass(bypass) => return self.pass(view, asked, place, bypass).await,
-                Looked::Lead(lead) => return self.lead(view, asked, place, lead).await,
-                Looked::Joined(waiter) => self.join(waiter).await,
-            };
-            match arrival {
-                // What must be asked for each time was asked for someone else: he may get another answer.
-                Arrival::Object(object) if let Some(bypass) = refuses(asked, &object.facts) => {
-                    return self.pass(view, asked, place, bypass).await;
-                }
-                Arrival::Reader(reader) if let Some(bypass) = refuses(asked, reader.facts()) => {
-                    drop(reader);
-                    return self.pass(view, asked, place, bypass).await;
-                }
-                Arrival::Object(object) => {
-                    return self.deliver_object(&object, b"", CacheOutcome::Joined, asked).await;
-                }
-                Arrival::Reader(reader) => {
-                    return self.deliver_reader(reader, CacheOutcome::Joined, asked).await;
-                }
-                // The endpoint has just failed for someone else: asking it again would only add to its trouble.
-                Arrival::GoYourself(Release::Failed(failure)) => return Err(Stop::Failed(failure)),
-                Arrival::GoYourself(Release::Bypass(bypass)) => {
-                    return self.pass(view, asked, place, bypass).await;
-                }
-                Arrival::GoYourself(Release::VaryMismatch | Release::Abandoned) => {
-                    looked = self.look_up(asked, place)?;
-                }
+        match self.inquiry(&view, asked, place).obtain(looked).await? {
+            Got::Object { object, own_lines, outcome } => {
+                self.deliver_object(&object, &own_lines, outcome, asked).await
             }
-        }
-        self.pass(view, asked, place, Bypass::TooManyWaiters).await
-    }
-
-    /// Looks for a stored response, joins the fill that is under way, or becomes the one who leads it.
-    fn look_up(&self, asked: Asked, place: Place) -> Result<Looked, Stop> {
-        let Asked { facts, now, .. } = asked;
-        if let Some(bypass) = goes_past(asked, place) {
-            return Ok(Looked::Bypass(bypass));
-        }
-        let cache = &self.thread.shared.cache;
-        let key = cache.key(&self.scratch.key);
-        let fields = &self.scratch.request.fields;
-        let only_look = match asked.method {
-            Method::Head => Some(Bypass::Method),
-            _ if facts.range => Some(Bypass::Range),
-            _ if facts.cache_control.only_if_cached => Some(Bypass::SwitchedOff),
-            _ => None,
-        };
-        if let Some(bypass) = only_look {
-            let found = cache.peek(&key, fields);
-            return match found.map(|object| (object.facts.may_use(&facts, now), object)) {
-                Some((Use::Fresh | Use::StaleAccepted, object)) => Ok(Looked::Hit(object)),
-                _ if facts.cache_control.only_if_cached => Err(Stop::Refused(Refused::OnlyIfCached)),
-                _ => Ok(Looked::Bypass(bypass)),
-            };
-        }
-        let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
-            Use::Fresh | Use::StaleAccepted => Judged::Use,
-            Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
-            Use::Pass => Judged::Pass(for_whom(asked)),
-        });
-        // After the look-up: a hit need not ask this.
-        let fetches = matches!(looked, Looked::Lead(_) | Looked::Joined(_));
-        if fetches && (facts.cookie || facts.authorization) && cache.passes_personal(&key) {
-            return Ok(Looked::Bypass(Bypass::HitForMiss));
-        }
-        Ok(looked)
-    }
-
-    /// Waits for the head of a fill that someone else leads.
-    async fn join(&mut self, mut waiter: Waiter) -> Arrival {
-        let (deadline, fields) = (&self.visitor.deadline, &self.scratch.request.fields);
-        deadline.set_in(self.thread.shared.wait_max);
-        match deadline.guard(|context| waiter.poll_arrival(fields, context)).await {
-            Ok(arrival) => arrival,
-            Err(_) => Arrival::GoYourself(Release::Bypass(Bypass::WaitedTooLong)),
-        }
-    }
-
-    /// Leads a fill: the fetch runs on without us if we leave.
-    async fn lead(&mut self, view: Rc<View>, asked: Asked, place: Place, lead: Lead) -> Result<Sent, Stop> {
-        self.write_forward(asked, purpose_of(&lead));
-        let head = self.scratch.forward.clone();
-        let fields = self.scratch.request.fields.clone();
-        let wanted = Wanted { view, pool: place.pool, head, fields, facts: asked.facts };
-        let Ok((led, attempts)) = fill::start(self.thread, lead, wanted).await else {
-            return Err(Stop::Failed(Failure::internal(Phase::FirstByte, Cause::FillAborted)));
-        };
-        self.why.attempts = attempts;
-        match led {
-            Led::Reader(reader) => self.deliver_reader(reader, CacheOutcome::Stored, asked).await,
-            Led::Refreshed(object, own) => {
-                self.deliver_object(&object, &own, CacheOutcome::Revalidated, asked).await
-            }
-            Led::Own(own) => {
+            Got::Reader { reader, outcome } => self.deliver_reader(reader, outcome, asked).await,
+            Got::Own(own) => {
                 let Own { exchange, response, bypass } = *own;
                 self.why.cache = CacheOutcome::Bypass(bypass);
                 self.scratch.response = response;
                 self.deliver_exchange(exchange, asked).await
             }
-            Led::None(no) => Err(no.into()),
+            Got::Pass(bypass) => self.pass(view, asked, place, bypass).await,
         }
+    }
+
+    /// What is asked for, without the connection that it came over.
+    fn inquiry<'b>(&'b mut self, view: &'b Rc<View>, asked: Asked, place: Place) -> Inquiry<'b> {
+        let Scratch { request, target, key, .. } = &*self.scratch;
+        let (peer, deadline) = (self.visitor.peer.ip(), &self.visitor.deadline);
+        let (thread, attempts) = (self.thread, &mut self.why.attempts);
+        Inquiry { thread, view, request, target, key, asked, place, peer, deadline, attempts }
     }
 
     /// Goes to an endpoint for this visitor alone.
@@ -263,7 +175,9 @@ impl<'a> Visit<'a> {
         bypass: Bypass,
     ) -> Result<Sent, Stop> {
         self.why.cache = CacheOutcome::Bypass(bypass);
-        self.write_forward(asked, Purpose::Visitor);
+        let mut forward = std::mem::take(&mut self.scratch.forward);
+        self.inquiry(&view, asked, place).write_forward(&mut forward, Purpose::Visitor);
+        self.scratch.forward = forward;
         let Scratch { forward, response, .. } = &mut *self.scratch;
         let upgrades = asked.upgrades;
         let outgoing = Outgoing { head: forward, method: asked.method, pool: place.pool, upgrades };
@@ -298,21 +212,6 @@ impl<'a> Visit<'a> {
         self.why.bytes_in = up;
         self.why.bytes_out += down;
         Err(Stop::Tunnelled)
-    }
-
-    /// Leaves the head that goes to the endpoint in the scratch.
-    fn write_forward(&mut self, asked: Asked, purpose: Purpose<'_>) {
-        let Scratch { request, target, key, forward, .. } = &mut *self.scratch;
-        forward.clear();
-        let how = Forward {
-            target,
-            host: host_of(key),
-            framing: asked.framing,
-            peer: self.visitor.peer.ip(),
-            purpose,
-            upgrade: http1::upgrade(request).filter(|_| asked.upgrades),
-        };
-        forward::write_head(forward, request, &how);
     }
 
     async fn deliver_object(
@@ -406,41 +305,6 @@ impl<'a> Visit<'a> {
             referer: head.fields.get(Name::Referer).unwrap_or_default(),
         });
         recorder.record(&self.why, texts.as_ref());
-    }
-}
-
-/// Requests that have nothing to do with the cache.
-fn goes_past(asked: Asked, place: Place) -> Option<Bypass> {
-    match asked.method {
-        _ if asked.upgrades => Some(Bypass::Upgrade),
-        _ if place.cache == RouteCache::Off => Some(Bypass::SwitchedOff),
-        Method::Get | Method::Head if asked.framing == Framing::None => {
-            asked.facts.cache_control.no_store.then_some(Bypass::RequestNoStore)
-        }
-        _ => Some(Bypass::Method),
-    }
-}
-
-/// Why a response that another request has just fetched is not for this one.
-fn refuses(asked: Asked, facts: &StoredFacts) -> Option<Bypass> {
-    match facts.may_use(&asked.facts, asked.now) {
-        Use::Fresh | Use::StaleAccepted => None,
-        Use::Pass => Some(for_whom(asked)),
-        Use::Revalidate | Use::OnlyIfCached => Some(Bypass::AlreadyStale),
-    }
-}
-
-/// Why a response whose lifetime is a guess is not for a visitor who says who he is.
-fn for_whom(asked: Asked) -> Bypass {
-    if asked.facts.cookie { Bypass::CookieWithoutLifetime } else { Bypass::Authorization }
-}
-
-fn purpose_of(lead: &Lead) -> Purpose<'_> {
-    match &lead.stale {
-        Some(stale) if stale.facts.validator => {
-            Purpose::Revalidate { etag: stale.etag.as_deref(), last_modified: stale.last_modified.as_deref() }
-        }
-        _ => Purpose::Store,
     }
 }
 

@@ -47,7 +47,10 @@ impl EdgePort for Edge {
                 }
                 PurgeWhat::Url(url) => purge(&url, Purged { objects: 2, fills: 1 }),
                 PurgeWhat::All => purge("all", Purged { objects: 40, fills: 0 }),
-                other => purge(&format!("{other:?}"), Purged::default()),
+                other => {
+                    let how = if order.soft { "soft" } else { "hard" };
+                    purge(&format!("{how} {other:?}"), Purged::default())
+                }
             },
         })
     }

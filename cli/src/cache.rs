@@ -1,0 +1,26 @@
+//! `tentpole cache`: what is done with the cache of a running Tentpole, one file a subcommand.
+
+mod purge;
+
+use clap::{Args, Subcommand};
+use std::process::ExitCode;
+
+/// Empty the cache of a running Tentpole
+#[derive(Args, Debug)]
+#[command(arg_required_else_help = true)]
+pub struct Cache {
+    #[command(subcommand)]
+    command: CacheCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum CacheCommand {
+    Purge(purge::Purge),
+}
+
+/// Runs the subcommand.
+pub fn run(typed: &Cache) -> ExitCode {
+    match &typed.command {
+        CacheCommand::Purge(typed) => purge::run(typed),
+    }
+}

@@ -1,0 +1,228 @@
+//! Gets what a request asks for, once its place is known: looks up, joins a fill or leads one, or says that the
+//! caller must go to an endpoint by itself. Serves requests of visitors and fragments of pages alike: knows no
+//! socket, delivers nothing.
+
+use crate::asked::Asked;
+use crate::exchange::NoResponse;
+use crate::fetch::Attempts;
+use crate::fill::{self, Led, Own, Wanted};
+use crate::forward::{self, Forward, Purpose};
+use crate::place::Place;
+use crate::purge::host_of;
+use crate::thread::{Thread, View};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Object, Release, Waiter};
+use tentpole_freshness::{StoredFacts, Use};
+use tentpole_http1::{self as http1, Framing};
+use tentpole_message::RequestHead;
+use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Refused, RouteCache};
+use tentpole_runtime::deadline::Deadline;
+
+/// How often a request looks up again because the fill it joined was of another variant.
+const LOOKS_MAX: usize = 3;
+
+/// A request whose place is known, by whoever makes it.
+pub struct Inquiry<'a> {
+    /// The thread that it is on.
+    pub thread: &'a Rc<Thread>,
+    /// Pinned until its endpoint is chosen.
+    pub view: &'a Rc<View>,
+    /// The request.
+    pub request: &'a RequestHead,
+    /// Canonical path and query, as an endpoint is asked.
+    pub target: &'a [u8],
+    /// The cache key.
+    pub key: &'a [u8],
+    /// What the request means.
+    pub asked: Asked,
+    /// Where it belongs.
+    pub place: Place,
+    /// The visitor's address.
+    pub peer: IpAddr,
+    /// Bounds what it waits for.
+    pub deadline: &'a Deadline,
+    /// What was tried at endpoints on its behalf.
+    pub attempts: &'a mut Attempts,
+}
+
+/// What there is to deliver.
+pub enum Got {
+    /// A whole object.
+    Object {
+        /// It.
+        object: Arc<Object>,
+        /// Field lines for this request alone.
+        own_lines: Vec<u8>,
+        /// How it was got.
+        outcome: CacheOutcome,
+    },
+    /// An object that is arriving.
+    Reader {
+        /// Its reader.
+        reader: FillReader,
+        /// How it was got.
+        outcome: CacheOutcome,
+    },
+    /// A response for this request alone.
+    Own(Box<Own>),
+    /// Nothing: the caller goes to an endpoint by itself, as only it has the body to upload.
+    Pass(Bypass),
+}
+
+impl Inquiry<'_> {
+    /// Looks for a stored response, joins the fill that is under way, or becomes the one who leads it. Allocates
+    /// nothing for a hit.
+    pub fn look_up(&self) -> Result<Looked, NoResponse> {
+        let Asked { facts, now, .. } = self.asked;
+        if let Some(bypass) = goes_past(self.asked, self.place) {
+            return Ok(Looked::Bypass(bypass));
+        }
+        let cache = &self.thread.shared.cache;
+        let key = cache.key(self.key);
+        let fields = &self.request.fields;
+        let only_look = match self.asked.method {
+            Method::Head => Some(Bypass::Method),
+            _ if facts.range => Some(Bypass::Range),
+            _ if facts.cache_control.only_if_cached => Some(Bypass::SwitchedOff),
+            _ => None,
+        };
+        if let Some(bypass) = only_look {
+            let found = cache.peek(&key, fields);
+            return match found.map(|object| (object.facts.may_use(&facts, now), object)) {
+                Some((Use::Fresh | Use::StaleAccepted, object)) => Ok(Looked::Hit(object)),
+                _ if facts.cache_control.only_if_cached => Err(NoResponse::Refused(Refused::OnlyIfCached)),
+                _ => Ok(Looked::Bypass(bypass)),
+            };
+        }
+        let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
+            Use::Fresh | Use::StaleAccepted => Judged::Use,
+            Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
+            Use::Pass => Judged::Pass(for_whom(self.asked)),
+        });
+        // After the look-up: a hit need not ask this.
+        let fetches = matches!(looked, Looked::Lead(_) | Looked::Joined(_));
+        if fetches && (facts.cookie || facts.authorization) && cache.passes_personal(&key) {
+            return Ok(Looked::Bypass(Bypass::HitForMiss));
+        }
+        Ok(looked)
+    }
+
+    /// Everything after the look-up: leads or joins a fill until there is something to deliver.
+    pub async fn obtain(&mut self, looked: Looked) -> Result<Got, NoResponse> {
+        let mut looked = looked;
+        for _ in 0..LOOKS_MAX {
+            let arrival = match looked {
+                Looked::Hit(object) | Looked::Stale(object, _) => {
+                    return Ok(Got::Object { object, own_lines: Vec::new(), outcome: CacheOutcome::Hit });
+                }
+                Looked::Bypass(bypass) => return Ok(Got::Pass(bypass)),
+                Looked::Lead(lead) => return self.lead(lead).await,
+                Looked::Joined(waiter) => self.join(waiter).await,
+            };
+            match arrival {
+                // What must be asked for each time was asked for someone else: he may get another answer.
+                Arrival::Object(object) if let Some(bypass) = refuses(self.asked, &object.facts) => {
+                    return Ok(Got::Pass(bypass));
+                }
+                Arrival::Reader(reader) if let Some(bypass) = refuses(self.asked, reader.facts()) => {
+                    return Ok(Got::Pass(bypass));
+                }
+                Arrival::Object(object) => {
+                    let outcome = CacheOutcome::Joined;
+                    return Ok(Got::Object { object, own_lines: Vec::new(), outcome });
+                }
+                Arrival::Reader(reader) => {
+                    return Ok(Got::Reader { reader, outcome: CacheOutcome::Joined });
+                }
+                // The endpoint has just failed for someone else: asking it again would only add to its trouble.
+                Arrival::GoYourself(Release::Failed(failure)) => return Err(NoResponse::Failed(failure)),
+                Arrival::GoYourself(Release::Bypass(bypass)) => return Ok(Got::Pass(bypass)),
+                Arrival::GoYourself(Release::VaryMismatch | Release::Abandoned) => looked = self.look_up()?,
+            }
+        }
+        Ok(Got::Pass(Bypass::TooManyWaiters))
+    }
+
+    /// Waits for the head of a fill that someone else leads.
+    async fn join(&self, mut waiter: Waiter) -> Arrival {
+        let fields = &self.request.fields;
+        self.deadline.set_in(self.thread.shared.wait_max);
+        match self.deadline.guard(|context| waiter.poll_arrival(fields, context)).await {
+            Ok(arrival) => arrival,
+            Err(_) => Arrival::GoYourself(Release::Bypass(Bypass::WaitedTooLong)),
+        }
+    }
+
+    /// Leads a fill: the fetch runs on without us if we leave.
+    async fn lead(&mut self, lead: Lead) -> Result<Got, NoResponse> {
+        let mut head = Vec::with_capacity(self.request.fields.bytes().len() + 256);
+        self.write_forward(&mut head, purpose_of(&lead));
+        let fields = self.request.fields.clone();
+        let wanted =
+            Wanted { view: self.view.clone(), place: self.place, head, fields, facts: self.asked.facts };
+        let Ok((led, attempts)) = fill::start(self.thread, lead, wanted).await else {
+            let aborted = Failure::internal(Phase::FirstByte, Cause::FillAborted);
+            return Err(NoResponse::Failed(aborted));
+        };
+        *self.attempts = attempts;
+        match led {
+            Led::Reader(reader) => Ok(Got::Reader { reader, outcome: CacheOutcome::Stored }),
+            Led::Refreshed(object, own_lines) => {
+                Ok(Got::Object { object, own_lines, outcome: CacheOutcome::Revalidated })
+            }
+            Led::Own(own) => Ok(Got::Own(own)),
+            Led::None(no) => Err(no),
+        }
+    }
+
+    /// Writes the head that goes to the endpoint.
+    pub fn write_forward(&self, out: &mut Vec<u8>, purpose: Purpose<'_>) {
+        out.clear();
+        let how = Forward {
+            target: self.target,
+            host: host_of(self.key),
+            framing: self.asked.framing,
+            peer: self.peer,
+            purpose,
+            upgrade: http1::upgrade(self.request).filter(|_| self.asked.upgrades),
+        };
+        forward::write_head(out, self.request, &how);
+    }
+}
+
+/// Requests that have nothing to do with the cache.
+fn goes_past(asked: Asked, place: Place) -> Option<Bypass> {
+    match asked.method {
+        _ if asked.upgrades => Some(Bypass::Upgrade),
+        _ if place.cache == RouteCache::Off => Some(Bypass::SwitchedOff),
+        Method::Get | Method::Head if asked.framing == Framing::None => {
+            asked.facts.cache_control.no_store.then_some(Bypass::RequestNoStore)
+        }
+        _ => Some(Bypass::Method),
+    }
+}
+
+/// Why a response that another request has just fetched is not for this one.
+fn refuses(asked: Asked, facts: &StoredFacts) -> Option<Bypass> {
+    match facts.may_use(&asked.facts, asked.now) {
+        Use::Fresh | Use::StaleAccepted => None,
+        Use::Pass => Some(for_whom(asked)),
+        Use::Revalidate | Use::OnlyIfCached => Some(Bypass::AlreadyStale),
+    }
+}
+
+/// Why a response whose lifetime is a guess is not for a visitor who says who he is.
+fn for_whom(asked: Asked) -> Bypass {
+    if asked.facts.cookie { Bypass::CookieWithoutLifetime } else { Bypass::Authorization }
+}
+
+fn purpose_of(lead: &Lead) -> Purpose<'_> {
+    match &lead.stale {
+        Some(stale) if stale.facts.validator => {
+            Purpose::Revalidate { etag: stale.etag.as_deref(), last_modified: stale.last_modified.as_deref() }
+        }
+        _ => Purpose::Store,
+    }
+}
