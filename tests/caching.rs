@@ -28,7 +28,7 @@ async fn what_may_be_shared_is_fetched_once() {
     origin.on("/").respond(cacheable("page").header("ETag", "\"1\""));
     let (tentpole, mut visitor) = before(&origin).await;
     let first = visitor.get("/").await.expect(200);
-    assert_eq!(first.header("Cache-Status"), Some("tentpole; fwd=miss; stored"));
+    assert_eq!(first.header("Cache-Status"), Some("tentpole; fwd=uri-miss; stored"));
     let mut another = tentpole.visitor().await;
     let second = another.get("/").await.expect(200);
     assert!(second.is_hit() && second.header("Age").is_some(), "{second:?}");
@@ -57,7 +57,7 @@ async fn what_is_somebodys_own_is_never_shared_and_says_why() {
         let answer = visitor.get(path).await;
         assert_eq!(
             answer.header("Cache-Status"),
-            Some(&*format!("tentpole; fwd=miss; detail={reason}")),
+            Some(&*format!("tentpole; fwd=uri-miss; detail={reason}")),
             "{path}"
         );
         assert!(!visitor.get(path).await.is_hit(), "{path}");

@@ -112,6 +112,11 @@ pub enum CacheOutcome {
     Hit,
     /// Served a stored 304 or 206 out of what was fresh.
     HitPartial,
+    /// Served what is stored and stale, while it is fetched anew (RFC 5861 section 3).
+    Stale,
+    /// Served what is stored and stale, because the endpoint failed, for this request or for another a moment ago
+    /// (RFC 5861 section 4).
+    StaleIfError,
     /// Stored but stale; the endpoint said it still holds.
     Revalidated,
     /// Not stored; fetched and stored.
@@ -418,6 +423,8 @@ impl CacheOutcome {
             Self::NotAsked => "none",
             Self::Hit => "hit",
             Self::HitPartial => "hit_partial",
+            Self::Stale => "stale",
+            Self::StaleIfError => "stale_if_error",
             Self::Revalidated => "revalidated",
             Self::Stored => "stored",
             Self::Joined => "joined",

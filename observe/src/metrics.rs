@@ -14,7 +14,7 @@ pub const STATUSES: [u16; 36] = [
 pub const STATUS_SLOTS: usize = STATUSES.len() + 6;
 const STATUS_NONE: usize = STATUS_SLOTS - 1;
 /// Values of [`CacheOutcome`].
-pub const CACHE_SLOTS: usize = 7;
+pub const CACHE_SLOTS: usize = 9;
 /// Values of [`Side`] times values of [`Phase`].
 pub const FAILURE_SLOTS: usize = Side::ALL.len() * Phase::ALL.len();
 /// Values of [`Cause`] as far as its label tells them apart.
@@ -98,7 +98,8 @@ impl AnsweredBy {
     /// Who answered this request.
     pub fn of(why: &Why) -> Self {
         match why.cache {
-            CacheOutcome::Hit | CacheOutcome::HitPartial => Self::Cache,
+            CacheOutcome::Hit | CacheOutcome::HitPartial | CacheOutcome::Stale => Self::Cache,
+            CacheOutcome::StaleIfError => Self::Cache,
             CacheOutcome::Joined | CacheOutcome::Stored | CacheOutcome::Revalidated => Self::Endpoint,
             CacheOutcome::NotAsked | CacheOutcome::Bypass(_) if why.attempts[0].is_some() => Self::Endpoint,
             CacheOutcome::NotAsked | CacheOutcome::Bypass(_) => Self::Edge,
@@ -252,6 +253,8 @@ pub fn cache_slot(outcome: CacheOutcome) -> usize {
         CacheOutcome::Stored => 4,
         CacheOutcome::Joined => 5,
         CacheOutcome::Bypass(_) => 6,
+        CacheOutcome::Stale => 7,
+        CacheOutcome::StaleIfError => 8,
     }
 }
 
@@ -264,6 +267,8 @@ pub const CACHE_OUTCOMES: [CacheOutcome; CACHE_SLOTS] = [
     CacheOutcome::Stored,
     CacheOutcome::Joined,
     CacheOutcome::Bypass(Bypass::SwitchedOff),
+    CacheOutcome::Stale,
+    CacheOutcome::StaleIfError,
 ];
 
 /// The slot of a failure in [`EdgeMetrics::failures`].

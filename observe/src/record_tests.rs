@@ -58,12 +58,12 @@ fn whys() -> impl Strategy<Value = Why> {
         prop::sample::select(Refused::ALL.to_vec()).prop_map(End::Refused),
         failures().prop_map(End::Failed),
     ];
-    let caches = (0..7usize, prop::sample::select(Bypass::ALL.to_vec())).prop_map(|(slot, bypass)| {
-        match crate::metrics::CACHE_OUTCOMES[slot] {
+    let caches = (0..crate::metrics::CACHE_SLOTS, prop::sample::select(Bypass::ALL.to_vec())).prop_map(
+        |(slot, bypass)| match crate::metrics::CACHE_OUTCOMES[slot] {
             CacheOutcome::Bypass(_) => CacheOutcome::Bypass(bypass),
             other => other,
-        }
-    });
+        },
+    );
     let numbers = any::<(u64, u32, u32, u64, u64, IpAddr, u16, u16, u8, bool)>();
     let ids = any::<(u8, Option<u16>, Option<u32>)>();
     let methods = prop::sample::select(Method::ALL.to_vec());

@@ -25,6 +25,8 @@ const SHARD_BYTES_MIN: u64 = 1 << 20;
 const FILLS_PER_KEY_MAX: usize = 64;
 /// Tells the markers that hold only for requests which say who asks from those that hold for all.
 const PERSONAL: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The same for those that say that a fetch failed.
+const FAILING: u64 = 0xc2b2_ae3d_27d4_eb4f;
 
 /// Objects in memory, and the fills that will become some.
 #[derive(Debug)]
@@ -85,6 +87,17 @@ pub enum Judged {
     Revalidate,
     /// This request has nothing to do with the cache.
     Pass(Bypass),
+}
+
+/// Why nothing stored was used (RFC 9211 section 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// Nothing is stored under the key.
+    Uri,
+    /// What is stored under the key is for other requests (`Vary`).
+    Vary,
+    /// What is stored must be revalidated.
+    Stale,
 }
 
 /// What a look-up found.
@@ -169,12 +182,18 @@ impl Cache {
         serve_stale: bool,
     ) -> Looked {
         let entry = shard.find(key);
+        let missed = match (&stale, entry.and_then(Entry::newest)) {
+            (Some(_), _) => Missed::Stale,
+            (None, Some(_)) => Missed::Vary,
+            (None, None) => Missed::Uri,
+        };
         let mut names = entry.and_then(Entry::newest).map(|object| object.vary().clone());
         for fill in entry.iter().flat_map(|entry| &entry.fills) {
             // Who is served what is stale needs no seat: that somebody fetches is enough.
             let waiters_max = if serve_stale { 0 } else { self.settings.waiters_max };
             match fill.join(request, waiters_max) {
-                Join::Joined(waiter) => {
+                Join::Joined(mut waiter) => {
+                    waiter.missed = missed;
                     self.counts.joined.fetch_add(1, Ordering::Relaxed);
                     return Looked::Joined(waiter);
                 }
@@ -200,7 +219,7 @@ impl Cache {
         shard.attach(&fill);
         self.counts.fills.fetch_add(1, Ordering::Relaxed);
         self.counts.fills_started.fetch_add(1, Ordering::Relaxed);
-        Looked::Lead(Lead::new(self.clone(), fill, stale))
+        Looked::Lead(Lead::new(self.clone(), fill, stale, missed))
     }
 
     /// What is stored for a request, fresh or not. Joins nothing and starts nothing: for ranges,
@@ -215,6 +234,23 @@ impl Cache {
     /// Whether requests that say who asks (cookie, authorization) go past the cache here: see [`Lead::personal`].
     pub fn passes_personal(&self, key: &Key<'_>) -> bool {
         self.shard(key.hash).markers.holds(key.hash ^ PERSONAL)
+    }
+
+    /// Whether the fetch of this key failed a moment ago: see [`Lead::kept`].
+    pub fn is_failing(&self, key: &Key<'_>) -> bool {
+        self.shard(key.hash).markers.holds(key.hash ^ FAILING)
+    }
+
+    /// Removes one object, if it is still stored: an endpoint has said that it no longer holds.
+    pub fn forget(&self, object: &Arc<Object>) {
+        let removed = self.shard(object.hash()).remove(object);
+        if removed {
+            self.counts.removed(1, object.cost());
+        }
+    }
+
+    pub(crate) fn mark_failing(&self, hash: u64, remember_for: Duration) {
+        self.shard(hash).markers.mark(hash ^ FAILING, remember_for);
     }
 
     pub(crate) fn mark_personal(&self, hash: u64, remember_for: Duration) {

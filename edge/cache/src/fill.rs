@@ -67,6 +67,8 @@ enum Stage {
     Ended,
     /// All of it arrived, or a 304 confirmed what was stored.
     Whole(Arc<Object>),
+    /// The fetch failed, and what is stored may do for some.
+    Kept(Arc<Object>, Release),
     /// There is nothing to be had here.
     Released(Release),
 }
@@ -149,11 +151,20 @@ impl Fill {
 
     /// Ends it for all who wait.
     pub(crate) fn end(&self, object: Result<Arc<Object>, Release>) -> Ended {
-        let mut state = self.lock();
-        state.stage = match object {
+        self.end_as(match object {
             Ok(object) => Stage::Whole(object),
             Err(release) => Stage::Released(release),
-        };
+        })
+    }
+
+    /// Ends it with what is stored, for those who may have that.
+    pub(crate) fn keep(&self, stale: Arc<Object>, otherwise: Release) -> Ended {
+        self.end_as(Stage::Kept(stale, otherwise))
+    }
+
+    fn end_as(&self, stage: Stage) -> Ended {
+        let mut state = self.lock();
+        state.stage = stage;
         // Its content lives on in the object, or is of no use.
         let (content, parked) = (std::mem::take(&mut state.chunks), state.parked.take());
         state.recharge(self);
@@ -264,6 +275,10 @@ impl Fill {
                 return Poll::Pending;
             }
             Stage::Released(release) => Arrival::GoYourself(*release),
+            Stage::Kept(object, otherwise) if object.vary().matches(request) => {
+                Arrival::Kept(object.clone(), *otherwise)
+            }
+            Stage::Kept(_, otherwise) => Arrival::GoYourself(*otherwise),
             Stage::Whole(object) if object.vary().matches(request) => Arrival::Object(object.clone()),
             Stage::Arriving | Stage::Ended => match &state.frame {
                 Some(frame) if frame.vary.matches(request) => {
@@ -283,7 +298,8 @@ impl Fill {
         let read = match &state.stage {
             Stage::Whole(object) => Read::Whole(object.clone()),
             Stage::Released(Release::Failed(failure)) => Read::Failed(*failure),
-            Stage::Released(_) => Read::Failed(ABORTED),
+            // Nobody reads what never began to arrive.
+            Stage::Kept(..) | Stage::Released(_) => Read::Failed(ABORTED),
             Stage::Waiting | Stage::Arriving | Stage::Ended => match state.chunks.at(offset) {
                 Some(data) => {
                     let waker = state.passed(offset, offset + data.len() as u64);

@@ -3,7 +3,7 @@
 
 use crate::fill::{ABORTED, Appended, Completed, Fill};
 use crate::object::Frame;
-use crate::{Cache, FillReader, Object, Release, Room, StoredFacts, Vary};
+use crate::{Cache, FillReader, Missed, Object, Release, Room, StoredFacts, Vary};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +23,8 @@ pub struct Lead {
     duty: Duty,
     /// What is stored but may not be used as it is: to be revalidated, or served if the endpoint fails.
     pub stale: Option<Arc<Object>>,
+    /// Why nothing stored was used.
+    pub missed: Missed,
 }
 
 /// A response as its head describes it. None of its bytes should lie in a much larger buffer: they are kept.
@@ -73,8 +75,13 @@ struct Duty {
 }
 
 impl Lead {
-    pub(crate) fn new(cache: Arc<Cache>, fill: Arc<Fill>, stale: Option<Arc<Object>>) -> Self {
-        Self { duty: Duty { cache, fill, release: Some(Release::Abandoned) }, stale }
+    pub(crate) fn new(
+        cache: Arc<Cache>,
+        fill: Arc<Fill>,
+        stale: Option<Arc<Object>>,
+        missed: Missed,
+    ) -> Self {
+        Self { duty: Duty { cache, fill, release: Some(Release::Abandoned) }, stale, missed }
     }
 
     /// Requests that wait now: whether it is worth going on when the visitor has left.
@@ -100,12 +107,14 @@ impl Lead {
         self.duty.end(Release::Failed(failure), None);
     }
 
-    /// There is no new response, and the stored one is served in its place (RFC 5861 section 4), to those who wait
-    /// too. It stays stored, as stale as it is.
-    pub fn kept(mut self, stale: &Arc<Object>) {
+    /// There is no usable response, and the stored one may be served in its place (RFC 5861 section 4), to those who
+    /// wait too: `otherwise` is for those who may not get it. It stays stored, as stale as it is. For a while
+    /// [`Cache::is_failing`] says so.
+    pub fn kept(mut self, stale: &Arc<Object>, otherwise: Release, remember_for: Duration) {
         let Duty { cache, fill, release } = &mut self.duty;
         *release = None;
-        cache.keep(fill, stale);
+        cache.mark_failing(fill.hash, remember_for);
+        cache.keep(fill, stale, otherwise);
     }
 
     /// A 304 says that `stale` still holds (RFC 9111 section 4.3.4): it is stored anew with this head and these

@@ -20,7 +20,7 @@ mod shard;
 mod vary;
 mod waiter;
 
-pub use cache::{Cache, Judged, Looked, Stats};
+pub use cache::{Cache, Judged, Looked, Missed, Stats};
 pub use fill::{Room, WINDOW_BYTES};
 pub use key::Key;
 pub use lead::{Filling, Finished, Lead, NewObject};

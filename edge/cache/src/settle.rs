@@ -98,11 +98,11 @@ impl Cache {
         }
     }
 
-    /// Ends a fill with what is stored already.
-    pub(crate) fn keep(&self, fill: &Arc<Fill>, stale: &Arc<Object>) {
+    /// Ends a fill with what is stored already, for those who may have it.
+    pub(crate) fn keep(&self, fill: &Arc<Fill>, stale: &Arc<Object>, otherwise: Release) {
         let mut shard = self.shard(fill.hash);
         shard.detach(fill);
-        let ended = fill.end(Ok(stale.clone()));
+        let ended = fill.keep(stale.clone(), otherwise);
         drop(shard);
         ended.tell();
     }

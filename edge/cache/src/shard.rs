@@ -111,6 +111,16 @@ impl Shard {
         replaced.flatten().is_some()
     }
 
+    /// Removes an object; false when it is no longer there.
+    pub(crate) fn remove(&mut self, object: &Arc<Object>) -> bool {
+        let removed = self.change(object.hash(), object.key(), |entry, queues| {
+            let stored = entry.take(|stored| Arc::ptr_eq(&stored.object, object))?;
+            queues.remove(stored.node);
+            Some(())
+        });
+        removed.flatten().is_some()
+    }
+
     /// Removes the object that matters least.
     pub(crate) fn evict(&mut self) -> Option<Arc<Object>> {
         let (node, object) = self.queues.victim()?;

@@ -3,7 +3,7 @@
 
 use crate::fill::{ABORTED, Fill, Read};
 use crate::object::Frame;
-use crate::{Object, StoredFacts};
+use crate::{Missed, Object, StoredFacts};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,6 +16,8 @@ use tentpole_model::Failure;
 pub struct Waiter {
     fill: Arc<Fill>,
     seat: Option<u32>,
+    /// Why nothing stored was used.
+    pub missed: Missed,
 }
 
 /// What a waiter gets.
@@ -25,6 +27,8 @@ pub enum Arrival {
     Object(Arc<Object>),
     /// The response has begun to arrive.
     Reader(FillReader),
+    /// There is no new response; what is stored may do, if the request takes what is stale because of an error. Else:
+    Kept(Arc<Object>, Release),
     /// Nothing from here.
     GoYourself(Release),
 }
@@ -45,7 +49,7 @@ pub enum Release {
 
 impl Waiter {
     pub(crate) fn new(fill: Arc<Fill>, seat: u32) -> Self {
-        Self { fill, seat: Some(seat) }
+        Self { fill, seat: Some(seat), missed: Missed::Uri }
     }
 
     /// Ready when the response's head is known, or that there will be none. `request` is the one that was looked

@@ -4,6 +4,7 @@
 
 use crate::answer::{self, Manner};
 use crate::exchange::{Exchange, NoResponse, Upload};
+use crate::obtain::Forwarded;
 use std::future::poll_fn;
 use std::io::{IoSlice, Write};
 use std::task::Poll;
@@ -39,6 +40,10 @@ pub struct Reply {
     pub manner: Manner,
     /// What `Cache-Status` says.
     pub cache: CacheOutcome,
+    /// Why an endpoint was asked, if one was.
+    pub forwarded: Option<Forwarded>,
+    /// What it answered.
+    pub forward_status: Option<u16>,
     /// Now, in seconds since 1970.
     pub now: u64,
 }
@@ -80,7 +85,7 @@ pub async fn object(
     out.extend_from_slice(own_lines);
     let age = object.facts.age(reply.now);
     let _ = write!(out, "Age: {age}\r\n");
-    cache_status(out, reply.cache, Some(i64::from(object.facts.lifetime) - age as i64));
+    cache_status(out, &reply, Some(i64::from(object.facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
     let stored: &[u8] = if status == object.head.status { &object.head.lines } else { b"" };
@@ -89,11 +94,12 @@ pub async fn object(
     Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
 }
 
-/// Sends a fill's object while it arrives.
+/// Sends a fill's object while it arrives, with field lines of the visitor's own.
 pub async fn reader(
     visitor: &mut Visitor,
     out: &mut Vec<u8>,
     mut reader: FillReader,
+    own_lines: &[u8],
     request: &RequestHead,
     reply: Reply,
 ) -> Result<Sent, Failure> {
@@ -116,11 +122,13 @@ pub async fn reader(
     if reader.head().status != 204 {
         http1::write_framing(out, framing);
     }
+    out.extend_from_slice(own_lines);
+    // Whoever leads gets the endpoint's own answer: there is no age to add to what that says (RFC 9111 section 5.1).
     let age = facts.age(reply.now);
-    if age > 0 {
+    if age > 0 && reply.cache == CacheOutcome::Joined {
         let _ = write!(out, "Age: {age}\r\n");
     }
-    cache_status(out, reply.cache, None);
+    cache_status(out, &reply, None);
     answer::connection(out, manner);
     out.extend_from_slice(b"\r\n");
     let mut bytes = 0;
@@ -231,7 +239,7 @@ pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, re
         }
         _ => http1::write_framing(out, framing),
     }
-    cache_status(out, reply.cache, None);
+    cache_status(out, &reply, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
 }
@@ -326,7 +334,7 @@ async fn not_modified(
 ) -> Result<Sent, Failure> {
     out.clear();
     not_modified_lines(out, head);
-    cache_status(out, reply.cache, None);
+    cache_status(out, &reply, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
     let bytes = write_parts(visitor, [out, b""], std::iter::empty()).await?;
@@ -434,29 +442,56 @@ async fn write_parts<'a>(
 }
 
 /// Writes `Cache-Status` (RFC 9211).
-fn cache_status(out: &mut Vec<u8>, cache: CacheOutcome, ttl: Option<i64>) {
+fn cache_status(out: &mut Vec<u8>, reply: &Reply, ttl: Option<i64>) {
     out.extend_from_slice(b"Cache-Status: tentpole");
-    match cache {
-        CacheOutcome::NotAsked => {}
-        CacheOutcome::Hit | CacheOutcome::HitPartial => out.extend_from_slice(b"; hit"),
-        CacheOutcome::Revalidated => out.extend_from_slice(b"; fwd=stale; fwd-status=304"),
-        CacheOutcome::Stored => out.extend_from_slice(b"; fwd=miss; stored"),
-        CacheOutcome::Joined => out.extend_from_slice(b"; fwd=miss; collapsed"),
-        CacheOutcome::Bypass(bypass) => {
-            out.extend_from_slice(match bypass {
-                Bypass::Method => b"; fwd=method",
-                Bypass::Range | Bypass::RequestNoStore => b"; fwd=request",
-                Bypass::SwitchedOff | Bypass::Upgrade | Bypass::HitForMiss => b"; fwd=bypass",
-                Bypass::TooManyWaiters | Bypass::WaitedTooLong => b"; fwd=bypass",
-                _ => b"; fwd=miss",
-            });
-            out.extend_from_slice(b"; detail=");
-            out.extend_from_slice(bypass.label().as_bytes());
+    let forwarded = match reply.forwarded {
+        None => "; fwd=miss",
+        Some(Forwarded::UriMiss) => "; fwd=uri-miss",
+        Some(Forwarded::VaryMiss) => "; fwd=vary-miss",
+        Some(Forwarded::Stale) => "; fwd=stale",
+        Some(Forwarded::Request) => "; fwd=request",
+    };
+    // Writing into a Vec cannot fail.
+    let _ = match reply.cache {
+        CacheOutcome::NotAsked => Ok(()),
+        CacheOutcome::Hit | CacheOutcome::HitPartial | CacheOutcome::Stale => write!(out, "; hit"),
+        CacheOutcome::StaleIfError if reply.forwarded.is_none() => {
+            write!(out, "; hit; detail=stale_if_error")
         }
-    }
+        CacheOutcome::StaleIfError => {
+            out.extend_from_slice(forwarded.as_bytes());
+            forward_status(out, reply);
+            write!(out, "; detail=stale_if_error")
+        }
+        CacheOutcome::Revalidated => write!(out, "{forwarded}; fwd-status=304"),
+        CacheOutcome::Stored => {
+            out.extend_from_slice(forwarded.as_bytes());
+            if matches!(reply.forwarded, Some(Forwarded::Stale | Forwarded::Request)) {
+                forward_status(out, reply);
+            }
+            write!(out, "; stored")
+        }
+        CacheOutcome::Joined => write!(out, "{forwarded}; collapsed"),
+        CacheOutcome::Bypass(bypass) => {
+            let forwarded = match bypass {
+                Bypass::Method => "; fwd=method",
+                Bypass::RequestNoStore => "; fwd=request",
+                Bypass::SwitchedOff | Bypass::Upgrade | Bypass::HitForMiss => "; fwd=bypass",
+                Bypass::TooManyWaiters | Bypass::WaitedTooLong => "; fwd=bypass",
+                _ => forwarded,
+            };
+            write!(out, "{forwarded}; detail={}", bypass.label())
+        }
+    };
     if let Some(ttl) = ttl {
-        // Writing into a Vec cannot fail.
         let _ = write!(out, "; ttl={ttl}");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// The status that an endpoint answered with, where that is not the one that the visitor gets anyway.
+fn forward_status(out: &mut Vec<u8>, reply: &Reply) {
+    if let Some(status) = reply.forward_status {
+        let _ = write!(out, "; fwd-status={status}");
+    }
 }

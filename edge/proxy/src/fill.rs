@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Room};
+use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Release, Room};
 use tentpole_freshness::{
     CacheControl, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_age, parse_date,
 };
@@ -25,15 +25,19 @@ use tokio::sync::oneshot;
 const HIT_FOR_MISS: Duration = Duration::from_secs(10);
 /// The same after a status that is not stored: errors mostly, which pass.
 const HIT_FOR_ERROR: Duration = Duration::from_secs(1);
+/// Bytes of an error's body that are read for the sake of its connection.
+const DRAINED_MAX: usize = 64 * 1024;
 /// Largest stored head.
 const STORED_HEAD_MAX: usize = 32 * 1024;
 
 /// What the visitor who leads gets.
 pub enum Led {
-    /// The object, as it arrives.
-    Reader(FillReader),
+    /// The object, as it arrives. With field lines that are this visitor's own.
+    Reader(FillReader, Vec<u8>),
     /// What was stored still holds. With field lines of the 304 that are this visitor's own.
     Refreshed(Arc<Object>, Vec<u8>),
+    /// The endpoint failed, and what is stored may be served in its place.
+    Kept(Arc<Object>),
     /// It may not be shared: the response is this visitor's own.
     Own(Box<Own>),
     /// No response.
@@ -62,6 +66,8 @@ pub struct Wanted {
     pub fields: Fields,
     /// What the request allows.
     pub facts: RequestFacts,
+    /// Its arrival, in seconds since 1970.
+    pub now: u64,
 }
 
 /// Starts a lead's task on this thread; its first result comes over the channel.
@@ -76,7 +82,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let mut response = ResponseHead::new();
     let mut attempts = Attempts::default();
     let requested = clock::coarse().unix_seconds();
-    let Wanted { view, place, head, fields, facts } = wanted;
+    let Wanted { view, place, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
     let caching = prepared.caching(place.caching);
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
@@ -85,8 +91,18 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let exchange = match fetched {
         Ok(exchange) => exchange,
         Err(no) => {
-            lead.failed(failure_of(&no));
-            let _ = answer.send((Led::None(no), attempts));
+            let failure = failure_of(&no);
+            let led = match stand_in(&lead, &facts, arrived) {
+                Some(stale) => match keep(lead, &stale, Release::Failed(failure), &facts, arrived) {
+                    true => Led::Kept(stale),
+                    false => Led::None(no),
+                },
+                None => {
+                    lead.failed(failure);
+                    Led::None(no)
+                }
+            };
+            let _ = answer.send((led, attempts));
             return;
         }
     };
@@ -95,14 +111,21 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         && let Some(stale) = lead.stale.clone()
     {
         let (stored, facts) = refreshed(&stale, &response, &facts, caching, requested, now);
-        let mut own = Vec::new();
-        response
-            .fields
-            .all(Name::SetCookie)
-            .for_each(|cookie| http1::write_field(&mut own, b"Set-Cookie", cookie));
+        let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
         let object = lead.refreshed(&stale, stored, facts);
         let _ = answer.send((Led::Refreshed(object, own), attempts));
+        return;
+    }
+    if is_error(response.status)
+        && let Some(stale) = stand_in(&lead, &facts, arrived)
+    {
+        let bypass = Bypass::Status;
+        if keep(lead, &stale, Release::Bypass(bypass), &facts, arrived) {
+            let _ = answer.send((Led::Kept(stale), attempts));
+            return drain(&thread, exchange, &deadline).await;
+        }
+        let _ = answer.send((Led::Own(Box::new(Own { exchange, response, bypass })), attempts));
         return;
     }
     let seen = response_facts(&response, now);
@@ -112,9 +135,17 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
+            let is_personal = facts.cookie || facts.authorization;
+            if !is_personal
+                && bypass != Bypass::Status
+                && let Some(stale) = &lead.stale
+            {
+                // The endpoint no longer says what is stored: it must not be served in place of an error either.
+                thread.shared.cache.forget(stale);
+            }
             match bypass {
                 // For a visitor who does not say who he is the response may be another, and one to share.
-                _ if facts.cookie || facts.authorization => lead.personal(HIT_FOR_MISS),
+                _ if is_personal => lead.personal(HIT_FOR_MISS),
                 // An error of a moment must not let everybody through to the endpoint for long.
                 Bypass::Status => lead.uncacheable(bypass, HIT_FOR_ERROR),
                 _ => lead.uncacheable(bypass, HIT_FOR_MISS),
@@ -142,7 +173,8 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     };
     match lead.start(new) {
         Ok((filling, reader)) => {
-            let _ = answer.send((Led::Reader(reader), attempts));
+            let own = lines_of(&response, Name::Age, b"Age");
+            let _ = answer.send((Led::Reader(reader, own), attempts));
             pump(&thread, exchange, filling, &deadline).await;
         }
         Err(bypass) => {
@@ -150,6 +182,49 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
             let _ = answer.send((Led::Own(Box::new(own)), attempts));
         }
     }
+}
+
+/// What is stored, if it may be served in place of an error to anybody.
+fn stand_in(lead: &Lead, facts: &RequestFacts, now: u64) -> Option<Arc<Object>> {
+    let stale = lead.stale.as_ref()?;
+    let serves = |facts| stale.facts.serves_on_error(facts, now);
+    (serves(facts) || serves(&RequestFacts::PLAIN_GET)).then(|| stale.clone())
+}
+
+/// Ends a fill whose endpoint failed: what is stored is for all who wait and may have it then. Whether the one who leads
+/// may.
+fn keep(lead: Lead, stale: &Arc<Object>, otherwise: Release, facts: &RequestFacts, now: u64) -> bool {
+    lead.kept(stale, otherwise, HIT_FOR_ERROR);
+    stale.facts.serves_on_error(facts, now)
+}
+
+/// Statuses in whose place what is stale may be served (RFC 5861 section 4).
+pub fn is_error(status: u16) -> bool {
+    matches!(status, 500 | 502 | 503 | 504)
+}
+
+/// Reads what is left of a short body that nobody wants, so that its connection can serve again.
+async fn drain(thread: &Thread, mut exchange: Exchange, deadline: &Deadline) {
+    let mut left = DRAINED_MAX;
+    deadline.set_in(exchange.timeouts.stall);
+    loop {
+        let Exchange { connection, body, .. } = &mut exchange;
+        match deadline.guard(|context| connection.poll_piece(context, body)).await {
+            Ok(Ok(Piece::Data { skip, len })) if len <= left => {
+                left -= len;
+                connection.consume(skip + len);
+            }
+            Ok(Ok(Piece::End)) => return exchange.finish(thread),
+            _ => return,
+        }
+    }
+}
+
+/// The lines of one field, for one visitor alone.
+fn lines_of(response: &ResponseHead, name: Name, written: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    response.fields.all(name).for_each(|value| http1::write_field(&mut lines, written, value));
+    lines
 }
 
 /// Moves the body into the fill. Dropping the filling before its end aborts it: nothing is stored.

@@ -13,12 +13,26 @@ use crate::thread::{Thread, View};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Object, Release, Waiter};
-use tentpole_freshness::{StoredFacts, Use};
+use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, Release, Waiter};
+use tentpole_freshness::{RequestFacts, StoredFacts, Use};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_message::RequestHead;
 use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Refused, RouteCache};
 use tentpole_runtime::deadline::Deadline;
+use tokio::sync::oneshot;
+
+/// Why a request was forwarded (RFC 9211 section 2.2), where that is known beyond the reason of a [`Bypass`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// Nothing was stored for its URL.
+    UriMiss,
+    /// What was stored is for other requests (`Vary`).
+    VaryMiss,
+    /// What was stored was stale.
+    Stale,
+    /// What was stored was fresh, but the request wants the endpoint to be asked.
+    Request,
+}
 
 /// How often a request looks up again because the fill it joined was of another variant.
 const LOOKS_MAX: usize = 3;
@@ -45,6 +59,8 @@ pub struct Inquiry<'a> {
     pub deadline: &'a Deadline,
     /// What was tried at endpoints on its behalf.
     pub attempts: &'a mut Attempts,
+    /// Why an endpoint was asked, if one was.
+    pub forwarded: &'a mut Option<Forwarded>,
 }
 
 /// What there is to deliver.
@@ -62,6 +78,8 @@ pub enum Got {
     Reader {
         /// Its reader.
         reader: FillReader,
+        /// Field lines for this request alone.
+        own_lines: Vec<u8>,
         /// How it was got.
         outcome: CacheOutcome,
     },
@@ -69,6 +87,12 @@ pub enum Got {
     Own(Box<Own>),
     /// Nothing: the caller goes to an endpoint by itself, as only it has the body to upload.
     Pass(Bypass),
+}
+
+impl Got {
+    fn object(object: Arc<Object>, outcome: CacheOutcome) -> Self {
+        Self::Object { object, own_lines: Vec::new(), outcome }
+    }
 }
 
 impl Inquiry<'_> {
@@ -98,12 +122,13 @@ impl Inquiry<'_> {
         }
         let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
             Use::Fresh | Use::StaleAccepted => Judged::Use,
+            Use::Revalidate if object.facts.serves_while_revalidating(&facts, now) => Judged::UseStale,
             Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
             Use::Pass => Judged::Pass(for_whom(self.asked)),
         });
         // After the look-up: a hit need not ask this.
-        let fetches = matches!(looked, Looked::Lead(_) | Looked::Joined(_));
-        if fetches && (facts.cookie || facts.authorization) && cache.passes_personal(&key) {
+        let (Looked::Lead(_) | Looked::Joined(_)) = &looked else { return Ok(looked) };
+        if (facts.cookie || facts.authorization) && cache.passes_personal(&key) {
             return Ok(Looked::Bypass(Bypass::HitForMiss));
         }
         Ok(looked)
@@ -114,35 +139,94 @@ impl Inquiry<'_> {
         let mut looked = looked;
         for _ in 0..LOOKS_MAX {
             let arrival = match looked {
-                Looked::Hit(object) | Looked::Stale(object, _) => {
-                    return Ok(Got::Object { object, own_lines: Vec::new(), outcome: CacheOutcome::Hit });
+                Looked::Hit(object) => return Ok(Got::object(object, CacheOutcome::Hit)),
+                Looked::Stale(object, lead) => {
+                    if let Some(lead) = lead {
+                        // Nobody waits for what comes of it.
+                        drop(self.start(lead));
+                    }
+                    return Ok(Got::object(object, CacheOutcome::Stale));
                 }
-                Looked::Bypass(bypass) => return Ok(Got::Pass(bypass)),
-                Looked::Lead(lead) => return self.lead(lead).await,
-                Looked::Joined(waiter) => self.join(waiter).await,
+                Looked::Bypass(bypass) => return self.pass(bypass),
+                Looked::Lead(lead) => {
+                    if let Some(object) = self.stale_while_failing(&lead) {
+                        return Ok(Got::object(object, CacheOutcome::StaleIfError));
+                    }
+                    *self.forwarded = Some(self.why_forwarded(lead.missed, lead.stale.as_ref()));
+                    return self.lead(lead).await;
+                }
+                Looked::Joined(waiter) => {
+                    *self.forwarded = Some(self.why_forwarded(waiter.missed, None));
+                    self.join(waiter).await
+                }
             };
             match arrival {
                 // What must be asked for each time was asked for someone else: he may get another answer.
                 Arrival::Object(object) if let Some(bypass) = refuses(self.asked, &object.facts) => {
-                    return Ok(Got::Pass(bypass));
+                    return self.pass(bypass);
                 }
                 Arrival::Reader(reader) if let Some(bypass) = refuses(self.asked, reader.facts()) => {
-                    return Ok(Got::Pass(bypass));
+                    return self.pass(bypass);
                 }
-                Arrival::Object(object) => {
-                    let outcome = CacheOutcome::Joined;
-                    return Ok(Got::Object { object, own_lines: Vec::new(), outcome });
-                }
+                Arrival::Object(object) => return Ok(Got::object(object, CacheOutcome::Joined)),
                 Arrival::Reader(reader) => {
-                    return Ok(Got::Reader { reader, outcome: CacheOutcome::Joined });
+                    return Ok(Got::Reader { reader, own_lines: Vec::new(), outcome: CacheOutcome::Joined });
                 }
-                // The endpoint has just failed for someone else: asking it again would only add to its trouble.
-                Arrival::GoYourself(Release::Failed(failure)) => return Err(NoResponse::Failed(failure)),
-                Arrival::GoYourself(Release::Bypass(bypass)) => return Ok(Got::Pass(bypass)),
-                Arrival::GoYourself(Release::VaryMismatch | Release::Abandoned) => looked = self.look_up()?,
+                Arrival::Kept(object, _) if self.takes_on_error(&object) => {
+                    return Ok(Got::object(object, CacheOutcome::StaleIfError));
+                }
+                Arrival::Kept(_, release) | Arrival::GoYourself(release) => match release {
+                    // The endpoint has just failed for someone else: asking it again would only add to its trouble.
+                    Release::Failed(failure) => return Err(NoResponse::Failed(failure)),
+                    Release::Bypass(bypass) => return self.pass(bypass),
+                    Release::VaryMismatch | Release::Abandoned => looked = self.look_up()?,
+                },
             }
         }
-        Ok(Got::Pass(Bypass::TooManyWaiters))
+        self.pass(Bypass::TooManyWaiters)
+    }
+
+    /// The caller asks by itself; but where the endpoint is so slow that nobody more may wait for it, what is stale is
+    /// better than a further request.
+    fn pass(&mut self, bypass: Bypass) -> Result<Got, NoResponse> {
+        let slow = matches!(bypass, Bypass::TooManyWaiters | Bypass::WaitedTooLong);
+        Ok(match self.stale_if_error().filter(|_| slow) {
+            Some(object) => Got::object(object, CacheOutcome::StaleIfError),
+            None => Got::Pass(bypass),
+        })
+    }
+
+    /// What is stored, where it may be served in place of an endpoint's failure (RFC 5861 section 4).
+    pub fn stale_if_error(&self) -> Option<Arc<Object>> {
+        if goes_past(self.asked, self.place).is_some() {
+            return None;
+        }
+        let cache = &self.thread.shared.cache;
+        let found = cache.peek(&cache.key(self.key), &self.request.fields);
+        found.filter(|object| self.takes_on_error(object))
+    }
+
+    /// What is stored, if the endpoint has failed a moment ago: not every visitor need wait for that.
+    fn stale_while_failing(&self, lead: &Lead) -> Option<Arc<Object>> {
+        let cache = &self.thread.shared.cache;
+        let stale = lead.stale.as_ref().filter(|stale| self.takes_on_error(stale))?;
+        cache.is_failing(&cache.key(self.key)).then(|| stale.clone())
+    }
+
+    fn takes_on_error(&self, object: &Object) -> bool {
+        object.facts.serves_on_error(&self.asked.facts, self.asked.now)
+    }
+
+    fn why_forwarded(&self, missed: Missed, stored: Option<&Arc<Object>>) -> Forwarded {
+        let is_fresh = |object: &&Arc<Object>| {
+            object.facts.may_use(&RequestFacts::PLAIN_GET, self.asked.now) == Use::Fresh
+        };
+        match missed {
+            Missed::Uri => Forwarded::UriMiss,
+            Missed::Vary => Forwarded::VaryMiss,
+            Missed::Stale if stored.is_some_and(|object| is_fresh(&object)) => Forwarded::Request,
+            Missed::Stale => Forwarded::Stale,
+        }
     }
 
     /// Waits for the head of a fill that someone else leads.
@@ -157,24 +241,35 @@ impl Inquiry<'_> {
 
     /// Leads a fill: the fetch runs on without us if we leave.
     async fn lead(&mut self, lead: Lead) -> Result<Got, NoResponse> {
-        let mut head = Vec::with_capacity(self.request.fields.bytes().len() + 256);
-        self.write_forward(&mut head, purpose_of(&lead));
-        let fields = self.request.fields.clone();
-        let wanted =
-            Wanted { view: self.view.clone(), place: self.place, head, fields, facts: self.asked.facts };
-        let Ok((led, attempts)) = fill::start(self.thread, lead, wanted).await else {
+        let Ok((led, attempts)) = self.start(lead).await else {
             let aborted = Failure::internal(Phase::FirstByte, Cause::FillAborted);
             return Err(NoResponse::Failed(aborted));
         };
         *self.attempts = attempts;
         match led {
-            Led::Reader(reader) => Ok(Got::Reader { reader, outcome: CacheOutcome::Stored }),
+            Led::Reader(reader, own_lines) => {
+                Ok(Got::Reader { reader, own_lines, outcome: CacheOutcome::Stored })
+            }
             Led::Refreshed(object, own_lines) => {
                 Ok(Got::Object { object, own_lines, outcome: CacheOutcome::Revalidated })
             }
+            Led::Kept(object) => Ok(Got::object(object, CacheOutcome::StaleIfError)),
             Led::Own(own) => Ok(Got::Own(own)),
             Led::None(no) => Err(no),
         }
+    }
+
+    /// Starts a fill in a task of its own.
+    fn start(&self, lead: Lead) -> oneshot::Receiver<(Led, Attempts)> {
+        let mut head = Vec::with_capacity(self.request.fields.bytes().len() + 256);
+        self.write_forward(&mut head, purpose_of(&lead));
+        let fields = self.request.fields.clone();
+        let (view, place, asked) = (self.view.clone(), self.place, self.asked);
+        fill::start(
+            self.thread,
+            lead,
+            Wanted { view, place, head, fields, facts: asked.facts, now: asked.now },
+        )
     }
 
     /// Writes the head that goes to the endpoint.

@@ -12,9 +12,9 @@ use crate::asked::{Asked, understand};
 use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
 use crate::fetch::{Outgoing, fetch};
-use crate::fill::Own;
+use crate::fill::{Own, is_error};
 use crate::forward::Purpose;
-use crate::obtain::{Got, Inquiry};
+use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::place::{Place, route};
 use crate::stop::{After, Stop};
 use crate::thread::{Scratch, Thread, View};
@@ -26,7 +26,9 @@ use tentpole_freshness as freshness;
 use tentpole_http1::{self as http1, Framing};
 use tentpole_listener::{Next, RequestBody, Visitor};
 use tentpole_message::Name;
-use tentpole_model::{Bypass, CacheOutcome, Cause, End, Failure, Method, Phase, Refused, Retry, Side, Why};
+use tentpole_model::{
+    Bypass, CacheOutcome, Cause, End, Failure, Method, Outcome, Phase, Refused, Retry, Side, Why,
+};
 use tentpole_observe::Texts;
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::Deadline;
@@ -39,6 +41,8 @@ pub struct Visit<'a> {
     pub(crate) why: Why,
     /// How the visitor is answered; closes until the head was understood.
     pub(crate) manner: Manner,
+    /// Why an endpoint was asked, if one was.
+    forwarded: Option<Forwarded>,
     body: RequestBody,
     /// There is a body, or there may be one, that `body` does not stand for yet.
     body_pending: bool,
@@ -70,7 +74,8 @@ impl<'a> Visit<'a> {
             ..Why::new()
         };
         let manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
-        Self { thread, visitor, scratch, why, manner, body: RequestBody::none(), body_pending: true }
+        let body = RequestBody::none();
+        Self { thread, visitor, scratch, why, manner, forwarded: None, body, body_pending: true }
     }
 
     /// Serves the request and records why it went as it did.
@@ -147,7 +152,9 @@ impl<'a> Visit<'a> {
             Got::Object { object, own_lines, outcome } => {
                 self.deliver_object(&object, &own_lines, outcome, asked).await
             }
-            Got::Reader { reader, outcome } => self.deliver_reader(reader, outcome, asked).await,
+            Got::Reader { reader, own_lines, outcome } => {
+                self.deliver_reader(reader, &own_lines, outcome, asked).await
+            }
             Got::Own(own) => {
                 let Own { exchange, response, bypass } = *own;
                 self.why.cache = CacheOutcome::Bypass(bypass);
@@ -162,8 +169,8 @@ impl<'a> Visit<'a> {
     fn inquiry<'b>(&'b mut self, view: &'b Rc<View>, asked: Asked, place: Place) -> Inquiry<'b> {
         let Scratch { request, target, key, .. } = &*self.scratch;
         let (peer, deadline) = (self.visitor.peer.ip(), &self.visitor.deadline);
-        let (thread, attempts) = (self.thread, &mut self.why.attempts);
-        Inquiry { thread, view, request, target, key, asked, place, peer, deadline, attempts }
+        let (thread, attempts, forwarded) = (self.thread, &mut self.why.attempts, &mut self.forwarded);
+        Inquiry { thread, view, request, target, key, asked, place, peer, deadline, attempts, forwarded }
     }
 
     /// Goes to an endpoint for this visitor alone.
@@ -185,7 +192,13 @@ impl<'a> Visit<'a> {
         let interim = self.manner.minor_version > 0;
         let upload = Some(Upload { visitor: self.visitor, body: &mut self.body, interim });
         let attempts = &mut self.why.attempts;
-        let fetched = fetch(self.thread, view, &outgoing, upload, response, attempts, &deadline).await;
+        let fetched =
+            fetch(self.thread, view.clone(), &outgoing, upload, response, attempts, &deadline).await;
+        let failed = fetched.as_ref().map_or(true, |_| is_error(response.status));
+        if failed && let Some(object) = self.inquiry(&view, asked, place).stale_if_error() {
+            self.forwarded = Some(Forwarded::Stale);
+            return self.deliver_object(&object, b"", CacheOutcome::StaleIfError, asked).await;
+        }
         let exchange = fetched?;
         if self.scratch.response.status == 101 {
             return self.upgrade(exchange, asked).await;
@@ -231,6 +244,7 @@ impl<'a> Visit<'a> {
     async fn deliver_reader(
         &mut self,
         reader: FillReader,
+        own: &[u8],
         cache: CacheOutcome,
         asked: Asked,
     ) -> Result<Sent, Stop> {
@@ -238,7 +252,7 @@ impl<'a> Visit<'a> {
         self.why.status = reader.head().status;
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
-        deliver::reader(self.visitor, out, reader, request, reply).await.map_err(Stop::Failed)
+        deliver::reader(self.visitor, out, reader, own, request, reply).await.map_err(Stop::Failed)
     }
 
     /// Delivers the response whose head is in the scratch.
@@ -263,7 +277,17 @@ impl<'a> Visit<'a> {
 
     fn reply(&self, asked: Asked) -> Reply {
         let keep_alive = self.manner.keep_alive && !self.is_ending();
-        Reply { manner: Manner { keep_alive, ..self.manner }, cache: self.why.cache, now: asked.now }
+        let mut answered = self.why.attempts.iter().flatten().filter_map(|attempt| match attempt.outcome {
+            Outcome::Status(status) => Some(status),
+            Outcome::Failed(_) => None,
+        });
+        Reply {
+            manner: Manner { keep_alive, ..self.manner },
+            cache: self.why.cache,
+            forwarded: self.forwarded,
+            forward_status: answered.next_back(),
+            now: asked.now,
+        }
     }
 
     /// Whether the edge ends: asked when the answer is written, as it may have begun to while the request waited.

@@ -104,6 +104,6 @@ fn a_purge_finds_what_is_stored_by_its_url_with_or_without_the_default_port() {
             1,
             "{url}"
         );
-        assert!(edge.get("/a", "").contains("fwd=miss"), "{url}");
+        assert!(edge.get("/a", "").contains("fwd=uri-miss"), "{url}");
     }
 }

@@ -282,7 +282,7 @@ impl World {
             Poll::Ready(Arrival::Object(object)) => right(&body_of(&object)),
             Poll::Ready(Arrival::Reader(mut reader)) => right(&read(&mut reader).0),
             Poll::Ready(Arrival::GoYourself(Release::VaryMismatch)) => assert!(key >= 2),
-            Poll::Ready(Arrival::GoYourself(_)) => {}
+            Poll::Ready(Arrival::GoYourself(_) | Arrival::Kept(..)) => {}
         }
     }
 

@@ -2,7 +2,8 @@
 
 use crate::support::*;
 use std::sync::Arc;
-use tentpole_cache::{Arrival, Judged, Looked, StoredFacts};
+use std::time::Duration;
+use tentpole_cache::{Arrival, Judged, Looked, Missed, Release, StoredFacts};
 use tentpole_message::Fields;
 use tentpole_model::Bypass;
 
@@ -80,10 +81,36 @@ fn a_stale_object_can_stand_in_for_a_failed_endpoint() {
     let lead = edge.get_as("/", &request, Judged::Revalidate).lead();
     let mut waiter = edge.get_as("/", &request, Judged::Revalidate).joined();
     let stale = lead.stale.clone().unwrap();
-    lead.kept(&stale);
-    let Arrival::Object(served) = arrival(&mut waiter) else { panic!("served stale") };
-    assert_eq!(body_of(&served), b"old");
+    let key = edge.cache.key(b"/");
+    assert!(!edge.cache.is_failing(&key));
+    lead.kept(&stale, Release::Bypass(Bypass::Status), Duration::from_secs(60));
+    let Arrival::Kept(served, otherwise) = arrival(&mut waiter) else { panic!("may be served stale") };
+    assert_eq!((body_of(&served), otherwise), (b"old".to_vec(), Release::Bypass(Bypass::Status)));
+    assert!(edge.cache.is_failing(&key));
     assert_eq!(edge.get_as("/", &request, Judged::Revalidate).lead().stale.unwrap().body_bytes(), 3);
+}
+
+#[test]
+fn what_an_endpoint_has_withdrawn_is_forgotten_and_nothing_else() {
+    let edge = Edge::new();
+    edge.store("/", b"old");
+    edge.store("/other", b"other");
+    let withdrawn = edge.get("/").hit();
+    edge.cache.forget(&withdrawn);
+    edge.cache.forget(&withdrawn);
+    edge.get("/other").hit();
+    assert_eq!(edge.cache.stats().objects, 1);
+    edge.get("/").lead();
+}
+
+#[test]
+fn a_miss_says_whether_anything_is_stored() {
+    let edge = Edge::new();
+    let lead = edge.get("/").lead();
+    assert_eq!((lead.missed, edge.get("/").joined().missed), (Missed::Uri, Missed::Uri));
+    drop(lead);
+    edge.store("/", b"x");
+    assert_eq!(edge.get_as("/", &Fields::new(), Judged::Revalidate).lead().missed, Missed::Stale);
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl World {
                         Arrival::Object(object) => Some(check(key, &body_of(&object))),
                         Arrival::Reader(reader) => read_all(reader).map(|seen| check(key, &seen)),
                         Arrival::GoYourself(Release::Abandoned) => continue,
-                        Arrival::GoYourself(_) => None,
+                        Arrival::GoYourself(_) | Arrival::Kept(..) => None,
                     }
                 }
                 other => panic!("{other:?}"),
@@ -261,7 +261,9 @@ fn of_a_thousand_at_once_one_fetches() {
                             served.fetch_add(1, Ordering::Relaxed);
                             false
                         }
-                        Poll::Ready(Arrival::GoYourself(release)) => panic!("{release:?}"),
+                        Poll::Ready(Arrival::GoYourself(release) | Arrival::Kept(_, release)) => {
+                            panic!("{release:?}")
+                        }
                     });
                     if waiters.is_empty() { Poll::Ready(()) } else { Poll::Pending }
                 });

@@ -1,0 +1,243 @@
+//! The cookies of a request: which of them say nothing, which name a group of visitors, and which may say who the
+//! visitor is. What cannot be read in one way only counts as identity (RFC 6265 section 5.4 and 4.2.1).
+
+use crate::names::{Names, decoded};
+
+/// Bytes of all keyed cookies of one request together.
+pub const KEYED_BYTES_MAX: usize = 1024;
+
+/// Which cookies count for what.
+#[derive(Debug)]
+pub struct CookieRules {
+    ignored: Names,
+    /// To the letter, in the order of the configuration.
+    keyed: Vec<Box<[u8]>>,
+}
+
+/// What a request's cookies come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cookies {
+    /// Some cookie may say who the visitor is.
+    pub personal: bool,
+    /// What is to be told an endpoint is not what came, and was written.
+    pub reduced: bool,
+}
+
+/// Why a request's cookies name no group: keyed cookies are longer than [`KEYED_BYTES_MAX`] together, or there is
+/// something that an application could take for one where we do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unclear;
+
+/// One cookie of a line.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    /// Name and value as they came, without white space around them.
+    whole: &'a [u8],
+    /// Empty when there is no `=`.
+    name: &'a [u8],
+    value: &'a [u8],
+}
+
+impl CookieRules {
+    /// Compiles the rules: names, of the ignored also beginnings that end in `*`. A keyed cookie is not ignored,
+    /// whatever the other list says.
+    pub fn new(ignored: &[String], keyed: &[String]) -> Self {
+        Self {
+            ignored: Names::new(ignored),
+            keyed: keyed.iter().map(|name| name.as_bytes().into()).collect(),
+        }
+    }
+
+    /// Whether there are keyed cookies.
+    pub fn key_some(&self) -> bool {
+        !self.keyed.is_empty()
+    }
+
+    /// Sorts the cookies of all `Cookie` lines of a request. Into `told` goes what an endpoint is told when its answer
+    /// may be stored, if that is not what came: keyed cookies first, in the order of the rules, then those that
+    /// remain, as they came. Into `key` goes what belongs into the key. Both are appended to.
+    ///
+    /// # Errors
+    /// When it cannot be said which group the visitor belongs to. What was appended means nothing then.
+    pub fn sort<'a>(
+        &self,
+        lines: impl Iterator<Item = &'a [u8]> + Clone,
+        told: &mut Vec<u8>,
+        key: &mut Vec<u8>,
+    ) -> Result<Cookies, Unclear> {
+        let pairs = || lines.clone().flat_map(pairs);
+        if pairs().any(|pair| !pair.is_quoted_well()) {
+            // Where quotes do not close, applications disagree on where a cookie ends.
+            return if self.key_some() {
+                Err(Unclear)
+            } else {
+                Ok(Cookies { personal: true, reduced: false })
+            };
+        }
+        let told_at = told.len();
+        let mut cookies = Cookies::default();
+        let (mut keyed, mut ignored) = (false, false);
+        for pair in pairs() {
+            match () {
+                () if self.keys(pair.name) => keyed = true,
+                () if self.keyed.iter().any(|name| is_taken_for(pair.name, name)) => return Err(Unclear),
+                () if self.ignores(pair) => ignored = true,
+                () => cookies.personal = true,
+            }
+        }
+        if keyed {
+            let key_at = key.len();
+            for name in &self.keyed {
+                pairs().filter(|pair| *pair.name == **name).for_each(|pair| append(key, key_at, pair));
+            }
+            if key.len() - key_at > KEYED_BYTES_MAX {
+                return Err(Unclear);
+            }
+            told.extend_from_slice(&key[key_at..]);
+        }
+        cookies.reduced = keyed || ignored;
+        if cookies.reduced && cookies.personal {
+            let remains = |pair: &Pair<'_>| !self.keys(pair.name) && !self.ignores(*pair);
+            pairs().filter(remains).for_each(|pair| append(told, told_at, pair));
+        }
+        Ok(cookies)
+    }
+
+    fn keys(&self, name: &[u8]) -> bool {
+        self.keyed.iter().any(|keyed| **keyed == *name)
+    }
+
+    fn ignores(&self, pair: Pair<'_>) -> bool {
+        !pair.name.is_empty() && self.ignored.hold(pair.name.iter().copied())
+    }
+}
+
+impl Pair<'_> {
+    /// No quotation mark, or one at each end of the value.
+    fn is_quoted_well(&self) -> bool {
+        let inside = match self.value {
+            [b'"', inside @ .., b'"'] => inside,
+            value => value,
+        };
+        !inside.contains(&b'"') && !self.name.contains(&b'"')
+    }
+}
+
+/// The cookies of one line (RFC 6265 section 4.2.1), however they are written.
+fn pairs(line: &[u8]) -> impl Iterator<Item = Pair<'_>> + Clone {
+    let pieces = line.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    pieces.filter(|piece| !piece.is_empty()).map(|whole| match whole.iter().position(|&byte| byte == b'=') {
+        Some(at) => Pair { whole, name: &whole[..at], value: &whole[at + 1..] },
+        None => Pair { whole, name: &[], value: whole },
+    })
+}
+
+/// Whether an application may take a cookie of this name for the keyed one, though it is another to the letter: PHP
+/// reads `.` and space as `_`, `a[b]` as `a`, and used to decode `%61`; some ignore case or white space.
+fn is_taken_for(name: &[u8], keyed: &[u8]) -> bool {
+    let folded = |name| {
+        let bytes = decoded(<[u8]>::trim_ascii(name));
+        bytes.map(|byte| if b".[ ".contains(&byte) { b'_' } else { byte.to_ascii_lowercase() })
+    };
+    let outer = decoded(name).position(|byte| byte == b'[').unwrap_or(usize::MAX);
+    folded(name).eq(folded(keyed)) || folded(name).take(outer).eq(folded(keyed))
+}
+
+fn append(out: &mut Vec<u8>, from: usize, pair: Pair<'_>) {
+    if out.len() > from {
+        out.extend_from_slice(b"; ");
+    }
+    out.extend_from_slice(pair.whole);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(ignored: &[&str], keyed: &[&str]) -> CookieRules {
+        let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        CookieRules::new(&own(ignored), &own(keyed))
+    }
+
+    /// What it comes to, what an endpoint is told, what goes into the key.
+    fn sorted(rules: &CookieRules, lines: &[&str]) -> Result<(Cookies, String, String), Unclear> {
+        let (mut told, mut key) = (Vec::new(), Vec::new());
+        let cookies = rules.sort(lines.iter().map(|line| line.as_bytes()), &mut told, &mut key)?;
+        Ok((cookies, String::from_utf8(told).unwrap(), String::from_utf8(key).unwrap()))
+    }
+
+    fn cookies(personal: bool, reduced: bool) -> Cookies {
+        Cookies { personal, reduced }
+    }
+
+    #[test]
+    fn what_carries_no_identity_is_no_cookie_at_all() {
+        let analytics = rules(&["_ga*", "consent"], &[]);
+        let (found, told, key) = sorted(&analytics, &["_ga=GA1.2; consent=yes;_ga_X=1"]).unwrap();
+        assert_eq!((found, told.as_str(), key.as_str()), (cookies(false, true), "", ""));
+        assert_eq!(sorted(&analytics, &[]).unwrap().0, cookies(false, false));
+        assert_eq!(sorted(&analytics, &["", " ; ;"]).unwrap().0, cookies(false, false));
+    }
+
+    #[test]
+    fn one_that_may_say_who_it_is_remains_as_it_came() {
+        let analytics = rules(&["_ga*"], &[]);
+        let (found, told, _) = sorted(&analytics, &["_ga=1; sid=a=b; _gab=2", "lang=de"]).unwrap();
+        assert_eq!((found, told.as_str()), (cookies(true, true), "sid=a=b; lang=de"));
+        assert_eq!(sorted(&analytics, &["sid=1"]).unwrap().0, cookies(true, false), "nothing was left out");
+        for another in ["_ga", "=_ga", "_GA=1", "x_ga=1"] {
+            assert_eq!(sorted(&analytics, &[another]).unwrap().0, cookies(true, false), "{another}");
+        }
+    }
+
+    #[test]
+    fn keyed_cookies_go_into_the_key_in_the_order_of_the_rules() {
+        let groups = rules(&["_ga*"], &["group", "currency"]);
+        let one = sorted(&groups, &["currency=EUR; _ga=1; group=vip"]).unwrap();
+        let other = sorted(&groups, &["group=vip", "currency=EUR"]).unwrap();
+        assert_eq!((one.0, one.1.as_str()), (cookies(false, true), "group=vip; currency=EUR"));
+        assert_eq!((one.1.clone(), one.2.clone()), (other.1, other.2));
+        assert_eq!(one.2, one.1);
+        let (found, told, key) = sorted(&groups, &["sid=1; group=a; group=b"]).unwrap();
+        assert_eq!((found, told.as_str()), (cookies(true, true), "group=a; group=b; sid=1"));
+        assert_eq!(key, "group=a; group=b", "which of them counts only the application knows");
+    }
+
+    #[test]
+    fn a_cookie_that_an_application_could_take_for_a_keyed_one_names_no_group() {
+        let groups = rules(&[], &["my_group"]);
+        for taken in ["my.group", "my group", "My_Group", "my%5fgroup", "my_group[x]", "my_group%5Bx%5D"] {
+            assert_eq!(sorted(&groups, &[&format!("{taken}=vip")]), Err(Unclear), "{taken}");
+        }
+        for other in ["my_group2", "amy_group", "group", "my-group"] {
+            assert_eq!(sorted(&groups, &[&format!("{other}=vip")]).unwrap().2, "", "{other}");
+        }
+    }
+
+    #[test]
+    fn keyed_cookies_are_bounded() {
+        let groups = rules(&[], &["group"]);
+        let long = |length: usize| format!("group={}", "x".repeat(length - "group=".len()));
+        assert!(sorted(&groups, &[&long(KEYED_BYTES_MAX)]).is_ok());
+        assert_eq!(sorted(&groups, &[&long(KEYED_BYTES_MAX + 1)]), Err(Unclear));
+    }
+
+    #[test]
+    fn where_quotes_do_not_close_every_cookie_is_identity() {
+        let analytics = rules(&["_ga*"], &[]);
+        for line in ["a=\"x; _ga=1; y\"", "_ga=\"x", "_ga=x\"y", "_ga=\"x; sid=1; y\""] {
+            assert_eq!(
+                sorted(&analytics, &[line]).unwrap(),
+                (cookies(true, false), String::new(), String::new())
+            );
+            assert_eq!(sorted(&rules(&["_ga*"], &["g"]), &[line]), Err(Unclear), "{line}");
+        }
+        assert_eq!(sorted(&analytics, &["_ga=\"x y\""]).unwrap().0, cookies(false, true));
+        assert_eq!(sorted(&rules(&[], &["g"]), &["g=\"a\""]).unwrap().2, "g=\"a\"");
+    }
+
+    #[test]
+    fn what_is_keyed_is_not_ignored() {
+        assert_eq!(sorted(&rules(&["my*"], &["my_group"]), &["my_group=a"]).unwrap().2, "my_group=a");
+    }
+}
