@@ -121,16 +121,7 @@ impl Lead {
     /// facts, sharing its body.
     pub fn refreshed(mut self, stale: &Arc<Object>, head: StoredHead, facts: StoredFacts) -> Arc<Object> {
         let Duty { cache, fill, release } = &mut self.duty;
-        let frame = Frame {
-            facts,
-            head,
-            etag: stale.etag.clone(),
-            last_modified: stale.last_modified.clone(),
-            vary: stale.vary().clone(),
-            key: fill.key.clone(),
-            hash: fill.hash,
-        };
-        let object = Arc::new(frame.with_body_of(&cache.ledger, stale));
+        let object = cache.renewed(stale, head, facts);
         *release = None;
         cache.refresh(fill, stale, &object);
         object

@@ -2,10 +2,12 @@
 //! key and ended in one critical section, so nobody joins what has ended and nobody leads twice.
 
 use crate::fill::Fill;
-use crate::{Cache, Object, Release};
+use crate::object::Frame;
+use crate::{Cache, Object, Release, StoredFacts};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tentpole_message::StoredHead;
 use tentpole_model::Bypass;
 use tentpole_runtime::ledger::Pressure;
 
@@ -96,6 +98,33 @@ impl Cache {
         if reserved {
             self.counts.bytes.fetch_sub(given_back, Ordering::Relaxed);
         }
+    }
+
+    /// Puts an object with another head and other facts, and the same body, into the place of a stored one, if that is
+    /// still stored (RFC 9111 section 4.3.5).
+    pub fn update(&self, old: &Arc<Object>, head: StoredHead, facts: StoredFacts) {
+        let new = self.renewed(old, head, facts);
+        if !self.reserve(new.own_cost()) {
+            return;
+        }
+        let replaced = self.shard(new.hash()).replace(old, &new);
+        // The body stays counted once.
+        let given_back = if replaced { old.own_cost() } else { new.own_cost() };
+        self.counts.bytes.fetch_sub(given_back, Ordering::Relaxed);
+    }
+
+    /// An object with another head and the same body.
+    pub(crate) fn renewed(&self, old: &Arc<Object>, head: StoredHead, facts: StoredFacts) -> Arc<Object> {
+        let frame = Frame {
+            facts,
+            head,
+            etag: old.etag.clone(),
+            last_modified: old.last_modified.clone(),
+            vary: old.vary().clone(),
+            key: old.shared_key().clone(),
+            hash: old.hash(),
+        };
+        Arc::new(frame.with_body_of(&self.ledger, old))
     }
 
     /// Ends a fill with what is stored already, for those who may have it.

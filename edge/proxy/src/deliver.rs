@@ -5,8 +5,10 @@
 use crate::answer::{self, Manner};
 use crate::exchange::{Exchange, NoResponse, Upload};
 use crate::obtain::Forwarded;
+use bytes::Bytes;
 use std::future::poll_fn;
 use std::io::{IoSlice, Write};
+use std::ops::Range;
 use std::task::Poll;
 use tentpole_cache::{FillReader, Object};
 use tentpole_freshness::{self as freshness, Ranged};
@@ -72,13 +74,11 @@ pub async fn object(
             (304, 0..0)
         }
         Asked::Part(range) => {
-            part_lines(out, object, &range);
+            part_lines(out, &object.head, &range, object.body_bytes());
             (206, range)
         }
         Asked::Unsatisfiable => {
-            http1::write_status_line(out, 416, b"");
-            // Writing into a Vec cannot fail.
-            let _ = write!(out, "Content-Range: bytes */{}\r\nContent-Length: 0\r\n", object.body_bytes());
+            unsatisfiable_lines(out, object.body_bytes());
             (416, 0..0)
         }
     };
@@ -114,14 +114,40 @@ pub async fn reader(
         // What the visitor has is what arrives: he need not wait for it.
         return not_modified(visitor, out, reader.head(), reply).await;
     }
-    let framing = to_visitor(reader.length().map_or(Framing::Chunked, Framing::Length), reply.manner);
-    let manner = keeping(reply.manner, framing);
+    let asked = match reader.length().filter(|_| reader.head().status == 200) {
+        Some(length) => {
+            let (etag, modified) =
+                (reader.etag().map(|tag| &**tag), reader.last_modified().map(|date| &**date));
+            Asked::part_of(length, etag, modified, request, reply.now)
+        }
+        // Of a length that nobody knows yet no part can be named: he gets the whole (RFC 9110 section 14.2).
+        None => Asked::Whole,
+    };
+    let mut framing = to_visitor(reader.length().map_or(Framing::Chunked, Framing::Length), reply.manner);
     let facts = *reader.facts();
-    let (status, lines) = (reader.head().status, reader.head().lines.clone());
+    let (mut status, mut lines) = (reader.head().status, reader.head().lines.clone());
+    let mut wanted = 0..u64::MAX;
     out.clear();
-    if reader.head().status != 204 {
-        http1::write_framing(out, framing);
+    match (asked, reader.length()) {
+        (Asked::Part(range), Some(whole)) => {
+            part_lines(out, reader.head(), &range, whole);
+            (status, lines) = (206, Bytes::new());
+            framing = Framing::Length(range.end - range.start);
+            wanted = range;
+        }
+        (Asked::Unsatisfiable, Some(whole)) => {
+            unsatisfiable_lines(out, whole);
+            (status, lines) = (416, Bytes::new());
+            framing = Framing::Length(0);
+            wanted = 0..0;
+        }
+        _ if status != 204 => http1::write_framing(out, framing),
+        _ => {}
     }
+    if reply.manner.head_only {
+        wanted = 0..0;
+    }
+    let manner = keeping(reply.manner, framing);
     out.extend_from_slice(own_lines);
     // Whoever leads gets the endpoint's own answer: there is no age to add to what that says (RFC 9111 section 5.1).
     let age = facts.age(reply.now);
@@ -134,7 +160,14 @@ pub async fn reader(
     let mut bytes = 0;
     let mut head: [&[u8]; 2] = [&lines, out];
     let mut head_at = None;
+    let mut at = 0;
     loop {
+        if at >= wanted.end {
+            // He has all that he wants: who reads on are the others.
+            bytes += write_parts(visitor, head, std::iter::empty()).await?;
+            let head_at = head_at.unwrap_or_else(clock::coarse);
+            return Ok(Sent { status, bytes, keep_alive: manner.keep_alive, head_at });
+        }
         // Without waiting first: what is already there goes out with the head.
         let at_hand = poll_fn(|context| match reader.poll_chunk(context) {
             Poll::Pending if bytes == 0 => Poll::Ready(None),
@@ -145,6 +178,10 @@ pub async fn reader(
         match at_hand.await {
             None => bytes += write_parts(visitor, head, std::iter::empty()).await?,
             Some(Ok(Chunk::Data(data))) => {
+                let data = within(data, &mut at, &wanted);
+                if data.is_empty() {
+                    continue;
+                }
                 let (start, end) = frame_of(framing, data.len(), &mut frame);
                 let parts = [start, &data, end];
                 bytes += write_parts(visitor, head, parts.into_iter()).await?;
@@ -287,13 +324,12 @@ async fn next_piece(
 enum Asked {
     Whole,
     NotModified,
-    Part(std::ops::Range<u64>),
+    Part(Range<u64>),
     Unsatisfiable,
 }
 
 impl Asked {
     fn of(object: &Object, request: &RequestHead, now: u64) -> Self {
-        let fields = &request.fields;
         if object.head.status != 200 {
             return Self::Whole;
         }
@@ -301,13 +337,25 @@ impl Asked {
         if holds(request, etag, last_modified, now) {
             return Self::NotModified;
         }
+        Self::part_of(object.body_bytes(), etag, last_modified, request, now)
+    }
+
+    /// Which part of a representation of `length` bytes.
+    fn part_of(
+        length: u64,
+        etag: Option<&[u8]>,
+        last_modified: Option<&[u8]>,
+        request: &RequestHead,
+        now: u64,
+    ) -> Self {
+        let fields = &request.fields;
         let Some(range) = fields.get(Name::Range).filter(|_| request.method == Method::Get) else {
             return Self::Whole;
         };
         let applies = fields
             .get(Name::IfRange)
             .is_none_or(|wanted| freshness::range_applies(wanted, etag, last_modified, None, now));
-        match freshness::byte_range(range, object.body_bytes()) {
+        match freshness::byte_range(range, length) {
             Ranged::Part { start, end_exclusive } if applies => Self::Part(start..end_exclusive),
             Ranged::Unsatisfiable if applies => Self::Unsatisfiable,
             _ => Self::Whole,
@@ -365,10 +413,25 @@ fn not_modified_lines(out: &mut Vec<u8>, head: &StoredHead) {
     }
 }
 
-fn part_lines(out: &mut Vec<u8>, object: &Object, range: &std::ops::Range<u64>) {
+/// What of a piece lies within the part that is wanted; moves on by the whole piece.
+fn within(data: Bytes, at: &mut u64, wanted: &Range<u64>) -> Bytes {
+    let (begin, end) = (*at, *at + data.len() as u64);
+    *at = end;
+    let from = wanted.start.clamp(begin, end) - begin;
+    let to = wanted.end.clamp(begin, end) - begin;
+    data.slice(from as usize..to as usize)
+}
+
+fn unsatisfiable_lines(out: &mut Vec<u8>, whole: u64) {
+    http1::write_status_line(out, 416, b"");
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, "Content-Range: bytes */{whole}\r\nContent-Length: 0\r\n");
+}
+
+fn part_lines(out: &mut Vec<u8>, head: &StoredHead, range: &Range<u64>, whole: u64) {
     http1::write_status_line(out, 206, b"");
-    stored_fields(&object.head).for_each(|line| out.extend_from_slice(line));
-    let (start, last, whole) = (range.start, range.end - 1, object.body_bytes());
+    stored_fields(head).for_each(|line| out.extend_from_slice(line));
+    let (start, last) = (range.start, range.end - 1);
     let _ = write!(out, "Content-Range: bytes {start}-{last}/{whole}\r\n");
     write_length(out, range.end - range.start);
 }
@@ -405,7 +468,7 @@ fn frame_of(framing: Framing, len: usize, frame: &mut [u8; 20]) -> (&[u8], &'sta
 }
 
 /// The slices of `chunks` that cover `range`.
-fn slices(chunks: &[bytes::Bytes], range: std::ops::Range<u64>) -> impl Iterator<Item = &[u8]> {
+fn slices(chunks: &[bytes::Bytes], range: Range<u64>) -> impl Iterator<Item = &[u8]> {
     let mut at = 0;
     chunks.iter().filter_map(move |chunk| {
         let (begin, end) = (at, at + chunk.len() as u64);

@@ -320,7 +320,7 @@ fn store_head(response: &ResponseHead, now: u64) -> Result<StoredHead, Bypass> {
 
 /// A stored head after a 304: the fields of the 304 replace those of the same name (RFC 9111 section 3.2), except
 /// those that describe the stored content, that select it, or that are for one visitor only.
-fn refreshed(
+pub fn refreshed(
     stale: &Object,
     response: &ResponseHead,
     request: &RequestFacts,
@@ -363,7 +363,9 @@ fn refreshed(
         names
     };
     let selects_alike = !response.fields.has(Name::Vary) || names(response) == names(&merged);
-    let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..stale.facts };
+    // The endpoint says that it must not be kept: then it is not served stale either.
+    let never = StoredFacts { stale_while_revalidate: 0, stale_if_error: 0, ..stale.facts };
+    let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..never };
     let facts = may_store(request, &seen, requested, now).ok().filter(|_| selects_alike);
     let facts = facts.map_or(expired, |facts| with_defaults(facts, &seen, caching));
     (StoredHead { lines: lines.into(), status }, facts)

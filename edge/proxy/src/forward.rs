@@ -9,6 +9,8 @@ use tentpole_message::{Name, RequestHead};
 /// How a request is forwarded.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward<'a> {
+    /// The method.
+    pub method: &'a [u8],
     /// Canonical path and query.
     pub target: &'a [u8],
     /// The authority the visitor asked for.
@@ -41,7 +43,7 @@ pub enum Purpose<'a> {
 
 /// Appends the head to `out`.
 pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) {
-    http1::write_request_line(out, head.method_bytes(), forward.target);
+    http1::write_request_line(out, forward.method, forward.target);
     http1::write_field(out, b"Host", forward.host);
     let for_cache = forward.purpose != Purpose::Visitor;
     http1::write_fields(out, &head.fields, |field| match field.id {

@@ -10,6 +10,7 @@ mod exchange;
 mod fetch;
 mod fill;
 mod forward;
+mod head;
 mod obtain;
 mod place;
 mod prepare;

@@ -108,17 +108,20 @@ impl Inquiry<'_> {
         let fields = &self.request.fields;
         let only_look = match self.asked.method {
             Method::Head => Some(Bypass::Method),
-            _ if facts.range => Some(Bypass::Range),
             _ if facts.cache_control.only_if_cached => Some(Bypass::SwitchedOff),
             _ => None,
         };
         if let Some(bypass) = only_look {
             let found = cache.peek(&key, fields);
-            return match found.map(|object| (object.facts.may_use(&facts, now), object)) {
-                Some((Use::Fresh | Use::StaleAccepted, object)) => Ok(Looked::Hit(object)),
-                _ if facts.cache_control.only_if_cached => Err(NoResponse::Refused(Refused::OnlyIfCached)),
-                _ => Ok(Looked::Bypass(bypass)),
-            };
+            match found.map(|object| (object.facts.may_use(&facts, now), object)) {
+                Some((Use::Fresh | Use::StaleAccepted, object)) => return Ok(Looked::Hit(object)),
+                _ if facts.cache_control.only_if_cached => {
+                    return Err(NoResponse::Refused(Refused::OnlyIfCached));
+                }
+                // As for a GET: somebody must fetch it anew.
+                Some((Use::Revalidate, object)) if object.facts.serves_while_revalidating(&facts, now) => {}
+                _ => return Ok(Looked::Bypass(bypass)),
+            }
         }
         let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
             Use::Fresh | Use::StaleAccepted => Judged::Use,
@@ -198,12 +201,14 @@ impl Inquiry<'_> {
 
     /// What is stored, where it may be served in place of an endpoint's failure (RFC 5861 section 4).
     pub fn stale_if_error(&self) -> Option<Arc<Object>> {
-        if goes_past(self.asked, self.place).is_some() {
-            return None;
-        }
+        self.stored().filter(|object| self.takes_on_error(object))
+    }
+
+    /// What is stored for the request, fresh or not.
+    pub fn stored(&self) -> Option<Arc<Object>> {
         let cache = &self.thread.shared.cache;
-        let found = cache.peek(&cache.key(self.key), &self.request.fields);
-        found.filter(|object| self.takes_on_error(object))
+        let looks = goes_past(self.asked, self.place).is_none();
+        looks.then(|| cache.peek(&cache.key(self.key), &self.request.fields)).flatten()
     }
 
     /// What is stored, if the endpoint has failed a moment ago: not every visitor need wait for that.
@@ -254,6 +259,10 @@ impl Inquiry<'_> {
                 Ok(Got::Object { object, own_lines, outcome: CacheOutcome::Revalidated })
             }
             Led::Kept(object) => Ok(Got::object(object, CacheOutcome::StaleIfError)),
+            // He wants a part, which only he gets: he may not have to wait for all that comes before.
+            Led::Own(own) if self.asked.facts.range && matches!(own.response.status, 200 | 206 | 416) => {
+                Ok(Got::Pass(own.bypass))
+            }
             Led::Own(own) => Ok(Got::Own(own)),
             Led::None(no) => Err(no),
         }
@@ -264,18 +273,18 @@ impl Inquiry<'_> {
         let mut head = Vec::with_capacity(self.request.fields.bytes().len() + 256);
         self.write_forward(&mut head, purpose_of(&lead));
         let fields = self.request.fields.clone();
-        let (view, place, asked) = (self.view.clone(), self.place, self.asked);
-        fill::start(
-            self.thread,
-            lead,
-            Wanted { view, place, head, fields, facts: asked.facts, now: asked.now },
-        )
+        let (view, place, now) = (self.view.clone(), self.place, self.asked.now);
+        // What is fetched is the whole, whatever was asked for.
+        let facts = RequestFacts { method: Method::Get, range: false, ..self.asked.facts };
+        fill::start(self.thread, lead, Wanted { view, place, head, fields, facts, now })
     }
 
     /// Writes the head that goes to the endpoint.
     pub fn write_forward(&self, out: &mut Vec<u8>, purpose: Purpose<'_>) {
         out.clear();
+        let method: &[u8] = if purpose == Purpose::Visitor { self.request.method_bytes() } else { b"GET" };
         let how = Forward {
+            method,
             target: self.target,
             host: host_of(self.key),
             framing: self.asked.framing,

@@ -14,6 +14,7 @@ use crate::exchange::{Exchange, Upload};
 use crate::fetch::{Outgoing, fetch};
 use crate::fill::{Own, is_error};
 use crate::forward::Purpose;
+use crate::head;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::place::{Place, route};
 use crate::stop::{After, Stop};
@@ -188,6 +189,7 @@ impl<'a> Visit<'a> {
         let Scratch { forward, response, .. } = &mut *self.scratch;
         let upgrades = asked.upgrades;
         let outgoing = Outgoing { head: forward, method: asked.method, pool: place.pool, upgrades };
+        let requested = clock::coarse().unix_seconds();
         let deadline = Deadline::new();
         let interim = self.manner.minor_version > 0;
         let upload = Some(Upload { visitor: self.visitor, body: &mut self.body, interim });
@@ -203,12 +205,24 @@ impl<'a> Visit<'a> {
         if self.scratch.response.status == 101 {
             return self.upgrade(exchange, asked).await;
         }
+        if asked.method == Method::Head {
+            self.update_by_head(&view, asked, place, requested);
+        }
         if freshness::invalidates(asked.method, self.scratch.response.status) {
             // A change was made: what is stored for the same URL no longer holds (RFC 9111 section 4.4).
             let cache = &self.thread.shared.cache;
             cache.purge(&cache.key(&self.scratch.key));
         }
         self.deliver_exchange(exchange, asked).await
+    }
+
+    /// What is stored for GET learns what a HEAD was answered.
+    fn update_by_head(&mut self, view: &Rc<View>, asked: Asked, place: Place, requested: u64) {
+        if let Some(stored) = self.inquiry(view, asked, place).stored() {
+            let (cache, caching) = (&self.thread.shared.cache, view.prepared.caching(place.caching));
+            let now = clock::coarse().unix_seconds();
+            head::update(cache, &stored, &self.scratch.response, &asked.facts, caching, requested, now);
+        }
     }
 
     /// Turns the connection into a tunnel, if the endpoint changed to what the visitor asked for.

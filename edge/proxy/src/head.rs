@@ -1,0 +1,45 @@
+//! What the answer to a HEAD says of what is stored for GET (RFC 9111 section 4.3.5): it brings the stored fields up to
+//! date, or makes the stored response stale. Decides nothing about cacheability.
+
+use crate::fill::refreshed;
+use std::sync::Arc;
+use tentpole_cache::{Cache, Object};
+use tentpole_freshness::{RequestFacts, StoredFacts};
+use tentpole_message::{Name, ResponseHead};
+use tentpole_model::{Caching, Method};
+
+/// Applies a HEAD's 200 to what is stored for the request. Not for a visitor who says who he is: the fields may be
+/// meant for him.
+pub fn update(
+    cache: &Cache,
+    stored: &Arc<Object>,
+    response: &ResponseHead,
+    request: &RequestFacts,
+    caching: &Caching,
+    requested: u64,
+    now: u64,
+) {
+    let applies = response.status == 200 && stored.head.status == 200;
+    if !applies || request.cookie || request.authorization || request.cache_control.no_store {
+        return;
+    }
+    if is_same(stored, response) {
+        let as_get = RequestFacts { method: Method::Get, range: false, ..*request };
+        let (head, facts) = refreshed(stored, response, &as_get, caching, requested, now);
+        cache.update(stored, head, facts);
+    } else {
+        let stale = StoredFacts { lifetime: 0, ..stored.facts };
+        cache.update(stored, stored.head.clone(), stale);
+    }
+}
+
+/// Whether the validators that came agree with those that are stored, and the length too.
+fn is_same(stored: &Object, response: &ResponseHead) -> bool {
+    let fields = &response.fields;
+    let agrees = |name, stored: Option<&[u8]>| fields.get(name).is_none_or(|value| stored == Some(value));
+    let length = fields.get(Name::ContentLength);
+    let same_length = length.is_none_or(|length| *length == *stored.body_bytes().to_string().as_bytes());
+    agrees(Name::Etag, stored.etag.as_deref())
+        && agrees(Name::LastModified, stored.last_modified.as_deref())
+        && same_length
+}
