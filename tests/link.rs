@@ -93,6 +93,7 @@ impl Edge {
             observed: observed.clone(),
             ledger: Ledger::new(1 << 20),
             purge: purges.clone(),
+            advice: Arc::new(String::new),
             queued: Arc::new(|| vec![7]),
             state: state.path().to_owned(),
             started: clock::now(),

@@ -115,6 +115,7 @@ async fn make(given: Given) -> Result<Ready, String> {
         dials: dials.clone(),
         cells: cells.clone(),
         observed: observed.clone(),
+        learning: tentpole_proxy::LearningLimits::default(),
     };
     let waits_for = match known {
         true => Vec::new(),
@@ -133,6 +134,7 @@ async fn make(given: Given) -> Result<Ready, String> {
         ledger: bound.ledger().clone(),
         purge: bound.purger(),
         queued: bound.queued(),
+        advice: bound.advice(),
         state,
         started: clock::now(),
         version: env!("CARGO_PKG_VERSION"),

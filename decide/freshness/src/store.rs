@@ -42,6 +42,7 @@ pub fn may_store(
         no_cache: said.no_cache,
         must_revalidate: said.must_revalidate || said.proxy_revalidate || said.s_maxage.is_some(),
         heuristic,
+        learned: false,
         validator: response.has_etag || response.last_modified.is_some(),
         stale_while_revalidate: said.stale_while_revalidate.unwrap_or(0),
         stale_if_error: said.stale_if_error.unwrap_or(0),

@@ -43,6 +43,7 @@ fn a_response_with_a_lifetime_is_stored_3() {
         no_cache: false,
         must_revalidate: false,
         heuristic: false,
+        learned: false,
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,

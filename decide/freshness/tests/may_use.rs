@@ -13,6 +13,7 @@ const STORED: StoredFacts = StoredFacts {
     no_cache: false,
     must_revalidate: false,
     heuristic: false,
+    learned: false,
     validator: true,
     stale_while_revalidate: 0,
     stale_if_error: 0,

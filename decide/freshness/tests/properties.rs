@@ -112,7 +112,7 @@ prop_compose! {
     ) -> StoredFacts {
         let [no_cache, must_revalidate, heuristic, validator] = flags;
         StoredFacts {
-            lifetime, initial_age, response_time, no_cache, must_revalidate, heuristic, validator,
+            lifetime, initial_age, response_time, no_cache, must_revalidate, heuristic, learned: false, validator,
             stale_while_revalidate, stale_if_error,
         }
     }

@@ -23,6 +23,8 @@ pub(crate) struct Sample {
     pub coding: u8,
     pub stripped: bool,
     pub storable: bool,
+    /// Fields that its `Vary` names.
+    pub needs: Dims,
 }
 
 /// The last answers, in the order in which they were asked for.
@@ -77,6 +79,11 @@ impl Answers {
         self.0.iter().rev().find(|sample| !sample.stripped && sample.done_ms >= since_ms)
     }
 
+    /// Fields that any of them names in its `Vary`.
+    pub fn needs(&self) -> Dims {
+        self.0.iter().fold(Dims::NONE, |needs, sample| needs.with(sample.needs))
+    }
+
     /// What was answered last in a group.
     pub fn present(&self, group: u64, vary: Dims) -> Option<&Sample> {
         self.0.iter().rev().find(|sample| sample.group(vary) == group)
@@ -105,6 +112,7 @@ impl Answers {
         }
         let surplus = evidence.agreed.len().saturating_sub(GROUPS_MAX);
         evidence.agreed.drain(..surplus);
+        evidence.agreed.sort_unstable();
         Ok(evidence)
     }
 
@@ -117,14 +125,17 @@ impl Answers {
     }
 
     /// Fields of `vary` that do not matter: visitors who differ in them got the same, and nothing contradicts if they are
-    /// not told apart.
+    /// not told apart. As many as possible at once, for most browsers differ in several.
     pub fn irrelevant(&self, vary: Dims, limits: &Limits) -> Dims {
-        let each = Dims::EACH.into_iter().enumerate().filter(|(_, dim)| vary.has(*dim));
-        each.fold(Dims::NONE, |found, (at, dim)| {
-            let without = vary.without(found).without(dim);
-            let consistent = self.weigh(without, limits).is_ok();
-            if consistent && self.differ_alike(at, without) { found.with(dim) } else { found }
-        })
+        let [language, agent, accept] = Dims::EACH;
+        let most = [Dims::ALL, language.with(agent), language.with(accept), agent.with(accept)];
+        let sets = most.into_iter().chain(Dims::EACH).filter(|dims| vary.has(*dims));
+        let proven = |dims: &Dims| {
+            let without = vary.without(*dims);
+            let mut each = Dims::EACH.into_iter().enumerate().filter(|(_, dim)| dims.has(*dim));
+            self.weigh(without, limits).is_ok() && each.all(|(at, _)| self.differ_alike(at, without))
+        };
+        sets.into_iter().find(proven).unwrap_or(Dims::NONE)
     }
 
     /// Whether a group's present answer went to visitors of different sorts in one of their fields.

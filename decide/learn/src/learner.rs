@@ -2,7 +2,7 @@
 
 use crate::answers::Sample;
 use crate::limits::Limits;
-use crate::observation::{Answer, Observation, Who};
+use crate::observation::{Answer, Dims, Observation, Who};
 use crate::page::{Page, Step, Withdrawn};
 use crate::proposals::Proposals;
 use crate::rules::Change;
@@ -121,10 +121,15 @@ impl Learner {
                 }
                 if seen.apply && page.told != rule {
                     page.told.clone_from(&rule);
-                    changes.extend(rule.map(|rule| Change::Set { url: seen.url, rule }));
+                    changes.extend(rule.map(|rule| Change::Set {
+                        url: seen.url,
+                        key: page.key.clone(),
+                        rule,
+                    }));
                 }
             }
             Step::Ends(why) => {
+                of_shape.withdrawn = Some((why, seen.done_ms));
                 if page.told.take().is_some() {
                     changes.push(Change::Withdraw { url: seen.url, key: page.key.clone(), why });
                 }
@@ -219,9 +224,9 @@ impl Learner {
 }
 
 fn sample_of(seen: &Observation) -> Sample {
-    let (hash, coding, storable) = match seen.answer {
-        Answer::Page { hash, coding, storable } => (hash, coding, storable),
-        _ => (0, 0, false),
+    let (hash, coding, storable, needs) = match seen.answer {
+        Answer::Page { hash, coding, storable, needs } => (hash, coding, storable, needs),
+        _ => (0, 0, false, Dims::NONE),
     };
     Sample {
         sent_ms: seen.sent_ms,
@@ -232,6 +237,7 @@ fn sample_of(seen: &Observation) -> Sample {
         coding,
         stripped: seen.stripped,
         storable,
+        needs,
     }
 }
 

@@ -56,6 +56,8 @@ pub enum Answer {
         coding: u8,
         /// It could be stored if it is shared: a 200, not too long, whose `Vary` the edge understands.
         storable: bool,
+        /// Fields that its `Vary` names.
+        needs: Dims,
     },
     /// It sets these cookies: never shared.
     SetsCookies(Vec<Box<str>>),
@@ -97,6 +99,11 @@ impl Dims {
     pub const ALL: Self = Self(7);
     /// Each alone, in the order of [`Traits`].
     pub const EACH: [Self; 3] = [Self::LANGUAGE, Self::AGENT, Self::ACCEPT];
+
+    /// Whether it is empty.
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
 
     /// Whether all of `other` are in it.
     pub fn has(self, other: Self) -> bool {

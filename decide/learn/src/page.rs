@@ -137,6 +137,10 @@ impl Page {
         }
         let before = self.answers.present(sample.group(self.vary), self.vary).map(|last| last.hash);
         self.answers.add(sample, limits);
+        if !sample.needs.without(self.vary).is_none() {
+            // It says so itself: that holds as long as any evidence does.
+            self.tell_apart(self.vary.with(sample.needs), sample.done_ms, shape, limits);
+        }
         let split = match self.answers.weigh(self.vary, limits) {
             Ok(_) => false,
             Err(contradiction) => match self.answers.explained_by(self.vary, limits) {
@@ -176,7 +180,7 @@ impl Page {
         self.vary = Dims::ALL;
         // Before there was a rule it contradicts nothing that its siblings have in common with it.
         if ruled {
-            shape.contradicted(why, now_ms, limits);
+            shape.contradicted(now_ms, limits);
         }
         self.end(why)
     }
@@ -242,7 +246,8 @@ impl Page {
 
     /// Fields do not matter, as far as is seen here, or on its siblings.
     fn leave_out(&mut self, now_ms: u64, shape: &mut Shape, limits: &Limits) {
-        let pinned = self.pinned_now(now_ms);
+        let needs = self.answers.needs();
+        let pinned = self.pinned_now(now_ms).with(needs);
         let known = self.vary.without(shape.irrelevant()).with(self.vary.both(pinned));
         if self.answers.weigh(known, limits).is_ok() {
             self.vary = known;

@@ -42,6 +42,8 @@ pub enum Change {
     Set {
         /// Hash of the key.
         url: u64,
+        /// The cache's key.
+        key: Box<[u8]>,
         /// The rule.
         rule: Rule,
     },
@@ -76,7 +78,7 @@ impl Rules {
     /// Takes a change over.
     pub fn take(&mut self, change: &Change) {
         match change {
-            Change::Set { url, rule } => drop(self.by_url.insert(*url, rule.clone())),
+            Change::Set { url, rule, .. } => drop(self.by_url.insert(*url, rule.clone())),
             Change::Withdraw { url, .. } => drop(self.by_url.remove(url)),
             Change::Outdated { .. } => {}
         }

@@ -85,10 +85,9 @@ impl Shape {
     }
 
     /// A page contradicted: what its siblings have proved counts for themselves alone.
-    pub fn contradicted(&mut self, why: Withdrawn, now_ms: u64, limits: &Limits) {
+    pub fn contradicted(&mut self, now_ms: u64, limits: &Limits) {
         self.proved.clear();
         self.irrelevant = [0; 3];
-        self.withdrawn = Some((why, now_ms));
         self.barred_until_ms = now_ms + crate::page::bar_ms(self.strikes, limits);
         self.strikes += 1;
     }
@@ -167,10 +166,10 @@ mod tests {
         let mut shape = Shape::default();
         (0..5).for_each(|url| shape.prove(url));
         assert!(shape.is_proven(0, &limits));
-        shape.contradicted(Withdrawn::Alternates, 1_000, &limits);
+        shape.contradicted(1_000, &limits);
         (0..5).for_each(|url| shape.prove(url));
         assert!(!shape.is_proven(600_999, &limits) && shape.is_proven(601_000, &limits));
-        shape.contradicted(Withdrawn::Alternates, 601_000, &limits);
+        shape.contradicted(601_000, &limits);
         assert!(shape.is_barred(601_000 + 1_199_999) && !shape.is_barred(601_000 + 1_200_000));
     }
 }

@@ -31,6 +31,7 @@ fn filled(request: &Fields, vary: &[&[u8]]) -> Arc<Cache> {
         no_cache: false,
         must_revalidate: false,
         heuristic: false,
+        learned: false,
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,

@@ -231,6 +231,11 @@ impl Cache {
         Some(object.clone())
     }
 
+    /// Forgets that a key answered uncacheably a moment ago: it is known now that its answer may be shared.
+    pub fn unmark(&self, key: &Key<'_>) {
+        self.shard(key.hash).markers.clear(key.hash);
+    }
+
     /// Whether requests that say who asks (cookie, authorization) go past the cache here: see [`Lead::personal`].
     pub fn passes_personal(&self, key: &Key<'_>) -> bool {
         self.shard(key.hash).markers.holds(key.hash ^ PERSONAL)

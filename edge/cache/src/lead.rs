@@ -46,6 +46,16 @@ pub struct NewObject<'a> {
     pub length: Option<u64>,
 }
 
+impl Cache {
+    /// A response that is never found in the cache: for one who has it whole and gives it to one visitor.
+    pub fn unstored(&self, new: NewObject<'_>, chunks: Box<[Bytes]>) -> Arc<Object> {
+        let NewObject { head, facts, etag, last_modified, .. } = new;
+        let (vary, key, hash) = (Vary::default(), Arc::default(), 0);
+        let frame = Frame { facts, head, etag, last_modified, vary, key, hash };
+        Arc::new(frame.with_chunks(&self.ledger, chunks))
+    }
+}
+
 /// A response on its way into the cache. May be kept in a task of its own after the first visitor has left.
 /// Dropping it without [`Filling::finish`] aborts: readers get a `Failure` with `Cause::FillAborted`.
 #[derive(Debug)]
@@ -87,6 +97,11 @@ impl Lead {
     /// Requests that wait now: whether it is worth going on when the visitor has left.
     pub fn waiters(&self) -> usize {
         self.duty.fill.seats()
+    }
+
+    /// The key that it is for.
+    pub fn key(&self) -> &[u8] {
+        &self.duty.fill.key
     }
 
     /// The response is not shared. Those who wait go themselves, and so does everybody for a while: without that,

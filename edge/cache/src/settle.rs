@@ -191,6 +191,7 @@ mod tests {
         no_cache: false,
         must_revalidate: false,
         heuristic: false,
+        learned: false,
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,

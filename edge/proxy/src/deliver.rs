@@ -4,6 +4,7 @@
 
 use crate::answer::{self, Manner};
 use crate::exchange::{Exchange, NoResponse, Upload};
+use crate::learn::Watch;
 use crate::obtain::Forwarded;
 use bytes::Bytes;
 use std::future::poll_fn;
@@ -46,6 +47,8 @@ pub struct Reply {
     pub forwarded: Option<Forwarded>,
     /// What it answered.
     pub forward_status: Option<u16>,
+    /// What is sent was learned to be shared.
+    pub learned: bool,
     /// Now, in seconds since 1970.
     pub now: u64,
 }
@@ -85,6 +88,7 @@ pub async fn object(
     out.extend_from_slice(own_lines);
     let age = object.facts.age(reply.now);
     let _ = write!(out, "Age: {age}\r\n");
+    let reply = Reply { learned: object.facts.learned, ..reply };
     cache_status(out, &reply, Some(i64::from(object.facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
@@ -154,6 +158,7 @@ pub async fn reader(
     if age > 0 && reply.cache == CacheOutcome::Joined {
         let _ = write!(out, "Age: {age}\r\n");
     }
+    let reply = Reply { learned: facts.learned, ..reply };
     cache_status(out, &reply, None);
     answer::connection(out, manner);
     out.extend_from_slice(b"\r\n");
@@ -206,6 +211,7 @@ pub async fn exchange(
     response: &ResponseHead,
     exchange: &mut Exchange,
     body: &mut tentpole_listener::RequestBody,
+    watch: &mut Option<Watch>,
     reply: Reply,
 ) -> Result<Sent, Failure> {
     let framing = to_visitor(exchange.body.framing, reply.manner);
@@ -227,6 +233,9 @@ pub async fn exchange(
             Some(Piece::Data { skip, len }) => {
                 let (start, end) = frame_of(framing, len, &mut frame);
                 let content = &exchange.connection.filled()[skip..skip + len];
+                if let Some(watch) = watch {
+                    watch.take(content);
+                }
                 let parts = [start, content, end];
                 bytes += write_parts(visitor, head, parts.into_iter()).await?;
                 exchange.connection.consume(skip + len);
@@ -538,14 +547,17 @@ fn cache_status(out: &mut Vec<u8>, reply: &Reply, ttl: Option<i64>) {
         CacheOutcome::Bypass(bypass) => {
             let forwarded = match bypass {
                 Bypass::Method => "; fwd=method",
-                Bypass::RequestNoStore => "; fwd=request",
-                Bypass::SwitchedOff | Bypass::Upgrade | Bypass::HitForMiss => "; fwd=bypass",
+                Bypass::RequestNoStore | Bypass::SaysWho => "; fwd=request",
+                Bypass::SwitchedOff | Bypass::Upgrade | Bypass::HitForMiss | Bypass::Probe => "; fwd=bypass",
                 Bypass::TooManyWaiters | Bypass::WaitedTooLong => "; fwd=bypass",
                 _ => forwarded,
             };
             write!(out, "{forwarded}; detail={}", bypass.label())
         }
     };
+    if reply.learned && !matches!(reply.cache, CacheOutcome::Bypass(_)) {
+        out.extend_from_slice(b"; detail=learned");
+    }
     if let Some(ttl) = ttl {
         let _ = write!(out, "; ttl={ttl}");
     }

@@ -1,6 +1,7 @@
 //! Starts and ends the data plane: takes over the listening sockets, starts a thread for each set of them, waits for
 //! the last request. Knows who does what, and does nothing itself.
 
+use crate::learn;
 use crate::prepare::Prepared;
 use crate::purge::Purger;
 use crate::thread::{Shared, Thread};
@@ -40,6 +41,8 @@ pub struct EdgeParts {
     pub cells: Arc<Cells>,
     /// Where requests are counted and recorded.
     pub observed: Arc<Observed>,
+    /// What is asked of evidence before a page is shared that says nothing about caching.
+    pub learning: tentpole_learn::Limits,
 }
 
 /// A data plane that has its sockets and takes no connection yet: the control plane can be joined to it first.
@@ -96,18 +99,23 @@ impl Bound {
     /// # Panics
     /// Without a thread, or with more than [`THREADS_MAX`].
     pub fn new(parts: EdgeParts, listeners: Vec<Vec<TcpListener>>) -> Result<Self, StartError> {
-        let EdgeParts { snapshot, membership, dials, cells, observed } = parts;
+        let EdgeParts { snapshot, membership, dials, cells, observed, learning } = parts;
         let count = listeners.len();
         assert!((1..=THREADS_MAX).contains(&count), "1 to {THREADS_MAX} data threads, not {count}");
         let ledger = Ledger::new(snapshot.cache.memory_bytes_max + TRAFFIC_BYTES);
         let gates = Gates::default();
         let prepared = Prepared::new(snapshot.clone(), &cells, &gates).map_err(StartError::Routes)?;
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let cache = Cache::new(snapshot.cache, ledger.clone());
+        let (learning, observations) =
+            learn::start_learner(cache.clone(), learning).map_err(StartError::System)?;
         let shared = Arc::new(Shared {
             prepared: Published::new(prepared),
             membership,
             dials,
-            cache: Cache::new(snapshot.cache, ledger.clone()),
+            cache,
+            learning,
+            observations,
             ledger: ledger.clone(),
             wait_max: snapshot.cache.wait_max,
         });
@@ -139,6 +147,12 @@ impl Bound {
     /// For the control plane: empties the cache.
     pub fn purger(&self) -> Arc<dyn PurgePort> {
         Arc::new(Purger { shared: self.shared.clone() })
+    }
+
+    /// Asks what was learned about caching, as one JSON document.
+    pub fn advice(&self) -> Arc<dyn Fn() -> String + Send + Sync> {
+        let learning = self.shared.learning.clone();
+        Arc::new(move || learning.advice())
     }
 
     /// Asks how many requests wait for a permit now, in each pool of the Snapshot.

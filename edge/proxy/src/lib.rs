@@ -11,6 +11,7 @@ mod fetch;
 mod fill;
 mod forward;
 mod head;
+mod learn;
 mod obtain;
 mod place;
 mod prepare;
@@ -22,3 +23,4 @@ mod visit;
 
 pub use edge::{Bound, Edge, EdgeParts, StartError};
 pub use prepare::Prepared;
+pub use tentpole_learn::Limits as LearningLimits;

@@ -7,12 +7,14 @@ use crate::exchange::NoResponse;
 use crate::fetch::Attempts;
 use crate::fill::{self, Led, Own, Wanted};
 use crate::forward::{self, Forward, Purpose};
+use crate::learn;
 use crate::place::Place;
 use crate::purge::host_of;
 use crate::thread::{Thread, View};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, Release, Waiter};
 use tentpole_freshness::{RequestFacts, StoredFacts, Use};
 use tentpole_http1::{self as http1, Framing};
@@ -112,7 +114,8 @@ impl Inquiry<'_> {
             _ => None,
         };
         if let Some(bypass) = only_look {
-            let found = cache.peek(&key, fields);
+            let found =
+                cache.peek(&key, fields).filter(|object| self.refuses_learned(&object.facts).is_none());
             match found.map(|object| (object.facts.may_use(&facts, now), object)) {
                 Some((Use::Fresh | Use::StaleAccepted, object)) => return Ok(Looked::Hit(object)),
                 _ if facts.cache_control.only_if_cached => {
@@ -124,6 +127,7 @@ impl Inquiry<'_> {
             }
         }
         let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
+            _ if let Some(bypass) = self.refuses_learned(&object.facts) => Judged::Pass(bypass),
             Use::Fresh | Use::StaleAccepted => Judged::Use,
             Use::Revalidate if object.facts.serves_while_revalidating(&facts, now) => Judged::UseStale,
             Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
@@ -156,6 +160,10 @@ impl Inquiry<'_> {
                         return Ok(Got::object(object, CacheOutcome::StaleIfError));
                     }
                     *self.forwarded = Some(self.why_forwarded(lead.missed, lead.stale.as_ref()));
+                    if learn::is_only_witness(self) {
+                        lead.uncacheable(Bypass::NoLifetime, Duration::ZERO);
+                        return self.pass(Bypass::NoLifetime);
+                    }
                     return self.lead(lead).await;
                 }
                 Looked::Joined(waiter) => {
@@ -165,10 +173,10 @@ impl Inquiry<'_> {
             };
             match arrival {
                 // What must be asked for each time was asked for someone else: he may get another answer.
-                Arrival::Object(object) if let Some(bypass) = refuses(self.asked, &object.facts) => {
+                Arrival::Object(object) if let Some(bypass) = self.refuses(&object.facts) => {
                     return self.pass(bypass);
                 }
-                Arrival::Reader(reader) if let Some(bypass) = refuses(self.asked, reader.facts()) => {
+                Arrival::Reader(reader) if let Some(bypass) = self.refuses(reader.facts()) => {
                     return self.pass(bypass);
                 }
                 Arrival::Object(object) => return Ok(Got::object(object, CacheOutcome::Joined)),
@@ -234,6 +242,25 @@ impl Inquiry<'_> {
         }
     }
 
+    /// Why a response that another request has just fetched is not for this one.
+    fn refuses(&self, facts: &StoredFacts) -> Option<Bypass> {
+        if let Some(bypass) = self.refuses_learned(facts) {
+            return Some(bypass);
+        }
+        match facts.may_use(&self.asked.facts, self.asked.now) {
+            Use::Fresh | Use::StaleAccepted => None,
+            Use::Pass => Some(for_whom(self.asked)),
+            Use::Revalidate | Use::OnlyIfCached => Some(Bypass::AlreadyStale),
+        }
+    }
+
+    /// Why what was learned to be shared is not for this request. Nothing for what says itself that it is.
+    #[inline]
+    fn refuses_learned(&self, facts: &StoredFacts) -> Option<Bypass> {
+        let hash = || self.thread.shared.cache.hash(self.key);
+        self.thread.learn.may_use(facts, hash, &self.asked, &self.request.fields)
+    }
+
     /// Waits for the head of a fill that someone else leads.
     async fn join(&self, mut waiter: Waiter) -> Arrival {
         let fields = &self.request.fields;
@@ -263,6 +290,7 @@ impl Inquiry<'_> {
             Led::Own(own) if self.asked.facts.range && matches!(own.response.status, 200 | 206 | 416) => {
                 Ok(Got::Pass(own.bypass))
             }
+            Led::Collected(object, bypass) => Ok(Got::object(object, CacheOutcome::Bypass(bypass))),
             Led::Own(own) => Ok(Got::Own(own)),
             Led::None(no) => Err(no),
         }
@@ -276,7 +304,11 @@ impl Inquiry<'_> {
         let (view, place, now) = (self.view.clone(), self.place, self.asked.now);
         // What is fetched is the whole, whatever was asked for.
         let facts = RequestFacts { method: Method::Get, range: false, ..self.asked.facts };
-        fill::start(self.thread, lead, Wanted { view, place, head, fields, facts, now })
+        let wanted = Wanted { view, place, head, fields, facts, now };
+        match learn::Plan::of(self, &lead) {
+            Some(plan) => learn::start(self.thread, lead, wanted, plan),
+            None => fill::start(self.thread, lead, wanted),
+        }
     }
 
     /// Writes the head that goes to the endpoint.
@@ -305,15 +337,6 @@ fn goes_past(asked: Asked, place: Place) -> Option<Bypass> {
             asked.facts.cache_control.no_store.then_some(Bypass::RequestNoStore)
         }
         _ => Some(Bypass::Method),
-    }
-}
-
-/// Why a response that another request has just fetched is not for this one.
-fn refuses(asked: Asked, facts: &StoredFacts) -> Option<Bypass> {
-    match facts.may_use(&asked.facts, asked.now) {
-        Use::Fresh | Use::StaleAccepted => None,
-        Use::Pass => Some(for_whom(asked)),
-        Use::Revalidate | Use::OnlyIfCached => Some(Bypass::AlreadyStale),
     }
 }
 

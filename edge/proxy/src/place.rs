@@ -5,13 +5,17 @@ use crate::purge::write_key;
 use crate::stop::Stop;
 use crate::thread::{Scratch, View};
 use tentpole_http1 as http1;
-use tentpole_model::{CachingId, Canonical, Method, PoolId, Refused, Route, RouteCache, SiteId, Why};
+use tentpole_model::{
+    CachingId, Canonical, Method, PoolId, Refused, Route, RouteCache, RouteId, SiteId, Why,
+};
 
 /// Where a request belongs.
 #[derive(Clone, Copy)]
 pub struct Place {
     /// Who answers.
     pub pool: PoolId,
+    /// Its route.
+    pub route: RouteId,
     /// Whether it may be cached.
     pub cache: RouteCache,
     /// How it is cached: [`Prepared::caching`](crate::Prepared::caching).
@@ -62,5 +66,6 @@ fn find(view: &View, site: SiteId, path: &[u8], why: &mut Why) -> Result<(Place,
     why.route = Some(matched.route);
     let route = view.prepared.route(matched.route);
     let &Route { pool, cache, caching, body_bytes_max, .. } = route;
-    Ok((Place { pool, cache, caching, body_bytes_max }, matched.swallowed))
+    let route = matched.route;
+    Ok((Place { pool, route, cache, caching, body_bytes_max }, matched.swallowed))
 }

@@ -1,13 +1,16 @@
 //! What one data thread has: its view of what is published, its idle connections, its scratch memory, its record.
 //! Everything here is for that thread alone; what threads share is in `Shared`.
 
+use crate::learn::{self, Learning};
 use crate::prepare::Prepared;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tentpole_cache::Cache;
+use tentpole_learn::Observation;
 use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Member, Membership, PoolId};
 use tentpole_observe::{EdgeMetrics, Recorder};
@@ -34,6 +37,10 @@ pub struct Shared {
     pub ledger: Arc<Ledger>,
     /// How long a request waits for another's fill.
     pub wait_max: Duration,
+    /// What is learned of what passes.
+    pub learning: Arc<Learning>,
+    /// Where it is told.
+    pub observations: SyncSender<Observation>,
 }
 
 /// What one data thread has.
@@ -52,6 +59,8 @@ pub struct Thread {
     pub random: RefCell<Random>,
     /// Whether the edge is ending: answers say `Connection: close`.
     pub draining: Cell<bool>,
+    /// What it tells the learner, and does with the rules.
+    pub learn: learn::OfThread,
     /// Connections of visitors open on this thread.
     pub open: Cell<usize>,
     reading: RefCell<Reading>,
@@ -108,6 +117,7 @@ impl Thread {
         seed: u64,
     ) -> Rc<Self> {
         let reading = Reading::new(&shared);
+        let learn = learn::OfThread::new(shared.learning.clone(), shared.observations.clone(), !seed);
         Rc::new(Self {
             number,
             shared,
@@ -116,6 +126,7 @@ impl Thread {
             recorder: RefCell::new(recorder),
             random: RefCell::new(Random::from_seed(seed)),
             draining: Cell::new(false),
+            learn,
             open: Cell::new(0),
             reading: RefCell::new(reading),
             scratches: RefCell::default(),

@@ -172,7 +172,12 @@ impl Edge {
             answer: match &said {
                 Said { speaks: true, .. } => Answer::Speaks,
                 Said { sets_cookie: true, .. } => Answer::SetsCookies(vec!["token".into()]),
-                said => Answer::Page { hash: hash(&said.body), coding: 0, storable: said.status == 200 },
+                said => Answer::Page {
+                    hash: hash(&said.body),
+                    coding: 0,
+                    storable: said.status == 200,
+                    needs: Dims::NONE,
+                },
             },
             took_us: 1_000,
             weight: 1,

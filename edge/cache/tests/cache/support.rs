@@ -126,6 +126,7 @@ pub const FACTS: StoredFacts = StoredFacts {
     no_cache: false,
     must_revalidate: false,
     heuristic: false,
+    learned: false,
     validator: true,
     stale_while_revalidate: 0,
     stale_if_error: 0,

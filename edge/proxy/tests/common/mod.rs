@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tentpole_learn::Limits;
 use tentpole_model::{
     Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolMembers, PurgePort, Route, Site,
     Snapshot,
@@ -22,6 +23,7 @@ pub struct Running {
     pub purger: Arc<dyn PurgePort>,
     pub membership: Arc<Published<Membership>>,
     pub dials: Arc<Published<Dials>>,
+    pub advice: Arc<dyn Fn() -> String + Send + Sync>,
     queue: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
     edge: Option<Edge>,
 }
@@ -73,6 +75,11 @@ fn read_head(connection: &mut TcpStream) -> Option<String> {
 
 /// An edge of one thread with one pool of one endpoint, which `change` may alter.
 pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running {
+    learning_edge(endpoint, Limits::default(), change)
+}
+
+/// The same, with these limits of what is learned.
+pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce(&mut Snapshot)) -> Running {
     let mut snapshot = snapshot(endpoint);
     change(&mut snapshot);
     let snapshot = Arc::new(snapshot);
@@ -87,11 +94,12 @@ pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running
         cells: cells.clone(),
         observed: Observed::new(&snapshot.log),
         snapshot,
+        learning,
     };
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
-    let (purger, queue) = (bound.purger(), bound.queued());
-    Running { address, cells, purger, membership, dials, queue, edge: Some(bound.open().unwrap()) }
+    let (purger, queue, advice) = (bound.purger(), bound.queued(), bound.advice());
+    Running { address, cells, purger, membership, dials, queue, advice, edge: Some(bound.open().unwrap()) }
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {
