@@ -20,6 +20,7 @@ use tentpole_runtime::{Cells, Ledger, Published, channel, clock};
 use tentpole_testkit::gate::PATIENCE;
 use tentpole_tests::until;
 use tentpole_uplink as edge_link;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -72,6 +73,7 @@ struct Edge {
     cells: Arc<Cells>,
     observed: Arc<Observed>,
     purges: Arc<Purges>,
+    purge_done: mpsc::Sender<PurgeOrder>,
 }
 
 impl Edge {
@@ -82,6 +84,7 @@ impl Edge {
         let from_snapshot = LastPublished { dials: Dials::from_snapshot(&snapshot), ..Default::default() };
         let LastPublished { membership, dials } = last.unwrap_or(from_snapshot);
         let (membership, dials) = (Published::new(membership), Published::new(dials));
+        let (purge_done, purged) = mpsc::channel(2);
         let (cells, observed, purges) =
             (Cells::new(), Observed::new(&snapshot.log), Arc::<Purges>::default());
         let link = edge_link::Link::start(edge_link::LinkParts {
@@ -95,11 +98,12 @@ impl Edge {
             purge: purges.clone(),
             advice: Arc::new(String::new),
             queued: Arc::new(|| vec![7]),
+            purged: Some(Arc::new(tokio::sync::Mutex::new(purged))),
             state: state.path().to_owned(),
             started: clock::now(),
             version: "0.0.0",
         });
-        Self { link: link.unwrap(), membership, dials, cells, observed, purges }
+        Self { link: link.unwrap(), membership, dials, cells, observed, purges, purge_done }
     }
 
     /// A new link, the other end of which is returned.
@@ -117,6 +121,7 @@ struct Control {
     dials: Arc<Published<Dials>>,
     cells: Arc<Cells>,
     serving: JoinHandle<()>,
+    told: watch::Sender<Vec<PurgeOrder>>,
 }
 
 impl Control {
@@ -124,14 +129,19 @@ impl Control {
         let snapshot = snapshot();
         let membership = Published::new(Membership::default());
         let (dials, cells) = (Published::new(Dials::from_snapshot(&snapshot)), Cells::new());
+        let told = watch::Sender::new(Vec::new());
         let link = control_link::Link::new(control_link::LinkParts {
             snapshot,
             membership: membership.clone(),
             dials: dials.clone(),
             cells: cells.clone(),
+            on_purge: Arc::new({
+                let told = told.clone();
+                move |order: &PurgeOrder| told.send_modify(|told| told.push(order.clone()))
+            }),
         });
         let serving = serve(&link, stream);
-        Self { link, membership, dials, cells, serving }
+        Self { link, membership, dials, cells, serving, told }
     }
 
     /// Asks as the admin API does.
@@ -275,6 +285,22 @@ async fn values_that_do_not_fit_the_configuration_are_ignored() {
         }
     }
     assert_eq!((&*edge.membership.get(), &*edge.dials.get()), (&Membership::default(), &weights(1, 1)));
+}
+
+#[tokio::test]
+async fn purges_of_applications_are_told_over_whatever_link_there_is() {
+    let state = tempfile::tempdir().unwrap();
+    let edge = Edge::start(&state);
+    let order = |path: &str| PurgeOrder::hard(PurgeWhat::Url(format!("http://shop.example{path}")));
+    edge.purge_done.send(order("/before")).await.unwrap();
+    let first = Control::start(edge.linked().await);
+    let mut told = first.told.subscribe();
+    timeout(PATIENCE, told.wait_for(|told| *told == [order("/before")])).await.unwrap().unwrap();
+    first.serving.abort();
+    let second = Control::start(edge.linked().await);
+    edge.purge_done.send(order("/after")).await.unwrap();
+    let mut told = second.told.subscribe();
+    timeout(PATIENCE, told.wait_for(|told| *told == [order("/after")])).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! `tentpole cache`: what is done with the cache of a running Tentpole, one file a subcommand.
 
 mod purge;
+mod warm;
 
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 
-/// Empty the cache of a running Tentpole
+/// Fill or empty the cache of a running Tentpole
 #[derive(Args, Debug)]
 #[command(arg_required_else_help = true)]
 pub struct Cache {
@@ -16,11 +17,13 @@ pub struct Cache {
 #[derive(Subcommand, Debug)]
 enum CacheCommand {
     Purge(purge::Purge),
+    Warm(warm::Warm),
 }
 
 /// Runs the subcommand.
 pub fn run(typed: &Cache) -> ExitCode {
     match &typed.command {
         CacheCommand::Purge(typed) => purge::run(typed),
+        CacheCommand::Warm(typed) => warm::run(typed),
     }
 }

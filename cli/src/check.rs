@@ -1,6 +1,6 @@
 //! `tentpole check`: everything that is wrong with a configuration, or that it is fine.
 
-use crate::{args, say};
+use crate::{args, meant, say};
 use std::process::ExitCode;
 use tentpole_config::{Loaded, count};
 
@@ -9,6 +9,9 @@ pub fn run(typed: &args::Check) -> ExitCode {
     match tentpole_config::load(&typed.file) {
         Ok(loaded) => {
             say::report(&loaded.warnings);
+            if let Err(code) = meant::can_tell(&loaded.snapshot) {
+                return code;
+            }
             say::out(&format!("{}: {}\n", typed.file.display(), summary(&loaded)));
             ExitCode::SUCCESS
         }

@@ -80,10 +80,22 @@ pub fn load(typed: Up) -> Result<Snapshot, ExitCode> {
     match loaded {
         Ok(loaded) => {
             say::report(&loaded.warnings);
+            can_tell(&loaded.snapshot)?;
             Ok(loaded.snapshot)
         }
         Err(report) => {
             say::report(&report);
+            Err(ExitCode::from(2))
+        }
+    }
+}
+
+/// Says so when this build cannot do what the configuration asks for.
+pub fn can_tell(snapshot: &Snapshot) -> Result<(), ExitCode> {
+    match tentpole_control::cannot_tell(snapshot) {
+        None => Ok(()),
+        Some(why) => {
+            say::error(&why);
             Err(ExitCode::from(2))
         }
     }

@@ -58,6 +58,22 @@ fn show(status: &Value, pools: &[Value]) -> String {
         rows.extend(endpoints.iter().map(row));
         let _ = write!(out, "\n{}\n{}", plain(&pool["name"]), table(&rows));
     }
+    let networks = status["content_networks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for network in networks {
+        let number = |field: &str| plain(&network[field]);
+        let _ = write!(
+            out,
+            "\n{} ({}): {} purges passed on, {} waiting, {} failed\n",
+            plain(&network["name"]),
+            plain(&network["kind"]),
+            number("passed_on"),
+            number("waiting"),
+            number("failed"),
+        );
+        if let Some(text) = network["trouble"]["text"].as_str() {
+            let _ = writeln!(out, "  last trouble: {}", plain(&Value::from(text)));
+        }
+    }
     out
 }
 

@@ -5,6 +5,7 @@
 mod address;
 mod cache;
 mod caching;
+mod content_network;
 mod disk;
 mod endpoint;
 mod flags;
@@ -18,6 +19,7 @@ mod names;
 mod path;
 mod pool;
 mod problem;
+mod purge;
 mod reference;
 mod report;
 mod setting;

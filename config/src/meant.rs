@@ -7,7 +7,7 @@ use crate::report::{Place, Problems};
 use crate::table::At;
 use crate::top::Typed;
 use crate::words::{Cure, Hint, any_of};
-use crate::{caching, host, path, pool, site};
+use crate::{caching, content_network, host, path, pool, site};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use tentpole_model::{Caching, CachingId, Endpoint, HostPattern, PoolId, Route, RouteCache, Site, Snapshot};
@@ -43,6 +43,10 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
         pools.tell_of_unused(problems);
     }
 
+    let names = places.keys().map(String::as_str);
+    let tell = |problem, place: &Place| problems.add(problem, place);
+    let content_networks = content_network::meant(typed.content_networks, names, tell);
+
     if problems.any_error() {
         return None;
     }
@@ -57,6 +61,8 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
         disk: typed.cache.disk,
         cachings: cachings.all,
         log: typed.log,
+        purging: typed.purge.meant(content_networks.len()),
+        content_networks,
     };
     check_router(&snapshot, &places, problems).then_some(snapshot)
 }

@@ -268,6 +268,30 @@ problems! {
         "route {path:?} stores responses that set a cookie, without the cookie: whatever stands in them for one visitor \
          reaches all. Keep it only where pages hold nothing of a visitor: no name, no basket, no form token.";
 
+    // Purges and content networks.
+
+    /// Not an address or network.
+    Error NotANetwork { typed: String, cure: Cure } =>
+        "{typed:?} is not an address or a network; write \"10.0.0.5\", \"10.0.0.0/8\" or \"2001:db8::/32\".{cure}";
+    /// Everybody may purge.
+    Warning PurgeFromAll { typed: String } =>
+        "{typed:?} is every address, so anybody can empty the cache; name your application's addresses, or use `secret`.";
+    /// A secret itself, most likely.
+    Error NotASecretsPlace { name: &'static str } =>
+        "{name} must say where the secret is, not what it is: \"env:NAME\" for an environment variable, or \"file:/path\".";
+    /// Not an id.
+    Error NotAnId { name: &'static str, typed: String } =>
+        "{name} is {typed:?}; an id is made of letters, digits, `-` and `_`.";
+    /// Not the URL of an API.
+    Error NotAnApi { typed: String } =>
+        "{typed:?} is not the URL of an API; it takes a scheme, a host and a port: \"https://api.fastly.com\".";
+    /// A setting of another kind of content network.
+    Error NotOfKind { name: &'static str, kind: String } =>
+        "a content network of kind {kind} has no `{name}`; remove it, or change `kind`.";
+    /// A site that does not exist.
+    Error UnknownSite { name: String, cure: Hint } =>
+        "there is no site `{name}`.{cure}";
+
     // Limits.
 
     /// One object larger than all.

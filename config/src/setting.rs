@@ -209,6 +209,21 @@ mod tests {
                     }
                     "[cache.disk]" => with("[cache.disk]", "directory = \"/var/cache/tentpole\""),
                     "[[site.NAME.route]]" => with("[[site.shop.route]]", "path = \"/\""),
+                    "[content_network.NAME]" => {
+                        let (kind, id) = match setting.name() {
+                            "distribution" | "access_key_id" | "secret_access_key" | "session_token"
+                            | "tags" => ("cloudfront", "distribution"),
+                            "zone" => ("cloudflare", "zone"),
+                            _ => ("fastly", "service"),
+                        };
+                        let sites = "[site.shop]\npool = \"app\"";
+                        let rest: String = [format!("kind = \"{kind}\""), format!("{id} = \"a\"")]
+                            .into_iter()
+                            .filter(|line| !line.starts_with(setting.name()))
+                            .collect::<Vec<_>>()
+                            .join("\n");
+                        format!("[pool.app]\n{pool}\n{sites}\n[content_network.a]\n{line}\n{rest}\n")
+                    }
                     header => with(&header.replace("pool.NAME", "pool.app").replace("NAME", "shop"), ""),
                 };
                 let read = crate::parse("tentpole.toml", &text);

@@ -7,7 +7,7 @@ use crate::report::{Place, Problems};
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::Cure;
-use crate::{cache, caching, disk, endpoint, fleet, limits, log, pool, site};
+use crate::{cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site};
 use std::net::{Ipv4Addr, SocketAddr};
 use tentpole_model::{LogSettings, VisitorLimits};
 use toml::Spanned;
@@ -17,7 +17,7 @@ pub(crate) static SECTION: Section = Section {
     header: "the top of the file",
     also: None,
     about: "Before the first `[section]`.",
-    settings: &[&LISTEN, &ADMIN, &THREADS, &LOG, &LIMITS, &CACHE, &POOL, &SITE],
+    settings: &[&LISTEN, &ADMIN, &THREADS, &LOG, &LIMITS, &CACHE, &POOL, &SITE, &PURGE, &CONTENT_NETWORK],
 };
 
 static LISTEN: Setting<Shaped> = Setting {
@@ -72,6 +72,21 @@ static SITE: Setting<Shaped> = part(
     "{ shop = { pool = \"app\" } }",
 );
 
+static PURGE: Setting<Shaped> = part(
+    "purge",
+    &purge::SECTION,
+    "Who may empty the cache over HTTP.",
+    "nobody",
+    "{ from = [\"10.0.0.5\"] }",
+);
+static CONTENT_NETWORK: Setting<Shaped> = part(
+    "content_network",
+    &content_network::SECTION,
+    "Content networks in front that are told of purges, each under its name.",
+    "none",
+    "{ front = { kind = \"fastly\", service = \"SU1Z0isxPaozGVKXdv0eY\" } }",
+);
+
 const fn part(
     name: &'static str,
     section: &'static Section,
@@ -84,7 +99,7 @@ const fn part(
 }
 
 /// Every section, in the order of the reference.
-pub(crate) fn sections() -> [&'static Section; 16] {
+pub(crate) fn sections() -> [&'static Section; 18] {
     [
         &SECTION,
         &log::SECTION,
@@ -102,6 +117,8 @@ pub(crate) fn sections() -> [&'static Section; 16] {
         &caching::SECTION,
         &caching::ROUTE_SECTION,
         &caching::QUERY_SECTION,
+        &purge::SECTION,
+        &content_network::SECTION,
     ]
 }
 
@@ -109,6 +126,8 @@ pub(crate) fn sections() -> [&'static Section; 16] {
 const POOLS_MAX: usize = 1_000;
 /// Sites that one file takes.
 const SITES_MAX: usize = 10_000;
+/// Content networks that one file takes.
+const CONTENT_NETWORKS_MAX: usize = 16;
 /// Listening addresses that one file takes.
 const LISTEN_MAX: usize = 64;
 
@@ -123,6 +142,8 @@ pub(crate) struct Typed {
     /// `None` when they could not be told apart, which is told already; so with `sites`.
     pub(crate) pools: Option<Vec<pool::Typed>>,
     pub(crate) sites: Option<Vec<site::Typed>>,
+    pub(crate) purge: purge::Typed,
+    pub(crate) content_networks: Vec<content_network::Typed>,
 }
 
 impl Default for Typed {
@@ -138,6 +159,8 @@ impl Default for Typed {
             cache: cache::TypedSection::default(),
             pools: Some(Vec::new()),
             sites: Some(Vec::new()),
+            purge: purge::Typed::default(),
+            content_networks: Vec::new(),
         }
     }
 }
@@ -155,6 +178,15 @@ pub(crate) fn read<'t>(file: &'t Spanned<DeTable<'t>>, problems: &'t Problems<'t
         cache: table.table(&CACHE).map_or(usual.cache, |cache| cache::read(&cache)),
         pools: named(&table, &POOL, "pool", POOLS_MAX, pool::read),
         sites: named(&table, &SITE, "site", SITES_MAX, site::read),
+        purge: table.table(&PURGE).map_or(usual.purge, |purge| purge::read(&purge)),
+        content_networks: named(
+            &table,
+            &CONTENT_NETWORK,
+            "content_network",
+            CONTENT_NETWORKS_MAX,
+            content_network::read,
+        )
+        .unwrap_or_default(),
     }
 }
 
@@ -233,7 +265,11 @@ fn named<'t, T>(
         return None;
     }
     if entries.len() > most {
-        let plural = if what == "pool" { "pools" } else { "sites" };
+        let plural = match what {
+            "pool" => "pools",
+            "site" => "sites",
+            _ => "content networks",
+        };
         table.tell(Problem::TooMany { what: plural, count: entries.len(), most }, &place);
     }
     let mut inside: Vec<_> = entries.iter().take(most).collect();

@@ -191,6 +191,28 @@ const CASES: &[(&str, &str, &str)] = &[
     ("SessionKeyed", "", "[cache]\ncookies_keyed = [\"connect.sid\"]\nAPP"),
     ("LanguageTag", "underscore", "[cache]\nlanguages = [\"en\", \"de_DE.UTF-8\"]\nAPP"),
     ("LanguageTag", "name", "[cache]\nlanguages = [\"deutschland\"]\nAPP"),
+    ("NotANetwork", "name", "APP[purge]\nfrom = [\"127.0.0.1\", \"shop.internal\"]\n"),
+    ("NotANetwork", "bits", "APP[purge]\nfrom = \"10.0.0.0/99\"\n"),
+    ("PurgeFromAll", "", "APP[purge]\nfrom = \"0.0.0.0/0\"\n"),
+    ("NotASecretsPlace", "purge", "APP[purge]\nsecret = \"hunter2\"\n"),
+    (
+        "NotASecretsPlace",
+        "token",
+        "APP[content_network.front]\nkind = \"fastly\"\nservice = \"SU1Z\"\ntoken = \"abc\"\n",
+    ),
+    ("NotAnId", "", "APP[content_network.front]\nkind = \"cloudflare\"\nzone = \"shop.example/x\"\n"),
+    (
+        "NotAnApi",
+        "",
+        "APP[content_network.front]\nkind = \"fastly\"\nservice = \"SU1Z\"\napi = \"api.fastly.com/x\"\n",
+    ),
+    ("NotOfKind", "", "APP[content_network.front]\nkind = \"fastly\"\nservice = \"SU1Z\"\nzone = \"023e\"\n"),
+    (
+        "UnknownSite",
+        "near",
+        "APP[site.shop]\npool = \"app\"\n[content_network.front]\nkind = \"fastly\"\nservice = \"SU1Z\"\n\
+         sites = \"shp\"\n",
+    ),
     ("PurgedPath", "slash", "APP[[site.shop.route]]\npath = \"/x\"\ncache = { purges = [\"blog/*\"] }\n"),
     ("PurgedPath", "query", "APP[site.shop.cache]\npurges = [\"/\", \"/?page=2\"]\n"),
     ("PurgedPath", "star", "APP[site.shop.cache]\npurges = [\"/blog*\"]\n"),

@@ -8,6 +8,7 @@ mod fleet;
 pub mod link;
 mod membership;
 mod port;
+mod purging;
 mod snapshot;
 mod why;
 
@@ -21,6 +22,7 @@ pub use fleet::{
 pub use link::{EdgeGone, EdgePort, EdgeReport, EndpointReport};
 pub use membership::{DownReason, Health, Member, Membership, PoolMembers};
 pub use port::{PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged};
+pub use purging::{ContentNetwork, ContentService, Network, Purging, RelayPort, RelayStatus, Secret};
 pub use snapshot::{
     AccessLog, Balance, CacheSettings, Canonical, Endpoint, HealthCheck, HostPattern, LogSettings, Pool,
     PoolId, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId, Snapshot, UpstreamTimeouts,

@@ -194,6 +194,8 @@ pub enum LinkUp {
         /// The answer.
         answer: Answer,
     },
+    /// A purge request of an application was carried out: content networks in front are to hear of it.
+    Purged(crate::PurgeOrder),
 }
 
 /// What control may ask the edge.

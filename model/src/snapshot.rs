@@ -3,6 +3,7 @@
 
 use crate::caching::{Caching, CachingId, DiskSettings};
 use crate::fleet::Fleet;
+use crate::purging::{ContentNetwork, Purging};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,6 +44,10 @@ pub struct Snapshot {
     pub cachings: Vec<Caching>,
     /// The access log.
     pub log: LogSettings,
+    /// Who may purge over HTTP.
+    pub purging: Purging,
+    /// Content networks in front that hear of purges.
+    pub content_networks: Vec<ContentNetwork>,
 }
 
 /// Host names that are served alike.
@@ -263,6 +268,8 @@ impl Default for Snapshot {
             disk: None,
             cachings: vec![Caching::default()],
             log: LogSettings::default(),
+            purging: Purging::default(),
+            content_networks: Vec::new(),
         }
     }
 }

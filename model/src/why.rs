@@ -154,6 +154,8 @@ pub enum Bypass {
     AlreadyStale,
     /// `Vary: *`.
     VaryStar,
+    /// It carries more tags than a purge could find again.
+    TooManyTags,
     /// The status is not cacheable.
     Status,
     /// The object is larger than one may be.
@@ -227,6 +229,14 @@ pub enum Refused {
     QueueTimeout,
     /// `only-if-cached`, and nothing is.
     OnlyIfCached,
+    /// A purge request, and nobody may purge over HTTP.
+    PurgeOff,
+    /// A purge request from somebody who may not.
+    PurgeDenied,
+    /// A purge request that is not understood.
+    PurgeUnclear,
+    /// A purge request that waited too long for those before it.
+    PurgeBusy,
 }
 
 impl Why {
@@ -361,6 +371,7 @@ labels!(Bypass {
     CookieWithoutLifetime = "cookie_without_lifetime",
     AlreadyStale = "already_stale",
     VaryStar = "vary_star",
+    TooManyTags = "too_many_tags",
     Status = "status",
     TooLarge = "too_large",
     MemoryPressure = "memory_pressure",
@@ -398,6 +409,10 @@ labels!(Refused {
     QueueFull = "queue_full",
     QueueTimeout = "queue_timeout",
     OnlyIfCached = "only_if_cached",
+    PurgeOff = "purge_off",
+    PurgeDenied = "purge_denied",
+    PurgeUnclear = "purge_unclear",
+    PurgeBusy = "purge_busy",
 });
 
 impl Refused {
@@ -418,6 +433,10 @@ impl Refused {
             Self::TooManyConnections | Self::MemoryFull => 503,
             Self::QueueFull | Self::QueueTimeout => 503,
             Self::OnlyIfCached => 504,
+            Self::PurgeOff => 405,
+            Self::PurgeDenied => 403,
+            Self::PurgeUnclear => 400,
+            Self::PurgeBusy => 503,
         }
     }
 }

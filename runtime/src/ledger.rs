@@ -14,6 +14,8 @@ pub enum Account {
     Fills,
     /// Buffers of active connections.
     Buffers,
+    /// What is known of objects on disk, and what waits to be written there or was read from there.
+    Disk,
 }
 
 /// How full the whole is.
@@ -29,7 +31,7 @@ pub enum Pressure {
     RefuseConnections,
 }
 
-const ACCOUNTS: usize = 3;
+const ACCOUNTS: usize = 4;
 
 /// The account of bytes of one process.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ pub struct Ledger {
 
 impl Account {
     /// All of them.
-    pub const ALL: [Self; ACCOUNTS] = [Self::Cache, Self::Fills, Self::Buffers];
+    pub const ALL: [Self; ACCOUNTS] = [Self::Cache, Self::Fills, Self::Buffers, Self::Disk];
 
     /// The word in metrics.
     pub fn label(self) -> &'static str {
@@ -48,6 +50,7 @@ impl Account {
             Self::Cache => "cache",
             Self::Fills => "fills",
             Self::Buffers => "buffers",
+            Self::Disk => "disk",
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod processes;
 pub mod published;
 pub mod random;
 pub mod ring;
+pub mod secret;
 pub mod socket;
 
 pub use cells::{Cell, Cells};

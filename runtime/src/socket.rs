@@ -39,6 +39,13 @@ impl Socket {
         }
     }
 
+    /// When the connection is closed, the peer shall see it broken (RST) and not ended (FIN): for a body that lasts until
+    /// the end of the connection, and broke off.
+    pub fn break_on_close(&self) {
+        // Fails only on a connection that is already gone.
+        let _ = self.stream.set_zero_linger();
+    }
+
     /// Gives an empty buffer back to the pool.
     #[inline]
     pub fn rest(&mut self) {

@@ -17,6 +17,7 @@ use tentpole_proxy::{Bound, Edge, EdgeParts};
 use tentpole_runtime::channel::{self, Receiver, Sender};
 use tentpole_runtime::{Cells, Published, clock, descriptors};
 use tentpole_uplink::{Link, LinkParts, last_published};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// How long the doors stay closed for want of a word from control, or of a first instance. Then requests that find no
@@ -121,7 +122,7 @@ async fn make(given: Given) -> Result<Ready, String> {
         true => Vec::new(),
         false => snapshot.pools.iter().map(|pool| pool.fleet.is_some()).collect(),
     };
-    let bound = Bound::new(parts, listeners).map_err(|error| error.to_string())?;
+    let mut bound = Bound::new(parts, listeners).map_err(|error| error.to_string())?;
     let drain = Drain::start(observed.clone(), Names::new(snapshot.clone(), cells.clone()))
         .map_err(|error| log_error(&snapshot, &error))?;
     let link = Link::start(LinkParts {
@@ -135,6 +136,7 @@ async fn make(given: Given) -> Result<Ready, String> {
         purge: bound.purger(),
         queued: bound.queued(),
         advice: bound.advice(),
+        purged: bound.purged().map(|purged| Arc::new(Mutex::new(purged))),
         state,
         started: clock::now(),
         version: env!("CARGO_PKG_VERSION"),

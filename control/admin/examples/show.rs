@@ -60,6 +60,7 @@ async fn main() {
         edge: edge.clone(),
         fleets: Published::new(Vec::new()),
         events: Arc::new(Events::new()),
+        relay: None,
         pages: directories.iter().flat_map(|directory| pages(Path::new(directory))).collect(),
         snapshot,
     };

@@ -30,6 +30,8 @@ pub enum EventKind {
     Process,
     /// Somebody drained, resumed or purged.
     Admin,
+    /// A content network could not be told of a purge, or can again.
+    ContentNetwork,
 }
 
 /// The processes of Tentpole whose restarts are counted.

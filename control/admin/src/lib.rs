@@ -29,7 +29,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tentpole_model::{Dials, EdgePort, FleetStatus, Membership, Snapshot};
+use tentpole_model::{Dials, EdgePort, FleetStatus, Membership, RelayPort, Snapshot};
 use tentpole_runtime::{Instant, Published, clock};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -50,6 +50,8 @@ pub struct AdminParts {
     pub fleets: Arc<Published<Vec<FleetStatus>>>,
     /// What happened lately; drains and purges are added to it.
     pub events: Arc<Events>,
+    /// Who tells content networks of purges; `None` when there are none.
+    pub relay: Option<Arc<dyn RelayPort>>,
     /// The console; empty for the API alone.
     pub pages: Vec<Page>,
 }

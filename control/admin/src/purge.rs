@@ -56,8 +56,13 @@ pub(crate) async fn purge(
         ApiError::bad("the body names nothing that is to be purged, or several things at once", CURE)
     })?;
     let said = said(&what);
-    match ask(&state, Question::Purge(PurgeOrder { what, soft })).await? {
+    let order = PurgeOrder { what, soft };
+    match ask(&state, Question::Purge(order.clone())).await? {
         Answer::Purged(Ok(Purged { objects, fills })) => {
+            // Only now: a content network that asks anew must get the new.
+            if let Some(relay) = &state.parts.relay {
+                relay.pass_on(&order);
+            }
             let done = if soft { "made stale" } else { "purged" };
             state.parts.events.add(EventKind::Admin, format!("{done} {objects} stored responses: {said}"));
             Ok(Json(Done { objects, fills }))

@@ -5,7 +5,7 @@ use crate::live::instance_of;
 use serde::Serialize;
 use tentpole_model::{
     DownReason, EdgeReport, FleetStatus, Health, HostPattern, InstancePhase, InstanceStatus, Member, Pool,
-    RouteCache, Site, Snapshot,
+    RelayStatus, RouteCache, Site, Snapshot,
 };
 use tentpole_runtime::clock;
 
@@ -16,6 +16,24 @@ pub(crate) struct Status {
     uptime_s: u64,
     sites: Vec<SiteStatus>,
     pools: Vec<PoolStatus>,
+    content_networks: Vec<ContentNetworkStatus>,
+}
+
+/// How telling a content network of purges goes.
+#[derive(Serialize)]
+struct ContentNetworkStatus {
+    name: String,
+    kind: String,
+    waiting: u64,
+    passed_on: u64,
+    failed: u64,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Serialize)]
+struct Trouble {
+    at_unix_ms: u64,
+    text: String,
 }
 
 #[derive(Serialize)]
@@ -73,8 +91,22 @@ impl Status {
             uptime_s: clock::now().since(state.started).as_secs(),
             sites: snapshot.sites.iter().map(|site| SiteStatus::of(site, snapshot)).collect(),
             pools: (0..snapshot.pools.len()).map(|pool| PoolStatus::of(state, pool, report)).collect(),
+            content_networks: content_networks(state),
         }
     }
+}
+
+fn content_networks(state: &State) -> Vec<ContentNetworkStatus> {
+    let all = state.parts.relay.as_ref().map(|relay| relay.status()).unwrap_or_default();
+    let shown = |status: RelayStatus| ContentNetworkStatus {
+        name: status.name,
+        kind: status.service,
+        waiting: status.waiting,
+        passed_on: status.passed_on,
+        failed: status.failed,
+        trouble: status.trouble.map(|(at_unix_ms, text)| Trouble { at_unix_ms, text }),
+    };
+    all.into_iter().map(shown).collect()
 }
 
 impl SiteStatus {

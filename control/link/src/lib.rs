@@ -12,7 +12,7 @@ use std::fmt;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tentpole_model::link::{Answer, LastPublished, Question};
-use tentpole_model::{Dials, EdgeGone, EdgePort, EdgeReport, Membership, Snapshot};
+use tentpole_model::{Dials, EdgeGone, EdgePort, EdgeReport, Membership, PurgeOrder, Snapshot};
 use tentpole_runtime::published::Reader;
 use tentpole_runtime::{Cells, Published};
 use tokio::sync::watch;
@@ -28,6 +28,8 @@ pub struct LinkParts {
     pub dials: Arc<Published<Dials>>,
     /// Where the edge's counts of the endpoints show.
     pub cells: Arc<Cells>,
+    /// Who is told of purges that the edge carried out for an application; returns at once.
+    pub on_purge: Arc<dyn Fn(&PurgeOrder) + Send + Sync>,
 }
 
 /// Control's end of the link, over however many links there are one after the other.

@@ -78,6 +78,7 @@ async fn read(link: &Link, mut receiver: Receiver, wished: &Notify) -> io::Resul
                 *lock(&link.report) = Some(Arc::from(report));
             }
             LinkUp::Answer { id, answer } => link.asking.answered(id, answer),
+            LinkUp::Purged(order) => (link.parts.on_purge)(&order),
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ mod rooms;
 
 pub use process::Process;
 pub use tentpole_admin::Page;
+pub use tentpole_relay::cannot_tell;
 
 use std::io;
 use std::os::unix::net::UnixStream;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tentpole_admin::{Admin, Events, Page};
 use tentpole_link::{Link, LinkParts};
 use tentpole_model::link::{FromControl, LastPublished, ToControl};
-use tentpole_model::{Dials, FleetAddresses, Membership, Snapshot};
+use tentpole_model::{Dials, FleetAddresses, Membership, PurgeOrder, RelayPort, Snapshot};
 use tentpole_runtime::channel::{self, Sender};
 use tentpole_runtime::{Cells, Published, notice};
 use tokio::sync::{mpsc, watch};
@@ -42,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) cells: Arc<Cells>,
     pub(crate) link: Arc<Link>,
     pub(crate) events: Arc<Events>,
+    pub(crate) relay: Option<Arc<dyn RelayPort>>,
 }
 
 /// Runs until the keeper ends it or is gone.
@@ -99,14 +100,20 @@ fn begin(beginning: &Beginning) -> Result<(Arc<Shared>, Option<Admin>), String> 
     let membership = Published::new(Membership::default());
     let dials = Published::new(Dials::from_snapshot(&snapshot));
     let cells = Cells::new();
+    let events = Arc::new(Events::new());
+    let relay = rooms::relay(&snapshot, &events)?;
+    let on_purge = {
+        let relay = relay.clone();
+        move |order: &PurgeOrder| relay.iter().for_each(|relay| relay.pass_on(order))
+    };
     let link = Link::new(LinkParts {
         snapshot: snapshot.clone(),
         membership: membership.clone(),
         dials: dials.clone(),
         cells: cells.clone(),
+        on_purge: Arc::new(on_purge),
     });
-    let events = Arc::new(Events::new());
-    Ok((Arc::new(Shared { snapshot, membership, dials, cells, link, events }), admin))
+    Ok((Arc::new(Shared { snapshot, membership, dials, cells, link, events, relay }), admin))
 }
 
 async fn hand_over(links: &mpsc::Sender<UnixStream>, link: UnixStream) {

@@ -3,12 +3,13 @@
 
 use crate::process::Shared;
 use std::sync::Arc;
-use tentpole_admin::{AdminParts, EventKind, Page};
+use tentpole_admin::{AdminParts, EventKind, Events, Page};
 use tentpole_fleet::{FleetParts, Running as Fleets};
 use tentpole_health::{Event, Watch};
 use tentpole_model::link::{FromControl, ToControl};
-use tentpole_model::{FleetAddresses, FleetStatus, Instance, Membership};
+use tentpole_model::{FleetAddresses, FleetStatus, Instance, Membership, RelayPort, Snapshot};
 use tentpole_provider::LocalProvider;
+use tentpole_relay::{PATIENCE, Relay, RelayParts};
 use tentpole_runtime::{Published, notice};
 use tokio::sync::mpsc;
 
@@ -73,6 +74,27 @@ pub(crate) fn watch(shared: &Shared, fleets: Arc<Published<FleetAddresses>>) -> 
     }
 }
 
+/// Who tells the content networks of purges, when there are any.
+pub(crate) fn relay(
+    snapshot: &Arc<Snapshot>,
+    events: &Arc<Events>,
+) -> Result<Option<Arc<dyn RelayPort>>, String> {
+    if snapshot.content_networks.is_empty() {
+        return Ok(None);
+    }
+    let events = events.clone();
+    let parts = RelayParts {
+        snapshot: snapshot.clone(),
+        on_event: Arc::new(move |event: String| {
+            notice(&event);
+            events.add(EventKind::ContentNetwork, event);
+        }),
+        patience: PATIENCE,
+    };
+    let relay = Relay::start(parts).map_err(|error| format!("the system refused a thread: {error}"))?;
+    Ok(Some(Arc::new(relay)))
+}
+
 /// What the admin API shows and turns.
 pub(crate) fn admin_parts(
     shared: &Shared,
@@ -86,6 +108,7 @@ pub(crate) fn admin_parts(
         edge: shared.link.clone(),
         fleets,
         events: shared.events.clone(),
+        relay: shared.relay.clone(),
         pages,
     }
 }

@@ -1,7 +1,7 @@
 //! Reads `Cache-Control` (RFC 9111 section 5.2, RFC 5861). What is written badly is read in the way that caches
 //! less: a restriction is found wherever it can be found, a lifetime that cannot be read is zero. Never fails.
 
-use crate::digits;
+use crate::{digits, is_token};
 
 /// What one message's `Cache-Control` fields say together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,12 +65,15 @@ impl CacheControl {
     /// a repeated one the strictest counts; numbers saturate.
     pub fn parse<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut said = Self::NONE;
-        for value in values {
-            for directive in (Directives { rest: value }) {
-                said.take(&directive);
-            }
-        }
+        values.for_each(|value| said.add(value));
         said
+    }
+
+    /// Adds what one more list of directives says.
+    pub(crate) fn add(&mut self, value: &[u8]) {
+        for directive in (Directives { rest: value }) {
+            self.take(&directive);
+        }
     }
 
     fn take(&mut self, directive: &Directive) {
@@ -207,11 +210,6 @@ fn is_separator(byte: u8) -> bool {
 
 fn is_space(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -42,16 +42,18 @@ impl RequestFacts {
 pub struct ResponseFacts {
     /// Its status.
     pub status: u16,
-    /// Its `Cache-Control`.
+    /// What it says to us: by `Cache-Control` or by a field that goes before it ([`crate::Control`]).
     pub cache_control: CacheControl,
-    /// It carries `Cache-Control`, though it may say nothing that we know.
+    /// It carries such a field, though that may say nothing that we know.
     pub has_cache_control: bool,
+    /// That field is meant for caches like this one: `Expires` does not count beside it (RFC 9213 section 2.2).
+    pub targeted: bool,
     /// `Date` in unix seconds; missing or unreadable is `None` and counts as the time of the response.
     pub date: Option<u64>,
     /// `Expires`.
     pub expires: Option<Expires>,
-    /// `Age` in seconds ([`parse_age`]).
-    pub age: Option<u64>,
+    /// `Age`.
+    pub age: Option<Age>,
     /// `Last-Modified` in unix seconds.
     pub last_modified: Option<u64>,
     /// It carries `ETag`.
@@ -69,6 +71,7 @@ impl ResponseFacts {
             status,
             cache_control: CacheControl::NONE,
             has_cache_control: false,
+            targeted: false,
             date: None,
             expires: None,
             age: None,
@@ -101,10 +104,24 @@ impl Expires {
     }
 }
 
-/// `Age` in seconds (RFC 9111 section 5.1): of a list the first member, saturating; `None` when it is no number,
-/// which means to ignore the field.
-pub fn parse_age(value: &[u8]) -> Option<u64> {
-    digits(trim(value.split(|&byte| byte == b',').next()?))
+/// What `Age` says (RFC 9111 section 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// This many seconds, saturating.
+    Seconds(u64),
+    /// Not one number: somebody on the way counted wrongly, and how old the response is nobody knows.
+    Unreadable,
+}
+
+impl Age {
+    /// From the values of all `Age` fields of a response; `None` when there is none.
+    ///
+    /// The RFC would have the first number of a list count and what is no number be ignored; both can make a response
+    /// younger than it is. So anything but one number is unreadable, and the response is stale on arrival.
+    pub fn parse<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let first = digits(trim(values.next()?));
+        Some(first.filter(|_| values.next().is_none()).map_or(Self::Unreadable, Self::Seconds))
+    }
 }
 
 #[cfg(test)]
@@ -126,12 +143,16 @@ mod tests {
     }
 
     #[test]
-    fn an_age_that_is_no_number_is_ignored_5_1() {
-        assert_eq!(parse_age(b"3600"), Some(3600));
-        assert_eq!(parse_age(b" 7 , 9"), Some(7));
-        assert_eq!(parse_age(b"-1"), None);
-        assert_eq!(parse_age(b"1.5"), None);
-        assert_eq!(parse_age(b""), None);
-        assert_eq!(parse_age(b"99999999999999999999999"), Some(u64::MAX));
+    fn an_age_that_is_not_one_number_is_unreadable_5_1() {
+        let parse = |values: &[&'static str]| Age::parse(values.iter().map(|value| value.as_bytes()));
+        assert_eq!(parse(&[]), None);
+        assert_eq!(parse(&["3600"]), Some(Age::Seconds(3600)));
+        assert_eq!(parse(&[" 7\t"]), Some(Age::Seconds(7)));
+        assert_eq!(parse(&["99999999999999999999999"]), Some(Age::Seconds(u64::MAX)));
+        for values in
+            [&[""][..], &["-1"], &["1.5"], &["x"], &["7, 9"], &["7,7"], &["7;a=b"], &["7", "7"], &["7", ""]]
+        {
+            assert_eq!(parse(values), Some(Age::Unreadable), "{values:?}");
+        }
     }
 }

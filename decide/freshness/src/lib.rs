@@ -6,7 +6,7 @@
 //! a guessed lifetime is never given to a response that may be personal, and a response that sets a cookie is
 //! never shared.
 //!
-//! Not here yet: stored HEAD responses, stored and combined partial responses (RFC 9111 section 3.4),
+//! Not here: stored HEAD responses, stored and combined partial responses (RFC 9111 section 3.4),
 //! field-qualified `private="…"` and `no-cache="…"` (taken as unqualified, which section 5.2.2 allows).
 
 mod cache_control;
@@ -16,14 +16,20 @@ mod facts;
 mod range;
 mod reuse;
 mod store;
+mod structured;
+mod targeted;
 
 pub use cache_control::CacheControl;
 pub use condition::{not_modified, range_applies};
 pub use date::parse_date;
-pub use facts::{Expires, RequestFacts, ResponseFacts, parse_age};
+pub use facts::{Age, Expires, RequestFacts, ResponseFacts};
 pub use range::{Ranged, byte_range};
-pub use reuse::{StoredFacts, Use};
-pub use store::{HEURISTIC_LIFETIME_MAX, heuristically_cacheable, invalidates, may_store};
+pub use reuse::{StoredFacts, Trouble, Use};
+pub use store::{
+    ERROR_LIFETIME_MAX, HEURISTIC_LIFETIME_MAX, STALE_IF_UNREACHABLE, heuristically_cacheable, invalidates,
+    may_store,
+};
+pub use targeted::{Control, SURROGATE};
 
 /// Without the optional white space around it (RFC 9110 section 5.6.3).
 fn trim(mut value: &[u8]) -> &[u8] {
@@ -31,6 +37,11 @@ fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// Bytes of a token (RFC 9110 section 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// A number of digits only, saturating; anything else is none.

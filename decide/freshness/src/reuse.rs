@@ -4,7 +4,7 @@
 use crate::RequestFacts;
 
 /// What has to be remembered of a stored response to decide about its use. From [`crate::may_store`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoredFacts {
     /// Seconds that it is fresh, counted from its generation.
     pub lifetime: u32,
@@ -14,8 +14,11 @@ pub struct StoredFacts {
     pub response_time: u64,
     /// It is used only after revalidation.
     pub no_cache: bool,
-    /// Once stale, it is used only after revalidation (`must-revalidate`, `proxy-revalidate`, `s-maxage`).
+    /// Once stale, it is used only after revalidation (`must-revalidate`, `proxy-revalidate`, `s-maxage`), except for the
+    /// seconds below: they are zero where the application does not allow it itself.
     pub must_revalidate: bool,
+    /// While it is fresh it does not change, so a reloading browser needs no revalidation (RFC 8246).
+    pub immutable: bool,
     /// The lifetime is a guess.
     pub heuristic: bool,
     /// It says nothing about caching: that it may be shared was learned. Then `heuristic` holds too, and the caller uses
@@ -27,6 +30,9 @@ pub struct StoredFacts {
     pub stale_while_revalidate: u32,
     /// Seconds after its lifetime in which it may be served in place of an error (RFC 5861 section 4).
     pub stale_if_error: u32,
+    /// Seconds after its lifetime in which it may be served while there is no answer at all. Never less than
+    /// `stale_if_error`.
+    pub stale_if_unreachable: u32,
 }
 
 /// What to do with what is stored.
@@ -43,6 +49,15 @@ pub enum Use {
     Pass,
     /// `only-if-cached`, and nothing stored may be used: 504 (section 5.2.1.7).
     OnlyIfCached,
+}
+
+/// What is wrong with endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// One answered 500, 502, 503 or 504 (RFC 5861 section 4).
+    Error,
+    /// None answered: we are disconnected (RFC 9111 section 4.2.4).
+    Silence,
 }
 
 impl StoredFacts {
@@ -71,8 +86,10 @@ impl StoredFacts {
     fn by_age(&self, request: &RequestFacts, now: u64) -> Use {
         let wanted = &request.cache_control;
         let (age, lifetime) = (self.age(now), u64::from(self.lifetime));
+        // RFC 8246 section 2.2: a reload asks for max-age=0, and what cannot have changed need not be asked for.
+        let immutable = self.immutable && age < lifetime;
         let young_enough = wanted.max_age.is_none_or(|max_age| age <= u64::from(max_age));
-        if !young_enough {
+        if !young_enough && !immutable {
             return Use::Revalidate;
         }
         if age < lifetime {
@@ -98,15 +115,23 @@ impl StoredFacts {
             && self.serves_stale(request, now, self.stale_while_revalidate)
     }
 
-    /// Whether it may be served stale because endpoints fail (RFC 5861 section 4). For a request that got
-    /// [`Use::Revalidate`] or [`Use::StaleAccepted`].
-    pub fn serves_on_error(&self, request: &RequestFacts, now: u64) -> bool {
-        let seconds = self.stale_if_error.max(request.cache_control.stale_if_error.unwrap_or(0));
-        self.serves_stale(request, now, seconds)
+    /// Whether it may be served stale because of this trouble. For a request that got [`Use::Revalidate`] or
+    /// [`Use::StaleAccepted`].
+    pub fn serves_on_error(&self, trouble: Trouble, request: &RequestFacts, now: u64) -> bool {
+        let allowed = match trouble {
+            Trouble::Error => self.stale_if_error,
+            Trouble::Silence => self.stale_if_unreachable,
+        };
+        self.serves_stale(request, now, allowed.max(self.accepted_on_error(request)))
+    }
+
+    /// Seconds of staleness that the visitor accepts in place of an error, where the application does not forbid it.
+    fn accepted_on_error(&self, request: &RequestFacts) -> u32 {
+        request.cache_control.stale_if_error.filter(|_| !self.must_revalidate).unwrap_or(0)
     }
 
     fn serves_stale(&self, request: &RequestFacts, now: u64, seconds: u32) -> bool {
-        let forbidden = self.no_cache || self.must_revalidate || request.cache_control.no_cache;
+        let forbidden = self.no_cache || request.cache_control.no_cache;
         let passed = self.heuristic && request.is_personal();
         let staleness = self.age(now).saturating_sub(u64::from(self.lifetime));
         !forbidden && !passed && seconds > 0 && staleness <= u64::from(seconds)

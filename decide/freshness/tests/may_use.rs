@@ -1,6 +1,6 @@
 //! When what is stored may be used, one rule a test. Section numbers are RFC 9111's.
 
-use tentpole_freshness::{CacheControl, RequestFacts, StoredFacts, Use};
+use tentpole_freshness::{CacheControl, RequestFacts, StoredFacts, Trouble, Use};
 
 const NOW: u64 = 1_790_000_000;
 const GET: RequestFacts = RequestFacts::PLAIN_GET;
@@ -12,11 +12,13 @@ const STORED: StoredFacts = StoredFacts {
     response_time: NOW,
     no_cache: false,
     must_revalidate: false,
+    immutable: false,
     heuristic: false,
     learned: false,
     validator: true,
     stale_while_revalidate: 0,
     stale_if_error: 0,
+    stale_if_unreachable: 0,
 };
 
 /// A GET that asks for this.
@@ -96,13 +98,31 @@ fn a_request_may_accept_a_stale_one_5_2_1_2() {
 }
 
 #[test]
-fn what_must_be_revalidated_is_never_served_stale_5_2_2_2() {
-    let stored =
-        StoredFacts { must_revalidate: true, stale_while_revalidate: 600, stale_if_error: 600, ..STORED };
+fn what_must_be_revalidated_is_served_stale_only_as_the_application_said_5_2_2_2() {
+    let stored = StoredFacts { must_revalidate: true, ..STORED };
+    let asked = asking("stale-if-error=600");
     assert_eq!(at_age(&stored, 59, "max-stale"), Use::Fresh);
     assert_eq!(at_age(&stored, 60, "max-stale"), Use::Revalidate);
     assert!(!stored.serves_while_revalidating(&GET, NOW + 61));
-    assert!(!stored.serves_on_error(&GET, NOW + 61));
+    assert!(
+        !stored.serves_on_error(Trouble::Error, &asked, NOW + 61)
+            && !stored.serves_on_error(Trouble::Silence, &asked, NOW + 61)
+    );
+    let said = StoredFacts { stale_while_revalidate: 10, stale_if_error: 10, ..stored };
+    assert!(
+        said.serves_while_revalidating(&GET, NOW + 70)
+            && said.serves_on_error(Trouble::Error, &GET, NOW + 70)
+    );
+    assert!(!said.serves_on_error(Trouble::Error, &asked, NOW + 71));
+}
+
+#[test]
+fn what_does_not_change_is_not_revalidated_for_a_reload_rfc_8246_2_2() {
+    let stored = StoredFacts { immutable: true, ..STORED };
+    assert_eq!(at_age(&stored, 59, "max-age=0"), Use::Fresh);
+    assert_eq!(at_age(&stored, 60, "max-age=0"), Use::Revalidate, "only while it is fresh");
+    assert_eq!(at_age(&stored, 70, "max-age=0, max-stale"), Use::Revalidate);
+    assert_eq!(at_age(&stored, 1, "no-cache"), Use::Revalidate, "a forced reload");
 }
 
 #[test]
@@ -134,7 +154,7 @@ fn what_was_only_guessed_to_be_fresh_is_not_used_for_visitors_who_are_known() {
             Use::Fresh,
             "a lifetime that was said counts for everybody"
         );
-        assert!(!guessed.serves_on_error(&request, NOW + 61));
+        assert!(!guessed.serves_on_error(Trouble::Error, &request, NOW + 61));
         assert!(!guessed.serves_while_revalidating(&request, NOW + 61));
     }
 }
@@ -153,9 +173,23 @@ fn it_is_served_while_somebody_revalidates_it_rfc_5861_3() {
 #[test]
 fn it_is_served_in_place_of_an_error_rfc_5861_4() {
     let stored = StoredFacts { stale_if_error: 10, ..STORED };
-    assert!(stored.serves_on_error(&GET, NOW + 70));
-    assert!(!stored.serves_on_error(&GET, NOW + 71));
-    assert!(stored.serves_on_error(&asking("stale-if-error=20"), NOW + 80));
-    assert!(!STORED.serves_on_error(&GET, NOW + 61));
-    assert!(!stored.serves_on_error(&asking("no-cache"), NOW + 61));
+    assert!(stored.serves_on_error(Trouble::Error, &GET, NOW + 70));
+    assert!(!stored.serves_on_error(Trouble::Error, &GET, NOW + 71));
+    assert!(stored.serves_on_error(Trouble::Error, &asking("stale-if-error=20"), NOW + 80));
+    assert!(!STORED.serves_on_error(Trouble::Error, &GET, NOW + 61));
+    assert!(!stored.serves_on_error(Trouble::Error, &asking("no-cache"), NOW + 61));
+}
+
+#[test]
+fn it_is_served_while_there_is_no_answer_at_all_4_2_4() {
+    let stored = StoredFacts { stale_if_unreachable: 10, ..STORED };
+    assert!(
+        stored.serves_on_error(Trouble::Silence, &GET, NOW + 70)
+            && !stored.serves_on_error(Trouble::Error, &GET, NOW + 70)
+    );
+    assert!(!stored.serves_on_error(Trouble::Silence, &GET, NOW + 71));
+    assert!(stored.serves_on_error(Trouble::Silence, &asking("stale-if-error=20"), NOW + 80));
+    assert!(!stored.serves_on_error(Trouble::Silence, &asking("no-cache"), NOW + 61));
+    let guessed = StoredFacts { heuristic: true, ..stored };
+    assert!(!guessed.serves_on_error(Trouble::Silence, &RequestFacts { cookie: true, ..GET }, NOW + 61));
 }

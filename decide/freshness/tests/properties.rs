@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use tentpole_freshness::{
-    CacheControl, Expires, Ranged, RequestFacts, ResponseFacts, StoredFacts, Use, byte_range, may_store,
-    not_modified, parse_age, parse_date, range_applies,
+    Age, CacheControl, Control, ERROR_LIFETIME_MAX, Expires, Ranged, RequestFacts, ResponseFacts,
+    StoredFacts, Use, byte_range, may_store, not_modified, parse_date, range_applies,
 };
-use tentpole_model::Method;
+use tentpole_model::{Caching, Method};
 
 /// Field values made of what is likely to mean something, and of any bytes.
 fn soup() -> impl Strategy<Value = Vec<u8>> {
@@ -53,6 +53,10 @@ fn seconds() -> impl Strategy<Value = Option<u32>> {
     prop::option::of(prop_oneof![Just(0), 1u32..1_000, any::<u32>()])
 }
 
+fn age() -> impl Strategy<Value = Age> {
+    prop_oneof![4 => (0u64..2_000).prop_map(Age::Seconds), 1 => Just(Age::Unreadable)]
+}
+
 fn time() -> impl Strategy<Value = u64> {
     prop_oneof![8 => 1_000_000u64..1_010_000, 1 => any::<u64>()]
 }
@@ -91,14 +95,14 @@ prop_compose! {
     fn response()(
         status in prop_oneof![4 => Just(200u16), 1 => 100u16..600],
         cache_control in cache_control(),
-        (has_cache_control, has_etag) in any::<(bool, bool)>(),
+        (has_cache_control, has_etag, targeted) in any::<(bool, bool, bool)>(),
         (set_cookie, vary_star) in (prop::bool::weighted(0.1), prop::bool::weighted(0.1)),
-        (date, last_modified, age) in (prop::option::of(time()), prop::option::of(time()), prop::option::of(0u64..2_000)),
+        (date, last_modified, age) in (prop::option::of(time()), prop::option::of(time()), prop::option::of(age())),
         expires in prop::option::of(prop_oneof![Just(Expires::Invalid), time().prop_map(Expires::At)]),
     ) -> ResponseFacts {
         let cache_control = if has_cache_control { cache_control } else { CacheControl::NONE };
         ResponseFacts {
-            status, cache_control, has_cache_control, date, expires, age, last_modified, has_etag, set_cookie, vary_star,
+            status, cache_control, has_cache_control, targeted, date, expires, age, last_modified, has_etag, set_cookie, vary_star,
         }
     }
 }
@@ -107,13 +111,13 @@ prop_compose! {
     fn stored()(
         (lifetime, initial_age) in (0u32..2_000, 0u32..2_000),
         response_time in time(),
-        flags in any::<[bool; 4]>(),
-        (stale_while_revalidate, stale_if_error) in (0u32..1_000, 0u32..1_000),
+        flags in any::<[bool; 5]>(),
+        (stale_while_revalidate, stale_if_error, stale_if_unreachable) in (0u32..1_000, 0u32..1_000, 0u32..1_000),
     ) -> StoredFacts {
-        let [no_cache, must_revalidate, heuristic, validator] = flags;
+        let [no_cache, must_revalidate, immutable, heuristic, validator] = flags;
         StoredFacts {
-            lifetime, initial_age, response_time, no_cache, must_revalidate, heuristic, learned: false, validator,
-            stale_while_revalidate, stale_if_error,
+            lifetime, initial_age, response_time, no_cache, must_revalidate, immutable, heuristic, learned: false, validator,
+            stale_while_revalidate, stale_if_error, stale_if_unreachable,
         }
     }
 }
@@ -126,7 +130,8 @@ proptest! {
         let each = || values.iter().map(Vec::as_slice);
         CacheControl::parse(each());
         Expires::parse(each(), now);
-        parse_age(&one);
+        Age::parse(each());
+        Control::parse(each(), each(), each());
         parse_date(&one, now);
         not_modified(each(), Some(&one), Some(&one), Some(&one), now);
         range_applies(&one, Some(&one), Some(&one), Some(&one), now);
@@ -147,7 +152,7 @@ proptest! {
 
     #[test]
     fn what_is_not_to_be_shared_is_never_stored(request in request(), response in response(), sent in time(), took in 0u64..100) {
-        if let Ok(stored) = may_store(&request, &response, sent, sent.saturating_add(took)) {
+        if let Ok(stored) = may_store(&request, &response, &Caching::default(), sent, sent.saturating_add(took)) {
             let said = response.cache_control;
             prop_assert_eq!(request.method, Method::Get);
             prop_assert!(!request.cache_control.no_store);
@@ -158,6 +163,12 @@ proptest! {
             prop_assert!(!stored.heuristic || stored.lifetime <= 86_400);
             let usable = !stored.no_cache && stored.lifetime > stored.initial_age;
             prop_assert!(usable || stored.validator);
+            let error = (400..600).contains(&response.status) && !matches!(response.status, 404 | 405 | 410 | 414 | 451 | 501);
+            let lasts = u64::from(stored.lifetime.saturating_sub(stored.initial_age));
+            prop_assert!(!error || lasts <= u64::from(ERROR_LIFETIME_MAX) && !request.cookie && !request.authorization);
+            let stale = stored.stale_while_revalidate.max(stored.stale_if_error).max(stored.stale_if_unreachable);
+            prop_assert!(stale == 0 || !(said.must_revalidate || said.proxy_revalidate || said.no_cache));
+            prop_assert!(stored.stale_if_error <= stored.stale_if_unreachable);
         }
     }
 
@@ -175,7 +186,8 @@ proptest! {
         if matches!(answer, Use::Fresh | Use::StaleAccepted) {
             prop_assert!(!stored.no_cache && !wanted.no_cache);
             prop_assert!(!stored.heuristic || (!request.cookie && !request.authorization));
-            prop_assert!(wanted.max_age.is_none_or(|max_age| age <= u64::from(max_age)));
+            let unchanged = stored.immutable && age < lifetime;
+            prop_assert!(unchanged || wanted.max_age.is_none_or(|max_age| age <= u64::from(max_age)));
         }
         match answer {
             Use::Fresh => {

@@ -30,11 +30,13 @@ fn filled(request: &Fields, vary: &[&[u8]]) -> Arc<Cache> {
         response_time: 0,
         no_cache: false,
         must_revalidate: false,
+        immutable: false,
         heuristic: false,
         learned: false,
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,
+        stale_if_unreachable: 0,
     };
     for number in 0..KEYS {
         let bytes = path(number);
@@ -43,7 +45,7 @@ fn filled(request: &Fields, vary: &[&[u8]]) -> Arc<Cache> {
         };
         let head = StoredHead { lines: Bytes::from_static(b"HTTP/1.1 200 OK\r\n"), status: 200 };
         let (etag, last_modified, length) = (None, None, None);
-        let new = NewObject { head, facts, vary, request, etag, last_modified, length };
+        let new = NewObject { head, facts, vary, request, etag, last_modified, tags: &[], length };
         if let Ok((mut filling, _)) = lead.start(new) {
             filling.append(Bytes::from_static(&[b'x'; 1024]));
             filling.finish();
@@ -58,7 +60,7 @@ fn hit(bencher: divan::Bencher<'_, '_>, request: &Fields, vary: &[&[u8]], step: 
     bencher.bench(|| {
         let at = NEXT.replace((NEXT.get() + step) % KEYS);
         let looked = cache.look_up(&cache.key(&keys[at]), request, |object| {
-            if object.facts.no_cache { Judged::Revalidate } else { Judged::Use }
+            if object.facts().no_cache { Judged::Revalidate } else { Judged::Use }
         });
         assert!(matches!(looked, Looked::Hit(_)));
         looked

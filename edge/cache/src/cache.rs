@@ -2,8 +2,9 @@
 //! one more reference. Holds no more than its settings allow, and less when the Ledger is nearly full. Fetches
 //! nothing, waits for nothing, decides nothing about freshness: it asks the caller's judge.
 
+use crate::entry::Entry;
 use crate::fill::{Fill, Join};
-use crate::shard::{Entry, Shard};
+use crate::shard::Shard;
 use crate::{Key, Lead, Object, Waiter};
 use foldhash::quality::RandomState;
 use std::hash::BuildHasher;
@@ -11,15 +12,21 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tentpole_message::Fields;
-use tentpole_model::{Bypass, CacheSettings, Purged};
+use tentpole_model::{Bypass, CacheSettings};
 use tentpole_runtime::Ledger;
 use tentpole_runtime::ledger::Pressure;
 
-/// Most shards that there are: enough that threads on different keys seldom meet.
-const SHARDS_MAX: u64 = 64;
+/// Shards of a cache of the usual size: enough that threads on different keys seldom meet.
+const SHARDS: u64 = 64;
 
 /// Bytes that a shard should have at least, so that its queues hold enough objects to tell them apart.
 const SHARD_BYTES_MIN: u64 = 1 << 20;
+
+/// From this size on there are more shards, so that the table of one grows in a short time.
+const SHARD_BYTES_MAX: u64 = 16 << 20;
+
+/// Most shards that there are: a purge visits each.
+const SHARDS_MAX: u64 = 256;
 
 /// Fills of one key at a time, each for another variant: a look-up asks them all under the lock.
 const FILLS_PER_KEY_MAX: usize = 64;
@@ -37,6 +44,8 @@ pub struct Cache {
     pub(crate) shards: Box<[Padded]>,
     /// The shard that gives up an object next: in turn, so that all grow old alike.
     pub(crate) hand: AtomicUsize,
+    /// Held while a purge by tag goes on.
+    pub(crate) purging: Mutex<()>,
     pub(crate) counts: Counts,
 }
 
@@ -51,6 +60,10 @@ pub(crate) struct Counts {
     /// Bytes of stored objects, and those reserved for objects about to be.
     pub bytes: AtomicU64,
     pub objects: AtomicU64,
+    /// Tags of stored objects, and bytes of the forms derived of them.
+    pub tags: AtomicU64,
+    pub derived_bytes: AtomicU64,
+    pub softly_purged: AtomicU64,
     pub evictions: AtomicU64,
     pub fills: AtomicU64,
     fills_started: AtomicU64,
@@ -66,6 +79,12 @@ pub struct Stats {
     pub bytes: u64,
     /// Bytes that they may cost.
     pub bytes_max: u64,
+    /// Links in the index of tags: one for each tag of each object.
+    pub tags: u64,
+    /// Of `bytes`: the compressed forms.
+    pub derived_bytes: u64,
+    /// Objects that soft purges made stale.
+    pub softly_purged: u64,
     /// Objects that gave way to others.
     pub evictions: u64,
     /// Fills under way.
@@ -118,10 +137,10 @@ pub enum Looked {
 impl Cache {
     /// An empty cache.
     pub fn new(settings: CacheSettings, ledger: Arc<Ledger>) -> Arc<Self> {
-        let count = (settings.memory_bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX).next_power_of_two();
-        let shards = (0..count).map(|_| Padded(Mutex::new(Shard::new(&ledger)))).collect();
+        let shards =
+            (0..shards(settings.memory_bytes_max)).map(|_| Padded(Mutex::new(Shard::new(&ledger)))).collect();
         let (seed, hand, counts) = (RandomState::default(), AtomicUsize::new(0), Counts::default());
-        Arc::new(Self { settings, ledger, seed, shards, hand, counts })
+        Arc::new(Self { settings, ledger, seed, shards, hand, purging: Mutex::new(()), counts })
     }
 
     /// The hash of a key's bytes. Its seed is random in each process.
@@ -188,7 +207,8 @@ impl Cache {
             (None, None) => Missed::Uri,
         };
         let mut names = entry.and_then(Entry::newest).map(|object| object.vary().clone());
-        for fill in entry.iter().flat_map(|entry| &entry.fills) {
+        let fills = entry.map_or(&[][..], Entry::fills);
+        for fill in fills {
             // Who is served what is stale needs no seat: that somebody fetches is enough.
             let waiters_max = if serve_stale { 0 } else { self.settings.waiters_max };
             match fill.join(request, waiters_max) {
@@ -202,10 +222,9 @@ impl Cache {
                 Join::Closed => {}
             }
         }
-        if entry.is_some_and(|entry| entry.fills.len() >= FILLS_PER_KEY_MAX) {
+        if fills.len() >= FILLS_PER_KEY_MAX {
             return Looked::Bypass(Bypass::TooManyWaiters);
         }
-        let bytes = entry.map(|entry| entry.key.clone());
         if shard.markers.holds(key.hash) {
             return Looked::Bypass(Bypass::HitForMiss);
         }
@@ -214,8 +233,7 @@ impl Cache {
             return Looked::Bypass(Bypass::MemoryPressure);
         }
         let expected = names.filter(|names| !names.is_empty()).map(|names| names.like(request));
-        let bytes = bytes.unwrap_or_else(|| Arc::from(key.bytes));
-        let fill = Fill::new(&self.ledger, key.hash, bytes, expected);
+        let fill = Fill::new(&self.ledger, key.hash, Arc::from(key.bytes), expected);
         shard.attach(&fill);
         self.counts.fills.fetch_add(1, Ordering::Relaxed);
         self.counts.fills_started.fetch_add(1, Ordering::Relaxed);
@@ -250,7 +268,7 @@ impl Cache {
     pub fn forget(&self, object: &Arc<Object>) {
         let removed = self.shard(object.hash()).remove(object);
         if removed {
-            self.counts.removed(1, object.cost());
+            self.counts.removed([object]);
         }
     }
 
@@ -262,33 +280,6 @@ impl Cache {
         self.shard(hash).markers.mark(hash ^ PERSONAL, remember_for);
     }
 
-    /// Removes all variants of a key. Fills of it are delivered to those who already wait and are not stored. When
-    /// it returns, no thread finds what was stored or joins what was under way.
-    pub fn purge(&self, key: &Key<'_>) -> Purged {
-        let (objects, fills) = self.shard(key.hash).purge(key);
-        let bytes = objects.iter().map(|object| object.cost()).sum();
-        let purged = Purged { objects: objects.len() as u64, fills: fills.len() as u64 };
-        fills.iter().for_each(|fill| fill.refuse(Bypass::Purged));
-        self.counts.removed(purged.objects, bytes);
-        purged
-    }
-
-    /// [`Cache::purge`] of every key. Holds each shard's lock for a constant time.
-    pub fn purge_all(&self) -> Purged {
-        let mut purged = Purged { objects: 0, fills: 0 };
-        for shard in &self.shards {
-            let contents = shard.lock().empty(&self.ledger);
-            let (objects, bytes) = contents.objects();
-            for fill in contents.fills() {
-                fill.refuse(Bypass::Purged);
-                purged.fills += 1;
-            }
-            purged.objects += objects;
-            self.counts.removed(objects, bytes);
-        }
-        purged
-    }
-
     /// How full it is and what it did.
     pub fn stats(&self) -> Stats {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -297,6 +288,9 @@ impl Cache {
             objects: read(&counts.objects),
             bytes: read(&counts.bytes),
             bytes_max: self.settings.memory_bytes_max,
+            tags: read(&counts.tags),
+            derived_bytes: read(&counts.derived_bytes),
+            softly_purged: read(&counts.softly_purged),
             evictions: read(&counts.evictions),
             fills: read(&counts.fills),
             fills_started: read(&counts.fills_started),
@@ -312,6 +306,12 @@ impl Cache {
     }
 }
 
+/// How many shards a cache of this size has: a power of two.
+fn shards(memory_bytes_max: u64) -> u64 {
+    let few = (memory_bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS);
+    few.max(memory_bytes_max / SHARD_BYTES_MAX).min(SHARDS_MAX).next_power_of_two()
+}
+
 impl Padded {
     /// A judge that panics leaves the shard as it was.
     #[inline]
@@ -321,8 +321,38 @@ impl Padded {
 }
 
 impl Counts {
-    pub(crate) fn removed(&self, objects: u64, bytes: u64) {
-        self.objects.fetch_sub(objects, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    /// An object is stored now; its bytes were reserved.
+    pub(crate) fn stored(&self, object: &Object) {
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        self.tags.fetch_add(object.tags().len() as u64, Ordering::Relaxed);
+        self.derived_bytes.fetch_add(object.forms.cost(), Ordering::Relaxed);
+    }
+
+    /// An object has taken the place of one whose contents it shares; its own bytes were reserved.
+    pub(crate) fn replaced(&self, old: &Object, new: &Object) {
+        // The old one may have got a form meanwhile that the new one has not: it goes with it.
+        self.bytes.fetch_sub(old.cost() - new.shared_cost(), Ordering::Relaxed);
+        self.tags.fetch_add(new.tags().len() as u64, Ordering::Relaxed);
+        self.tags.fetch_sub(old.tags().len() as u64, Ordering::Relaxed);
+        self.derived_bytes.fetch_add(new.forms.cost(), Ordering::Relaxed);
+        self.derived_bytes.fetch_sub(old.forms.cost(), Ordering::Relaxed);
+    }
+
+    /// Objects are no longer stored; returns how many.
+    pub(crate) fn removed<'a>(&self, objects: impl IntoIterator<Item = &'a Arc<Object>>) -> u64 {
+        let [mut count, mut bytes, mut tags, mut derived] = [0; 4];
+        for object in objects {
+            count += 1;
+            bytes += object.cost();
+            tags += object.tags().len() as u64;
+            derived += object.forms.cost();
+        }
+        if count > 0 {
+            self.objects.fetch_sub(count, Ordering::Relaxed);
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.tags.fetch_sub(tags, Ordering::Relaxed);
+            self.derived_bytes.fetch_sub(derived, Ordering::Relaxed);
+        }
+        count
     }
 }

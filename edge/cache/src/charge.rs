@@ -18,10 +18,6 @@ impl Charge {
         Self { ledger: ledger.clone(), account, bytes }
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Charges or gives back the difference.
     pub(crate) fn set(&mut self, bytes: u64) {
         if bytes > self.bytes {

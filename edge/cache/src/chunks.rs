@@ -84,7 +84,7 @@ impl Chunks {
     }
 
     /// Takes everything out; the offsets stay.
-    pub(crate) fn take(&mut self) -> Box<[Bytes]> {
+    pub(crate) fn take(&mut self) -> Vec<Bytes> {
         self.held = 0;
         let pieces = std::mem::take(&mut self.pieces);
         if self.end > ONE_PIECE_MAX || pieces.len() < 2 {
@@ -94,7 +94,7 @@ impl Chunks {
         for piece in pieces {
             whole.extend_from_slice(&piece.bytes);
         }
-        Box::new([whole.into()])
+        vec![whole.into()]
     }
 
     /// Offset after the last byte that arrived.

@@ -22,7 +22,11 @@ const PASSED_OVER_MAX: usize = 256;
 /// Ghosts that are kept even when few objects are.
 const GHOSTS_MIN: usize = 64;
 
-const NONE: u32 = u32::MAX;
+/// No node.
+const NONE: u32 = IN_MAIN - 1;
+
+/// The bit beside an index that says: in the main queue.
+const IN_MAIN: u32 = 1 << 31;
 
 /// The two queues of one shard, and its ghosts.
 #[derive(Debug, Default)]
@@ -34,15 +38,14 @@ pub(crate) struct Queues {
     ghosts: Ghosts,
 }
 
-/// A place in a queue.
+/// A place in a queue: 16 bytes.
 #[derive(Debug)]
 struct Node {
     object: Option<Arc<Object>>,
-    in_main: bool,
     /// Towards the queue's head, where objects enter.
     newer: u32,
-    /// Towards its tail, where they leave.
-    older: u32,
+    /// Towards its tail, where they leave; [`IN_MAIN`] says which queue it is.
+    older_in: u32,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,7 @@ impl Queues {
     /// Takes a new object in and returns its node.
     pub(crate) fn insert(&mut self, object: Arc<Object>) -> u32 {
         let in_main = self.ghosts.forget(object.hash());
-        let node = Node { object: Some(object), in_main, newer: NONE, older: NONE };
+        let node = Node { object: Some(object), newer: NONE, older_in: NONE }.moved(in_main);
         let index = match self.free.pop() {
             Some(index) => {
                 self.nodes[index as usize] = node;
@@ -78,21 +81,26 @@ impl Queues {
     }
 
     /// Puts an object into the place of its predecessor, with its uses: a refreshed object is as hot as it was.
-    pub(crate) fn replace(&mut self, index: u32, object: Arc<Object>) {
-        let node = &mut self.nodes[index as usize];
-        let list = if node.in_main { &mut self.main } else { &mut self.small };
-        list.bytes += object.cost();
-        if let Some(old) = node.object.replace(object.clone()) {
-            list.bytes -= old.cost();
+    pub(crate) fn replace(&mut self, index: u32, object: Arc<Object>) -> Option<Arc<Object>> {
+        self.grow(index, object.cost());
+        let old = self.nodes[index as usize].object.replace(object.clone());
+        if let Some(old) = &old {
+            self.list(index).bytes -= old.cost();
             object.set_uses(old.uses());
         }
+        old
     }
 
     /// Takes an object out.
-    pub(crate) fn remove(&mut self, index: u32) {
+    pub(crate) fn remove(&mut self, index: u32) -> Option<Arc<Object>> {
         self.unlink(index);
-        self.nodes[index as usize].object = None;
         self.free.push(index);
+        self.nodes[index as usize].object.take()
+    }
+
+    /// An object costs so much more than it did.
+    pub(crate) fn grow(&mut self, index: u32, bytes: u64) {
+        self.list(index).bytes += bytes;
     }
 
     /// The object that goes next, with its node. It is still in its queue: the caller removes it.
@@ -104,7 +112,7 @@ impl Queues {
                 if from_small && self.small.oldest != NONE { self.small.oldest } else { self.main.oldest };
             let node = self.nodes.get(index as usize)?;
             let object = node.object.clone()?;
-            let (in_main, uses) = (node.in_main, object.uses());
+            let (in_main, uses) = (node.in_main(), object.uses());
             let kept = if in_main { uses > 0 } else { uses >= PROMOTED_FROM_USES };
             if !kept || passed_over == PASSED_OVER_MAX {
                 if !in_main {
@@ -116,7 +124,7 @@ impl Queues {
             passed_over += 1;
             object.set_uses(if in_main { uses - 1 } else { 0 });
             self.unlink(index);
-            self.nodes[index as usize].in_main = true;
+            self.nodes[index as usize].older_in |= IN_MAIN;
             self.link(index);
         }
     }
@@ -126,15 +134,32 @@ impl Queues {
         self.small.bytes + self.main.bytes
     }
 
-    /// Objects in both queues.
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len() - self.free.len()
+    /// Nodes up to here have been used.
+    pub(crate) fn end(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The object of a node.
+    pub(crate) fn at(&self, index: u32) -> Option<&Arc<Object>> {
+        self.nodes.get(index as usize)?.object.as_ref()
+    }
+
+    /// All objects.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.nodes.iter().filter_map(|node| node.object.as_ref())
+    }
+
+    fn list(&mut self, index: u32) -> &mut List {
+        if self.nodes[index as usize].in_main() { &mut self.main } else { &mut self.small }
+    }
+
+    fn cost(&self, index: u32) -> u64 {
+        self.at(index).map_or(0, |object| object.cost())
     }
 
     fn link(&mut self, index: u32) {
-        let node = &self.nodes[index as usize];
-        let bytes = node.object.as_ref().map_or(0, |object| object.cost());
-        let list = if node.in_main { &mut self.main } else { &mut self.small };
+        let bytes = self.cost(index);
+        let list = self.list(index);
         let second = list.newest;
         list.newest = index;
         list.bytes += bytes;
@@ -144,14 +169,15 @@ impl Queues {
             self.nodes[second as usize].newer = index;
         }
         let node = &mut self.nodes[index as usize];
-        (node.newer, node.older) = (NONE, second);
+        node.newer = NONE;
+        node.set_older(second);
     }
 
     fn unlink(&mut self, index: u32) {
         let node = &self.nodes[index as usize];
-        let (newer, older) = (node.newer, node.older);
-        let bytes = node.object.as_ref().map_or(0, |object| object.cost());
-        let list = if node.in_main { &mut self.main } else { &mut self.small };
+        let (newer, older) = (node.newer, node.older());
+        let bytes = self.cost(index);
+        let list = self.list(index);
         list.bytes -= bytes;
         if newer == NONE {
             list.newest = older;
@@ -160,11 +186,30 @@ impl Queues {
             list.oldest = newer;
         }
         if let Some(node) = self.nodes.get_mut(newer as usize) {
-            node.older = older;
+            node.set_older(older);
         }
         if let Some(node) = self.nodes.get_mut(older as usize) {
             node.newer = newer;
         }
+    }
+}
+
+impl Node {
+    fn in_main(&self) -> bool {
+        self.older_in & IN_MAIN != 0
+    }
+
+    fn older(&self) -> u32 {
+        self.older_in & !IN_MAIN
+    }
+
+    fn set_older(&mut self, older: u32) {
+        self.older_in = older | self.older_in & IN_MAIN;
+    }
+
+    fn moved(mut self, in_main: bool) -> Self {
+        self.older_in |= if in_main { IN_MAIN } else { 0 };
+        self
     }
 }
 

@@ -4,11 +4,13 @@
 
 use crate::charge::Charge;
 use crate::chunks::Chunks;
+use crate::doubts::{Doubts, TagPurge};
 use crate::object::Frame;
 use crate::seats::Seats;
 use crate::waiter::{Arrival, Release};
-use crate::{FillReader, Object, Vary, Waiter};
+use crate::{FillReader, Object, Tag, Vary, Waiter};
 use bytes::Bytes;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use tentpole_message::Fields;
@@ -29,6 +31,8 @@ pub(crate) struct Fill {
     pub hash: u64,
     /// What selects the object, as far as it was known when the fetch began: only those join who would select it.
     expected: Option<Vary>,
+    /// Where it stands among the fills of its shard, whose lock protects it.
+    pub place: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -41,6 +45,8 @@ struct State {
     length: Option<u64>,
     chunks: Chunks,
     seats: Seats,
+    /// Purges by tag that came before its own tags were known.
+    doubts: Doubts,
     /// Why the object will not be stored, once that is so. Then nobody joins, and content that everybody has read
     /// is dropped.
     refused: Option<Bypass>,
@@ -112,11 +118,12 @@ impl Fill {
             length: None,
             chunks: Chunks::default(),
             seats: Seats::default(),
+            doubts: Doubts::default(),
             refused: None,
             parked: None,
             charge: Charge::new(ledger, Account::Fills, cost),
         };
-        Arc::new(Self { key, hash, expected, state: Mutex::new(state) })
+        Arc::new(Self { key, hash, expected, place: AtomicU32::new(0), state: Mutex::new(state) })
     }
 
     /// A panic while the lock is held would be our bug; what it protects is counted anew by each operation.
@@ -141,12 +148,23 @@ impl Fill {
         }
         let seat = state.seats.take();
         state.recharge(self);
-        Join::Joined(Waiter::new(self.clone(), seat))
+        Join::Joined(Waiter::new(self.clone(), seat, state.doubts.count()))
     }
 
     /// A purge came: whoever has joined is served, nothing is stored.
     pub(crate) fn refuse(&self, bypass: Bypass) {
         self.lock().refused.get_or_insert(bypass);
+    }
+
+    /// A purge by tag came. Whether it is about this fill; where that is not known yet, it is remembered until it is.
+    pub(crate) fn doubt(&self, purge: &Arc<TagPurge>) -> bool {
+        let mut state = self.lock();
+        let concerned = match &state.frame {
+            Some(frame) => purge.is_about(frame.tags.iter().copied()),
+            None => !state.doubts.remember(purge),
+        };
+        state.recharge(self);
+        concerned
     }
 
     /// Ends it for all who wait.
@@ -164,11 +182,15 @@ impl Fill {
 
     fn end_as(&self, stage: Stage) -> Ended {
         let mut state = self.lock();
+        if let Stage::Whole(object) | Stage::Kept(object, _) = &stage {
+            state.settle_doubts(object.tags());
+        }
+        let purged = state.refused.is_some();
         state.stage = stage;
         // Its content lives on in the object, or is of no use.
         let (content, parked) = (std::mem::take(&mut state.chunks), state.parked.take());
         state.recharge(self);
-        Ended { wakers: state.rouse(), _dropped: (content, parked) }
+        Ended { purged, wakers: state.rouse(), _dropped: (content, parked) }
     }
 
     // What the fetch does.
@@ -176,6 +198,7 @@ impl Fill {
     pub(crate) fn start(self: &Arc<Self>, frame: Frame, length: Option<u64>) -> FillReader {
         let mut state = self.lock();
         let frame = Arc::new(frame);
+        state.settle_doubts(frame.tags.iter().copied());
         state.stage = Stage::Arriving;
         state.frame = Some(frame.clone());
         state.length = length;
@@ -185,6 +208,11 @@ impl Fill {
         drop(state);
         wake(wakers);
         FillReader::new(self.clone(), seat, frame, length)
+    }
+
+    /// Whether it is delivered only.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.lock().refused.is_some()
     }
 
     /// Adds a piece. `too_full` says why no more may be held, if so.
@@ -230,6 +258,22 @@ impl Fill {
         Poll::Pending
     }
 
+    /// The fetch has waited long enough for those who read too slowly: they lose, if others read faster. Returns
+    /// whether somebody did.
+    pub(crate) fn leave_behind(&self) -> bool {
+        let mut state = self.lock();
+        let Some(until) = state.parked.as_ref().map(|parked| parked.until) else { return false };
+        let mut wakers = Vec::new();
+        let lost = state.seats.lose_before(until, &mut wakers);
+        if lost {
+            state.release_read();
+            state.recharge(self);
+        }
+        drop(state);
+        wake(wakers);
+        lost
+    }
+
     /// The content and how it may be stored, taken out. `Err` when the response is not whole.
     pub(crate) fn complete(&self) -> Result<Completed, Bypass> {
         let mut state = self.lock();
@@ -262,12 +306,15 @@ impl Fill {
     pub(crate) fn poll_arrival(
         self: &Arc<Self>,
         seat: &mut Option<u32>,
+        doubts: usize,
         request: &Fields,
         context: &Context<'_>,
     ) -> Poll<Arrival> {
         let Some(index) = *seat else { return Poll::Ready(Arrival::GoYourself(Release::Abandoned)) };
         let mut state = self.lock();
         let arrival = match &state.stage {
+            // It asked after a purge for what was fetched before it.
+            _ if state.doubts.came_true_before(doubts) => Arrival::GoYourself(Release::Abandoned),
             Stage::Waiting => {
                 let replaced = state.seats.sleep(index, context);
                 drop(state);
@@ -295,6 +342,9 @@ impl Fill {
 
     pub(crate) fn poll_read(&self, seat: u32, offset: u64, context: &Context<'_>) -> Poll<Read> {
         let mut state = self.lock();
+        if state.seats.is_lost(seat) {
+            return Poll::Ready(Read::Failed(TOO_SLOW));
+        }
         let read = match &state.stage {
             Stage::Whole(object) => Read::Whole(object.clone()),
             Stage::Released(Release::Failed(failure)) => Read::Failed(*failure),
@@ -334,6 +384,8 @@ impl Fill {
 
 /// What is left of a fill that has ended, to be told and dropped outside all locks.
 pub(crate) struct Ended {
+    /// A purge came in between: the object must not be stored.
+    pub purged: bool,
     wakers: Vec<Waker>,
     _dropped: (Chunks, Option<Parked>),
 }
@@ -355,7 +407,7 @@ pub(crate) enum Read {
 
 /// A fill's response, all of it arrived.
 pub(crate) enum Completed {
-    Storable(Arc<Frame>, Box<[Bytes]>),
+    Storable(Arc<Frame>, Vec<Bytes>),
     PassedThrough(Bypass),
 }
 
@@ -366,6 +418,15 @@ pub(crate) const ABORTED: Failure = Failure {
     retry: Retry::Never,
     bytes_sent: 0,
     source: Cause::FillAborted,
+};
+
+/// The reader kept all others waiting.
+pub(crate) const TOO_SLOW: Failure = Failure {
+    side: tentpole_model::Side::Visitor,
+    phase: Phase::Deliver,
+    retry: Retry::Never,
+    bytes_sent: 0,
+    source: Cause::TimedOut,
 };
 
 fn wake(wakers: impl IntoIterator<Item = Waker>) {
@@ -380,6 +441,13 @@ impl State {
         let mut wakers = Vec::new();
         self.seats.rouse(&mut wakers);
         wakers
+    }
+
+    /// The fill's tags are known, and so whether a purge was about it.
+    fn settle_doubts(&mut self, tags: impl Iterator<Item = Tag> + Clone) {
+        if self.doubts.settle(tags) {
+            self.refused.get_or_insert(Bypass::Purged);
+        }
     }
 
     /// A reader went from one offset to another; returns the fetch's waker when it was the last that it waited for.
@@ -405,6 +473,6 @@ impl State {
         let frame = self.frame.as_ref().map_or(0, |frame| frame.cost());
         let expected = fill.expected.as_ref().map_or(0, Vary::bytes);
         let fixed = FILL_OVERHEAD + fill.key.len() as u64 + expected + frame;
-        self.charge.set(fixed + self.seats.cost() + self.chunks.cost());
+        self.charge.set(fixed + self.seats.cost() + self.chunks.cost() + self.doubts.cost());
     }
 }

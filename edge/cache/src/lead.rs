@@ -3,7 +3,7 @@
 
 use crate::fill::{ABORTED, Appended, Completed, Fill};
 use crate::object::Frame;
-use crate::{Cache, FillReader, Missed, Object, Release, Room, StoredFacts, Vary};
+use crate::{Cache, FillReader, Missed, NewHead, Object, Release, Room, StoredFacts, Tag, Vary, tag};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,18 +42,46 @@ pub struct NewObject<'a> {
     pub etag: Option<Bytes>,
     /// The date of the last modification.
     pub last_modified: Option<Bytes>,
+    /// What it may be purged by; at most [`crate::TAGS_MAX`].
+    pub tags: &'a [Tag],
     /// Bytes of content, when announced.
     pub length: Option<u64>,
 }
 
 impl Cache {
     /// A response that is never found in the cache: for one who has it whole and gives it to one visitor.
-    pub fn unstored(&self, new: NewObject<'_>, chunks: Box<[Bytes]>) -> Arc<Object> {
+    pub fn unstored(&self, new: NewObject<'_>, chunks: Vec<Bytes>) -> Arc<Object> {
         let NewObject { head, facts, etag, last_modified, .. } = new;
-        let (vary, key, hash) = (Vary::default(), Arc::default(), 0);
-        let frame = Frame { facts, head, etag, last_modified, vary, key, hash };
+        let (vary, tags, key, hash) = (Vary::default(), Arc::default(), Arc::default(), 0);
+        let frame = Frame { facts, head, etag, last_modified, vary, tags, key, hash };
         Arc::new(frame.with_chunks(&self.ledger, chunks))
     }
+}
+
+/// What a 304 makes of a stored response.
+pub struct Confirmed<'a> {
+    /// Status line and fields as they will be sent.
+    pub head: StoredHead,
+    /// From `may_store`.
+    pub facts: StoredFacts,
+    /// The tags that the 304 names; `None` when it names none, and the stored ones stay.
+    pub tags: Option<&'a [Tag]>,
+    /// The heads of its other forms.
+    pub new_head: &'a NewHead<'a>,
+}
+
+impl std::fmt::Debug for Confirmed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Confirmed")
+            .field("head", &self.head)
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Drops what was derived: it is made anew when it is asked for.
+pub fn no_new_head(_: crate::Coding, _: &crate::Derived) -> Option<(StoredHead, Option<Bytes>)> {
+    None
 }
 
 /// A response on its way into the cache. May be kept in a task of its own after the first visitor has left.
@@ -133,32 +161,39 @@ impl Lead {
     }
 
     /// A 304 says that `stale` still holds (RFC 9111 section 4.3.4): it is stored anew with this head and these
-    /// facts, sharing its body.
-    pub fn refreshed(mut self, stale: &Arc<Object>, head: StoredHead, facts: StoredFacts) -> Arc<Object> {
+    /// facts, sharing its body and the contents of its other forms. With more tags than may be, it is not.
+    pub fn refreshed(mut self, stale: &Arc<Object>, confirmed: Confirmed<'_>) -> Arc<Object> {
         let Duty { cache, fill, release } = &mut self.duty;
-        let object = cache.renewed(stale, head, facts);
+        let (object, storable) = cache.renewed(stale, confirmed);
         *release = None;
-        cache.refresh(fill, stale, &object);
+        cache.refresh(fill, stale, &object, storable);
         object
     }
 
     /// A response begins that will be stored. Its reader is the lead's own way to the content; drop it when there
-    /// is no visitor. Refused when its length is known to be too large, when the Ledger is nearly full or when
-    /// `Vary` cannot be compared: then the caller streams by itself, and those who wait go themselves.
+    /// is no visitor. Refused when its length is known to be too large, when the Ledger is nearly full, when it has
+    /// too many tags or when `Vary` cannot be compared: then the caller streams by itself, and those who wait go
+    /// themselves.
     pub fn start(mut self, new: NewObject<'_>) -> Result<(Filling, FillReader), Bypass> {
         let cache = self.duty.cache.clone();
         let fill = self.duty.fill.clone();
-        let refused = match Vary::of(new.vary, new.request) {
-            None => Bypass::VaryStar,
-            Some(_) if cache.ledger.pressure() >= Pressure::PassFills => Bypass::MemoryPressure,
-            Some(_) if new.length.is_some_and(|length| length > cache.storable_max()) => Bypass::TooLarge,
-            Some(vary) => {
+        let refused = match (Vary::of(new.vary, new.request), tag::sorted(new.tags)) {
+            (None, _) => Bypass::VaryStar,
+            (_, None) => Bypass::TooManyTags,
+            _ if cache.ledger.pressure() >= Pressure::PassFills => Bypass::MemoryPressure,
+            _ if new.length.is_some_and(|length| length > cache.storable_max()) => Bypass::TooLarge,
+            (Some(vary), Some(tags)) => {
                 let NewObject { head, facts, etag, last_modified, length, .. } = new;
                 let (key, hash) = (fill.key.clone(), fill.hash);
-                let frame = Frame { facts, head, etag, last_modified, vary, key, hash };
+                let frame = Frame { facts, head, etag, last_modified, vary, tags, key, hash };
                 let reader = fill.start(frame, length);
                 self.duty.release = Some(Release::Failed(ABORTED));
-                let filling = Filling { duty: self.duty, superseded: self.stale, refused: false };
+                // A purge that came before its tags were known was about it.
+                let refused = fill.is_refused();
+                if refused {
+                    cache.close(&fill, None);
+                }
+                let filling = Filling { duty: self.duty, superseded: self.stale, refused };
                 return Ok((filling, reader));
             }
         };
@@ -196,6 +231,13 @@ impl Filling {
         self.duty.fill.poll_room(context)
     }
 
+    /// To be called when [`Filling::poll_room`] has not been ready for longer than a reader may hold up the others:
+    /// those who are behind get a `Failure` (their own side, timed out). Nobody loses who has nobody to hold up.
+    /// Returns whether somebody did.
+    pub fn leave_behind(&mut self) -> bool {
+        self.duty.fill.leave_behind()
+    }
+
     /// All those who read or still wait.
     pub fn readers(&self) -> usize {
         self.duty.fill.seats()
@@ -216,7 +258,7 @@ impl Filling {
             // Dropping it tells the readers.
             Err(bypass) => return Finished::NotStored(bypass),
         };
-        let object = Arc::new(Frame::clone(&frame).with_chunks(&cache.ledger, chunks));
+        let object = Arc::new(frame.with_chunks(&cache.ledger, chunks));
         let stored = cache.store(fill, &object, self.superseded.as_ref());
         self.duty.release = None;
         match stored {

@@ -5,26 +5,39 @@
 //! bounds and forgets. It fetches nothing, opens nothing, and its memory is on the Ledger to the byte that it knows
 //! of.
 
+mod body;
 mod cache;
 mod charge;
 mod chunks;
+mod derived;
+mod doubts;
+mod entry;
 mod eviction;
 mod fill;
+mod index;
 mod key;
 mod lead;
 mod miss;
 mod object;
+mod places;
+mod purge;
 mod seats;
+mod selector;
 mod settle;
 mod shard;
+mod span;
+mod tag;
 mod vary;
 mod waiter;
 
 pub use cache::{Cache, Judged, Looked, Missed, Stats};
+pub use derived::{Claim, Coding, Derived, Made, NewHead};
 pub use fill::{Room, WINDOW_BYTES};
 pub use key::Key;
-pub use lead::{Filling, Finished, Lead, NewObject};
-pub use object::Object;
+pub use lead::{Confirmed, Filling, Finished, Lead, NewObject, no_new_head};
+pub use object::{Object, SOFT_IF_ERROR, SOFT_WHILE_REVALIDATING};
+pub use selector::{KeyTest, Selector};
+pub use tag::{TAGS_MAX, Tag, TagSet};
 pub use tentpole_freshness::StoredFacts;
 pub use vary::{VARY_NAMES_MAX, Vary};
 pub use waiter::{Arrival, FillReader, Release, Waiter};

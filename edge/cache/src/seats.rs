@@ -18,6 +18,9 @@ struct Seat {
     waker: Option<Waker>,
 }
 
+/// The offset of a holder who was too slow.
+const LOST: u64 = u64::MAX;
+
 /// What one seat costs.
 const SEAT_BYTES: u64 = (size_of::<Option<Seat>>() + size_of::<u32>()) as u64;
 
@@ -30,6 +33,28 @@ impl Seats {
         }
         self.all.push(seat);
         self.all.len() as u32 - 1
+    }
+
+    /// Gives up on all who want something before `offset`, unless nobody else reads; returns whether it did. They are to
+    /// be woken.
+    pub(crate) fn lose_before(&mut self, offset: u64, wakers: &mut Vec<Waker>) -> bool {
+        let mut reading = self.all.iter().flatten().filter(|seat| seat.offset != LOST);
+        if !reading.any(|seat| seat.offset >= offset) {
+            return false;
+        }
+        for seat in self.all.iter_mut().flatten().filter(|seat| seat.offset < offset) {
+            seat.offset = LOST;
+            if let Some(waker) = seat.waker.take() {
+                self.asleep -= 1;
+                wakers.push(waker);
+            }
+        }
+        true
+    }
+
+    /// Whether its holder was given up.
+    pub(crate) fn is_lost(&self, index: u32) -> bool {
+        self.all.get(index as usize).and_then(Option::as_ref).is_some_and(|seat| seat.offset == LOST)
     }
 
     /// Frees a seat; returns where its holder was, and a waker to drop outside the lock.
@@ -72,7 +97,7 @@ impl Seats {
 
     /// The least offset that anybody still wants.
     pub(crate) fn slowest(&self) -> Option<u64> {
-        self.all.iter().flatten().map(|seat| seat.offset).min()
+        self.all.iter().flatten().map(|seat| seat.offset).filter(|&offset| offset != LOST).min()
     }
 
     /// How many want something before `offset`.

@@ -3,11 +3,11 @@
 
 use crate::fill::Fill;
 use crate::object::Frame;
-use crate::{Cache, Object, Release, StoredFacts};
+use crate::{Cache, Claim, Confirmed, Derived, Made, Object, Release, tag};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tentpole_message::StoredHead;
 use tentpole_model::Bypass;
 use tentpole_runtime::ledger::Pressure;
 
@@ -68,15 +68,17 @@ impl Cache {
         let attached = shard.detach(fill);
         let stored = attached && reserved;
         let removed = if stored { shard.insert(object.clone(), superseded) } else { Vec::new() };
-        // Under the lock: a purge right after it subtracts.
-        self.counts.objects.fetch_add(u64::from(stored), Ordering::Relaxed);
+        if stored {
+            // Under the lock: a purge right after it subtracts.
+            self.counts.stored(object);
+        }
         let ended = fill.end(Ok(object.clone()));
         drop(shard);
         ended.tell();
         if reserved && !stored {
             self.counts.bytes.fetch_sub(object.cost(), Ordering::Relaxed);
         }
-        self.counts.removed(removed.len() as u64, removed.iter().map(|object| object.cost()).sum());
+        self.counts.removed(&removed);
         match (attached, reserved) {
             (true, true) => Ok(()),
             (false, _) => Err(Bypass::Purged),
@@ -84,47 +86,89 @@ impl Cache {
         }
     }
 
-    /// Ends a fill with an object that shares the body of `old`, and puts it into its place unless a purge came or
-    /// `old` has been evicted.
-    pub(crate) fn refresh(&self, fill: &Arc<Fill>, old: &Arc<Object>, new: &Arc<Object>) {
-        let reserved = self.reserve(new.own_cost());
+    /// Ends a fill with an object that shares the contents of `old`, and puts it into its place if it is storable,
+    /// unless a purge came or `old` has been evicted.
+    pub(crate) fn refresh(&self, fill: &Arc<Fill>, old: &Arc<Object>, new: &Arc<Object>, storable: bool) {
+        // The contents stay counted once.
+        let own = new.cost() - new.shared_cost();
+        let reserved = self.reserve(own);
         let mut shard = self.shard(fill.hash);
-        let replaced = shard.detach(fill) && reserved && shard.replace(old, new);
+        let attached = shard.detach(fill);
         let ended = fill.end(Ok(new.clone()));
+        let may_be_stored = attached && storable && reserved && !ended.purged;
+        let replaced = may_be_stored && shard.replace(old, new);
+        if replaced {
+            self.counts.replaced(old, new);
+        }
         drop(shard);
         ended.tell();
-        // The body stays counted once.
-        let given_back = if replaced { old.own_cost() } else { new.own_cost() };
-        if reserved {
-            self.counts.bytes.fetch_sub(given_back, Ordering::Relaxed);
+        if reserved && !replaced {
+            self.counts.bytes.fetch_sub(own, Ordering::Relaxed);
         }
     }
 
-    /// Puts an object with another head and other facts, and the same body, into the place of a stored one, if that is
-    /// still stored (RFC 9111 section 4.3.5).
-    pub fn update(&self, old: &Arc<Object>, head: StoredHead, facts: StoredFacts) {
-        let new = self.renewed(old, head, facts);
-        if !self.reserve(new.own_cost()) {
+    /// Puts a form that was made into its object. Refused when it is too large, when the Ledger is nearly full, and
+    /// when the object has gone meanwhile; then nobody is asked to make it again until the object changes.
+    pub fn derive(&self, claim: Claim, made: Made<'_>) -> Result<Arc<Derived>, Bypass> {
+        let (object, coding, derived) = claim.settle(&self.ledger, made);
+        let cost = derived.cost();
+        if self.ledger.pressure() >= Pressure::PassFills {
+            return Err(Bypass::MemoryPressure);
+        }
+        if cost > self.storable_max() || !self.reserve(cost) {
+            return Err(Bypass::TooLarge);
+        }
+        // Under the lock: who removes the object subtracts what it costs then.
+        let put = self.shard(object.hash()).derive(&object, coding, &derived);
+        if put {
+            self.counts.derived_bytes.fetch_add(cost, Ordering::Relaxed);
+            Ok(derived)
+        } else {
+            self.counts.bytes.fetch_sub(cost, Ordering::Relaxed);
+            Err(Bypass::Purged)
+        }
+    }
+
+    /// Puts an object with another head and other facts, and the same contents, into the place of a stored one, if that
+    /// is still stored (RFC 9111 section 4.3.5). What a soft purge has made stale stays so: it is not known which of the
+    /// two was asked for first.
+    pub fn update(&self, old: &Arc<Object>, confirmed: Confirmed<'_>) {
+        let (new, storable) = self.renewed(old, confirmed);
+        let own = new.cost() - new.shared_cost();
+        if !storable || !self.reserve(own) {
             return;
         }
-        let replaced = self.shard(new.hash()).replace(old, &new);
-        // The body stays counted once.
-        let given_back = if replaced { old.own_cost() } else { new.own_cost() };
-        self.counts.bytes.fetch_sub(given_back, Ordering::Relaxed);
+        let mut shard = self.shard(new.hash());
+        new.stay_stale_as(old);
+        let replaced = shard.replace(old, &new);
+        if replaced {
+            self.counts.replaced(old, &new);
+        }
+        drop(shard);
+        if !replaced {
+            self.counts.bytes.fetch_sub(own, Ordering::Relaxed);
+        }
     }
 
-    /// An object with another head and the same body.
-    pub(crate) fn renewed(&self, old: &Arc<Object>, head: StoredHead, facts: StoredFacts) -> Arc<Object> {
+    /// An object with another head and the same contents, and whether it may be stored: not with too many tags.
+    pub(crate) fn renewed(&self, old: &Arc<Object>, confirmed: Confirmed<'_>) -> (Arc<Object>, bool) {
+        let Confirmed { head, facts, tags, new_head } = confirmed;
+        let tags = match tags {
+            Some(tags) => tag::sorted(tags),
+            None => Some(old.tags().collect()),
+        };
+        let storable = tags.is_some();
         let frame = Frame {
             facts,
             head,
-            etag: old.etag.clone(),
-            last_modified: old.last_modified.clone(),
+            etag: old.etag().map(Bytes::copy_from_slice),
+            last_modified: old.last_modified().map(Bytes::copy_from_slice),
             vary: old.vary().clone(),
-            key: old.shared_key().clone(),
+            tags: tags.unwrap_or_default(),
+            key: old.key().into(),
             hash: old.hash(),
         };
-        Arc::new(frame.with_body_of(&self.ledger, old))
+        (Arc::new(frame.with_body(old.body().clone(), old.forms.renewed(new_head))), storable)
     }
 
     /// Ends a fill with what is stored already, for those who may have it.
@@ -167,7 +211,7 @@ impl Cache {
             let evicted = self.shards[turn % self.shards.len()].lock().evict();
             if let Some(object) = evicted {
                 self.counts.evictions.fetch_add(1, Ordering::Relaxed);
-                self.counts.removed(1, object.cost());
+                self.counts.removed([&object]);
                 return Some(object.cost());
             }
         }
@@ -178,6 +222,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::Manner;
     use crate::{Finished, Judged, Looked, NewObject, StoredFacts};
     use bytes::Bytes;
     use tentpole_message::{Fields, StoredHead};
@@ -195,6 +240,8 @@ mod tests {
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,
+        stale_if_unreachable: 0,
+        immutable: false,
     };
 
     #[test]
@@ -206,12 +253,13 @@ mod tests {
         };
         let head = StoredHead { lines: Bytes::new(), status: 200 };
         let (etag, last_modified, length) = (None, None, None);
-        let new = NewObject { head, facts: FACTS, vary: &[], request: &request, etag, last_modified, length };
+        let (facts, request) = (FACTS, &request);
+        let new = NewObject { head, facts, vary: &[], request, etag, last_modified, tags: &[], length };
         let (filling, _) = lead.start(new).unwrap();
         // Between the two steps of `Cache::purge`: the fill does not know yet.
-        let (_, fills) = cache.shard(key.hash).purge(&key);
+        let (_, fills) = cache.shard(key.hash).purge(&key, Manner::Hard);
         assert_eq!(fills.len(), 1);
         assert!(matches!(filling.finish(), Finished::NotStored(Bypass::Purged)));
-        assert!(matches!(cache.look_up(&key, &request, |_| Judged::Use), Looked::Lead(_)));
+        assert!(matches!(cache.look_up(&key, request, |_| Judged::Use), Looked::Lead(_)));
     }
 }

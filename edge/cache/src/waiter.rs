@@ -16,6 +16,9 @@ use tentpole_model::Failure;
 pub struct Waiter {
     fill: Arc<Fill>,
     seat: Option<u32>,
+    /// Purges that the fill was in doubt about when it was joined: if one of them was about it, it is not for this
+    /// request.
+    doubts: usize,
     /// Why nothing stored was used.
     pub missed: Missed,
 }
@@ -43,13 +46,14 @@ pub enum Release {
     /// The response is for other requests (`Vary`): look up again, now that the names are known. An endpoint that
     /// names others each time can repeat this: bound it.
     VaryMismatch,
-    /// Whoever fetched has gone: look up again; one of those who do leads.
+    /// Whoever fetched has gone, or fetched it before a purge that came before this request: look up again; one of
+    /// those who do leads.
     Abandoned,
 }
 
 impl Waiter {
-    pub(crate) fn new(fill: Arc<Fill>, seat: u32) -> Self {
-        Self { fill, seat: Some(seat), missed: Missed::Uri }
+    pub(crate) fn new(fill: Arc<Fill>, seat: u32, doubts: usize) -> Self {
+        Self { fill, seat: Some(seat), doubts, missed: Missed::Uri }
     }
 
     /// Ready when the response's head is known, or that there will be none. `request` is the one that was looked
@@ -57,7 +61,7 @@ impl Waiter {
     ///
     /// Whether the facts suit this request is for the caller to judge, as for any stored response.
     pub fn poll_arrival(&mut self, request: &Fields, context: &mut Context<'_>) -> Poll<Arrival> {
-        self.fill.poll_arrival(&mut self.seat, request, context)
+        self.fill.poll_arrival(&mut self.seat, self.doubts, request, context)
     }
 }
 

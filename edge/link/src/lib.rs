@@ -18,10 +18,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tentpole_model::link::LastPublished;
-use tentpole_model::{Dials, Membership, PurgePort, Snapshot};
+use tentpole_model::{Dials, Membership, PurgeOrder, PurgePort, Snapshot};
 use tentpole_observe::{Names, Observed};
 use tentpole_runtime::{Cells, Instant, Ledger, Published, clock};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
 /// Links that wait to be taken over; only the last one counts.
 const LINKS_MAX: usize = 4;
@@ -53,6 +53,8 @@ pub struct LinkParts {
     pub advice: Arc<dyn Fn() -> String + Send + Sync>,
     /// How many requests wait in each pool.
     pub queued: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
+    /// Purge requests that were carried out, for content networks to hear of; `None` when there are none.
+    pub purged: Option<Arc<Mutex<mpsc::Receiver<PurgeOrder>>>>,
     /// The directory that holds the last published values.
     pub state: PathBuf,
     /// When the edge started.

@@ -2,12 +2,13 @@
 //! hands questions on, the confirmers wait for the data threads, the writer says what there is to say. What waits to
 //! be said is the last number of its kind, or a bounded number of answers; what cannot be said is left out.
 
-use crate::{QUESTIONS_MAX, Shared, answer, shape};
+use crate::{LinkParts, QUESTIONS_MAX, Shared, answer, shape};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tentpole_model::PurgeOrder;
 use tentpole_model::link::{Answer, LinkDown, LinkUp, Question};
 use tentpole_runtime::channel::{self, Receiver, Sender};
 use tentpole_runtime::{Published, notice};
@@ -147,6 +148,14 @@ async fn confirm<T>(published: &Published<T>, mut wanted: watch::Receiver<Wanted
     std::future::pending().await
 }
 
+/// The next purge to tell of.
+async fn purged(parts: &LinkParts) -> Option<PurgeOrder> {
+    match &parts.purged {
+        Some(purged) => purged.lock().await.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Says hello, and from then on what there is to say. While control does not read, this waits, and reports are left
 /// out.
 async fn write(
@@ -184,6 +193,13 @@ async fn write(
                     sender.send(&report(), None).await?;
                 }
                 sender.send(&LinkUp::Answer { id, answer }, None).await?;
+            }
+            Some(order) = purged(&shared.parts) => {
+                let told = sender.send(&LinkUp::Purged(order), None).await;
+                if told.is_err() {
+                    notice("control ended before it heard of a purge: content networks were not told of it");
+                }
+                told?;
             }
             _ = turns.tick() => sender.send(&report(), None).await?,
         }

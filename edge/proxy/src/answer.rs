@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use tentpole_http1 as http1;
-use tentpole_model::{Cause, Failure, Phase, Refused};
+use tentpole_model::{Cause, Failure, Phase, Purged, Refused};
 use tentpole_runtime::clock;
 
 /// How an answer ends.
@@ -22,15 +22,31 @@ const RETRY_AFTER_S: u32 = 4;
 
 /// Writes the answer to a refusal.
 pub fn refusal(out: &mut Vec<u8>, refused: Refused, manner: Manner) {
+    refusal_saying(out, refused, words(refused), manner);
+}
+
+/// The same in words for this request alone: one or two sentences.
+pub fn refusal_saying(out: &mut Vec<u8>, refused: Refused, words: &str, manner: Manner) {
     let status = refused.status();
     let retry = (status == 503).then_some(RETRY_AFTER_S);
-    let words = words(refused);
-    let extra: &[u8] = if refused == Refused::Method {
-        b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
-    } else {
-        b""
-    };
+    let extra: &[u8] =
+        if status == 405 { b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" } else { b"" };
     whole(out, status, words, retry, extra, refused.label(), manner);
+}
+
+/// Writes the answer to a purge request that was carried out.
+pub fn purged(out: &mut Vec<u8>, purged: Purged, soft: bool, manner: Manner) {
+    let Purged { objects, fills } = purged;
+    let body = format!("{{\"objects\":{objects},\"fills\":{fills},\"soft\":{soft}}}\n");
+    http1::write_status_line(out, 200, b"");
+    out.extend_from_slice(b"Date: ");
+    out.extend_from_slice(&clock::date_value());
+    out.extend_from_slice(b"\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n");
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, "Content-Length: {}\r\n", body.len());
+    connection(out, manner);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body.as_bytes());
 }
 
 /// Writes the answer to a failure; its status is returned too.
@@ -90,6 +106,12 @@ fn words(refused: Refused) -> &'static str {
             "too many visitors right now. Please try again in 4 s."
         }
         Refused::OnlyIfCached => "not in the cache, and only the cache was asked.",
+        Refused::PurgeOff => {
+            "nobody may purge over HTTP here. To allow it: [purge] from = [\"ADDRESS\"] in tentpole.toml."
+        }
+        Refused::PurgeDenied => "you may not purge here.",
+        Refused::PurgeUnclear => "this purge is not understood.",
+        Refused::PurgeBusy => "other purges are under way. Please try again in 4 s.",
     }
 }
 

@@ -6,6 +6,8 @@ use crate::answer::{self, Manner};
 use crate::exchange::{Exchange, NoResponse, Upload};
 use crate::learn::Watch;
 use crate::obtain::Forwarded;
+use crate::status;
+use crate::tags::is_for_caches;
 use bytes::Bytes;
 use std::future::poll_fn;
 use std::io::{IoSlice, Write};
@@ -16,7 +18,7 @@ use tentpole_freshness::{self as freshness, Ranged};
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_listener::Visitor;
 use tentpole_message::{BodyStream, Chunk, Name, RequestHead, ResponseHead, StoredHead};
-use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Retry};
+use tentpole_model::{CacheOutcome, Cause, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Expired;
 
@@ -51,6 +53,8 @@ pub struct Reply {
     pub learned: bool,
     /// Now, in seconds since 1970.
     pub now: u64,
+    /// Tags and other fields for caches stay in what is sent.
+    pub sends_tags: bool,
 }
 
 /// Sends a stored object, or as much of it as the visitor's conditions ask for, with field lines of his own.
@@ -67,17 +71,17 @@ pub async fn object(
     let (status, range) = match asked {
         Asked::Whole => {
             // RFC 9110 section 8.6: a 204 states no length.
-            if object.head.status != 204 {
+            if object.status() != 204 {
                 write_length(out, object.body_bytes());
             }
-            (object.head.status, 0..object.body_bytes())
+            (object.status(), 0..object.body_bytes())
         }
         Asked::NotModified => {
-            not_modified_lines(out, &object.head);
+            not_modified_lines(out, object.lines());
             (304, 0..0)
         }
         Asked::Part(range) => {
-            part_lines(out, &object.head, &range, object.body_bytes());
+            part_lines(out, object.lines(), &range, object.body_bytes());
             (206, range)
         }
         Asked::Unsatisfiable => {
@@ -86,13 +90,14 @@ pub async fn object(
         }
     };
     out.extend_from_slice(own_lines);
-    let age = object.facts.age(reply.now);
+    let facts = object.facts();
+    let age = facts.age(reply.now);
     let _ = write!(out, "Age: {age}\r\n");
-    let reply = Reply { learned: object.facts.learned, ..reply };
-    cache_status(out, &reply, Some(i64::from(object.facts.lifetime) - age as i64));
+    let reply = Reply { learned: facts.learned, ..reply };
+    status::write(out, &reply, Some(i64::from(facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
-    let stored: &[u8] = if status == object.head.status { &object.head.lines } else { b"" };
+    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
     let range = if reply.manner.head_only { 0..0 } else { range };
     let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
     Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
@@ -134,7 +139,7 @@ pub async fn reader(
     out.clear();
     match (asked, reader.length()) {
         (Asked::Part(range), Some(whole)) => {
-            part_lines(out, reader.head(), &range, whole);
+            part_lines(out, &reader.head().lines, &range, whole);
             (status, lines) = (206, Bytes::new());
             framing = Framing::Length(range.end - range.start);
             wanted = range;
@@ -159,7 +164,7 @@ pub async fn reader(
         let _ = write!(out, "Age: {age}\r\n");
     }
     let reply = Reply { learned: facts.learned, ..reply };
-    cache_status(out, &reply, None);
+    status::write(out, &reply, None);
     answer::connection(out, manner);
     out.extend_from_slice(b"\r\n");
     let mut bytes = 0;
@@ -274,7 +279,8 @@ pub async fn switching(
 /// Writes the whole head of a response that is not stored.
 pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, reply: Reply) {
     http1::write_status_line(out, response.status, response.reason());
-    http1::write_fields(out, &response.fields, |_| false);
+    // It was for us.
+    http1::write_fields(out, &response.fields, |field| !reply.sends_tags && is_for_caches(&field));
     if !response.fields.has(Name::Date) {
         http1::write_field(out, b"Date", &clock::date_value());
     }
@@ -285,7 +291,7 @@ pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, re
         }
         _ => http1::write_framing(out, framing),
     }
-    cache_status(out, &reply, None);
+    status::write(out, &reply, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
 }
@@ -339,10 +345,10 @@ enum Asked {
 
 impl Asked {
     fn of(object: &Object, request: &RequestHead, now: u64) -> Self {
-        if object.head.status != 200 {
+        if object.status() != 200 {
             return Self::Whole;
         }
-        let (etag, last_modified) = (object.etag.as_deref(), object.last_modified.as_deref());
+        let (etag, last_modified) = (object.etag(), object.last_modified());
         if holds(request, etag, last_modified, now) {
             return Self::NotModified;
         }
@@ -390,8 +396,8 @@ async fn not_modified(
     reply: Reply,
 ) -> Result<Sent, Failure> {
     out.clear();
-    not_modified_lines(out, head);
-    cache_status(out, &reply, None);
+    not_modified_lines(out, &head.lines);
+    status::write(out, &reply, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
     let bytes = write_parts(visitor, [out, b""], std::iter::empty()).await?;
@@ -399,8 +405,8 @@ async fn not_modified(
 }
 
 /// The stored lines without their status line.
-fn stored_fields(head: &StoredHead) -> impl Iterator<Item = &[u8]> {
-    head.lines.split_inclusive(|&byte| byte == b'\n').skip(1)
+fn stored_fields(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    lines.split_inclusive(|&byte| byte == b'\n').skip(1)
 }
 
 fn name_of(line: &[u8]) -> Name {
@@ -409,9 +415,9 @@ fn name_of(line: &[u8]) -> Name {
 }
 
 /// A 304 repeats only what a cache needs (RFC 9110 section 15.4.5).
-fn not_modified_lines(out: &mut Vec<u8>, head: &StoredHead) {
+fn not_modified_lines(out: &mut Vec<u8>, lines: &[u8]) {
     http1::write_status_line(out, 304, b"");
-    for line in stored_fields(head) {
+    for line in stored_fields(lines) {
         let repeated = matches!(
             name_of(line),
             Name::CacheControl | Name::ContentLocation | Name::Date | Name::Etag | Name::Expires | Name::Vary
@@ -437,9 +443,9 @@ fn unsatisfiable_lines(out: &mut Vec<u8>, whole: u64) {
     let _ = write!(out, "Content-Range: bytes */{whole}\r\nContent-Length: 0\r\n");
 }
 
-fn part_lines(out: &mut Vec<u8>, head: &StoredHead, range: &Range<u64>, whole: u64) {
+fn part_lines(out: &mut Vec<u8>, lines: &[u8], range: &Range<u64>, whole: u64) {
     http1::write_status_line(out, 206, b"");
-    stored_fields(head).for_each(|line| out.extend_from_slice(line));
+    stored_fields(lines).for_each(|line| out.extend_from_slice(line));
     let (start, last) = (range.start, range.end - 1);
     let _ = write!(out, "Content-Range: bytes {start}-{last}/{whole}\r\n");
     write_length(out, range.end - range.start);
@@ -510,63 +516,5 @@ async fn write_parts<'a>(
         if count < SLICES_MAX {
             return Ok(bytes);
         }
-    }
-}
-
-/// Writes `Cache-Status` (RFC 9211).
-fn cache_status(out: &mut Vec<u8>, reply: &Reply, ttl: Option<i64>) {
-    out.extend_from_slice(b"Cache-Status: tentpole");
-    let forwarded = match reply.forwarded {
-        None => "; fwd=miss",
-        Some(Forwarded::UriMiss) => "; fwd=uri-miss",
-        Some(Forwarded::VaryMiss) => "; fwd=vary-miss",
-        Some(Forwarded::Stale) => "; fwd=stale",
-        Some(Forwarded::Request) => "; fwd=request",
-    };
-    // Writing into a Vec cannot fail.
-    let _ = match reply.cache {
-        CacheOutcome::NotAsked => Ok(()),
-        CacheOutcome::Hit | CacheOutcome::HitPartial | CacheOutcome::Stale => write!(out, "; hit"),
-        CacheOutcome::StaleIfError if reply.forwarded.is_none() => {
-            write!(out, "; hit; detail=stale_if_error")
-        }
-        CacheOutcome::StaleIfError => {
-            out.extend_from_slice(forwarded.as_bytes());
-            forward_status(out, reply);
-            write!(out, "; detail=stale_if_error")
-        }
-        CacheOutcome::Revalidated => write!(out, "{forwarded}; fwd-status=304"),
-        CacheOutcome::Stored => {
-            out.extend_from_slice(forwarded.as_bytes());
-            if matches!(reply.forwarded, Some(Forwarded::Stale | Forwarded::Request)) {
-                forward_status(out, reply);
-            }
-            write!(out, "; stored")
-        }
-        CacheOutcome::Joined => write!(out, "{forwarded}; collapsed"),
-        CacheOutcome::Bypass(bypass) => {
-            let forwarded = match bypass {
-                Bypass::Method => "; fwd=method",
-                Bypass::RequestNoStore | Bypass::SaysWho => "; fwd=request",
-                Bypass::SwitchedOff | Bypass::Upgrade | Bypass::HitForMiss | Bypass::Probe => "; fwd=bypass",
-                Bypass::TooManyWaiters | Bypass::WaitedTooLong => "; fwd=bypass",
-                _ => forwarded,
-            };
-            write!(out, "{forwarded}; detail={}", bypass.label())
-        }
-    };
-    if reply.learned && !matches!(reply.cache, CacheOutcome::Bypass(_)) {
-        out.extend_from_slice(b"; detail=learned");
-    }
-    if let Some(ttl) = ttl {
-        let _ = write!(out, "; ttl={ttl}");
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// The status that an endpoint answered with, where that is not the one that the visitor gets anyway.
-fn forward_status(out: &mut Vec<u8>, reply: &Reply) {
-    if let Some(status) = reply.forward_status {
-        let _ = write!(out, "; fwd-status={status}");
     }
 }

@@ -4,6 +4,7 @@
 use crate::learn;
 use crate::prepare::Prepared;
 use crate::purge::Purger;
+use crate::purging::Purging;
 use crate::thread::{Shared, Thread};
 use crate::visit;
 use std::net::{SocketAddr, TcpListener};
@@ -15,14 +16,14 @@ use std::time::Duration;
 use std::{fmt, io};
 use tentpole_cache::Cache;
 use tentpole_listener::{Doors, Handover, Visitor, accept, take_over};
-use tentpole_model::{Dials, Membership, PurgePort, Refused, Snapshot, VisitorLimits};
+use tentpole_model::{Dials, Membership, PurgeOrder, PurgePort, Refused, Snapshot, VisitorLimits};
 use tentpole_observe::Observed;
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_route::CompileError;
 use tentpole_runtime::{Cells, Ledger, Published, buffer, clock, deadline, notice};
 use tentpole_upstream::Gates;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Bytes that traffic may hold beside the cache: buffers and fills.
 const TRAFFIC_BYTES: u64 = 512 << 20;
@@ -54,6 +55,7 @@ pub struct Bound {
     starts: Vec<Start>,
     cut: Arc<AtomicUsize>,
     drain_time: Duration,
+    purged: Option<mpsc::Receiver<PurgeOrder>>,
 }
 
 /// A running data plane.
@@ -109,6 +111,8 @@ impl Bound {
         let cache = Cache::new(snapshot.cache, ledger.clone());
         let (learning, observations) =
             learn::start_learner(cache.clone(), learning).map_err(StartError::System)?;
+        let relays = !snapshot.content_networks.is_empty();
+        let (purging, purged) = Purging::new(snapshot.purging.secret.as_ref(), relays);
         let shared = Arc::new(Shared {
             prepared: Published::new(prepared),
             membership,
@@ -118,6 +122,8 @@ impl Bound {
             observations,
             ledger: ledger.clone(),
             wait_max: snapshot.cache.wait_max,
+            purging,
+            sends_tags: snapshot.purging.sends_tags,
         });
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);
@@ -136,7 +142,7 @@ impl Bound {
         });
         let starts = starts.collect();
         let drain_time = snapshot.visitors.drain_time;
-        Ok(Self { shared, addresses, ending, doors, starts, cut, drain_time })
+        Ok(Self { shared, addresses, ending, doors, starts, cut, drain_time, purged })
     }
 
     /// The addresses it listens on, with the ports that were found for port 0.
@@ -153,6 +159,12 @@ impl Bound {
     pub fn advice(&self) -> Arc<dyn Fn() -> String + Send + Sync> {
         let learning = self.shared.learning.clone();
         Arc::new(move || learning.advice())
+    }
+
+    /// Purge requests that were carried out, for content networks to hear of; `None` when there are none, or when it was
+    /// taken already.
+    pub fn purged(&mut self) -> Option<mpsc::Receiver<PurgeOrder>> {
+        self.purged.take()
     }
 
     /// Asks how many requests wait for a permit now, in each pool of the Snapshot.

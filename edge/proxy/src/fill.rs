@@ -4,19 +4,19 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::head::{self, Keeping};
 use crate::place::Place;
+use crate::tags::{names_tags, tags_of};
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{FillReader, Filling, Lead, NewObject, Object, Release, Room};
-use tentpole_freshness::{
-    CacheControl, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_age, parse_date,
-};
+use tentpole_cache::{Confirmed, FillReader, Filling, Lead, NewObject, Object, Release, Room, no_new_head};
+use tentpole_freshness::{RequestFacts, Trouble, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
-use tentpole_message::{Fields, Name, ResponseHead, StoredHead, tokens};
-use tentpole_model::{Bypass, Caching, Cause, Failure, Method, Phase, Retry};
+use tentpole_message::{Fields, Name, ResponseHead, tokens};
+use tentpole_model::{Bypass, Cause, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::{Deadline, Expired};
 use tokio::sync::oneshot;
@@ -27,8 +27,13 @@ const HIT_FOR_MISS: Duration = Duration::from_secs(10);
 const HIT_FOR_ERROR: Duration = Duration::from_secs(1);
 /// Bytes of an error's body that are read for the sake of its connection.
 const DRAINED_MAX: usize = 64 * 1024;
-/// Largest stored head.
-const STORED_HEAD_MAX: usize = 32 * 1024;
+/// How long the slowest reader of what is not stored may take for half a window ([`WINDOW_BYTES`]) that others wait
+/// for.
+///
+/// [`WINDOW_BYTES`]: tentpole_cache::WINDOW_BYTES
+const SLOW_READER_MAX: Duration = Duration::from_secs(10);
+/// How long a fill goes on that nobody reads.
+const ALONE_MAX: Duration = Duration::from_secs(60);
 
 /// What the visitor who leads gets.
 pub enum Led {
@@ -87,6 +92,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let Wanted { view, place, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
     let caching = prepared.caching(place.caching);
+    let sends_tags = thread.shared.sends_tags;
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
     let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
@@ -94,7 +100,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         Ok(exchange) => exchange,
         Err(no) => {
             let failure = failure_of(&no);
-            let led = match stand_in(&lead, &facts, arrived) {
+            let led = match stand_in(&lead, Trouble::Silence, &facts, arrived) {
                 Some(stale) => match keep(lead, &stale, Release::Failed(failure), &facts, arrived) {
                     true => Led::Kept(stale),
                     false => Led::None(no),
@@ -112,15 +118,19 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) = refreshed(&stale, &response, &facts, caching, requested, now);
+        let (stored, facts) =
+            head::refreshed(&stale, &response, &facts, Keeping { caching, sends_tags }, requested, now);
+        let named = names_tags(&response.fields).then(|| tags_of(&response));
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
-        let object = lead.refreshed(&stale, stored, facts);
+        let tags = named.as_deref();
+        let confirmed = Confirmed { head: stored, facts, tags, new_head: &no_new_head };
+        let object = lead.refreshed(&stale, confirmed);
         let _ = answer.send((Led::Refreshed(object, own), attempts));
         return;
     }
     if is_error(response.status)
-        && let Some(stale) = stand_in(&lead, &facts, arrived)
+        && let Some(stale) = stand_in(&lead, Trouble::Error, &facts, arrived)
     {
         let bypass = Bypass::Status;
         if keep(lead, &stale, Release::Bypass(bypass), &facts, arrived) {
@@ -130,10 +140,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         let _ = answer.send((Led::Own(Box::new(Own { exchange, response, bypass })), attempts));
         return;
     }
-    let seen = response_facts(&response, now);
-    let started = may_store(&facts, &seen, requested, now).and_then(|facts| {
-        store_head(&response, now).map(|head| (with_defaults(facts, &seen, caching), head))
-    });
+    let seen = head::facts(&response, now);
+    let started = may_store(&facts, &seen, caching, requested, now)
+        .and_then(|facts| head::stored(&response, sends_tags, now).map(|head| (facts, head)));
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
@@ -173,11 +182,14 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         request: &fields,
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
+        tags: &tags_of(&response),
         length,
     };
     match lead.start(new) {
         Ok((filling, reader)) => {
-            let own = lines_of(&response, Name::Age, b"Age");
+            let mut own = lines_of(&response, Name::Age, b"Age");
+            // Where a route stores despite a cookie, that is for this visitor alone.
+            own.extend(lines_of(&response, Name::SetCookie, b"Set-Cookie"));
             let _ = answer.send((Led::Reader(reader, own), attempts));
             pump(&thread, exchange, filling, &deadline).await;
         }
@@ -189,9 +201,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
 }
 
 /// What is stored, if it may be served in place of an error to anybody.
-fn stand_in(lead: &Lead, facts: &RequestFacts, now: u64) -> Option<Arc<Object>> {
+fn stand_in(lead: &Lead, trouble: Trouble, facts: &RequestFacts, now: u64) -> Option<Arc<Object>> {
     let stale = lead.stale.as_ref()?;
-    let serves = |facts| stale.facts.serves_on_error(facts, now);
+    let serves = |facts| stale.facts().serves_on_error(trouble, facts, now);
     (serves(facts) || serves(&RequestFacts::PLAIN_GET)).then(|| stale.clone())
 }
 
@@ -199,7 +211,15 @@ fn stand_in(lead: &Lead, facts: &RequestFacts, now: u64) -> Option<Arc<Object>> 
 /// may.
 fn keep(lead: Lead, stale: &Arc<Object>, otherwise: Release, facts: &RequestFacts, now: u64) -> bool {
     lead.kept(stale, otherwise, HIT_FOR_ERROR);
-    stale.facts.serves_on_error(facts, now)
+    stale.facts().serves_on_error(trouble_of(&otherwise), facts, now)
+}
+
+/// What was wrong, by what those are told who may not have what is stored.
+pub fn trouble_of(release: &Release) -> Trouble {
+    match release {
+        Release::Bypass(_) => Trouble::Error,
+        Release::Failed(_) | Release::VaryMismatch | Release::Abandoned => Trouble::Silence,
+    }
 }
 
 /// Statuses in whose place what is stale may be served (RFC 5861 section 4).
@@ -233,9 +253,22 @@ fn lines_of(response: &ResponseHead, name: Name, written: &[u8]) -> Vec<u8> {
 
 /// Moves the body into the fill. Dropping the filling before its end aborts it: nothing is stored.
 async fn pump(thread: &Thread, mut exchange: Exchange, mut filling: Filling, deadline: &Deadline) {
+    let mut alone_since = None;
     loop {
-        // A fill that is no longer storable goes at the pace of its slowest reader, whose own time is bounded.
-        if std::future::poll_fn(|context| filling.poll_room(context)).await == Room::NobodyReads {
+        // A fill that is no longer storable goes at the pace of its slowest reader, as long as that is bearable.
+        deadline.set_in(SLOW_READER_MAX);
+        match deadline.guard(|context| filling.poll_room(context)).await {
+            Ok(Room::Ready) => {}
+            Ok(Room::NobodyReads) => return,
+            Err(Expired) => {
+                filling.leave_behind();
+                continue;
+            }
+        }
+        if filling.readers() > 0 {
+            alone_since = None;
+        } else if clock::coarse().since(*alone_since.get_or_insert_with(clock::coarse)) > ALONE_MAX {
+            // It need not ever end, and an endpoint is busy with it.
             return;
         }
         deadline.set_in(exchange.timeouts.stall);
@@ -275,102 +308,4 @@ pub fn failure_of(no: &NoResponse) -> Failure {
         NoResponse::Failed(failure) => *failure,
         NoResponse::Refused(_) => Failure::internal(Phase::Permit, Cause::QueueFull),
     }
-}
-
-/// What a response's head says about caching.
-pub fn response_facts(response: &ResponseHead, now: u64) -> ResponseFacts {
-    let fields = &response.fields;
-    let date = |name| fields.get(name).and_then(|value| parse_date(value, now));
-    ResponseFacts {
-        status: response.status,
-        cache_control: CacheControl::parse(fields.all(Name::CacheControl)),
-        has_cache_control: fields.has(Name::CacheControl),
-        date: date(Name::Date),
-        expires: Expires::parse(fields.all(Name::Expires), now),
-        age: fields.get(Name::Age).and_then(parse_age),
-        last_modified: date(Name::LastModified),
-        has_etag: fields.has(Name::Etag),
-        set_cookie: fields.has(Name::SetCookie),
-        vary_star: fields.all(Name::Vary).flat_map(tokens).any(|name| name == b"*"),
-    }
-}
-
-/// What the route says about serving it stale, where the response does not.
-fn with_defaults(facts: StoredFacts, seen: &ResponseFacts, caching: &Caching) -> StoredFacts {
-    let said = &seen.cache_control;
-    let seconds = |said: Option<u32>, default: Duration| {
-        said.unwrap_or_else(|| u32::try_from(default.as_secs()).unwrap_or(u32::MAX))
-    };
-    StoredFacts {
-        stale_while_revalidate: seconds(said.stale_while_revalidate, caching.stale_while_revalidate),
-        stale_if_error: seconds(said.stale_if_error, caching.stale_if_error),
-        ..facts
-    }
-}
-
-/// Serialises the stored part of a head: all that does not change with the request.
-fn store_head(response: &ResponseHead, now: u64) -> Result<StoredHead, Bypass> {
-    let mut lines = Vec::with_capacity(response.fields.bytes().len() + 64);
-    http1::write_status_line(&mut lines, response.status, response.reason());
-    http1::write_fields(&mut lines, &response.fields, |field| field.id == Name::Age);
-    if !response.fields.has(Name::Date) {
-        http1::write_field(&mut lines, b"Date", &clock::http_date(now));
-    }
-    if lines.len() > STORED_HEAD_MAX {
-        return Err(Bypass::HeadTooLarge);
-    }
-    Ok(StoredHead { lines: lines.into(), status: response.status })
-}
-
-/// A stored head after a 304: the fields of the 304 replace those of the same name (RFC 9111 section 3.2), except
-/// those that describe the stored content, that select it, or that are for one visitor only.
-pub fn refreshed(
-    stale: &Object,
-    response: &ResponseHead,
-    request: &RequestFacts,
-    caching: &Caching,
-    requested: u64,
-    now: u64,
-) -> (StoredHead, StoredFacts) {
-    // What was stored was written by us, so it parses; if it did not, the 304 alone still is a head.
-    let limits =
-        http1::Limits { head_bytes_max: usize::MAX, fields_max: http1::FIELDS_MAX, ..Default::default() };
-    let mut merged = ResponseHead::new();
-    let mut bytes = stale.head.lines.to_vec();
-    bytes.extend_from_slice(b"\r\n");
-    let _ = http1::parse_response(&bytes, &limits, &mut merged);
-    let stays = |id| {
-        use Name::{Age, ContentEncoding, ContentRange, ContentType, SetCookie, Vary};
-        matches!(id, Age | ContentEncoding | ContentRange | ContentType | SetCookie | Vary)
-    };
-    let mut lines = Vec::with_capacity(bytes.len() + 64);
-    http1::write_status_line(&mut lines, stale.head.status, merged.reason());
-    let replaced = |name: &[u8]| response.fields.find(name).next().is_some();
-    http1::write_fields(&mut lines, &merged.fields, |field| !stays(field.id) && replaced(field.name));
-    http1::write_fields(&mut lines, &response.fields, |field| stays(field.id));
-    if !response.fields.has(Name::Date) && !merged.fields.has(Name::Date) {
-        http1::write_field(&mut lines, b"Date", &clock::http_date(now));
-    }
-    let mut updated = ResponseHead::new();
-    lines.extend_from_slice(b"\r\n");
-    let _ = http1::parse_response(&lines, &limits, &mut updated);
-    lines.truncate(lines.len() - 2);
-    // Set-Cookie and Vary stay out of what is stored, but not out of the decision.
-    let set_cookie = response.fields.has(Name::SetCookie);
-    let age = response.fields.get(Name::Age).and_then(parse_age);
-    let status = stale.head.status;
-    let seen = ResponseFacts { status, set_cookie, age, ..response_facts(&updated, now) };
-    let names = |head: &ResponseHead| {
-        let mut names: Vec<_> =
-            head.fields.all(Name::Vary).flat_map(tokens).map(<[u8]>::to_ascii_lowercase).collect();
-        names.sort_unstable();
-        names
-    };
-    let selects_alike = !response.fields.has(Name::Vary) || names(response) == names(&merged);
-    // The endpoint says that it must not be kept: then it is not served stale either.
-    let never = StoredFacts { stale_while_revalidate: 0, stale_if_error: 0, ..stale.facts };
-    let expired = StoredFacts { response_time: now, initial_age: 0, lifetime: 0, ..never };
-    let facts = may_store(request, &seen, requested, now).ok().filter(|_| selects_alike);
-    let facts = facts.map_or(expired, |facts| with_defaults(facts, &seen, caching));
-    (StoredHead { lines: lines.into(), status }, facts)
 }

@@ -49,6 +49,8 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     http1::write_fields(out, &head.fields, |field| match field.id {
         Name::Host | Name::Forwarded => true,
         Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => true,
+        // It changes what an endpoint answers, and a visitor's browser is no surrogate.
+        Name::SurrogateCapability => true,
         Name::Other => is_claim(field.name),
         // From HTTP/1.0 it means nothing, and without a body it may not be sent (RFC 9110 section 10.1.1).
         Name::Expect => head.minor_version == 0 || forward.framing == Framing::None,
@@ -70,6 +72,10 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
     http1::write_field(out, b"X-Forwarded-Host", forward.host);
     out.extend_from_slice(b"Via: 1.1 tentpole\r\n");
+    if for_cache {
+        // Edge Architecture Specification 1.0, section 2.2: `Surrogate-Control` is understood here.
+        out.extend_from_slice(b"Surrogate-Capability: tentpole=\"Surrogate/1.0\"\r\n");
+    }
     if let Some(protocol) = forward.upgrade {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         http1::write_field(out, b"Upgrade", protocol);

@@ -1,46 +1,162 @@
-//! What the answer to a HEAD says of what is stored for GET (RFC 9111 section 4.3.5): it brings the stored fields up to
-//! date, or makes the stored response stale. Decides nothing about cacheability.
+//! What a response's head says about caching, and what is kept of it: when it is stored, and when a 304 updates it.
+//! Decides nothing about cacheability: `decide/freshness` does.
 
-use crate::fill::refreshed;
-use std::sync::Arc;
-use tentpole_cache::{Cache, Object};
-use tentpole_freshness::{RequestFacts, StoredFacts};
-use tentpole_message::{Name, ResponseHead};
-use tentpole_model::{Caching, Method};
+use crate::tags::is_for_caches;
+use tentpole_cache::Object;
+use tentpole_freshness::{
+    Age, Control, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_date,
+};
+use tentpole_http1 as http1;
+use tentpole_message::{Field, Name, ResponseHead, StoredHead, tokens};
+use tentpole_model::{Bypass, Caching};
+use tentpole_runtime::clock;
 
-/// Applies a HEAD's 200 to what is stored for the request. Not for a visitor who says who he is: the fields may be
-/// meant for him.
-pub fn update(
-    cache: &Cache,
-    stored: &Arc<Object>,
-    response: &ResponseHead,
-    request: &RequestFacts,
-    caching: &Caching,
-    requested: u64,
-    now: u64,
-) {
-    // What was learned to be shared was fetched without saying who asks; this request may have said more.
-    let applies = response.status == 200 && stored.head.status == 200 && !stored.facts.learned;
-    if !applies || request.cookie || request.authorization || request.cache_control.no_store {
-        return;
-    }
-    if is_same(stored, response) {
-        let as_get = RequestFacts { method: Method::Get, range: false, ..*request };
-        let (head, facts) = refreshed(stored, response, &as_get, caching, requested, now);
-        cache.update(stored, head, facts);
-    } else {
-        let stale = StoredFacts { lifetime: 0, ..stored.facts };
-        cache.update(stored, stored.head.clone(), stale);
+/// Largest stored head.
+const STORED_HEAD_MAX: usize = 32 * 1024;
+/// What tags may add to it, where they stay in it.
+const TAGS_BYTES_MAX: usize = 96 * 1024;
+
+/// How a head is kept.
+#[derive(Clone, Copy)]
+pub struct Keeping<'a> {
+    /// What the route says.
+    pub caching: &'a Caching,
+    /// Tags stay in it.
+    pub sends_tags: bool,
+}
+
+/// What it says about caching.
+pub fn facts(response: &ResponseHead, now: u64) -> ResponseFacts {
+    let fields = &response.fields;
+    let date = |name| fields.get(name).and_then(|value| parse_date(value, now));
+    let Control { cache_control, present, targeted } = Control::parse(
+        fields.all(Name::CdnCacheControl),
+        fields.all(Name::SurrogateControl),
+        fields.all(Name::CacheControl),
+    );
+    ResponseFacts {
+        status: response.status,
+        cache_control,
+        has_cache_control: present,
+        targeted,
+        date: date(Name::Date),
+        expires: Expires::parse(fields.all(Name::Expires), now),
+        age: Age::parse(fields.all(Name::Age)),
+        last_modified: date(Name::LastModified),
+        has_etag: fields.has(Name::Etag),
+        set_cookie: fields.has(Name::SetCookie),
+        vary_star: fields.all(Name::Vary).flat_map(tokens).any(|name| name == b"*"),
     }
 }
 
-/// Whether the validators that came agree with those that are stored, and the length too.
-fn is_same(stored: &Object, response: &ResponseHead) -> bool {
-    let fields = &response.fields;
-    let agrees = |name, stored: Option<&[u8]>| fields.get(name).is_none_or(|value| stored == Some(value));
-    let length = fields.get(Name::ContentLength);
-    let same_length = length.is_none_or(|length| *length == *stored.body_bytes().to_string().as_bytes());
-    agrees(Name::Etag, stored.etag.as_deref())
-        && agrees(Name::LastModified, stored.last_modified.as_deref())
-        && same_length
+/// Serialises the stored part of a head: all that does not change with the request, and is for everybody.
+pub fn stored(response: &ResponseHead, sends_tags: bool, now: u64) -> Result<StoredHead, Bypass> {
+    let mut lines = Vec::with_capacity(response.fields.bytes().len() + 64);
+    http1::write_status_line(&mut lines, response.status, response.reason());
+    http1::write_fields(&mut lines, &response.fields, |field| is_left_out(&field, sends_tags));
+    if !response.fields.has(Name::Date) {
+        http1::write_field(&mut lines, b"Date", &clock::http_date(now));
+    }
+    if lines.len() > STORED_HEAD_MAX + if sends_tags { TAGS_BYTES_MAX } else { 0 } {
+        return Err(Bypass::HeadTooLarge);
+    }
+    Ok(StoredHead { lines: lines.into(), status: response.status })
+}
+
+/// What is not stored: the age is counted anew for each visitor, a cookie is for one of them, and what is for caches has
+/// been read by the one it is for.
+fn is_left_out(field: &Field<'_>, sends_tags: bool) -> bool {
+    matches!(field.id, Name::Age | Name::SetCookie) || (!sends_tags && is_for_caches(field))
+}
+
+/// A stored head after a 304, and what has to be remembered of it from now on: the fields of the 304 replace those of the
+/// same name (RFC 9111 section 3.2), except those that describe the content, that select it, or that are for one visitor.
+pub fn refreshed(
+    stale: &Object,
+    response: &ResponseHead,
+    request: &RequestFacts,
+    keeping: Keeping<'_>,
+    requested: u64,
+    now: u64,
+) -> (StoredHead, StoredFacts) {
+    let Keeping { caching, sends_tags } = keeping;
+    let known = parsed(stale.lines().to_vec());
+    let mut lines = Vec::with_capacity(stale.lines().len() + response.fields.bytes().len() + 64);
+    http1::write_status_line(&mut lines, stale.status(), known.reason());
+    let keeps_type = media_type(&known) != media_type(response);
+    let stays = |field: &Field<'_>| stays(field) || field.id == Name::ContentType && keeps_type;
+    let replaced = |name: &[u8]| response.fields.find(name).next().is_some();
+    http1::write_fields(&mut lines, &known.fields, |field| !stays(&field) && replaced(field.name));
+    http1::write_fields(&mut lines, &response.fields, |field| stays(&field));
+    if !response.fields.has(Name::Date) && !known.fields.has(Name::Date) {
+        http1::write_field(&mut lines, b"Date", &clock::http_date(now));
+    }
+    let updated = parsed(lines);
+
+    let status = stale.status();
+    // A cookie and what selects stay out of what is stored, but not out of the decision.
+    let set_cookie = response.fields.has(Name::SetCookie);
+    let age = Age::parse(response.fields.all(Name::Age));
+    let seen = ResponseFacts { status, set_cookie, age, ..facts(&updated, now) };
+    let selects_alike = !response.fields.has(Name::Vary) || selecting(response) == selecting(&known);
+    let stored_anew = may_store(request, &seen, caching, requested, now).ok().filter(|_| selects_alike);
+    let facts = stored_anew.unwrap_or_else(|| used_up(&stale.facts(), now));
+
+    let mut lines = Vec::with_capacity(updated.fields.bytes().len() + 64);
+    http1::write_status_line(&mut lines, status, updated.reason());
+    http1::write_fields(&mut lines, &updated.fields, |field| is_left_out(&field, sends_tags));
+    (StoredHead { lines: lines.into(), status }, facts)
+}
+
+/// Fields that a 304 does not change. Those of the content: its coding, its range and its digests are those of the bytes
+/// that we hold. Its entity tag too: we asked whether that one still holds, and servers that compress answer with another
+/// spelling of it. `Vary` has selected the object; cookies and ages are not stored.
+fn stays(field: &Field<'_>) -> bool {
+    use Name::{Age, ContentEncoding, ContentRange, Etag, SetCookie, Vary};
+    matches!(field.id, Age | ContentEncoding | ContentRange | Etag | SetCookie | Vary)
+        || [&b"content-md5"[..], b"content-digest", b"repr-digest", b"digest"]
+            .iter()
+            .any(|digest| field.name.eq_ignore_ascii_case(digest))
+}
+
+/// `Content-Type` without its parameters, in lower case. A 304 may change the parameters only: what PHP puts on each 304 is
+/// `text/html`, and an image must not become a page by that.
+fn media_type(head: &ResponseHead) -> Option<Vec<u8>> {
+    let value = head.fields.get(Name::ContentType)?;
+    let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+    Some(value[..end].trim_ascii().to_ascii_lowercase())
+}
+
+/// Names in `Vary`, in an order of their own.
+fn selecting(head: &ResponseHead) -> Vec<Vec<u8>> {
+    let mut names: Vec<_> =
+        head.fields.all(Name::Vary).flat_map(tokens).map(<[u8]>::to_ascii_lowercase).collect();
+    names.sort_unstable();
+    names
+}
+
+/// For what may not be stored as the 304 describes it: it answers whoever asked, and has to be asked for each time.
+fn used_up(facts: &StoredFacts, now: u64) -> StoredFacts {
+    StoredFacts {
+        lifetime: 0,
+        initial_age: 0,
+        response_time: now,
+        no_cache: true,
+        must_revalidate: true,
+        immutable: false,
+        stale_while_revalidate: 0,
+        stale_if_error: 0,
+        stale_if_unreachable: 0,
+        ..*facts
+    }
+}
+
+/// A head of our own writing, without its last line. Such a head parses; if it did not, nothing would be known of it.
+fn parsed(mut lines: Vec<u8>) -> ResponseHead {
+    let limits =
+        http1::Limits { head_bytes_max: usize::MAX, fields_max: http1::FIELDS_MAX, ..Default::default() };
+    lines.extend_from_slice(b"\r\n");
+    let mut head = ResponseHead::new();
+    let _ = http1::parse_response(&lines, &limits, &mut head);
+    head
 }

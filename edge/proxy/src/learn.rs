@@ -136,7 +136,7 @@ impl Learning {
             // After the rules: whoever stores now has seen that he may not, or is under way and is purged.
             for change in &changes {
                 if let Change::Withdraw { key, .. } | Change::Outdated { key } = change {
-                    cache.purge(&cache.key(key));
+                    cache.purge(&cache.key(key), false);
                 }
             }
         }

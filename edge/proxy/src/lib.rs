@@ -4,6 +4,7 @@
 
 mod answer;
 mod asked;
+mod confirm;
 mod deliver;
 mod edge;
 mod exchange;
@@ -11,12 +12,16 @@ mod fetch;
 mod fill;
 mod forward;
 mod head;
+mod invalidate;
 mod learn;
 mod obtain;
 mod place;
 mod prepare;
 mod purge;
+mod purging;
+mod status;
 mod stop;
+mod tags;
 mod thread;
 mod tunnel;
 mod visit;

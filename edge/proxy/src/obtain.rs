@@ -5,7 +5,7 @@
 use crate::asked::Asked;
 use crate::exchange::NoResponse;
 use crate::fetch::Attempts;
-use crate::fill::{self, Led, Own, Wanted};
+use crate::fill::{self, Led, Own, Wanted, trouble_of};
 use crate::forward::{self, Forward, Purpose};
 use crate::learn;
 use crate::place::Place;
@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, Release, Waiter};
-use tentpole_freshness::{RequestFacts, StoredFacts, Use};
+use tentpole_freshness::{RequestFacts, StoredFacts, Trouble, Use};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_message::RequestHead;
 use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Refused, RouteCache};
@@ -115,30 +115,36 @@ impl Inquiry<'_> {
         };
         if let Some(bypass) = only_look {
             let found =
-                cache.peek(&key, fields).filter(|object| self.refuses_learned(&object.facts).is_none());
-            match found.map(|object| (object.facts.may_use(&facts, now), object)) {
+                cache.peek(&key, fields).filter(|object| self.refuses_learned(&object.facts()).is_none());
+            match found.map(|object| (object.facts().may_use(&facts, now), object)) {
                 Some((Use::Fresh | Use::StaleAccepted, object)) => return Ok(Looked::Hit(object)),
                 _ if facts.cache_control.only_if_cached => {
                     return Err(NoResponse::Refused(Refused::OnlyIfCached));
                 }
                 // As for a GET: somebody must fetch it anew.
-                Some((Use::Revalidate, object)) if object.facts.serves_while_revalidating(&facts, now) => {}
+                Some((Use::Revalidate, object)) if object.facts().serves_while_revalidating(&facts, now) => {}
                 _ => return Ok(Looked::Bypass(bypass)),
             }
         }
-        let looked = cache.look_up(&key, fields, |object| match object.facts.may_use(&facts, now) {
-            _ if let Some(bypass) = self.refuses_learned(&object.facts) => Judged::Pass(bypass),
+        let looked = cache.look_up(&key, fields, |object| match object.facts().may_use(&facts, now) {
+            _ if let Some(bypass) = self.refuses_learned(&object.facts()) => Judged::Pass(bypass),
             Use::Fresh | Use::StaleAccepted => Judged::Use,
-            Use::Revalidate if object.facts.serves_while_revalidating(&facts, now) => Judged::UseStale,
+            Use::Revalidate if object.facts().serves_while_revalidating(&facts, now) => Judged::UseStale,
             Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
             Use::Pass => Judged::Pass(for_whom(self.asked)),
         });
         // After the look-up: a hit need not ask this.
-        let (Looked::Lead(_) | Looked::Joined(_)) = &looked else { return Ok(looked) };
-        if (facts.cookie || facts.authorization) && cache.passes_personal(&key) {
-            return Ok(Looked::Bypass(Bypass::HitForMiss));
+        let (Looked::Lead(_) | Looked::Joined(_) | Looked::Stale(_, Some(_))) = &looked else {
+            return Ok(looked);
+        };
+        if !(facts.cookie || facts.authorization) || !cache.passes_personal(&key) {
+            return Ok(looked);
         }
-        Ok(looked)
+        Ok(match looked {
+            // What this visitor would be answered is not for all: let another fetch it anew.
+            Looked::Stale(object, _) => Looked::Stale(object, None),
+            _ => Looked::Bypass(Bypass::HitForMiss),
+        })
     }
 
     /// Everything after the look-up: leads or joins a fill until there is something to deliver.
@@ -173,7 +179,7 @@ impl Inquiry<'_> {
             };
             match arrival {
                 // What must be asked for each time was asked for someone else: he may get another answer.
-                Arrival::Object(object) if let Some(bypass) = self.refuses(&object.facts) => {
+                Arrival::Object(object) if let Some(bypass) = self.refuses(&object.facts()) => {
                     return self.pass(bypass);
                 }
                 Arrival::Reader(reader) if let Some(bypass) = self.refuses(reader.facts()) => {
@@ -183,7 +189,7 @@ impl Inquiry<'_> {
                 Arrival::Reader(reader) => {
                     return Ok(Got::Reader { reader, own_lines: Vec::new(), outcome: CacheOutcome::Joined });
                 }
-                Arrival::Kept(object, _) if self.takes_on_error(&object) => {
+                Arrival::Kept(object, release) if self.takes_on_error(trouble_of(&release), &object) => {
                     return Ok(Got::object(object, CacheOutcome::StaleIfError));
                 }
                 Arrival::Kept(_, release) | Arrival::GoYourself(release) => match release {
@@ -201,15 +207,15 @@ impl Inquiry<'_> {
     /// better than a further request.
     fn pass(&mut self, bypass: Bypass) -> Result<Got, NoResponse> {
         let slow = matches!(bypass, Bypass::TooManyWaiters | Bypass::WaitedTooLong);
-        Ok(match self.stale_if_error().filter(|_| slow) {
+        Ok(match slow.then(|| self.stale_if_error(Trouble::Error)).flatten() {
             Some(object) => Got::object(object, CacheOutcome::StaleIfError),
             None => Got::Pass(bypass),
         })
     }
 
     /// What is stored, where it may be served in place of an endpoint's failure (RFC 5861 section 4).
-    pub fn stale_if_error(&self) -> Option<Arc<Object>> {
-        self.stored().filter(|object| self.takes_on_error(object))
+    pub fn stale_if_error(&self, trouble: Trouble) -> Option<Arc<Object>> {
+        self.stored().filter(|object| self.takes_on_error(trouble, object))
     }
 
     /// What is stored for the request, fresh or not.
@@ -222,17 +228,18 @@ impl Inquiry<'_> {
     /// What is stored, if the endpoint has failed a moment ago: not every visitor need wait for that.
     fn stale_while_failing(&self, lead: &Lead) -> Option<Arc<Object>> {
         let cache = &self.thread.shared.cache;
-        let stale = lead.stale.as_ref().filter(|stale| self.takes_on_error(stale))?;
+        // It is remembered only of a failure in whose place this could be served: what it does not allow it was not.
+        let stale = lead.stale.as_ref().filter(|stale| self.takes_on_error(Trouble::Silence, stale))?;
         cache.is_failing(&cache.key(self.key)).then(|| stale.clone())
     }
 
-    fn takes_on_error(&self, object: &Object) -> bool {
-        object.facts.serves_on_error(&self.asked.facts, self.asked.now)
+    fn takes_on_error(&self, trouble: Trouble, object: &Object) -> bool {
+        object.facts().serves_on_error(trouble, &self.asked.facts, self.asked.now)
     }
 
     fn why_forwarded(&self, missed: Missed, stored: Option<&Arc<Object>>) -> Forwarded {
         let is_fresh = |object: &&Arc<Object>| {
-            object.facts.may_use(&RequestFacts::PLAIN_GET, self.asked.now) == Use::Fresh
+            object.facts().may_use(&RequestFacts::PLAIN_GET, self.asked.now) == Use::Fresh
         };
         match missed {
             Missed::Uri => Forwarded::UriMiss,
@@ -286,14 +293,18 @@ impl Inquiry<'_> {
                 Ok(Got::Object { object, own_lines, outcome: CacheOutcome::Revalidated })
             }
             Led::Kept(object) => Ok(Got::object(object, CacheOutcome::StaleIfError)),
-            // He wants a part, which only he gets: he may not have to wait for all that comes before.
-            Led::Own(own) if self.asked.facts.range && matches!(own.response.status, 200 | 206 | 416) => {
-                Ok(Got::Pass(own.bypass))
-            }
+            Led::Own(own) if !self.suits(&own) => Ok(Got::Pass(own.bypass)),
             Led::Collected(object, bypass) => Ok(Got::object(object, CacheOutcome::Bypass(bypass))),
             Led::Own(own) => Ok(Got::Own(own)),
             Led::None(no) => Err(no),
         }
+    }
+
+    /// Whether the answer to a plain GET will do for this request alone. Who wants a part may not have to wait for all
+    /// that comes before it, and who asks with HEAD must get no body.
+    fn suits(&self, own: &Own) -> bool {
+        let whole = matches!(own.response.status, 200 | 206 | 416);
+        self.asked.method == Method::Get && !(self.asked.facts.range && whole)
     }
 
     /// Starts a fill in a task of its own.
@@ -347,8 +358,8 @@ fn for_whom(asked: Asked) -> Bypass {
 
 fn purpose_of(lead: &Lead) -> Purpose<'_> {
     match &lead.stale {
-        Some(stale) if stale.facts.validator => {
-            Purpose::Revalidate { etag: stale.etag.as_deref(), last_modified: stale.last_modified.as_deref() }
+        Some(stale) if stale.facts().validator => {
+            Purpose::Revalidate { etag: stale.etag(), last_modified: stale.last_modified() }
         }
         _ => Purpose::Store,
     }

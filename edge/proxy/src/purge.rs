@@ -1,9 +1,15 @@
-//! Cache keys, and emptying the cache by URL. A key is made of the target that an endpoint is asked for, so that
-//! two requests share an object exactly when they would ask for the same thing.
+//! Cache keys, and emptying the cache by URL, prefix, tag or site. A key is made of the target that an endpoint is asked
+//! for, so that two requests share an object exactly when they would ask for the same thing. Whose host a key has is
+//! asked of the route table, here as for requests.
 
+use crate::prepare::Prepared;
 use crate::thread::Shared;
 use std::sync::Arc;
-use tentpole_model::{Canonical, PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged};
+use tentpole_cache::{KeyTest, Selector, Tag, TagSet};
+use tentpole_model::{Canonical, PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged, SiteId};
+
+/// Tags that one order may name. Magento names some hundred in one pattern.
+const TAGS_MAX: usize = 4_096;
 
 /// Writes the key of a request: host in lower case without the default port, and the forwarded target.
 pub fn write_key(key: &mut Vec<u8>, host: &[u8], target: &[u8]) {
@@ -28,47 +34,94 @@ pub struct Purger {
 
 impl PurgePort for Purger {
     fn purge(&self, order: &PurgeOrder) -> Result<Purged, PurgeError> {
-        let cache = &self.shared.cache;
-        match &order.what {
-            PurgeWhat::Url(url) => Ok(cache.purge(&cache.key(&self.key_of(url)?))),
-            PurgeWhat::All => Ok(cache.purge_all()),
-            PurgeWhat::Prefix(_) | PurgeWhat::Site(_) => Err(PurgeError::NoSuchSite),
-            PurgeWhat::Tags { .. } => Err(PurgeError::Tags),
-        }
+        let selector = self.selector(&order.what)?;
+        Ok(self.shared.cache.purge_selected(&selector, order.soft))
     }
 }
 
 impl Purger {
-    fn key_of(&self, url: &str) -> Result<Vec<u8>, PurgeError> {
+    /// What an order names, in the words of those who store.
+    ///
+    /// # Errors
+    /// When it cannot be understood.
+    pub fn selector(&self, what: &PurgeWhat) -> Result<Selector, PurgeError> {
+        let prepared = self.shared.prepared.get();
+        Ok(match what {
+            PurgeWhat::Url(url) => {
+                let url = Url::parse(url)?;
+                let path = if url.path.is_empty() { "/" } else { url.path };
+                Selector::Key(Url { path, ..url }.key(&prepared)?)
+            }
+            PurgeWhat::Prefix(url) => Selector::Prefix(Url::parse(url)?.key(&prepared)?),
+            PurgeWhat::Tags { site, tags } => {
+                if tags.is_empty() || tags.len() > TAGS_MAX {
+                    return Err(PurgeError::Tags);
+                }
+                let tags: Vec<Tag> = tags.iter().map(|tag| Tag::of(tag.as_bytes())).collect();
+                let within = site.as_ref().map(|name| keys_of(name, &prepared)).transpose()?;
+                Selector::Tags { tags: TagSet::new(&tags), within }
+            }
+            PurgeWhat::Site(name) => Selector::Where(keys_of(name, &prepared)?),
+            PurgeWhat::All => Selector::All,
+        })
+    }
+}
+
+/// Whether a key is one of the site with this name.
+fn keys_of(name: &str, prepared: &Arc<Prepared>) -> Result<KeyTest, PurgeError> {
+    let named = prepared.snapshot.sites.iter().position(|site| site.name == name);
+    let wanted = named.map(|at| SiteId(at as u16)).ok_or(PurgeError::NoSuchSite)?;
+    let prepared = prepared.clone();
+    Ok(Arc::new(move |key| prepared.table.site(host_of(key)) == Some(wanted)))
+}
+
+/// The parts of an absolute URL that a key is made of.
+#[derive(Clone, Copy)]
+struct Url<'a> {
+    host: &'a str,
+    path: &'a str,
+    /// With its question mark.
+    query: &'a str,
+}
+
+impl<'a> Url<'a> {
+    fn parse(url: &'a str) -> Result<Self, PurgeError> {
         let (scheme, rest) = url.split_once("://").ok_or(PurgeError::NotAnUrl)?;
         if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
             return Err(PurgeError::NotAnUrl);
         }
         let rest = rest.split('#').next().unwrap_or_default();
         let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (host, target) = rest.split_at(path_at);
+        let (host, rest) = rest.split_at(path_at);
         // Visitors leave the default port out of Host; that of http is `write_key`'s.
         let default_port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
         let host = host.strip_suffix(default_port).unwrap_or(host);
         if host.is_empty() || host.contains('@') {
             return Err(PurgeError::NotAnUrl);
         }
-        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
-        let path = if path.is_empty() { "/" } else { path };
+        let (path, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+        Ok(Self { host, path, query })
+    }
 
-        let prepared = self.shared.prepared.get();
-        let site = prepared.table.site(host.as_bytes()).ok_or(PurgeError::NoSuchSite)?;
+    /// The key, or with half a URL the beginning of keys.
+    fn key(self, prepared: &Prepared) -> Result<Box<[u8]>, PurgeError> {
+        let site = prepared.table.site(self.host.as_bytes()).ok_or(PurgeError::NoSuchSite)?;
         let rules = prepared.site(site);
-        let mut canonical = Vec::new();
-        let changed = tentpole_route::canonical_path(path.as_bytes(), rules.merge_slashes, &mut canonical)
-            .map_err(|_| PurgeError::NotAnUrl)?;
-        let mut target = match rules.canonical {
-            Canonical::Redirect | Canonical::Rewrite if changed => canonical,
-            _ => path.as_bytes().to_vec(),
-        };
-        target.extend_from_slice(query.as_bytes());
+        // A host alone is a beginning, and so is a query behind it.
+        let path = if self.path.is_empty() && !self.query.is_empty() { "/" } else { self.path };
+        let mut target = path.as_bytes().to_vec();
+        if !path.is_empty() {
+            let mut canonical = Vec::new();
+            let changed =
+                tentpole_route::canonical_path(path.as_bytes(), rules.merge_slashes, &mut canonical)
+                    .map_err(|_| PurgeError::NotAnUrl)?;
+            if changed && matches!(rules.canonical, Canonical::Redirect | Canonical::Rewrite) {
+                target = canonical;
+            }
+        }
+        target.extend_from_slice(self.query.as_bytes());
         let mut key = Vec::new();
-        write_key(&mut key, host.as_bytes(), &target);
-        Ok(key)
+        write_key(&mut key, self.host.as_bytes(), &target);
+        Ok(key.into())
     }
 }

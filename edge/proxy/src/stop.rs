@@ -25,6 +25,8 @@ pub enum Stop {
     Gone,
     /// We say no.
     Refused(Refused),
+    /// We say no, in words for this request alone.
+    Said(Refused, String),
     /// He is sent to the canonical target, which is in the scratch.
     Redirect,
     /// Something broke.
@@ -56,10 +58,19 @@ impl Visit<'_> {
                 self.why.status = refused.status();
                 answer::refusal(out, refused, manner);
             }
+            Stop::Said(refused, words) => {
+                self.why.end = End::Refused(refused);
+                self.why.status = refused.status();
+                answer::refusal_saying(out, refused, &words, manner);
+            }
             Stop::Failed(failure) => {
                 self.why.end = End::Failed(failure);
                 if !may_answer(&failure) {
                     self.why.bytes_out = failure.bytes_sent;
+                    if self.manner.minor_version == 0 {
+                        // In HTTP/1.0 the end of the connection may be the end of the body: it must look broken.
+                        self.visitor.socket().break_on_close();
+                    }
                     return After::Close;
                 }
                 self.why.status = answer::failure(out, &failure, manner);

@@ -3,6 +3,7 @@
 
 use crate::learn::{self, Learning};
 use crate::prepare::Prepared;
+use crate::purging::Purging;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -41,6 +42,10 @@ pub struct Shared {
     pub learning: Arc<Learning>,
     /// Where it is told.
     pub observations: SyncSender<Observation>,
+    /// Purge requests.
+    pub purging: Purging,
+    /// Tags stay in responses: a content network in front reads them.
+    pub sends_tags: bool,
 }
 
 /// What one data thread has.

@@ -9,22 +9,25 @@
 
 use crate::answer::Manner;
 use crate::asked::{Asked, understand};
+use crate::confirm;
 use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
 use crate::fetch::{Outgoing, fetch};
 use crate::fill::{Own, is_error};
 use crate::forward::Purpose;
-use crate::head;
+use crate::head::Keeping;
+use crate::invalidate;
 use crate::learn;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::place::{Place, route};
+use crate::purging::is_purge;
 use crate::stop::{After, Stop};
 use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
 use std::rc::Rc;
 use std::time::Duration;
 use tentpole_cache::{FillReader, Looked, Object};
-use tentpole_freshness as freshness;
+use tentpole_freshness::{self as freshness, Trouble};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_listener::{Next, RequestBody, Visitor};
 use tentpole_message::Name;
@@ -37,7 +40,7 @@ use tentpole_runtime::deadline::Deadline;
 
 /// One request on its way.
 pub struct Visit<'a> {
-    thread: &'a Rc<Thread>,
+    pub(crate) thread: &'a Rc<Thread>,
     pub(crate) visitor: &'a mut Visitor,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) why: Why,
@@ -98,6 +101,10 @@ impl<'a> Visit<'a> {
         self.read_head().await?;
         let asked = self.understand()?;
         let view = self.thread.view();
+        if asked.method == Method::Other && is_purge(self.scratch.request.method_bytes()) {
+            // Before the route: its own fields say whom it is about.
+            return Box::pin(self.purge(view, asked)).await;
+        }
         let place = route(&view, self.scratch, asked.method, &mut self.why)?;
         // Before the cache: a body that may not be sent must not cost a look-up.
         self.accept_body(asked, place)?;
@@ -138,6 +145,11 @@ impl<'a> Visit<'a> {
         self.body = RequestBody::new(asked.framing, place.body_bytes_max).map_err(Stop::Refused)?;
         self.body_pending = false;
         Ok(())
+    }
+
+    /// Leaves a body unread: without one the connection goes on.
+    pub(crate) fn ignore_body(&mut self, there_is_none: bool) {
+        self.body_pending = !there_is_none;
     }
 
     /// Everything but a hit.
@@ -198,8 +210,13 @@ impl<'a> Visit<'a> {
         let attempts = &mut self.why.attempts;
         let fetched =
             fetch(self.thread, view.clone(), &outgoing, upload, response, attempts, &deadline).await;
-        let failed = fetched.as_ref().map_or(true, |_| is_error(response.status));
-        if failed && let Some(object) = self.inquiry(&view, asked, place).stale_if_error() {
+        let trouble = match &fetched {
+            Ok(_) => is_error(response.status).then_some(Trouble::Error),
+            Err(_) => Some(Trouble::Silence),
+        };
+        if let Some(trouble) = trouble
+            && let Some(object) = self.inquiry(&view, asked, place).stale_if_error(trouble)
+        {
             self.forwarded = Some(Forwarded::Stale);
             return self.deliver_object(&object, b"", CacheOutcome::StaleIfError, asked).await;
         }
@@ -211,9 +228,12 @@ impl<'a> Visit<'a> {
             self.update_by_head(&view, asked, place, requested);
         }
         if freshness::invalidates(asked.method, self.scratch.response.status) {
-            // A change was made: what is stored for the same URL no longer holds (RFC 9111 section 4.4).
-            let cache = &self.thread.shared.cache;
-            cache.purge(&cache.key(&self.scratch.key));
+            let Scratch { key, target, response, .. } = &*self.scratch;
+            invalidate::after_change(&self.thread.shared, key, target, response);
+            let paths = &view.prepared.caching(place.caching).purges;
+            if !paths.is_empty() {
+                invalidate::by_route(&self.thread.shared, key, paths).await;
+            }
         }
         let learn = view.prepared.caching(place.caching).learn;
         self.deliver_exchange(exchange, asked, place, learn).await
@@ -224,7 +244,8 @@ impl<'a> Visit<'a> {
         if let Some(stored) = self.inquiry(view, asked, place).stored() {
             let (cache, caching) = (&self.thread.shared.cache, view.prepared.caching(place.caching));
             let now = clock::coarse().unix_seconds();
-            head::update(cache, &stored, &self.scratch.response, &asked.facts, caching, requested, now);
+            let keeping = Keeping { caching, sends_tags: self.thread.shared.sends_tags };
+            confirm::update(cache, &stored, &self.scratch.response, &asked.facts, keeping, requested, now);
         }
     }
 
@@ -252,7 +273,7 @@ impl<'a> Visit<'a> {
         asked: Asked,
     ) -> Result<Sent, Stop> {
         self.why.cache = cache;
-        self.why.status = object.head.status;
+        self.why.status = object.status();
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
         deliver::object(self.visitor, out, object, own, request, reply).await.map_err(Stop::Failed)
@@ -323,6 +344,7 @@ impl<'a> Visit<'a> {
             Outcome::Failed(_) => None,
         });
         Reply {
+            sends_tags: self.thread.shared.sends_tags,
             manner: Manner { keep_alive, ..self.manner },
             cache: self.why.cache,
             forwarded: self.forwarded,

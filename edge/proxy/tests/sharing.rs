@@ -107,3 +107,44 @@ fn a_purge_finds_what_is_stored_by_its_url_with_or_without_the_default_port() {
         assert!(edge.get("/a", "").contains("fwd=uri-miss"), "{url}");
     }
 }
+
+#[test]
+fn a_change_drops_the_paths_that_its_route_names_on_its_host_and_no_others() {
+    let (address, _) = endpoint(|head| match head.starts_with("POST /fails") {
+        true => "HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n".into(),
+        false => page("Cache-Control: max-age=60\r\n"),
+    });
+    let edge = edge(address, |snapshot| {
+        snapshot.cachings[0].purges = vec!["/list/*".into(), "/front".into()];
+    });
+    let get = |host: &str, path: &str| {
+        edge.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    };
+    let post = |path: &str| {
+        edge.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        ))
+    };
+    let paths = ["/list/1", "/list/2?page=3", "/front", "/front?from=mail", "/list", "/fronts", "/other"];
+    for path in paths {
+        get("shop.example", path);
+        get("blog.example", path);
+    }
+    post("/fails");
+    assert!(paths.iter().all(|path| get("shop.example", path).contains("; hit")), "nothing was changed");
+    post("/change");
+    let kept: Vec<_> = paths.into_iter().filter(|path| get("shop.example", path).contains("; hit")).collect();
+    assert_eq!(kept, ["/list", "/fronts", "/other"]);
+    assert!(paths.iter().all(|path| get("blog.example", path).contains("; hit")), "another host's stay");
+}
+
+#[test]
+fn a_cookie_on_a_page_that_a_route_shares_reaches_only_the_one_who_led() {
+    let (address, asked) = endpoint(|_| page("Cache-Control: max-age=60\r\nSet-Cookie: csrf=of-one\r\n"));
+    let edge = edge(address, |snapshot| snapshot.cachings[0].despite_set_cookie = true);
+    let first = edge.get("/a", "");
+    assert!(first.contains("Set-Cookie: csrf=of-one\r\n") && first.contains("; stored"), "{first}");
+    let second = edge.get("/a", "");
+    assert!(second.contains("; hit") && !second.contains("csrf"), "{second}");
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}

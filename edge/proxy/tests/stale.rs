@@ -63,7 +63,12 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 #[track_caller]
 fn says(answer: &str, body: &str, cache_status: &str) {
     assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
-    assert!(answer.contains(&format!("\r\nCache-Status: tentpole; {cache_status}\r\n")), "{answer}");
+    let said = answer.lines().find_map(|line| line.strip_prefix("Cache-Status: tentpole; ")).unwrap();
+    // A second may have passed since.
+    let ages = |ttl: &str| {
+        ttl.replace("ttl=-41", "ttl=-40").replace("ttl=-42", "ttl=-40").replace("ttl=59", "ttl=60")
+    };
+    assert_eq!(ages(said), cache_status, "{answer}");
 }
 
 #[test]
@@ -95,6 +100,24 @@ fn who_must_have_what_is_fresh_waits_for_it() {
     let edge = edge(address, |_| {});
     edge.get("/", "");
     says(&edge.get("/", "Cache-Control: max-age=5\r\n"), "new", "fwd=stale; fwd-status=200; stored");
+}
+
+#[test]
+fn visitors_whose_answer_is_their_own_fetch_nothing_anew_for_all() {
+    let (address, asked) = endpoint(|head| match head.contains("Cookie: session") {
+        true => page("mine", "Set-Cookie: session=1\r\n"),
+        false => old("stale-while-revalidate=600"),
+    });
+    let edge = edge(address, |_| {});
+    edge.get("/", "");
+    for _ in 0..5 {
+        says(&edge.get("/", "Cookie: session=1\r\n"), "old", "hit; ttl=-40");
+        // The first of them is the one who finds out.
+        until("the endpoint's answer", || asked.lock().unwrap().len() == 2);
+    }
+    says(&edge.get("/", ""), "old", "hit; ttl=-40");
+    until("the one who may fetch it anew", || asked.lock().unwrap().len() == 3);
+    assert!(!asked.lock().unwrap()[2].contains("Cookie"));
 }
 
 #[test]
@@ -146,14 +169,70 @@ fn an_endpoint_that_fails_is_covered_and_so_is_one_that_is_not_there() {
 }
 
 #[test]
+fn a_full_queue_is_covered() {
+    let door = Door::default();
+    let closed = door.clone();
+    let count = AtomicUsize::new(0);
+    let (address, asked) = endpoint(move |head| {
+        if head.starts_with("GET /busy") {
+            closed.pass();
+        }
+        match count.fetch_add(1, Ordering::Relaxed) {
+            0 => old("stale-if-error=600"),
+            _ => page("new", "Cache-Control: no-store\r\n"),
+        }
+    });
+    let edge = Arc::new(edge(address, |snapshot| {
+        snapshot.pools[0].endpoints[0].requests_max = Some(1);
+        snapshot.pools[0].queue.length_max = 0;
+    }));
+    edge.get("/", "");
+    let other = edge.clone();
+    let busy = std::thread::spawn(move || other.get("/busy", ""));
+    until("the one request that the endpoint takes", || asked.lock().unwrap().len() == 2);
+    says(&edge.get("/", ""), "old", "fwd=stale; detail=stale_if_error; ttl=-40");
+    assert!(edge.get("/else", "").starts_with("HTTP/1.1 503 "));
+    door.open();
+    assert!(busy.join().unwrap().ends_with("new"));
+}
+
+#[test]
 fn what_must_be_revalidated_covers_no_error() {
-    for forbids in ["must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache"] {
+    for forbids in ["must-revalidate", "proxy-revalidate", "no-cache"] {
         let first = old(&format!("stale-if-error=600, stale-while-revalidate=600, {forbids}"));
         let (address, _) = endpoint(first_then(first, |_| status("503 Service Unavailable")));
         let edge = edge(address, |_| {});
         edge.get("/", "");
         says(&edge.get("/", ""), "sorry", "fwd=stale; detail=status");
     }
+}
+
+#[test]
+fn silence_is_covered_for_a_while_where_nothing_is_said_of_it_and_an_error_is_not() {
+    let (address, _) = endpoint(first_then(old("public"), |_| "rubbish\r\n\r\n".into()));
+    let running = edge(address, |_| {});
+    running.get("/", "");
+    says(&running.get("/", ""), "old", "fwd=stale; detail=stale_if_error; ttl=-40");
+    for forbids in ["must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache", "stale-if-error=0"] {
+        let (address, _) = endpoint(first_then(old(forbids), |_| "rubbish\r\n\r\n".into()));
+        let running = edge(address, |_| {});
+        running.get("/", "");
+        let failed = running.get("/", "");
+        assert!(failed.starts_with("HTTP/1.1 502 "), "{forbids}: {failed}");
+    }
+}
+
+#[test]
+fn s_maxage_forbids_stale_use_unless_the_application_asks_for_both() {
+    let (address, _) =
+        endpoint(first_then(old("s-maxage=60, stale-if-error=600"), |_| status("503 Service Unavailable")));
+    let running = edge(address, |_| {});
+    running.get("/", "");
+    says(&running.get("/", ""), "old", "fwd=stale; fwd-status=503; detail=stale_if_error; ttl=-40");
+    let (address, _) = endpoint(first_then(old("s-maxage=60"), |_| status("503 Service Unavailable")));
+    let running = edge(address, |_| {});
+    running.get("/", "");
+    says(&running.get("/", "Cache-Control: stale-if-error=600\r\n"), "sorry", "fwd=stale; detail=status");
 }
 
 #[test]
@@ -216,7 +295,7 @@ fn cache_status_says_why_an_endpoint_was_asked() {
 }
 
 #[test]
-fn a_first_answer_has_no_age_but_the_endpoints() {
+fn a_first_answer_has_no_age_but_the_endpoints_and_a_slow_one_takes_none_of_its_lifetime() {
     let (address, _) = endpoint(|head| {
         std::thread::sleep(Duration::from_millis(1_100));
         let age = if head.contains("/aged") { "Age: 7\r\n" } else { "" };
@@ -225,6 +304,7 @@ fn a_first_answer_has_no_age_but_the_endpoints() {
     let edge = edge(address, |_| {});
     let first = edge.get("/", "");
     assert!(!first.contains("\r\nAge:"), "{first}");
+    assert!(edge.get("/", "").contains("\r\nAge: 0\r\n"));
     assert!(edge.get("/aged", "").contains("\r\nAge: 7\r\n"), "what the endpoint says stays");
     let aged = edge.get("/aged", "");
     assert!(aged.contains("\r\nAge: 8\r\n") || aged.contains("\r\nAge: 9\r\n"), "{aged}");

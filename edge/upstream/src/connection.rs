@@ -18,8 +18,8 @@ use tentpole_runtime::deadline::Deadline;
 use tentpole_runtime::socket::Socket;
 use tokio::net::TcpStream;
 
-/// Largest head of a response.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Largest head of a response. Tags of a shop's large page alone may take 64 KiB.
+const HEAD_BYTES_MAX: usize = 128 * 1024;
 
 /// A connection to an endpoint. Counts as open in the endpoint's cell until it is dropped.
 #[derive(Debug)]

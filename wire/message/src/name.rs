@@ -29,6 +29,8 @@ names! {
     Authorization = "authorization",
     CacheControl = "cache-control",
     CacheStatus = "cache-status",
+    CacheTag = "cache-tag",
+    CdnCacheControl = "cdn-cache-control",
     Connection = "connection",
     ContentEncoding = "content-encoding",
     ContentLength = "content-length",
@@ -58,6 +60,9 @@ names! {
     Referer = "referer",
     Server = "server",
     SetCookie = "set-cookie",
+    SurrogateCapability = "surrogate-capability",
+    SurrogateControl = "surrogate-control",
+    SurrogateKey = "surrogate-key",
     Te = "te",
     Trailer = "trailer",
     TransferEncoding = "transfer-encoding",
@@ -68,10 +73,13 @@ names! {
     XForwardedFor = "x-forwarded-for",
     XForwardedHost = "x-forwarded-host",
     XForwardedProto = "x-forwarded-proto",
+    Xkey = "xkey",
+    XMagentoTags = "x-magento-tags",
+    XPool = "x-pool",
 }
 
 /// The longest known name.
-const LENGTH_MAX: usize = 19;
+const LENGTH_MAX: usize = 20;
 
 /// For each length, which names have it: most look-ups compare with one to four candidates.
 const BY_LENGTH: [[u8; 8]; LENGTH_MAX + 1] = {

@@ -138,6 +138,7 @@ impl Desk {
             edge: port,
             fleets: Published::new(Vec::new()),
             events: Arc::new(Events::new()),
+            relay: None,
             pages: vec![
                 page("/", "text/html; charset=utf-8", b"<!doctype html>".as_slice()),
                 page("/console.js", "text/javascript; charset=utf-8", b"'use strict'".as_slice()),

@@ -56,7 +56,7 @@ fn the_bytes_of_all_objects_stay_below_the_limit_at_every_moment() {
 fn an_object_that_is_still_read_after_its_eviction_stays_on_the_ledger() {
     let edge = Edge::new();
     let object = edge.store("/", &content(10_000));
-    edge.cache.purge_all();
+    edge.cache.purge_all(false);
     assert_eq!(edge.cache.stats().bytes, 0);
     assert_eq!(edge.ledger.held(Account::Cache), object.cost());
     drop(object);

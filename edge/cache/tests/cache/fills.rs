@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tentpole_cache::{Arrival, Looked, Release, Room, WINDOW_BYTES};
 use tentpole_message::Fields;
-use tentpole_model::{Bypass, Cause, Failure, Phase, Retry};
+use tentpole_model::{Bypass, Cause, Failure, Phase, Retry, Side};
 
 #[test]
 fn what_was_stored_is_found_again() {
@@ -220,6 +220,35 @@ fn a_large_object_of_unknown_length_goes_on_within_a_window() {
     assert_eq!(room(&mut filling), Poll::Ready(Room::NobodyReads));
     assert_eq!(filling.finish().not_stored(), Bypass::TooLarge);
     drop(waiter);
+    edge.assert_nothing_is_held();
+}
+
+#[test]
+fn a_reader_who_holds_up_others_for_too_long_loses_and_one_alone_does_not() {
+    let edge = Edge::new();
+    let request = Fields::new();
+    let (mut filling, mut fast) = edge.lead("/film").start(new_object(&request, &[], None)).unwrap();
+    let mut waiter = edge.get("/film").joined();
+    let Arrival::Reader(mut slow) = arrival(&mut waiter) else { panic!("the head is known") };
+    let piece = Bytes::from(content(256 * 1024));
+    for _ in 0..12 {
+        filling.append(piece.clone());
+    }
+    assert!(!filling.leave_behind(), "the fetch has not waited yet");
+    let wakes = Arc::new(Wakes::default());
+    assert!(waking(&wakes, |context| filling.poll_room(context)).is_pending());
+    assert!(!filling.leave_behind(), "both are behind: nobody is held up");
+    assert_eq!(read(&mut fast).0.len(), 12 * 256 * 1024);
+    assert!(waking(&wakes, |context| filling.poll_room(context)).is_pending());
+    assert!(filling.leave_behind());
+    let (_, end) = read(&mut slow);
+    let Poll::Ready(Err(failure)) = end else { panic!("{end:?}") };
+    assert_eq!((failure.side, failure.source), (Side::Visitor, Cause::TimedOut));
+    assert_eq!(room(&mut filling), Poll::Ready(Room::Ready));
+    filling.append(piece.clone());
+    assert_eq!(filling.finish().not_stored(), Bypass::TooLarge);
+    assert_eq!(read(&mut fast), (piece.to_vec(), Poll::Ready(Ok(()))));
+    drop((slow, fast, waiter));
     edge.assert_nothing_is_held();
 }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod derived;
+#[cfg(test)]
 mod fills;
 #[cfg(test)]
 mod model;
@@ -13,7 +15,11 @@ mod revalidation;
 #[cfg(test)]
 mod scan;
 #[cfg(test)]
+mod soft;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tags;
 #[cfg(test)]
 mod threads;
 #[cfg(test)]

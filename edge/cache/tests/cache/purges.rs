@@ -18,7 +18,7 @@ fn a_purge_removes_all_variants_and_nothing_else() {
     assert_eq!(edge.purge("/"), Purged { objects: 0, fills: 0 });
     assert!(matches!(edge.get("/"), Looked::Lead(_)));
     assert_eq!(body_of(&edge.get("/other").hit()), b"stays");
-    assert_eq!(edge.cache.purge_all(), Purged { objects: 1, fills: 0 });
+    assert_eq!(edge.cache.purge_all(false), Purged { objects: 1, fills: 0 });
     assert!(matches!(edge.get("/other"), Looked::Lead(_)));
     edge.assert_nothing_is_held();
 }
@@ -31,7 +31,7 @@ fn a_fill_that_a_purge_meets_is_delivered_but_not_stored() {
         let (mut filling, mut reader) = edge.lead("/").start(new_object(&request, &[], None)).unwrap();
         let mut waiter = edge.get("/").joined();
         filling.append(Bytes::from_static(b"old "));
-        let purged = if all { edge.cache.purge_all() } else { edge.purge("/") };
+        let purged = if all { edge.cache.purge_all(false) } else { edge.purge("/") };
         assert_eq!(purged, Purged { objects: 0, fills: 1 });
         let (mut newer, _) = edge.lead("/").start(new_object(&request, &[], None)).unwrap();
         newer.append(Bytes::from_static(b"new"));
@@ -69,7 +69,7 @@ fn a_revalidation_that_a_purge_meets_brings_nothing_back() {
     let lead = edge.get_as("/", &Fields::new(), Judged::Revalidate).lead();
     let stale = lead.stale.clone().unwrap();
     edge.purge("/");
-    let object = lead.refreshed(&stale, head(), FACTS);
+    let object = lead.refreshed(&stale, confirmed(head(), FACTS));
     assert_eq!(body_of(&object), b"old");
     assert!(matches!(edge.get("/"), Looked::Lead(_)));
     drop((object, stale));

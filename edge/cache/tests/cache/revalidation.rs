@@ -17,9 +17,9 @@ fn a_304_makes_a_new_object_that_shares_the_body() {
     let stale = lead.stale.clone().unwrap();
     assert!(Arc::ptr_eq(&stale, &old));
     let before = edge.cache.stats().bytes;
-    let new = lead.refreshed(&stale, head(), StoredFacts { response_time: 2_000, ..FACTS });
+    let new = lead.refreshed(&stale, confirmed(head(), StoredFacts { response_time: 2_000, ..FACTS }));
     assert_eq!(new.chunks()[0].as_ptr(), old.chunks()[0].as_ptr());
-    assert_eq!(edge.get("/").hit().facts.response_time, 2_000);
+    assert_eq!(edge.get("/").hit().facts().response_time, 2_000);
     let Arrival::Object(arrived) = arrival(&mut waiter) else { panic!("refreshed") };
     assert!(Arc::ptr_eq(&arrived, &new));
     let stats = edge.cache.stats();
@@ -50,7 +50,7 @@ fn a_confirmation_of_what_was_evicted_is_served_and_not_stored() {
     edge.cache.shrink();
     edge.ledger.release(tentpole_runtime::ledger::Account::Buffers, 1 << 30);
     assert_eq!(edge.cache.stats().objects, 0);
-    assert_eq!(body_of(&lead.refreshed(&stale, head(), FACTS)), b"old");
+    assert_eq!(body_of(&lead.refreshed(&stale, confirmed(head(), FACTS))), b"old");
     assert!(matches!(edge.get("/"), Looked::Lead(_)));
     drop(stale);
     edge.assert_nothing_is_held();
@@ -69,7 +69,7 @@ fn one_revalidates_while_everybody_is_served_what_is_stale() {
         assert!(matches!(looked, Looked::Stale(served, None) if Arc::ptr_eq(&served, &stale)));
     }
     assert_eq!(lead.waiters(), 0);
-    lead.refreshed(&stale, head(), FACTS);
+    lead.refreshed(&stale, confirmed(head(), FACTS));
     edge.get("/").hit();
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use tentpole_cache::{
-    Arrival, Cache, FillReader, Filling, Finished, Judged, Lead, Looked, NewObject, Object, Room,
-    StoredFacts, Waiter,
+    Arrival, Cache, Coding, Confirmed, Derived, FillReader, Filling, Finished, Judged, Lead, Looked,
+    NewObject, Object, Room, StoredFacts, Waiter,
 };
 use tentpole_message::{BodyStream, Chunk, Fields, StoredHead};
 use tentpole_model::{CacheSettings, Failure, Purged};
@@ -59,12 +59,12 @@ impl Edge {
     }
 
     pub fn purge(&self, path: &str) -> Purged {
-        self.cache.purge(&self.cache.key(path.as_bytes()))
+        self.cache.purge(&self.cache.key(path.as_bytes()), false)
     }
 
     /// Everything is given back once nothing is stored and nobody reads.
     pub fn assert_nothing_is_held(&self) {
-        self.cache.purge_all();
+        self.cache.purge_all(false);
         let stats = self.cache.stats();
         assert_eq!((stats.objects, stats.bytes, stats.fills), (0, 0, 0));
         assert_eq!(self.ledger.held(Account::Fills), 0);
@@ -125,11 +125,13 @@ pub const FACTS: StoredFacts = StoredFacts {
     response_time: 1_000,
     no_cache: false,
     must_revalidate: false,
+    immutable: false,
     heuristic: false,
     learned: false,
     validator: true,
     stale_while_revalidate: 0,
     stale_if_error: 0,
+    stale_if_unreachable: 0,
 };
 
 pub fn head() -> StoredHead {
@@ -138,7 +140,17 @@ pub fn head() -> StoredHead {
 
 pub fn new_object<'a>(request: &'a Fields, vary: &'a [&'a [u8]], length: Option<u64>) -> NewObject<'a> {
     let etag = Some(Bytes::from_static(b"\"1\""));
-    NewObject { head: head(), facts: FACTS, vary, request, etag, last_modified: None, length }
+    NewObject { head: head(), facts: FACTS, vary, request, etag, last_modified: None, tags: &[], length }
+}
+
+/// A 304 that says nothing about tags; forms keep their heads.
+pub fn confirmed(head: StoredHead, facts: StoredFacts) -> Confirmed<'static> {
+    Confirmed { head, facts, tags: None, new_head: &same_head }
+}
+
+fn same_head(_: Coding, derived: &Derived) -> Option<(StoredHead, Option<Bytes>)> {
+    let lines = Bytes::copy_from_slice(derived.lines());
+    Some((StoredHead { lines, status: 200 }, derived.etag().map(Bytes::copy_from_slice)))
 }
 
 pub fn fields(list: &[(&str, &str)]) -> Fields {

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Object, Release};
+use tentpole_cache::{
+    Arrival, Coding, FillReader, Judged, Lead, Looked, Made, NewObject, Object, Release, Tag, TagSet,
+};
 use tentpole_message::{BodyStream, Chunk, Fields};
 use tentpole_model::CacheSettings;
 use tentpole_runtime::Random;
@@ -47,20 +49,30 @@ impl World {
         let request = Fields::new();
         for _ in 0..20 {
             let oldest = self.purged_up_to[key].load(Ordering::SeqCst);
-            let judged = if random.next_u64().is_multiple_of(16) { Judged::Revalidate } else { Judged::Use };
-            let version = match self.edge.get_as(&format!("/{key}"), &request, judged) {
-                Looked::Hit(object) => Some(check(key, &body_of(&object))),
-                Looked::Lead(lead) => self.fetch(key, lead, random),
-                Looked::Joined(mut waiter) => {
-                    match block_on(|context| waiter.poll_arrival(&request, context)) {
-                        Arrival::Object(object) => Some(check(key, &body_of(&object))),
-                        Arrival::Reader(reader) => read_all(reader).map(|seen| check(key, &seen)),
-                        Arrival::GoYourself(Release::Abandoned) => continue,
-                        Arrival::GoYourself(_) | Arrival::Kept(..) => None,
-                    }
-                }
-                other => panic!("{other:?}"),
+            let revalidate = random.next_u64().is_multiple_of(16);
+            // What a soft purge has made stale may be old: only its revalidation may bring it back.
+            let judge = |object: &Object| match revalidate || object.is_softly_purged() {
+                true => Judged::Revalidate,
+                false => Judged::Use,
             };
+            let path = format!("/{key}");
+            let version =
+                match self.edge.cache.look_up(&self.edge.cache.key(path.as_bytes()), &request, judge) {
+                    Looked::Hit(object) => {
+                        self.derive(key, &object, random);
+                        Some(version_of(key, &object))
+                    }
+                    Looked::Lead(lead) => self.fetch(key, lead, random),
+                    Looked::Joined(mut waiter) => {
+                        match block_on(|context| waiter.poll_arrival(&request, context)) {
+                            Arrival::Object(object) => Some(check(key, &body_of(&object))),
+                            Arrival::Reader(reader) => read_all(reader).map(|seen| check(key, &seen)),
+                            Arrival::GoYourself(Release::Abandoned) => continue,
+                            Arrival::GoYourself(_) | Arrival::Kept(..) => None,
+                        }
+                    }
+                    other => panic!("{other:?}"),
+                };
             if let Some(version) = version {
                 assert!(version >= oldest, "version {version} of key {key}, purged up to {oldest}");
                 self.delivered.fetch_add(1, Ordering::Relaxed);
@@ -80,11 +92,13 @@ impl World {
         if let Some(stale) = lead.stale.clone()
             && version_of(key, &stale) == version
         {
-            return Some(version_of(key, &lead.refreshed(&stale, head(), FACTS)));
+            return Some(version_of(key, &lead.refreshed(&stale, confirmed(head(), FACTS))));
         }
         let (request, whole) = (Fields::new(), body(key, version));
         let length = fate.is_multiple_of(2).then_some(whole.len() as u64);
-        let (mut filling, reader) = lead.start(new_object(&request, &[], length)).unwrap();
+        let tags = [Tag::of(b"all"), group(key % 3), own(key)];
+        let new = NewObject { tags: &tags, ..new_object(&request, &[], length) };
+        let (mut filling, reader) = lead.start(new).unwrap();
         let mut rest = &whole[..];
         while !rest.is_empty() {
             let size = (1 + random.next_u64() as usize % 9_000).min(rest.len());
@@ -101,19 +115,57 @@ impl World {
         read_all(reader).map(|seen| check(key, &seen))
     }
 
-    fn change_and_purge(&self, key: usize) {
-        let version = self.current[key].fetch_add(1, Ordering::SeqCst) + 1;
-        self.edge.purge(&format!("/{key}"));
-        self.purged_up_to[key].fetch_max(version, Ordering::SeqCst);
-    }
-
-    fn change_and_purge_all(&self) {
-        let versions: Vec<u64> = self.current.iter().map(|v| v.fetch_add(1, Ordering::SeqCst) + 1).collect();
-        self.edge.cache.purge_all();
-        for (purged, version) in self.purged_up_to.iter().zip(versions) {
-            purged.fetch_max(version, Ordering::SeqCst);
+    /// Makes the other form, once, and finds in it what the object has.
+    fn derive(&self, key: usize, object: &Arc<Object>, random: &mut Random) {
+        if let Some(form) = object.derived(Coding::Zstd) {
+            assert_eq!(check(key, &form.chunks().concat()), version_of(key, object));
+        } else if random.next_u64().is_multiple_of(4)
+            && let Some(claim) = object.claim(Coding::Zstd)
+        {
+            let chunks = vec![Bytes::from(body_of(object))];
+            let _ = self.edge.cache.derive(claim, Made { head: head(), etag: None, chunks });
         }
     }
+
+    /// The content of some keys changes, and then they are purged in one of the ways there are.
+    fn change_and_purge(&self, key: usize, random: &mut Random) {
+        let (soft, how) = (random.next_u64().is_multiple_of(2), random.next_u64() % 16);
+        let changed = |other: &usize| match how {
+            0 => true,
+            1 | 2 => *other % 3 == key % 3,
+            3 | 4 => other % 2 == key % 2,
+            _ => *other == key,
+        };
+        let keys: Vec<usize> = (0..KEYS).filter(changed).collect();
+        let change = |&key: &usize| self.current[key].fetch_add(1, Ordering::SeqCst) + 1;
+        let versions: Vec<u64> = keys.iter().map(change).collect();
+        let cache = &self.edge.cache;
+        match how {
+            0 if soft => cache.purge_tags(&TagSet::new(&[Tag::of(b"all")]), |_| true, false),
+            0 => cache.purge_all(random.next_u64().is_multiple_of(2)),
+            1 | 2 => cache.purge_tags(&TagSet::new(&[group(key % 3), Tag::of(b"other")]), |_| true, soft),
+            3 | 4 => cache.purge_where(|path| number(path) % 2 == key % 2, soft),
+            5..8 => cache.purge_tags(&TagSet::new(&[own(key)]), |_| true, soft),
+            // A tag of all, for one of them.
+            8 => cache.purge_tags(&TagSet::new(&[Tag::of(b"all")]), |path| number(path) == key, soft),
+            _ => cache.purge(&cache.key(format!("/{key}").as_bytes()), soft),
+        };
+        for (key, version) in keys.into_iter().zip(versions) {
+            self.purged_up_to[key].fetch_max(version, Ordering::SeqCst);
+        }
+    }
+}
+
+fn group(number: usize) -> Tag {
+    Tag::of(format!("group-{number}").as_bytes())
+}
+
+fn own(key: usize) -> Tag {
+    Tag::of(format!("key-{key}").as_bytes())
+}
+
+fn number(path: &[u8]) -> usize {
+    std::str::from_utf8(&path[1..]).unwrap().parse().unwrap()
 }
 
 fn version_of(key: usize, object: &Object) -> u64 {
@@ -141,8 +193,7 @@ fn storm(memory_bytes_max: u64, seed: u64) {
                 for _ in 0..4_000 {
                     let key = (random.next_u64() % KEYS as u64) as usize;
                     match random.next_u64() % 64 {
-                        0 => world.change_and_purge_all(),
-                        1..8 => world.change_and_purge(key),
+                        0..8 => world.change_and_purge(key, &mut random),
                         _ => world.visit(key, &mut random),
                     }
                     let stats = world.edge.cache.stats();

@@ -13,13 +13,14 @@ use crate::fill::{Led, Own, Wanted, failure_of};
 use crate::obtain::Inquiry;
 use crate::place::Place;
 use crate::purge::host_of;
+use crate::tags::tags_of;
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{Lead, NewObject, Object, StoredFacts};
+use tentpole_cache::{Lead, NewObject, Object, StoredFacts, Tag};
 use tentpole_http1::{Framing, Piece};
 use tentpole_learn::{Dims, Rule};
 use tentpole_message::{Fields, Name, ResponseHead, StoredHead};
@@ -76,6 +77,7 @@ struct Page {
     etag: Option<Bytes>,
     last_modified: Option<Bytes>,
     chunks: Vec<Bytes>,
+    tags: Vec<Tag>,
     hash: u64,
     /// The group whose answers it is compared with.
     group: u64,
@@ -88,7 +90,7 @@ impl Plan {
         let Inquiry { thread, view, request, target, key, asked, place, peer, .. } = inquiry;
         let plain = asked.method == Method::Get && asked.framing == Framing::None && !asked.facts.range;
         // What is stored speaks for itself, or did: the endpoint is asked whether it still does.
-        let speaks = lead.stale.as_ref().is_some_and(|stale| !stale.facts.learned);
+        let speaks = lead.stale.as_ref().is_some_and(|stale| !stale.facts().learned);
         let applies = view.prepared.caching(place.caching).learn == Learn::Apply;
         if !plain || speaks || !applies || thread.shared.ledger.pressure() >= Pressure::PassFills {
             return None;
@@ -219,7 +221,8 @@ fn store(
     answer: oneshot::Sender<(Led, Attempts)>,
 ) {
     let vary = stripped::selecting(plan.rule.vary);
-    let (new, chunks) = page.new_object(&vary, fields, u32::from(plan.rule.lifetime_s));
+    let tags = page.tags.clone();
+    let (new, chunks) = page.new_object(&vary, &tags, fields, u32::from(plan.rule.lifetime_s));
     // Refused for want of memory only: then whoever leads goes by himself.
     let Ok((mut filling, reader)) = lead.start(new) else {
         let aborted = Failure::internal(Phase::ReadBody, Cause::FillAborted);
@@ -233,34 +236,31 @@ fn store(
 
 /// For one visitor.
 fn alone(thread: &Thread, page: Page, fields: &Fields) -> Arc<Object> {
-    let (new, chunks) = page.new_object(&[], fields, 0);
-    thread.shared.cache.unstored(new, chunks.into())
+    let (new, chunks) = page.new_object(&[], &[], fields, 0);
+    thread.shared.cache.unstored(new, chunks)
 }
 
 impl Page {
     fn new_object<'a>(
         self,
         vary: &'a [&'a [u8]],
+        tags: &'a [Tag],
         request: &'a Fields,
         lifetime: u32,
     ) -> (NewObject<'a>, Vec<Bytes>) {
         let facts = StoredFacts {
             lifetime,
-            initial_age: 0,
             response_time: clock::coarse().unix_seconds(),
-            no_cache: false,
             // Never served stale, whatever a visitor would take.
             must_revalidate: true,
             heuristic: true,
             learned: true,
-            // It is fetched whole each time, so that it can be compared.
-            validator: false,
-            stale_while_revalidate: 0,
-            stale_if_error: 0,
+            // No validator: it is fetched whole each time, so that it can be compared.
+            ..StoredFacts::default()
         };
         let Self { head, etag, last_modified, chunks, .. } = self;
         let length = Some(chunks.iter().map(|chunk| chunk.len() as u64).sum());
-        (NewObject { head, facts, vary, request, etag, last_modified, length }, chunks)
+        (NewObject { head, facts, vary, request, etag, last_modified, tags, length }, chunks)
     }
 }
 
@@ -356,11 +356,13 @@ impl Fetcher<'_> {
         let (group, needs) = (self.plan.rule.group(coding, traits), watch.needs());
         let hash = watch.page_hash();
         watch.end(&self.thread.learn, self.took_us());
-        let head = head::stored(response, clock::coarse().unix_seconds());
+        let sends_tags = self.thread.shared.sends_tags;
+        let head = head::stored(response, sends_tags, clock::coarse().unix_seconds());
+        let tags = tags_of(response);
         let (Some(hash), Some(head)) = (hash, head) else { return Gathered::TooLong };
         let copy = |name| response.fields.get(name).map(Bytes::copy_from_slice);
         let (etag, last_modified) = (copy(Name::Etag), copy(Name::LastModified));
-        Gathered::Page(Box::new(Page { head, etag, last_modified, chunks, hash, group, needs }))
+        Gathered::Page(Box::new(Page { head, etag, last_modified, chunks, tags, hash, group, needs }))
     }
 
     /// A response that is not whole is the endpoint's failure.

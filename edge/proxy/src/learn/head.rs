@@ -1,6 +1,7 @@
 //! What the head of a request and of its response mean for learning.
 
 use super::Learning;
+use crate::tags::is_for_caches;
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use tentpole_http1 as http1;
@@ -133,10 +134,12 @@ pub fn hasher(learning: &Learning, response: &ResponseHead) -> std::hash::Defaul
 }
 
 /// What of a head is stored by a rule: what was compared, and the date.
-pub fn stored(response: &ResponseHead, now: u64) -> Option<StoredHead> {
+pub fn stored(response: &ResponseHead, sends_tags: bool, now: u64) -> Option<StoredHead> {
     let mut lines = Vec::with_capacity(response.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, response.status, response.reason());
-    http1::write_fields(&mut lines, &response.fields, |field| !is_lasting(field));
+    http1::write_fields(&mut lines, &response.fields, |field| {
+        !is_lasting(field) || (!sends_tags && is_for_caches(&field))
+    });
     match response.fields.get(Name::Date) {
         Some(date) => http1::write_field(&mut lines, b"Date", date),
         None => http1::write_field(&mut lines, b"Date", &clock::http_date(now)),

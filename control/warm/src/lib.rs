@@ -1,0 +1,21 @@
+//! Fills the cache ahead of an event: asks an edge for what visitors will ask for, at a bounded rate, and says what
+//! came of it. What to ask for comes from a sitemap, a list or an access log. Uses nothing of the edge but HTTP: it is
+//! a visitor with a list. Never sends anything but GET, never follows a link to another host, and stops by itself
+//! when the application struggles.
+
+mod ask;
+mod list;
+mod log;
+mod run;
+mod sitemap;
+mod url;
+
+pub use ask::{Came, Failed};
+pub use list::{Listed, from_list};
+pub use log::{LogOptions, from_log};
+pub use run::{NotRead, Outcome, Plan, Progress, Stopped, read_sitemap, warm};
+pub use sitemap::{SitemapError, from_sitemap};
+pub use url::{Url, UrlError};
+
+/// URLs in one plan: a sitemap holds 50,000 at most, and a list this long takes hours at the usual rate.
+pub const URLS_MAX: usize = 1_000_000;

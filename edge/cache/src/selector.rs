@@ -1,0 +1,56 @@
+//! Which stored responses an order is about, in a form that memory, disk and whoever else stores can keep and ask.
+//! Changes nothing.
+
+use crate::{Tag, TagSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// Whether a key is meant.
+pub type KeyTest = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+/// Which stored responses a purge is about.
+#[derive(Clone)]
+pub enum Selector {
+    /// All variants of one key.
+    Key(Box<[u8]>),
+    /// Keys that begin with these bytes.
+    Prefix(Box<[u8]>),
+    /// Keys that pass a test: those of a site's hosts.
+    Where(KeyTest),
+    /// What carries one of these tags, and whose key passes the test, if there is one.
+    Tags {
+        /// The tags.
+        tags: TagSet,
+        /// The test.
+        within: Option<KeyTest>,
+    },
+    /// Everything.
+    All,
+}
+
+impl Selector {
+    /// Whether a response stored under this key and with these tags is meant.
+    pub fn selects(&self, key: &[u8], tags: impl IntoIterator<Item = Tag>) -> bool {
+        match self {
+            Self::Key(wanted) => **wanted == *key,
+            Self::Prefix(prefix) => key.starts_with(prefix),
+            Self::Where(test) => test(key),
+            Self::Tags { tags: wanted, within } => {
+                wanted.names_one_of(tags) && within.as_ref().is_none_or(|test| test(key))
+            }
+            Self::All => true,
+        }
+    }
+}
+
+impl fmt::Debug for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, "Key({})", key.escape_ascii()),
+            Self::Prefix(prefix) => write!(f, "Prefix({})", prefix.escape_ascii()),
+            Self::Where(_) => f.write_str("Where"),
+            Self::Tags { tags, within } => write!(f, "Tags({:?}, within: {})", tags.all(), within.is_some()),
+            Self::All => f.write_str("All"),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a change makes stale: the URL that was changed, and those of the same origin that the response points to
+//! (RFC 9111 section 4.4). Nothing that another origin serves can be emptied from here.
+
+use crate::purge::{Purger, host_of};
+use crate::thread::Shared;
+use std::sync::Arc;
+use tentpole_message::{Name, ResponseHead};
+use tentpole_model::{PurgeOrder, PurgePort, PurgeWhat};
+
+/// Empties the cache of what an unsafe request has changed. `key` and `target` are the request's, as it was forwarded.
+pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &ResponseHead) {
+    shared.cache.purge(&shared.cache.key(key), false);
+    let pointed_to = [Name::Location, Name::ContentLocation].map(|name| response.fields.get(name));
+    for reference in pointed_to.into_iter().flatten() {
+        let Some(url) = same_origin(host_of(key), target, reference) else { continue };
+        let what = PurgeWhat::Url(url);
+        // What is no URL of a site here is stored nowhere.
+        let _ = Purger { shared: shared.clone() }.purge(&PurgeOrder::hard(what));
+    }
+}
+
+/// Empties the cache of the paths that a route names, on the host of the request's key. Takes a look at everything that
+/// is stored, so not on a data thread; when it returns, it is in force.
+pub async fn by_route(shared: &Arc<Shared>, key: &[u8], paths: &[String]) {
+    let (shared, host, paths) = (shared.clone(), host_of(key).to_vec(), paths.to_vec());
+    let purge = move || shared.cache.purge_where(|key| is_named(key, &host, &paths), false);
+    // It panics only if we do.
+    let _ = tokio::task::spawn_blocking(purge).await;
+}
+
+/// Whether a key is one of these paths of the host, with any query.
+fn is_named(key: &[u8], host: &[u8], paths: &[String]) -> bool {
+    let Some([0, target @ ..]) = key.strip_prefix(host) else { return false };
+    let end = target.iter().position(|&byte| byte == b'?' || byte == 0).unwrap_or(target.len());
+    paths.iter().any(|named| match named.strip_suffix('*') {
+        Some(beginning) => target[..end].starts_with(beginning.as_bytes()),
+        None => target[..end] == *named.as_bytes(),
+    })
+}
+
+/// The URL that a reference in a response means (RFC 3986 section 5.2), if it lies on the host that was asked. Which of
+/// http and https it names does not matter: who decrypts in front of us asks for both by http.
+fn same_origin(host: &[u8], target: &[u8], reference: &[u8]) -> Option<String> {
+    let (host, target) = (std::str::from_utf8(host).ok()?, std::str::from_utf8(target).ok()?);
+    let reference = std::str::from_utf8(reference).ok()?.split('#').next()?;
+    let path = &target[..target.find('?').unwrap_or(target.len())];
+    let url = match scheme_and_rest(reference) {
+        Some((scheme, rest))
+            if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
+        {
+            return on_host(host, rest.strip_prefix("//")?);
+        }
+        Some(_) => return None,
+        None if reference.starts_with("//") => return on_host(host, &reference[2..]),
+        None if reference.starts_with('/') => format!("http://{host}{reference}"),
+        None if reference.is_empty() => format!("http://{host}{target}"),
+        None if reference.starts_with('?') => format!("http://{host}{path}{reference}"),
+        None => {
+            let folder = &path[..path.rfind('/')? + 1];
+            format!("http://{host}{folder}{reference}")
+        }
+    };
+    Some(url)
+}
+
+/// `authority/path` when the authority is the host.
+fn on_host(host: &str, rest: &str) -> Option<String> {
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let without_port = |name: &str| -> String {
+        let name = name.strip_suffix(":80").or_else(|| name.strip_suffix(":443")).unwrap_or(name);
+        name.to_ascii_lowercase()
+    };
+    (without_port(authority) == without_port(host)).then(|| format!("http://{host}{path}"))
+}
+
+/// What stands before the first colon, if that is a scheme (RFC 3986 section 3.1).
+fn scheme_and_rest(reference: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = reference.split_once(':')?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    is_scheme.then_some((scheme, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meant(reference: &str) -> Option<String> {
+        same_origin(b"shop.example", b"/a/b?page=2", reference.as_bytes())
+    }
+
+    #[test]
+    fn references_are_resolved_against_what_was_asked() {
+        for (reference, url) in [
+            ("", "http://shop.example/a/b?page=2"),
+            ("/c", "http://shop.example/c"),
+            ("/c?d#e", "http://shop.example/c?d"),
+            ("c", "http://shop.example/a/c"),
+            ("../c", "http://shop.example/a/../c"),
+            ("?page=3", "http://shop.example/a/b?page=3"),
+            ("#part", "http://shop.example/a/b?page=2"),
+            ("//Shop.example/c", "http://shop.example/c"),
+            ("http://shop.example", "http://shop.example"),
+            ("HTTPS://shop.example:443/c?d", "http://shop.example/c?d"),
+            ("http://shop.example:80/c", "http://shop.example/c"),
+            ("c/d:e", "http://shop.example/a/c/d:e"),
+        ] {
+            assert_eq!(meant(reference).as_deref(), Some(url), "{reference}");
+        }
+    }
+
+    #[test]
+    fn another_origin_cannot_be_reached_4_4() {
+        for reference in [
+            "http://evil.example/a/b",
+            "//evil.example/a/b",
+            "http://shop.example:8080/a",
+            "http://shop.example@evil.example/",
+            "http://shop.example.evil.example/",
+            "http:/a",
+            "mailto:shop.example",
+            "javascript:x",
+        ] {
+            assert_eq!(meant(reference), None, "{reference}");
+        }
+    }
+}
