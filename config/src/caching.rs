@@ -25,6 +25,7 @@ pub(crate) static SECTION: Section = Section {
         &LANGUAGES,
         &DEVICES,
         &VISITORS_REVALIDATE,
+        &VISITORS_KEEP,
         &NEGATIVE,
         &STALE_WHILE_REVALIDATE,
         &STALE_IF_ERROR,
@@ -146,6 +147,16 @@ static VISITORS_REVALIDATE: Setting<Switch> = Setting {
     example: "false",
 };
 
+static VISITORS_KEEP: Setting<Switch> = Setting {
+    name: "visitors_keep",
+    form: Switch,
+    default: Fallback::Value(|| Caching::default().visitors_keep),
+    about: "Visitors' browsers may keep what is shared, for as long as the response says. With `false` they are told to \
+            ask each time (`Cache-Control: no-cache`), and mostly hear that nothing changed: a purge is then seen at \
+            once. For applications that give a shared cache a lifetime and trust it to keep browsers from using it.",
+    example: "false",
+};
+
 const DAY: Duration = Duration::from_secs(86_400);
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 
@@ -238,6 +249,7 @@ pub(crate) struct Typed {
     devices: Option<bool>,
     despite_set_cookie: Option<At<bool>>,
     visitors_revalidate: Option<bool>,
+    visitors_keep: Option<bool>,
     negative: Option<Duration>,
     stale_while_revalidate: Option<Duration>,
     stale_if_error: Option<Duration>,
@@ -272,6 +284,7 @@ impl Typed {
             devices: optional(table, &DEVICES),
             despite_set_cookie: None,
             visitors_revalidate: optional(table, &VISITORS_REVALIDATE),
+            visitors_keep: optional(table, &VISITORS_KEEP),
             negative: optional(table, &NEGATIVE),
             stale_while_revalidate: optional(table, &STALE_WHILE_REVALIDATE),
             stale_if_error: optional(table, &STALE_IF_ERROR),
@@ -305,6 +318,7 @@ impl Typed {
                 .as_ref()
                 .map_or(base.despite_set_cookie, |said| said.value),
             visitors_revalidate: self.visitors_revalidate.unwrap_or(base.visitors_revalidate),
+            visitors_keep: self.visitors_keep.unwrap_or(base.visitors_keep),
             negative: self.negative.unwrap_or(base.negative),
             stale_while_revalidate: self.stale_while_revalidate.unwrap_or(base.stale_while_revalidate),
             stale_if_error: self.stale_if_error.unwrap_or(base.stale_if_error),

@@ -44,6 +44,7 @@ fn everything_that_is_written_arrives() {
         languages = ["en", "de-CH"]
         devices = true
         visitors_revalidate = false
+        visitors_keep = false
         negative = "10s"
         stale_while_revalidate = "30s"
         stale_if_error = "1h"
@@ -68,6 +69,7 @@ fn everything_that_is_written_arrives() {
         devices: true,
         despite_set_cookie: false,
         visitors_revalidate: false,
+        visitors_keep: false,
         negative: Duration::from_secs(10),
         stale_while_revalidate: Duration::from_secs(30),
         stale_if_error: Duration::from_secs(3_600),

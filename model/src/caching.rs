@@ -31,6 +31,9 @@ pub struct Caching {
     pub despite_set_cookie: bool,
     /// Visitors may force that the endpoint is asked first (`Cache-Control: no-cache`, `max-age=0`, `Pragma`).
     pub visitors_revalidate: bool,
+    /// Visitors' browsers may keep what is shared, as the response says. Otherwise they are told to ask each time, so that
+    /// a purge is seen at once and a page of another group of visitors never.
+    pub visitors_keep: bool,
     /// How long 404, 405, 410, 414 and 501 are kept when they say nothing themselves; zero leaves them to the standard.
     pub negative: Duration,
     /// How long what is stale may be served while it is fetched anew, when the response says nothing (RFC 5861).
@@ -149,6 +152,7 @@ impl Default for Caching {
             devices: false,
             despite_set_cookie: false,
             visitors_revalidate: true,
+            visitors_keep: true,
             negative: Duration::ZERO,
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,

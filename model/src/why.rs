@@ -154,6 +154,11 @@ pub enum Bypass {
     AlreadyStale,
     /// `Vary: *`.
     VaryStar,
+    /// The response says that more of its query matters than its path's responses did before.
+    QueryMatters,
+    /// The request's cookies do not say which group the visitor belongs to: those in the key are too long, or can be
+    /// read in several ways.
+    KeyedCookies,
     /// It carries more tags than a purge could find again.
     TooManyTags,
     /// The status is not cacheable.
@@ -371,6 +376,8 @@ labels!(Bypass {
     CookieWithoutLifetime = "cookie_without_lifetime",
     AlreadyStale = "already_stale",
     VaryStar = "vary_star",
+    QueryMatters = "query_matters",
+    KeyedCookies = "keyed_cookies",
     TooManyTags = "too_many_tags",
     Status = "status",
     TooLarge = "too_large",

@@ -5,13 +5,12 @@
 use crate::entry::Entry;
 use crate::fill::{Fill, Join};
 use crate::shard::Shard;
-use crate::{Key, Lead, Object, Waiter};
+use crate::{Key, Lead, Object, Presented, Waiter};
 use foldhash::quality::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tentpole_message::Fields;
 use tentpole_model::{Bypass, CacheSettings};
 use tentpole_runtime::Ledger;
 use tentpole_runtime::ledger::Pressure;
@@ -158,15 +157,16 @@ impl Cache {
     /// Finds what is stored, or joins whoever fetches it, or makes the caller the one who does: one critical
     /// section, so that of any number of requests at once exactly one fetches. `judge` is called under the lock
     /// with the variant that the request selects: it must be quick and must not call the cache.
-    pub fn look_up(
+    pub fn look_up<'a>(
         self: &Arc<Self>,
         key: &Key<'_>,
-        request: &Fields,
+        request: impl Into<Presented<'a>>,
         mut judge: impl FnMut(&Object) -> Judged,
     ) -> Looked {
         if self.settings.memory_bytes_max == 0 {
             return Looked::Bypass(Bypass::SwitchedOff);
         }
+        let request = &request.into();
         let mut shard = self.shard(key.hash);
         let (mut stale, mut serve_stale) = (None, false);
         if let Some(object) = shard.find(key).and_then(|entry| entry.select(request)) {
@@ -196,7 +196,7 @@ impl Cache {
         self: &Arc<Self>,
         shard: &mut Shard,
         key: &Key<'_>,
-        request: &Fields,
+        request: &Presented<'_>,
         stale: Option<Arc<Object>>,
         serve_stale: bool,
     ) -> Looked {
@@ -232,7 +232,7 @@ impl Cache {
         if stale.is_none() && self.ledger.pressure() >= Pressure::PassFills {
             return Looked::Bypass(Bypass::MemoryPressure);
         }
-        let expected = names.filter(|names| !names.is_empty()).map(|names| names.like(request));
+        let expected = names.filter(|names| !names.is_empty()).map(|names| names.like(*request));
         let fill = Fill::new(&self.ledger, key.hash, Arc::from(key.bytes), expected);
         shard.attach(&fill);
         self.counts.fills.fetch_add(1, Ordering::Relaxed);
@@ -242,7 +242,8 @@ impl Cache {
 
     /// What is stored for a request, fresh or not. Joins nothing and starts nothing: for ranges,
     /// `only-if-cached` and conditions.
-    pub fn peek(&self, key: &Key<'_>, request: &Fields) -> Option<Arc<Object>> {
+    pub fn peek<'a>(&self, key: &Key<'_>, request: impl Into<Presented<'a>>) -> Option<Arc<Object>> {
+        let request = &request.into();
         let shard = self.shard(key.hash);
         let object = shard.find(key)?.select(request)?;
         object.touch();

@@ -1,10 +1,9 @@
 //! All that is known under one key: its variants, and the fills on their way to become some. Takes no locks.
 
-use crate::Object;
 use crate::fill::Fill;
 use crate::places::Places;
+use crate::{Object, Presented};
 use std::sync::Arc;
-use tentpole_message::Fields;
 
 /// Variants of one key; the oldest gives way.
 const VARIANTS_MAX: usize = 32;
@@ -66,8 +65,8 @@ impl Entry {
 
     /// The newest variant that a request selects (RFC 9111 section 4.1: the most recent of several).
     #[inline]
-    pub(crate) fn select(&self, request: &Fields) -> Option<&Arc<Object>> {
-        self.objects().find(|object| object.vary().matches(request))
+    pub(crate) fn select(&self, request: &Presented<'_>) -> Option<&Arc<Object>> {
+        self.objects().find(|object| object.vary().matches(*request))
     }
 
     /// The newest variant, whatever selects it.

@@ -8,12 +8,11 @@ use crate::doubts::{Doubts, TagPurge};
 use crate::object::Frame;
 use crate::seats::Seats;
 use crate::waiter::{Arrival, Release};
-use crate::{FillReader, Object, Tag, Vary, Waiter};
+use crate::{FillReader, Object, Presented, Tag, Vary, Waiter};
 use bytes::Bytes;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use tentpole_message::Fields;
 use tentpole_model::Bypass;
 use tentpole_model::{Cause, Failure, Phase, Retry};
 use tentpole_runtime::Ledger;
@@ -133,14 +132,14 @@ impl Fill {
 
     // What the shard asks, under its lock.
 
-    pub(crate) fn join(self: &Arc<Self>, request: &Fields, waiters_max: u32) -> Join {
+    pub(crate) fn join(self: &Arc<Self>, request: &Presented<'_>, waiters_max: u32) -> Join {
         let mut state = self.lock();
         let open = state.refused.is_none() && matches!(state.stage, Stage::Waiting | Stage::Arriving);
         if !open {
             return Join::Closed;
         }
         let selected_by = state.frame.as_ref().map(|frame| &frame.vary).or(self.expected.as_ref());
-        if let Some(vary) = selected_by.filter(|vary| !vary.matches(request)) {
+        if let Some(vary) = selected_by.filter(|vary| !vary.matches(*request)) {
             return Join::Mismatch(vary.clone());
         }
         if state.seats.count() >= waiters_max as usize {
@@ -307,7 +306,7 @@ impl Fill {
         self: &Arc<Self>,
         seat: &mut Option<u32>,
         doubts: usize,
-        request: &Fields,
+        request: &Presented<'_>,
         context: &Context<'_>,
     ) -> Poll<Arrival> {
         let Some(index) = *seat else { return Poll::Ready(Arrival::GoYourself(Release::Abandoned)) };
@@ -322,13 +321,13 @@ impl Fill {
                 return Poll::Pending;
             }
             Stage::Released(release) => Arrival::GoYourself(*release),
-            Stage::Kept(object, otherwise) if object.vary().matches(request) => {
+            Stage::Kept(object, otherwise) if object.vary().matches(*request) => {
                 Arrival::Kept(object.clone(), *otherwise)
             }
             Stage::Kept(_, otherwise) => Arrival::GoYourself(*otherwise),
-            Stage::Whole(object) if object.vary().matches(request) => Arrival::Object(object.clone()),
+            Stage::Whole(object) if object.vary().matches(*request) => Arrival::Object(object.clone()),
             Stage::Arriving | Stage::Ended => match &state.frame {
-                Some(frame) if frame.vary.matches(request) => {
+                Some(frame) if frame.vary.matches(*request) => {
                     *seat = None;
                     Arrival::Reader(FillReader::new(self.clone(), index, frame.clone(), state.length))
                 }

@@ -3,13 +3,15 @@
 
 use crate::fill::{ABORTED, Appended, Completed, Fill};
 use crate::object::Frame;
-use crate::{Cache, FillReader, Missed, NewHead, Object, Release, Room, StoredFacts, Tag, Vary, tag};
+use crate::{
+    Cache, FillReader, Missed, NewHead, Object, Presented, Release, Room, StoredFacts, Tag, Vary, tag,
+};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tentpole_message::{Fields, StoredHead};
+use tentpole_message::StoredHead;
 use tentpole_model::Bypass;
 use tentpole_model::Failure;
 use tentpole_runtime::ledger::Pressure;
@@ -37,7 +39,7 @@ pub struct NewObject<'a> {
     /// Names in `Vary`, in any case and order.
     pub vary: &'a [&'a [u8]],
     /// The request that it answers, for the values of those names.
-    pub request: &'a Fields,
+    pub request: Presented<'a>,
     /// The entity tag.
     pub etag: Option<Bytes>,
     /// The date of the last modification.

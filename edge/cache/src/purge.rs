@@ -103,6 +103,14 @@ impl Cache {
             Selector::Where(test) => self.purge_where(|key| test(key), soft),
             Selector::Tags { tags, within: Some(test) } => self.purge_tags(tags, |key| test(key), soft),
             Selector::Tags { tags, within: None } => self.purge_tags(tags, |_| true, soft),
+            Selector::Any(each) => {
+                let mut purged = Purged::default();
+                for one in each.iter().map(|one| self.purge_selected(one, soft)) {
+                    purged.objects += one.objects;
+                    purged.fills += one.fills;
+                }
+                purged
+            }
             Selector::All => self.purge_all(soft),
         }
     }

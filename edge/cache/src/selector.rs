@@ -24,13 +24,15 @@ pub enum Selector {
         /// The test.
         within: Option<KeyTest>,
     },
+    /// What any of these names.
+    Any(Arc<[Selector]>),
     /// Everything.
     All,
 }
 
 impl Selector {
     /// Whether a response stored under this key and with these tags is meant.
-    pub fn selects(&self, key: &[u8], tags: impl IntoIterator<Item = Tag>) -> bool {
+    pub fn selects(&self, key: &[u8], tags: impl IntoIterator<Item = Tag> + Clone) -> bool {
         match self {
             Self::Key(wanted) => **wanted == *key,
             Self::Prefix(prefix) => key.starts_with(prefix),
@@ -38,6 +40,7 @@ impl Selector {
             Self::Tags { tags: wanted, within } => {
                 wanted.names_one_of(tags) && within.as_ref().is_none_or(|test| test(key))
             }
+            Self::Any(each) => each.iter().any(|one| one.selects(key, tags.clone())),
             Self::All => true,
         }
     }
@@ -50,6 +53,7 @@ impl fmt::Debug for Selector {
             Self::Prefix(prefix) => write!(f, "Prefix({})", prefix.escape_ascii()),
             Self::Where(_) => f.write_str("Where"),
             Self::Tags { tags, within } => write!(f, "Tags({:?}, within: {})", tags.all(), within.is_some()),
+            Self::Any(each) => f.debug_list().entries(each.iter()).finish(),
             Self::All => f.write_str("All"),
         }
     }

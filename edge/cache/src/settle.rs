@@ -254,7 +254,16 @@ mod tests {
         let head = StoredHead { lines: Bytes::new(), status: 200 };
         let (etag, last_modified, length) = (None, None, None);
         let (facts, request) = (FACTS, &request);
-        let new = NewObject { head, facts, vary: &[], request, etag, last_modified, tags: &[], length };
+        let new = NewObject {
+            head,
+            facts,
+            vary: &[],
+            request: request.into(),
+            etag,
+            last_modified,
+            tags: &[],
+            length,
+        };
         let (filling, _) = lead.start(new).unwrap();
         // Between the two steps of `Cache::purge`: the fill does not know yet.
         let (_, fills) = cache.shard(key.hash).purge(&key, Manner::Hard);

@@ -1,13 +1,11 @@
 //! What a stored response was selected by: the names in its `Vary` and the values that its request gave them.
 //! Compares with a request without allocating. Never decides whether a response may be stored.
 
-use tentpole_message::{Fields, Name, tokens};
+use crate::present::{Presented, Shown};
+use tentpole_message::Name;
 
 /// Names in one `Vary` that are compared; a response that names more is treated like `Vary: *`.
 pub const VARY_NAMES_MAX: usize = 16;
-
-/// Members of one `Accept-Encoding` that are compared as a set; longer lists are compared as they are written.
-const CODINGS_MAX: usize = 16;
 
 /// The selecting fields of one stored response (RFC 9111 section 4.1). Without names it matches every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +32,8 @@ type Value = Option<Box<[u8]>>;
 impl Vary {
     /// The names of a response's `Vary`, in any case and order, with the values of the request that it answers.
     /// `None` when it names `*` or more than [`VARY_NAMES_MAX`]: nothing can be selected by it.
-    pub fn of<N: AsRef<[u8]>>(names: &[N], request: &Fields) -> Option<Self> {
+    pub fn of<'a, N: AsRef<[u8]>>(names: &[N], request: impl Into<Presented<'a>>) -> Option<Self> {
+        let request = request.into();
         let mut lower: Vec<Box<[u8]>> =
             names.iter().map(|name| name.as_ref().trim_ascii().to_ascii_lowercase().into()).collect();
         lower.retain(|name| !name.is_empty());
@@ -43,18 +42,23 @@ impl Vary {
         if lower.len() > VARY_NAMES_MAX || lower.iter().any(|name| **name == *b"*") {
             return None;
         }
-        Some(Self { fields: lower.into_iter().map(|name| Selecting::of(name, request)).collect() })
+        Some(Self { fields: lower.into_iter().map(|name| Selecting::of(name, &request)).collect() })
     }
 
     /// The same names with another request's values.
-    pub fn like(&self, request: &Fields) -> Self {
-        Self { fields: self.fields.iter().map(|field| Selecting::of(field.name.clone(), request)).collect() }
+    pub fn like<'a>(&self, request: impl Into<Presented<'a>>) -> Self {
+        let request = request.into();
+        Self { fields: self.fields.iter().map(|field| Selecting::of(field.name.clone(), &request)).collect() }
     }
 
     /// Whether a request selects the response. Allocates nothing.
     #[inline]
-    pub fn matches(&self, request: &Fields) -> bool {
-        self.fields.iter().all(|field| field.matches(request))
+    pub fn matches<'a>(&self, request: impl Into<Presented<'a>>) -> bool {
+        if self.fields.is_empty() {
+            return true;
+        }
+        let request = request.into();
+        self.fields.iter().all(|field| field.matches(&request))
     }
 
     /// Whether it names nothing.
@@ -74,43 +78,62 @@ impl Vary {
 }
 
 impl Selecting {
-    fn of(name: Box<[u8]>, request: &Fields) -> Self {
+    fn of(name: Box<[u8]>, request: &Presented<'_>) -> Self {
         let id = Name::from_bytes(&name);
-        let (value, as_sent) = sent(id, request.find(&name));
+        let sent = || request.fields().find(&name);
+        let value = match request.shown(id, &name) {
+            Shown::Absent => None,
+            Shown::Value(value) => Some(canonical_value(id, std::iter::once(value))),
+            Shown::AsSent => sent().next().map(|_| canonical_value(id, sent())),
+        };
+        let as_sent = match &value {
+            Some(value) if is_reduced_alike(id) || request.shown(id, &name) == Shown::AsSent => {
+                only(sent()).filter(|line| **line != **value).map(Into::into)
+            }
+            _ => None,
+        };
         Self { id, name, value, as_sent }
     }
 
-    fn matches(&self, request: &Fields) -> bool {
+    fn matches(&self, request: &Presented<'_>) -> bool {
+        let fields = request.fields();
         match self.id {
-            Name::Other => self.matches_values(request.find(&self.name)),
-            id => self.matches_values(request.all(id)),
+            Name::Other => self.matches_values(request, fields.find(&self.name)),
+            id => self.matches_values(request, fields.all(id)),
         }
     }
 
-    fn matches_values<'a>(&self, values: impl Iterator<Item = &'a [u8]> + Clone) -> bool {
-        let Some(stored) = &self.value else { return values.clone().next().is_none() };
-        let mut lines = values.clone();
-        let Some(first) = lines.next() else { return false };
-        if lines.next().is_none() && *first == **self.as_sent.as_ref().unwrap_or(stored) {
+    fn matches_values<'a>(
+        &self,
+        request: &Presented<'_>,
+        sent: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> bool {
+        let is_as_sent = |line: &[u8]| self.as_sent.as_deref() == Some(line);
+        if is_reduced_alike(self.id) && only(sent.clone()).is_some_and(is_as_sent) {
             return true;
         }
-        match self.id {
-            Name::AcceptEncoding => same_codings(stored, values),
-            _ => same_value(stored, values),
+        match (request.shown(self.id, &self.name), &self.value) {
+            (Shown::Absent, stored) => stored.is_none(),
+            (Shown::Value(value), Some(stored)) => same_value(self.id, stored, std::iter::once(value)),
+            (Shown::Value(_), None) => false,
+            (Shown::AsSent, None) => sent.clone().next().is_none(),
+            (Shown::AsSent, Some(stored)) => {
+                let sent_so = |line: &[u8]| *line == **self.as_sent.as_ref().unwrap_or(stored);
+                only(sent.clone()).is_some_and(sent_so)
+                    || (sent.clone().next().is_some() && same_value(self.id, stored, sent))
+            }
         }
     }
 }
 
-/// The canonical form of a field's lines, and the one line that has it, when it is written otherwise.
-fn sent<'a>(id: Name, lines: impl Iterator<Item = &'a [u8]> + Clone) -> (Value, Value) {
-    let Some(first) = lines.clone().next() else { return (None, None) };
-    let count = lines.clone().count();
-    let value = match id {
-        Name::AcceptEncoding => canonical_codings(lines),
-        _ => canonical_value(lines),
-    };
-    let as_sent = (count == 1 && *value != *first).then(|| first.into());
-    (Some(value), as_sent)
+/// Whether what a field is reduced to follows from its lines alone, whatever the rules of the day are.
+fn is_reduced_alike(id: Name) -> bool {
+    id == Name::AcceptEncoding
+}
+
+/// The only line that there is.
+fn only<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
+    lines.next().filter(|_| lines.next().is_none())
 }
 
 /// How it was written does not matter.
@@ -153,56 +176,31 @@ fn canonical<'a>(values: impl Iterator<Item = &'a [u8]>, mut emit: impl FnMut(u8
     true
 }
 
-fn canonical_value<'a>(values: impl Iterator<Item = &'a [u8]>) -> Box<[u8]> {
+/// How a byte of a field counts: languages are named in any case (RFC 5646 section 2.1.1).
+fn counted(id: Name, byte: u8) -> u8 {
+    if id == Name::AcceptLanguage { byte.to_ascii_lowercase() } else { byte }
+}
+
+fn canonical_value<'a>(id: Name, values: impl Iterator<Item = &'a [u8]>) -> Box<[u8]> {
     let mut out = Vec::new();
     canonical(values, |byte| {
-        out.push(byte);
+        out.push(counted(id, byte));
         true
     });
     out.into()
 }
 
-fn same_value<'a>(stored: &[u8], values: impl Iterator<Item = &'a [u8]>) -> bool {
+fn same_value<'a>(id: Name, stored: &[u8], values: impl Iterator<Item = &'a [u8]>) -> bool {
     let mut rest = stored.iter();
-    canonical(values, |byte| rest.next() == Some(&byte)) && rest.next().is_none()
-}
-
-/// The members in lower case, sorted, without white space: `gzip, br` and `br,gzip` ask for the same.
-fn canonical_codings<'a>(values: impl Iterator<Item = &'a [u8]> + Clone) -> Box<[u8]> {
-    let members = values.clone().flat_map(tokens);
-    if members.clone().count() > CODINGS_MAX {
-        return canonical_value(values);
-    }
-    let mut members: Vec<Vec<u8>> = members.map(|member| plain(member).collect()).collect();
-    members.sort_unstable();
-    members.join(&b',').into()
-}
-
-fn same_codings<'a>(stored: &[u8], values: impl Iterator<Item = &'a [u8]> + Clone) -> bool {
-    let members = values.clone().flat_map(tokens);
-    let count = members.clone().count();
-    if count > CODINGS_MAX {
-        return same_value(stored, values);
-    }
-    // Each member of the request claims one of the stored ones: equal as multisets.
-    let mut claimed = 0u32;
-    tokens(stored).count() == count
-        && members.clone().all(|member| {
-            let found = tokens(stored).enumerate().find(|(index, coding)| {
-                claimed & (1 << index) == 0 && plain(member).eq(coding.iter().copied())
-            });
-            found.inspect(|(index, _)| claimed |= 1 << index).is_some()
-        })
-}
-
-/// A member's bytes in lower case, without white space.
-fn plain(member: &[u8]) -> impl Iterator<Item = u8> {
-    member.iter().filter(|byte| !matches!(byte, b' ' | b'\t')).map(u8::to_ascii_lowercase)
+    canonical(values, |byte| rest.next() == Some(&counted(id, byte))) && rest.next().is_none()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tentpole_key::KeyRules;
+    use tentpole_message::Fields;
+    use tentpole_model::Caching;
 
     fn request(fields: &[(&str, &str)]) -> Fields {
         let mut request = Fields::new();
@@ -232,6 +230,12 @@ mod tests {
     fn a_named_field_must_have_the_same_value() {
         assert!(selects(&["Accept-Language"], &[("Accept-Language", "de")], &[("accept-language", "de")]));
         assert!(!selects(&["Accept-Language"], &[("Accept-Language", "de")], &[("Accept-Language", "en")]));
+        assert!(selects(
+            &["Accept-Language"],
+            &[("Accept-Language", "de-AT")],
+            &[("Accept-Language", "DE-at")]
+        ));
+        assert!(!selects(&["X-Market"], &[("X-Market", "de")], &[("X-Market", "DE")]));
         assert!(!selects(&["X-Market"], &[("X-Market", "de")], &[("X-Market", "de2")]));
         assert!(!selects(&["X-Market"], &[("X-Market", "de2")], &[("X-Market", "de")]));
     }
@@ -257,30 +261,105 @@ mod tests {
     }
 
     #[test]
-    fn accept_encoding_is_compared_as_a_set() {
+    fn accept_encoding_is_compared_by_what_is_acceptable() {
         let vary = &["Accept-Encoding"];
-        assert!(selects(vary, &[("Accept-Encoding", "gzip, br")], &[("Accept-Encoding", "BR,gzip")]));
-        assert!(selects(
-            vary,
-            &[("Accept-Encoding", "gzip;q=1, br")],
-            &[("Accept-Encoding", "br,gzip; q=1")]
-        ));
-        assert!(!selects(vary, &[("Accept-Encoding", "gzip, br")], &[("Accept-Encoding", "gzip")]));
-        assert!(!selects(
-            vary,
-            &[("Accept-Encoding", "gzip, gzip, br")],
-            &[("Accept-Encoding", "gzip, br, br")]
-        ));
+        let selects =
+            |first, second| selects(vary, &[("Accept-Encoding", first)], &[("Accept-Encoding", second)]);
+        assert!(selects("gzip, br", "BR,gzip"));
+        assert!(selects("gzip, deflate, br, zstd", "zstd, br;q=0.5, gzip, deflate;q=0.1"));
+        assert!(!selects("gzip, br", "gzip"));
+        assert!(!selects("gzip, br", "gzip, br;q=0"));
+        assert!(!selects("gzip", "gzip, identity;q=0"));
+        assert!(selects("", "deflate"));
         let many = vec!["gzip"; 40].join(", ");
-        assert!(selects(vary, &[("Accept-Encoding", &many)], &[("Accept-Encoding", &many)]));
-        assert!(!selects(vary, &[("Accept-Encoding", &many)], &[("Accept-Encoding", "gzip")]));
+        assert!(selects(&many, "gzip"));
+    }
+
+    #[test]
+    fn who_does_not_ask_for_a_coding_shares_with_those_who_can_none() {
+        assert!(selects(&["Accept-Encoding"], &[], &[("Accept-Encoding", "identity")]));
+        assert!(!selects(&["Accept-Encoding"], &[], &[("Accept-Encoding", "gzip")]));
+    }
+
+    /// Whether the response to the first request, which names one field in `Vary`, is for the second.
+    fn shares(caching: &Caching, name: &str, first: &str, second: &str) -> bool {
+        let rules = KeyRules::new(caching);
+        let sent = |value: &str| match value {
+            "" => request(&[]),
+            value => request(&[(name, value)]),
+        };
+        let (first, second) = (sent(first), sent(second));
+        let vary = Vary::of(&[name], Presented::new(&first, &rules, None)).unwrap();
+        let (told, second) =
+            (Presented::new(&first, &rules, None).told(), Presented::new(&second, &rules, None));
+        assert_eq!(vary, vary.like(Presented::new(&told, &rules, None)), "what is told is what is compared");
+        assert_eq!(vary == vary.like(second), vary.matches(second), "both ways to compare agree");
+        vary.matches(second)
+    }
+
+    #[test]
+    fn languages_are_compared_by_the_one_that_the_application_has() {
+        let languages = ["en", "de"].map(str::to_owned).to_vec();
+        let german = Caching { languages, ..Caching::default() };
+        let shares = |first, second| shares(&german, "Accept-Language", first, second);
+        assert!(shares("de-AT, de;q=0.9, en;q=0.8", "de"));
+        assert!(shares("", "es"));
+        assert!(!shares("de", "en"));
+        assert!(!shares("de", ""));
+    }
+
+    #[test]
+    fn devices_are_compared_by_their_class() {
+        let by_class = Caching { devices: true, ..Caching::default() };
+        let (phone, other_phone, desktop) =
+            ("Mozilla/5.0 (iPhone)", "x Android y Mobile z", "Mozilla/5.0 (X11)");
+        assert!(shares(&by_class, "User-Agent", phone, other_phone));
+        assert!(!shares(&by_class, "User-Agent", phone, desktop));
+        assert!(shares(&by_class, "User-Agent", "", desktop));
+        assert!(!shares(&Caching::default(), "User-Agent", phone, other_phone));
+    }
+
+    #[test]
+    fn what_was_told_of_a_device_is_compared_whatever_the_visitor_says_of_it() {
+        let rules = KeyRules::new(&Caching { devices: true, ..Caching::default() });
+        let phone = request(&[("User-Agent", "iPhone"), ("X-Device", "desktop")]);
+        let desktop = request(&[("User-Agent", "X11"), ("X-Device", "phone")]);
+        let of = |fields| Vary::of(&["X-Device"], Presented::new(fields, &rules, None)).unwrap();
+        assert_ne!(of(&phone), of(&desktop));
+        assert!(of(&phone).matches(Presented::new(&request(&[("User-Agent", "iPhone")]), &rules, None)));
+    }
+
+    #[test]
+    fn cookies_are_compared_by_what_remains_of_them() {
+        let rules = KeyRules::new(&Caching::default());
+        let (analytics, none) = (request(&[("Cookie", "_ga=1")]), request(&[]));
+        let session = request(&[("Cookie", "sid=1; _ga=2")]);
+        let alone = request(&[("Cookie", "sid=1")]);
+        let vary = Vary::of(&["Cookie"], Presented::new(&analytics, &rules, Some(b""))).unwrap();
+        assert!(vary.matches(Presented::new(&none, &rules, None)));
+        assert!(!vary.matches(Presented::new(&session, &rules, Some(b"sid=1"))));
+        let vary = Vary::of(&["Cookie"], Presented::new(&session, &rules, Some(b"sid=1"))).unwrap();
+        assert!(vary.matches(Presented::new(&alone, &rules, None)));
+        assert!(!vary.matches(Presented::new(&none, &rules, None)));
+    }
+
+    #[test]
+    fn other_rules_never_find_what_was_stored_by_the_old_ones_for_another_value() {
+        let before = ["en", "de"].map(str::to_owned).to_vec();
+        let after = ["en", "de", "fr"].map(str::to_owned).to_vec();
+        let [before, after] =
+            [before, after].map(|languages| KeyRules::new(&Caching { languages, ..Caching::default() }));
+        let french = request(&[("Accept-Language", "fr, de;q=0.5")]);
+        let vary = Vary::of(&["Accept-Language"], Presented::new(&french, &before, None)).unwrap();
+        assert!(vary.matches(Presented::new(&french, &before, None)));
+        assert!(!vary.matches(Presented::new(&french, &after, None)), "what is stored is German");
     }
 
     #[test]
     fn a_line_in_canonical_form_stays_as_it_is() {
         for line in ["a,b", "a  , b", "\"x  , y", "a \"b  c\" , d", "\"\\\"  \" ,  e", ", ,", "br, gzip"] {
-            let once = canonical_value([line.as_bytes()].into_iter());
-            assert_eq!(canonical_value([&once[..]].into_iter()), once, "{line}");
+            let once = canonical_value(Name::Other, [line.as_bytes()].into_iter());
+            assert_eq!(canonical_value(Name::Other, [&once[..]].into_iter()), once, "{line}");
         }
     }
 

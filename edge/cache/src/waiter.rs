@@ -3,11 +3,11 @@
 
 use crate::fill::{ABORTED, Fill, Read};
 use crate::object::Frame;
-use crate::{Missed, Object, StoredFacts};
+use crate::{Missed, Object, Presented, StoredFacts};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tentpole_message::{BodyStream, Chunk, Fields, StoredHead};
+use tentpole_message::{BodyStream, Chunk, StoredHead};
 use tentpole_model::Bypass;
 use tentpole_model::Failure;
 
@@ -60,8 +60,12 @@ impl Waiter {
     /// up: it selects by the response's `Vary`. Must not be polled again once it was ready.
     ///
     /// Whether the facts suit this request is for the caller to judge, as for any stored response.
-    pub fn poll_arrival(&mut self, request: &Fields, context: &mut Context<'_>) -> Poll<Arrival> {
-        self.fill.poll_arrival(&mut self.seat, self.doubts, request, context)
+    pub fn poll_arrival<'a>(
+        &mut self,
+        request: impl Into<Presented<'a>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Arrival> {
+        self.fill.poll_arrival(&mut self.seat, self.doubts, &request.into(), context)
     }
 }
 

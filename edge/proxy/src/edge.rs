@@ -5,6 +5,7 @@ use crate::learn;
 use crate::prepare::Prepared;
 use crate::purge::Purger;
 use crate::purging::Purging;
+use crate::search::Searches;
 use crate::thread::{Shared, Thread};
 use crate::visit;
 use std::net::{SocketAddr, TcpListener};
@@ -114,6 +115,7 @@ impl Bound {
         let relays = !snapshot.content_networks.is_empty();
         let (purging, purged) = Purging::new(snapshot.purging.secret.as_ref(), relays);
         let shared = Arc::new(Shared {
+            searches: Searches::new(),
             prepared: Published::new(prepared),
             membership,
             dials,

@@ -4,7 +4,9 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::group::puts_into_another_group;
 use crate::head::{self, Keeping};
+use crate::key::group_tag;
 use crate::place::Place;
 use crate::tags::{names_tags, tags_of};
 use crate::thread::{Thread, View};
@@ -12,9 +14,12 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{Confirmed, FillReader, Filling, Lead, NewObject, Object, Release, Room, no_new_head};
+use tentpole_cache::{
+    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, Tag, no_new_head,
+};
 use tentpole_freshness::{RequestFacts, Trouble, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
+use tentpole_key::SearchVariance;
 use tentpole_message::{Fields, Name, ResponseHead, tokens};
 use tentpole_model::{Bypass, Cause, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock;
@@ -67,9 +72,11 @@ pub struct Wanted {
     pub view: Rc<View>,
     /// Who answers, and how that is cached.
     pub place: Place,
+    /// The key that it is wanted under.
+    pub key: Vec<u8>,
     /// The head that goes to the endpoint.
     pub head: Vec<u8>,
-    /// The visitor's fields, for Vary.
+    /// What the endpoint is told of the visitor's fields, for Vary.
     pub fields: Fields,
     /// What the request allows.
     pub facts: RequestFacts,
@@ -89,10 +96,10 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let mut response = ResponseHead::new();
     let mut attempts = Attempts::default();
     let requested = clock::coarse().unix_seconds();
-    let Wanted { view, place, head, fields, facts, now: arrived } = wanted;
+    let Wanted { view, place, key, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
     let caching = prepared.caching(place.caching);
-    let sends_tags = thread.shared.sends_tags;
+    let keeping = Keeping { caching, sends_tags: thread.shared.sends_tags };
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
     let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
@@ -118,9 +125,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) =
-            head::refreshed(&stale, &response, &facts, Keeping { caching, sends_tags }, requested, now);
-        let named = names_tags(&response.fields).then(|| tags_of(&response));
+        let (stored, facts) = head::refreshed(&stale, &response, &facts, keeping, requested, now);
+        let named = names_tags(&response.fields)
+            .then(|| tags_of(&response).into_iter().chain(group_tag(&key)).collect::<Vec<_>>());
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
         let tags = named.as_deref();
@@ -141,8 +148,15 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         return;
     }
     let seen = head::facts(&response, now);
-    let started = may_store(&facts, &seen, caching, requested, now)
-        .and_then(|facts| head::stored(&response, sends_tags, now).map(|head| (facts, head)));
+    let started = match puts_into_another_group(&response, &fields, caching) {
+        // What the key says of the visitor is no longer true of this response.
+        true => Err(Bypass::SetCookie),
+        false => may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
+            let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
+            thread.shared.searches.learn(&key, response.status, said)?;
+            head::stored(&response, keeping, now).map(|head| (facts, head))
+        }),
+    };
     let (facts, head) = match started {
         Ok(stored) => stored,
         Err(bypass) => {
@@ -169,6 +183,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         }
     };
     let vary: Vec<&[u8]> = response.fields.all(Name::Vary).flat_map(tokens).collect();
+    let tags: Vec<Tag> = tags_of(&response).into_iter().chain(group_tag(&key)).collect();
     let length = match exchange.body.framing {
         Framing::Length(length) => Some(length),
         Framing::None => Some(0),
@@ -179,10 +194,10 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         head,
         facts,
         vary: &vary,
-        request: &fields,
+        request: Presented::new(&fields, prepared.key_rules(place.caching), None),
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
-        tags: &tags_of(&response),
+        tags: &tags,
         length,
     };
     match lead.start(new) {

@@ -3,8 +3,9 @@
 
 use std::io::Write;
 use std::net::IpAddr;
+use tentpole_cache::DEVICE_FIELD;
 use tentpole_http1::{self as http1, Framing};
-use tentpole_message::{Name, RequestHead};
+use tentpole_message::{Fields, Name, RequestHead};
 
 /// How a request is forwarded.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +14,12 @@ pub struct Forward<'a> {
     pub method: &'a [u8],
     /// Canonical path and query.
     pub target: &'a [u8],
+    /// The visitor's fields, or what is told of them.
+    pub fields: &'a Fields,
+    /// What comes of it may be stored for others.
+    pub shared: bool,
+    /// The class of the visitor's device, where the route asks for it.
+    pub device: Option<&'static str>,
     /// The authority the visitor asked for.
     pub host: &'a [u8],
     /// Framing of the body.
@@ -46,12 +53,16 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     http1::write_request_line(out, forward.method, forward.target);
     http1::write_field(out, b"Host", forward.host);
     let for_cache = forward.purpose != Purpose::Visitor;
-    http1::write_fields(out, &head.fields, |field| match field.id {
+    http1::write_fields(out, forward.fields, |field| match field.id {
         Name::Host | Name::Forwarded => true,
         Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => true,
         // It changes what an endpoint answers, and a visitor's browser is no surrogate.
         Name::SurrogateCapability => true,
-        Name::Other => is_claim(field.name),
+        Name::Other => {
+            is_claim(field.name)
+                || (forward.shared && is_for_one(field.name))
+                || (forward.device.is_some() && is_spelt(field.name, DEVICE_FIELD))
+        }
         // From HTTP/1.0 it means nothing, and without a body it may not be sent (RFC 9110 section 10.1.1).
         Name::Expect => head.minor_version == 0 || forward.framing == Framing::None,
         Name::IfMatch | Name::IfNoneMatch | Name::IfModifiedSince | Name::IfUnmodifiedSince => for_cache,
@@ -65,6 +76,9 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
         if let Some(last_modified) = last_modified {
             http1::write_field(out, b"If-Modified-Since", last_modified);
         }
+    }
+    if let Some(device) = forward.device {
+        http1::write_field(out, b"X-Device", device.as_bytes());
     }
     out.extend_from_slice(b"X-Forwarded-For: ");
     // Writing into a Vec cannot fail.
@@ -84,18 +98,71 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether the name is one by which proxies speak of the visitor, however an application spells it: CGI and WSGI
-/// read `_` as `-`. One that trusts us would believe `X-Forwarded-Port`, and what comes of it would be stored for
-/// others. `Proxy` becomes the variable `HTTP_PROXY` (CVE-2016-5385).
+/// Names by which proxies speak of the visitor and of what he asked for. An application that trusts us would believe
+/// them, and what comes of it would be stored for others.
+const CLAIMS: &[&[u8]] = &[
+    // All that begin so: For, Host, Proto, Port, Prefix, Scheme, Server, Ssl, Path, Uri.
+    b"x-forwarded-*",
+    b"x-real-ip",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
+    b"x-originating-ip",
+    b"x-remote-ip",
+    b"x-remote-addr",
+    b"x-proxyuser-ip",
+    b"client-ip",
+    b"true-client-ip",
+    b"cf-connecting-ip",
+    b"fastly-client-ip",
+    b"x-host",
+    b"x-http-host-override",
+    b"x-original-host",
+    b"x-original-url",
+    b"x-rewrite-url",
+    b"x-scheme",
+    b"x-url-scheme",
+    b"front-end-https",
+    b"x-original-remote-addr",
+    // By which a proxy offers what it can do for the application.
+    b"surrogate-capability",
+    b"x-sendfile-type",
+    b"x-accel-mapping",
+    // It becomes the variable `HTTP_PROXY` (CVE-2016-5385).
+    b"proxy",
+];
+
+/// Names that ask an application for something else than the URL does. Whoever sends them may get that, for himself.
+const FOR_ONE: &[&[u8]] = &[
+    b"x-http-method",
+    b"x-http-method-override",
+    b"x-method-override",
+    b"x-http-path-override",
+    b"x-http-destinationurl",
+    // What Next.js says to itself (CVE-2025-29927, CVE-2024-46982).
+    b"x-middleware-*",
+    b"x-invoke-*",
+    b"x-now-route-matches",
+    b"x-nextjs-data",
+];
+
 fn is_claim(name: &[u8]) -> bool {
-    let starts = |prefix: &[u8]| {
-        let same = |(byte, wanted): (&u8, &u8)| {
-            byte.eq_ignore_ascii_case(wanted) || (*byte == b'_' && *wanted == b'-')
-        };
-        name.len() >= prefix.len() && name.iter().zip(prefix).all(same)
+    CLAIMS.iter().any(|claim| is_spelt(name, claim))
+}
+
+fn is_for_one(name: &[u8]) -> bool {
+    FOR_ONE.iter().any(|known| is_spelt(name, known))
+}
+
+/// Whether an application may read the name so, however it is spelt: CGI and WSGI read `_` as `-`. A `*` at the end of
+/// `known`, which is in lower case, stands for any rest.
+fn is_spelt(name: &[u8], known: &[u8]) -> bool {
+    let (known, whole) = match known {
+        [beginning @ .., b'*'] => (beginning, false),
+        known => (known, true),
     };
-    [&b"x-forwarded-"[..], b"x-real-ip", b"x-original-url", b"x-rewrite-url"]
-        .iter()
-        .any(|claim| starts(claim))
-        || name.eq_ignore_ascii_case(b"proxy")
+    let same = |(byte, wanted): (&u8, &u8)| {
+        byte.eq_ignore_ascii_case(wanted) || (!byte.is_ascii_alphanumeric() && *wanted == b'-')
+    };
+    (if whole { name.len() == known.len() } else { name.len() >= known.len() })
+        && name.iter().zip(known).all(same)
 }

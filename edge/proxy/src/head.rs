@@ -50,23 +50,34 @@ pub fn facts(response: &ResponseHead, now: u64) -> ResponseFacts {
 }
 
 /// Serialises the stored part of a head: all that does not change with the request, and is for everybody.
-pub fn stored(response: &ResponseHead, sends_tags: bool, now: u64) -> Result<StoredHead, Bypass> {
+pub fn stored(response: &ResponseHead, keeping: Keeping<'_>, now: u64) -> Result<StoredHead, Bypass> {
     let mut lines = Vec::with_capacity(response.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, response.status, response.reason());
-    http1::write_fields(&mut lines, &response.fields, |field| is_left_out(&field, sends_tags));
+    keeping.write(&mut lines, response);
     if !response.fields.has(Name::Date) {
         http1::write_field(&mut lines, b"Date", &clock::http_date(now));
     }
-    if lines.len() > STORED_HEAD_MAX + if sends_tags { TAGS_BYTES_MAX } else { 0 } {
+    if lines.len() > STORED_HEAD_MAX + if keeping.sends_tags { TAGS_BYTES_MAX } else { 0 } {
         return Err(Bypass::HeadTooLarge);
     }
     Ok(StoredHead { lines: lines.into(), status: response.status })
 }
 
-/// What is not stored: the age is counted anew for each visitor, a cookie is for one of them, and what is for caches has
-/// been read by the one it is for.
-fn is_left_out(field: &Field<'_>, sends_tags: bool) -> bool {
-    matches!(field.id, Name::Age | Name::SetCookie) || (!sends_tags && is_for_caches(field))
+impl Keeping<'_> {
+    /// Writes the fields that are stored: the age is counted anew for each visitor, a cookie is for one of them, and what is
+    /// for caches has been read by the one it is for.
+    fn write(self, lines: &mut Vec<u8>, head: &ResponseHead) {
+        let rewritten = !self.caching.visitors_keep;
+        http1::write_fields(lines, &head.fields, |field| match field.id {
+            Name::Age | Name::SetCookie => true,
+            Name::CacheControl | Name::Expires | Name::Pragma => rewritten,
+            _ => !self.sends_tags && is_for_caches(&field),
+        });
+        if rewritten {
+            // A 304 that says nothing about caching then leaves it to be asked for each time, here too.
+            lines.extend_from_slice(b"Cache-Control: max-age=0, must-revalidate, no-cache\r\n");
+        }
+    }
 }
 
 /// A stored head after a 304, and what has to be remembered of it from now on: the fields of the 304 replace those of the
@@ -79,7 +90,6 @@ pub fn refreshed(
     requested: u64,
     now: u64,
 ) -> (StoredHead, StoredFacts) {
-    let Keeping { caching, sends_tags } = keeping;
     let known = parsed(stale.lines().to_vec());
     let mut lines = Vec::with_capacity(stale.lines().len() + response.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, stale.status(), known.reason());
@@ -99,12 +109,13 @@ pub fn refreshed(
     let age = Age::parse(response.fields.all(Name::Age));
     let seen = ResponseFacts { status, set_cookie, age, ..facts(&updated, now) };
     let selects_alike = !response.fields.has(Name::Vary) || selecting(response) == selecting(&known);
-    let stored_anew = may_store(request, &seen, caching, requested, now).ok().filter(|_| selects_alike);
+    let stored_anew =
+        may_store(request, &seen, keeping.caching, requested, now).ok().filter(|_| selects_alike);
     let facts = stored_anew.unwrap_or_else(|| used_up(&stale.facts(), now));
 
     let mut lines = Vec::with_capacity(updated.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, status, updated.reason());
-    http1::write_fields(&mut lines, &updated.fields, |field| is_left_out(&field, sends_tags));
+    keeping.write(&mut lines, &updated);
     (StoredHead { lines: lines.into(), status }, facts)
 }
 

@@ -1,15 +1,18 @@
 //! What a change makes stale: the URL that was changed, and those of the same origin that the response points to
 //! (RFC 9111 section 4.4). Nothing that another origin serves can be emptied from here.
 
+use crate::key::KeysOfUrl;
 use crate::purge::{Purger, host_of};
 use crate::thread::Shared;
 use std::sync::Arc;
 use tentpole_message::{Name, ResponseHead};
 use tentpole_model::{PurgeOrder, PurgePort, PurgeWhat};
 
-/// Empties the cache of what an unsafe request has changed. `key` and `target` are the request's, as it was forwarded.
+/// Empties the cache of what an unsafe request has changed. `key` is the request's, and `target` what an endpoint is asked
+/// for when its answer may be stored.
 pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &ResponseHead) {
-    shared.cache.purge(&shared.cache.key(key), false);
+    let keys = KeysOfUrl::of_request(&shared.searches, key, target);
+    keys.purge(&shared.cache, shared.prepared.get().groups());
     let pointed_to = [Name::Location, Name::ContentLocation].map(|name| response.fields.get(name));
     for reference in pointed_to.into_iter().flatten() {
         let Some(url) = same_origin(host_of(key), target, reference) else { continue };

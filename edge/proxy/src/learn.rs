@@ -245,6 +245,12 @@ pub fn took_us(attempts: &Attempts) -> u32 {
     attempts.iter().flatten().fold(0, |sum: u32, attempt| sum.saturating_add(attempt.first_byte_us))
 }
 
+/// Whether a key is a host and what an endpoint is asked for, and nothing else: no group of visitors, whose cookie would
+/// have to be told, and no query of which a part is left out only here.
+pub fn is_plain(key: &[u8]) -> bool {
+    key.iter().filter(|&&byte| byte == 0).count() == 1
+}
+
 /// Whether a request says nothing about who asks: no `Authorization`, no cookie but ignored ones, and no field but those
 /// that everybody sends.
 pub fn is_anonymous(asked: &Asked, fields: &Fields) -> bool {

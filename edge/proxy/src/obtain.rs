@@ -15,10 +15,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, Release, Waiter};
+use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, Presented, Release, Waiter};
 use tentpole_freshness::{RequestFacts, StoredFacts, Trouble, Use};
 use tentpole_http1::{self as http1, Framing};
-use tentpole_message::RequestHead;
+use tentpole_message::{Fields, RequestHead};
 use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Refused, RouteCache};
 use tentpole_runtime::deadline::Deadline;
 use tokio::sync::oneshot;
@@ -47,8 +47,12 @@ pub struct Inquiry<'a> {
     pub view: &'a Rc<View>,
     /// The request.
     pub request: &'a RequestHead,
-    /// Canonical path and query, as an endpoint is asked.
+    /// Canonical path and query, as an endpoint is asked for one visitor.
     pub target: &'a [u8],
+    /// The same with what counts of the query, as an endpoint is asked when its answer may be stored.
+    pub shared_target: &'a [u8],
+    /// What counts of the cookies, where that is not what came.
+    pub cookies: Option<&'a [u8]>,
     /// The cache key.
     pub key: &'a [u8],
     /// What the request means.
@@ -107,7 +111,7 @@ impl Inquiry<'_> {
         }
         let cache = &self.thread.shared.cache;
         let key = cache.key(self.key);
-        let fields = &self.request.fields;
+        let presented = self.presented();
         let only_look = match self.asked.method {
             Method::Head => Some(Bypass::Method),
             _ if facts.cache_control.only_if_cached => Some(Bypass::SwitchedOff),
@@ -115,7 +119,7 @@ impl Inquiry<'_> {
         };
         if let Some(bypass) = only_look {
             let found =
-                cache.peek(&key, fields).filter(|object| self.refuses_learned(&object.facts()).is_none());
+                cache.peek(&key, presented).filter(|object| self.refuses_learned(&object.facts()).is_none());
             match found.map(|object| (object.facts().may_use(&facts, now), object)) {
                 Some((Use::Fresh | Use::StaleAccepted, object)) => return Ok(Looked::Hit(object)),
                 _ if facts.cache_control.only_if_cached => {
@@ -126,7 +130,7 @@ impl Inquiry<'_> {
                 _ => return Ok(Looked::Bypass(bypass)),
             }
         }
-        let looked = cache.look_up(&key, fields, |object| match object.facts().may_use(&facts, now) {
+        let looked = cache.look_up(&key, presented, |object| match object.facts().may_use(&facts, now) {
             _ if let Some(bypass) = self.refuses_learned(&object.facts()) => Judged::Pass(bypass),
             Use::Fresh | Use::StaleAccepted => Judged::Use,
             Use::Revalidate if object.facts().serves_while_revalidating(&facts, now) => Judged::UseStale,
@@ -222,7 +226,7 @@ impl Inquiry<'_> {
     pub fn stored(&self) -> Option<Arc<Object>> {
         let cache = &self.thread.shared.cache;
         let looks = goes_past(self.asked, self.place).is_none();
-        looks.then(|| cache.peek(&cache.key(self.key), &self.request.fields)).flatten()
+        looks.then(|| cache.peek(&cache.key(self.key), self.presented())).flatten()
     }
 
     /// What is stored, if the endpoint has failed a moment ago: not every visitor need wait for that.
@@ -270,9 +274,9 @@ impl Inquiry<'_> {
 
     /// Waits for the head of a fill that someone else leads.
     async fn join(&self, mut waiter: Waiter) -> Arrival {
-        let fields = &self.request.fields;
+        let presented = self.presented();
         self.deadline.set_in(self.thread.shared.wait_max);
-        match self.deadline.guard(|context| waiter.poll_arrival(fields, context)).await {
+        match self.deadline.guard(|context| waiter.poll_arrival(presented, context)).await {
             Ok(arrival) => arrival,
             Err(_) => Arrival::GoYourself(Release::Bypass(Bypass::WaitedTooLong)),
         }
@@ -310,25 +314,44 @@ impl Inquiry<'_> {
     /// Starts a fill in a task of its own.
     fn start(&self, lead: Lead) -> oneshot::Receiver<(Led, Attempts)> {
         let mut head = Vec::with_capacity(self.request.fields.bytes().len() + 256);
-        self.write_forward(&mut head, purpose_of(&lead));
-        let fields = self.request.fields.clone();
-        let (view, place, now) = (self.view.clone(), self.place, self.asked.now);
+        let fields = self.write_forward(&mut head, purpose_of(&lead)).unwrap_or_default();
+        let (view, place, key, now) = (self.view.clone(), self.place, self.key.to_vec(), self.asked.now);
         // What is fetched is the whole, whatever was asked for.
         let facts = RequestFacts { method: Method::Get, range: false, ..self.asked.facts };
-        let wanted = Wanted { view, place, head, fields, facts, now };
-        match learn::Plan::of(self, &lead) {
+        let plan = learn::Plan::of(self, &lead, &fields);
+        let wanted = Wanted { view, place, key, head, fields, facts, now };
+        match plan {
             Some(plan) => learn::start(self.thread, lead, wanted, plan),
             None => fill::start(self.thread, lead, wanted),
         }
     }
 
-    /// Writes the head that goes to the endpoint.
-    pub fn write_forward(&self, out: &mut Vec<u8>, purpose: Purpose<'_>) {
+    /// The request as `Vary` compares it.
+    pub fn presented(&self) -> Presented<'_> {
+        let rules = self.view.prepared.key_rules(self.place.caching);
+        Presented::new(&self.request.fields, rules, self.cookies)
+    }
+
+    /// Writes the head that goes to the endpoint for this visitor alone.
+    pub fn write_own_forward(&self, out: &mut Vec<u8>) {
+        self.write_forward(out, Purpose::Visitor);
+    }
+
+    /// Writes the head that goes to the endpoint, and returns what it is told of the fields.
+    fn write_forward(&self, out: &mut Vec<u8>, purpose: Purpose<'_>) -> Option<Fields> {
         out.clear();
+        // What a HEAD is answered may change what is stored.
+        let updates = self.asked.method == Method::Head && goes_past(self.asked, self.place).is_none();
+        let shared = purpose != Purpose::Visitor || updates;
+        let told = shared.then(|| self.presented().told());
         let method: &[u8] = if purpose == Purpose::Visitor { self.request.method_bytes() } else { b"GET" };
         let how = Forward {
             method,
-            target: self.target,
+            // What the key does not hold, an endpoint is not told, where its answer may be stored.
+            target: if shared { self.shared_target } else { self.target },
+            shared,
+            fields: told.as_ref().unwrap_or(&self.request.fields),
+            device: self.presented().device(),
             host: host_of(self.key),
             framing: self.asked.framing,
             peer: self.peer,
@@ -336,6 +359,7 @@ impl Inquiry<'_> {
             upgrade: http1::upgrade(self.request).filter(|_| self.asked.upgrades),
         };
         forward::write_head(out, self.request, &how);
+        told
     }
 }
 
@@ -344,6 +368,7 @@ fn goes_past(asked: Asked, place: Place) -> Option<Bypass> {
     match asked.method {
         _ if asked.upgrades => Some(Bypass::Upgrade),
         _ if place.cache == RouteCache::Off => Some(Bypass::SwitchedOff),
+        Method::Get | Method::Head if place.keyless.is_some() => place.keyless,
         Method::Get | Method::Head if asked.framing == Framing::None => {
             asked.facts.cache_control.no_store.then_some(Bypass::RequestNoStore)
         }

@@ -1,12 +1,18 @@
 //! Where a request belongs: site, route, and the target in the form in which it is forwarded and cached. Compiles
 //! nothing and forwards nothing.
 
+use crate::asked::Asked;
+use crate::key::GROUP;
 use crate::purge::write_key;
+use crate::search::Searches;
 use crate::stop::Stop;
 use crate::thread::{Scratch, View};
+use tentpole_freshness::CacheControl;
 use tentpole_http1 as http1;
+use tentpole_key::{Cookies, KeyRules};
+use tentpole_message::Name;
 use tentpole_model::{
-    CachingId, Canonical, Method, PoolId, Refused, Route, RouteCache, RouteId, SiteId, Why,
+    Bypass, CachingId, Canonical, Method, PoolId, Refused, Route, RouteCache, RouteId, SiteId, Why,
 };
 
 /// Where a request belongs.
@@ -22,11 +28,22 @@ pub struct Place {
     pub caching: CachingId,
     /// Largest body, in bytes.
     pub body_bytes_max: u64,
+    /// What its cookies come to.
+    pub cookies: Cookies,
+    /// Why it goes past the cache, where nobody can say under which key it belongs.
+    pub keyless: Option<Bypass>,
 }
 
-/// Finds it. Leaves the target that is forwarded, and the cache key, in the scratch.
-pub fn route(view: &View, scratch: &mut Scratch, method: Method, why: &mut Why) -> Result<Place, Stop> {
-    let Scratch { request, target, path, key, .. } = scratch;
+/// Finds it. Leaves in the scratch the targets that are forwarded, the cache key and what counts of the cookies; and in
+/// `asked` what the request still says about caching by the rules of its route.
+pub fn route(
+    view: &View,
+    searches: &Searches,
+    scratch: &mut Scratch,
+    asked: &mut Asked,
+    why: &mut Why,
+) -> Result<Place, Stop> {
+    let Scratch { request, target, shared_target, path, key, cookies, .. } = scratch;
     let prepared = &view.prepared;
     let host = http1::host(request).unwrap_or_default();
     let site = prepared.table.site(host).ok_or(Stop::Refused(Refused::NoSite))?;
@@ -37,27 +54,67 @@ pub fn route(view: &View, scratch: &mut Scratch, method: Method, why: &mut Why) 
     let query_at = asked_for.iter().position(|&byte| byte == b'?').unwrap_or(asked_for.len());
     let (raw_path, query) = asked_for.split_at(query_at);
     target.clear();
-    if raw_path == b"*" {
+    let mut place = if raw_path == b"*" {
         // OPTIONS of the server itself (RFC 9110 section 9.3.7): whoever serves the site's root answers.
         target.extend_from_slice(b"*");
-        write_key(key, host, target);
-        return find(view, site, b"/", why).map(|(place, _)| place);
-    }
-    let changed = tentpole_route::canonical_path(raw_path, rules.merge_slashes, path)
-        .map_err(|_| Stop::Refused(Refused::Target))?;
-    let canonical: &[u8] = if changed { path } else { raw_path };
-    let (place, swallowed) = find(view, site, canonical, why)?;
-    let kept = &canonical[..swallowed.unwrap_or(canonical.len())];
+        find(view, site, b"/", why)?.0
+    } else {
+        let changed = tentpole_route::canonical_path(raw_path, rules.merge_slashes, path)
+            .map_err(|_| Stop::Refused(Refused::Target))?;
+        let canonical: &[u8] = if changed { path } else { raw_path };
+        let (place, swallowed) = find(view, site, canonical, why)?;
+        let kept = &canonical[..swallowed.unwrap_or(canonical.len())];
 
-    let forwarded = if rules.canonical == Canonical::Forward { raw_path } else { kept };
-    target.extend_from_slice(forwarded);
-    target.extend_from_slice(query);
-    let may_redirect = rules.canonical == Canonical::Redirect && matches!(method, Method::Get | Method::Head);
-    if may_redirect && (changed || swallowed.is_some()) {
-        return Err(Stop::Redirect);
-    }
+        let forwarded = if rules.canonical == Canonical::Forward { raw_path } else { kept };
+        target.extend_from_slice(forwarded);
+        let may_redirect =
+            rules.canonical == Canonical::Redirect && matches!(asked.method, Method::Get | Method::Head);
+        if may_redirect && (changed || swallowed.is_some()) {
+            target.extend_from_slice(query);
+            return Err(Stop::Redirect);
+        }
+        place
+    };
+    let counts = prepared.key_rules(place.caching);
+    shared_target.clear();
+    shared_target.extend_from_slice(target);
+    counts.query.write(query, shared_target);
     write_key(key, host, target);
+    searches.write_query(&shared_target[target.len()..], key);
+    target.extend_from_slice(query);
+
+    cookies.clear();
+    match group(counts, request.fields.all(Name::Cookie), cookies, key) {
+        Ok(sorted) => {
+            asked.facts.cookie = sorted.personal;
+            place.cookies = sorted;
+        }
+        Err(bypass) => place.keyless = Some(bypass),
+    }
+    if !prepared.caching(place.caching).visitors_revalidate {
+        let said = &mut asked.facts.cache_control;
+        *said = CacheControl { no_cache: false, max_age: None, min_fresh: None, ..*said };
+    }
     Ok(place)
+}
+
+/// Sorts the cookies, and adds the visitor's group to the key.
+fn group<'a>(
+    counts: &KeyRules,
+    lines: impl Iterator<Item = &'a [u8]> + Clone,
+    told: &mut Vec<u8>,
+    key: &mut Vec<u8>,
+) -> Result<Cookies, Bypass> {
+    if lines.clone().next().is_none() {
+        return Ok(Cookies::default());
+    }
+    let end = key.len();
+    key.extend_from_slice(GROUP);
+    let sorted = counts.cookies.sort(lines, told, key);
+    if sorted.is_err() || key.len() == end + GROUP.len() {
+        key.truncate(end);
+    }
+    sorted.map_err(|_| Bypass::KeyedCookies)
 }
 
 /// The route of a canonical path, and how much of the path it keeps.
@@ -66,6 +123,7 @@ fn find(view: &View, site: SiteId, path: &[u8], why: &mut Why) -> Result<(Place,
     why.route = Some(matched.route);
     let route = view.prepared.route(matched.route);
     let &Route { pool, cache, caching, body_bytes_max, .. } = route;
+    let (cookies, keyless) = (Cookies::default(), None);
     let route = matched.route;
-    Ok((Place { pool, route, cache, caching, body_bytes_max }, matched.swallowed))
+    Ok((Place { pool, route, cache, caching, body_bytes_max, cookies, keyless }, matched.swallowed))
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use tentpole_key::KeyRules;
 use tentpole_model::{Caching, CachingId, Pool, Route, RouteId, Site, SiteId, Snapshot};
 use tentpole_route::{CompileError, Table};
 use tentpole_runtime::{Cell, Cells};
@@ -17,6 +18,8 @@ pub struct Prepared {
     pub table: Table,
     /// Parallel to `snapshot.pools`.
     pub pools: Vec<PreparedPool>,
+    /// What makes two requests the same; parallel to `snapshot.cachings`.
+    keys: Vec<KeyRules>,
     /// For each route of all sites: its site and its index there.
     routes: Vec<(SiteId, usize)>,
 }
@@ -46,7 +49,8 @@ impl Prepared {
             (0..of.routes.len()).map(move |route| (SiteId(site as u16), route)).collect::<Vec<_>>()
         };
         let routes = snapshot.sites.iter().enumerate().flat_map(indexed).collect();
-        Ok(Self { snapshot, table, pools, routes })
+        let keys = snapshot.cachings.iter().map(KeyRules::new).collect();
+        Ok(Self { snapshot, table, pools, keys, routes })
     }
 
     /// The site with this number.
@@ -58,6 +62,16 @@ impl Prepared {
     pub fn route(&self, route: RouteId) -> &Route {
         let (site, index) = self.routes[route.0 as usize];
         &self.site(site).routes[index]
+    }
+
+    /// What makes two requests the same, by the number of how they are cached.
+    pub fn key_rules(&self, caching: CachingId) -> &KeyRules {
+        &self.keys[usize::from(caching.0)]
+    }
+
+    /// Whether any route puts visitors into groups by their cookies.
+    pub fn groups(&self) -> bool {
+        self.keys.iter().any(|rules| rules.cookies.key_some())
     }
 
     /// How responses are cached, by its number.

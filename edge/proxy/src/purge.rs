@@ -2,7 +2,9 @@
 //! for, so that two requests share an object exactly when they would ask for the same thing. Whose host a key has is
 //! asked of the route table, here as for requests.
 
+use crate::key::KeysOfUrl;
 use crate::prepare::Prepared;
+use crate::search::Searches;
 use crate::thread::Shared;
 use std::sync::Arc;
 use tentpole_cache::{KeyTest, Selector, Tag, TagSet};
@@ -50,7 +52,7 @@ impl Purger {
             PurgeWhat::Url(url) => {
                 let url = Url::parse(url)?;
                 let path = if url.path.is_empty() { "/" } else { url.path };
-                Selector::Key(Url { path, ..url }.key(&prepared)?)
+                Url { path, ..url }.keys(&prepared, &self.shared.searches)?.selector(prepared.groups())
             }
             PurgeWhat::Prefix(url) => Selector::Prefix(Url::parse(url)?.key(&prepared)?),
             PurgeWhat::Tags { site, tags } => {
@@ -103,7 +105,29 @@ impl<'a> Url<'a> {
         Ok(Self { host, path, query })
     }
 
-    /// The key, or with half a URL the beginning of keys.
+    /// The keys of what answers it.
+    fn keys(self, prepared: &Prepared, searches: &Searches) -> Result<KeysOfUrl, PurgeError> {
+        let site = prepared.table.site(self.host.as_bytes()).ok_or(PurgeError::NoSuchSite)?;
+        let rules = prepared.site(site);
+        let mut canonical = Vec::new();
+        let changed =
+            tentpole_route::canonical_path(self.path.as_bytes(), rules.merge_slashes, &mut canonical)
+                .map_err(|_| PurgeError::NotAnUrl)?;
+        let path = if changed { &canonical[..] } else { self.path.as_bytes() };
+        let forwarded = if rules.canonical == Canonical::Forward { self.path.as_bytes() } else { path };
+        let mut query = Vec::new();
+        match prepared.table.route(site, path) {
+            Some(matched) => {
+                let caching = prepared.route(matched.route).caching;
+                prepared.key_rules(caching).query.write(self.query.as_bytes(), &mut query);
+            }
+            // Nothing is stored there: any key will do.
+            None => query.extend_from_slice(self.query.as_bytes()),
+        }
+        Ok(KeysOfUrl::new(searches, self.host.as_bytes(), forwarded, &query))
+    }
+
+    /// With half a URL, the beginning of keys.
     fn key(self, prepared: &Prepared) -> Result<Box<[u8]>, PurgeError> {
         let site = prepared.table.site(self.host.as_bytes()).ok_or(PurgeError::NoSuchSite)?;
         let rules = prepared.site(site);

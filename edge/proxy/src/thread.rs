@@ -4,6 +4,7 @@
 use crate::learn::{self, Learning};
 use crate::prepare::Prepared;
 use crate::purging::Purging;
+use crate::search::Searches;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub cache: Arc<Cache>,
     /// The account of bytes.
     pub ledger: Arc<Ledger>,
+    /// What responses have said of the queries of their paths.
+    pub searches: Searches,
     /// How long a request waits for another's fill.
     pub wait_max: Duration,
     /// What is learned of what passes.
@@ -100,8 +103,12 @@ pub struct Scratch {
     pub request: RequestHead,
     /// The endpoint's response.
     pub response: ResponseHead,
-    /// The target that is forwarded: canonical path and query.
+    /// Canonical path and query as it came: what an endpoint is asked on behalf of one visitor.
     pub target: Vec<u8>,
+    /// The same with what counts of the query: what an endpoint is asked when its answer may be stored.
+    pub shared_target: Vec<u8>,
+    /// What counts of the cookies, where that is not what came: what an endpoint is told then.
+    pub cookies: Vec<u8>,
     /// The path in canonical form, where it differs from the one that came.
     pub path: Vec<u8>,
     /// The cache key.
@@ -285,6 +292,8 @@ pub fn open_addresses<'a>(members: &'a [Member], weights: &[u32], endpoint: usiz
 impl Scratch {
     fn bytes(&self) -> usize {
         self.target.capacity()
+            + self.shared_target.capacity()
+            + self.cookies.capacity()
             + self.path.capacity()
             + self.key.capacity()
             + self.forward.capacity()

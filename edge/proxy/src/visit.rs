@@ -14,7 +14,6 @@ use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
 use crate::fetch::{Outgoing, fetch};
 use crate::fill::{Own, is_error};
-use crate::forward::Purpose;
 use crate::head::Keeping;
 use crate::invalidate;
 use crate::learn;
@@ -99,13 +98,14 @@ impl<'a> Visit<'a> {
     /// The steps, in order.
     async fn steps(&mut self) -> Result<Sent, Stop> {
         self.read_head().await?;
-        let asked = self.understand()?;
+        let mut asked = self.understand()?;
         let view = self.thread.view();
         if asked.method == Method::Other && is_purge(self.scratch.request.method_bytes()) {
             // Before the route: its own fields say whom it is about.
             return Box::pin(self.purge(view, asked)).await;
         }
-        let place = route(&view, self.scratch, asked.method, &mut self.why)?;
+        let searches = &self.thread.shared.searches;
+        let place = route(&view, searches, self.scratch, &mut asked, &mut self.why)?;
         // Before the cache: a body that may not be sent must not cost a look-up.
         self.accept_body(asked, place)?;
         // What follows a hit is here, in the connection's own task; everything slower has memory of its own.
@@ -182,10 +182,25 @@ impl<'a> Visit<'a> {
 
     /// What is asked for, without the connection that it came over.
     fn inquiry<'b>(&'b mut self, view: &'b Rc<View>, asked: Asked, place: Place) -> Inquiry<'b> {
-        let Scratch { request, target, key, .. } = &*self.scratch;
+        let Scratch { request, target, shared_target, key, cookies, .. } = &*self.scratch;
+        let cookies = place.cookies.reduced.then_some(&cookies[..]);
         let (peer, deadline) = (self.visitor.peer.ip(), &self.visitor.deadline);
         let (thread, attempts, forwarded) = (self.thread, &mut self.why.attempts, &mut self.forwarded);
-        Inquiry { thread, view, request, target, key, asked, place, peer, deadline, attempts, forwarded }
+        Inquiry {
+            thread,
+            view,
+            request,
+            target,
+            shared_target,
+            cookies,
+            key,
+            asked,
+            place,
+            peer,
+            deadline,
+            attempts,
+            forwarded,
+        }
     }
 
     /// Goes to an endpoint for this visitor alone.
@@ -198,7 +213,7 @@ impl<'a> Visit<'a> {
     ) -> Result<Sent, Stop> {
         self.why.cache = CacheOutcome::Bypass(bypass);
         let mut forward = std::mem::take(&mut self.scratch.forward);
-        self.inquiry(&view, asked, place).write_forward(&mut forward, Purpose::Visitor);
+        self.inquiry(&view, asked, place).write_own_forward(&mut forward);
         self.scratch.forward = forward;
         let Scratch { forward, response, .. } = &mut *self.scratch;
         let upgrades = asked.upgrades;
@@ -228,8 +243,8 @@ impl<'a> Visit<'a> {
             self.update_by_head(&view, asked, place, requested);
         }
         if freshness::invalidates(asked.method, self.scratch.response.status) {
-            let Scratch { key, target, response, .. } = &*self.scratch;
-            invalidate::after_change(&self.thread.shared, key, target, response);
+            let Scratch { key, shared_target, response, .. } = &*self.scratch;
+            invalidate::after_change(&self.thread.shared, key, shared_target, response);
             let paths = &view.prepared.caching(place.caching).purges;
             if !paths.is_empty() {
                 invalidate::by_route(&self.thread.shared, key, paths).await;

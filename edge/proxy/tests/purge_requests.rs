@@ -247,3 +247,19 @@ fn other_unknown_methods_are_forwarded_as_ever() {
     ask(&edge, "PROPFIND /a", "Host: shop.example\r\n");
     assert!(asked.lock().unwrap()[0].starts_with("PROPFIND /a "));
 }
+
+#[test]
+fn browsers_are_told_to_ask_each_time_where_a_route_says_so() {
+    let (edge, asked) = tagged("Expires: Sat, 01 Jan 2050 00:00:00 GMT\r\nPragma: cache\r\n", |snapshot| {
+        snapshot.cachings[0].visitors_keep = false;
+    });
+    for _ in 0..3 {
+        let answer = edge.get("/a", "");
+        assert!(answer.contains("Cache-Control: max-age=0, must-revalidate, no-cache\r\n"), "{answer}");
+        assert!(
+            !answer.contains("max-age=600") && !answer.contains("Expires") && !answer.contains("Pragma"),
+            "{answer}"
+        );
+    }
+    assert_eq!(asked.lock().unwrap().len(), 1, "it is kept here as the response says");
+}

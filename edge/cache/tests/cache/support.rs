@@ -140,7 +140,16 @@ pub fn head() -> StoredHead {
 
 pub fn new_object<'a>(request: &'a Fields, vary: &'a [&'a [u8]], length: Option<u64>) -> NewObject<'a> {
     let etag = Some(Bytes::from_static(b"\"1\""));
-    NewObject { head: head(), facts: FACTS, vary, request, etag, last_modified: None, tags: &[], length }
+    NewObject {
+        head: head(),
+        facts: FACTS,
+        vary,
+        request: request.into(),
+        etag,
+        last_modified: None,
+        tags: &[],
+        length,
+    }
 }
 
 /// A 304 that says nothing about tags; forms keep their heads.

@@ -5,13 +5,14 @@
 use super::head::{self, BODY_BYTES_MAX};
 use super::stripped;
 use super::watch::{Told, Watch};
-use super::{OfThread, is_anonymous};
+use super::{OfThread, is_anonymous, is_plain};
 use crate::asked::Asked;
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
 use crate::fill::{Led, Own, Wanted, failure_of};
 use crate::obtain::Inquiry;
 use crate::place::Place;
+use crate::prepare::Prepared;
 use crate::purge::host_of;
 use crate::tags::tags_of;
 use crate::thread::{Thread, View};
@@ -20,11 +21,11 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{Lead, NewObject, Object, StoredFacts, Tag};
+use tentpole_cache::{Lead, NewObject, Object, Presented, StoredFacts, Tag};
 use tentpole_http1::{Framing, Piece};
 use tentpole_learn::{Dims, Rule};
 use tentpole_message::{Fields, Name, ResponseHead, StoredHead};
-use tentpole_model::{Bypass, Cause, Failure, Learn, Method, Phase, Retry};
+use tentpole_model::{Bypass, CachingId, Cause, Failure, Learn, Method, Phase, Retry};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::{Deadline, Expired};
 use tentpole_runtime::ledger::Pressure;
@@ -39,11 +40,15 @@ const OWN_BYTES_MAX: u64 = 16 << 20;
 
 /// A fill by a rule.
 pub struct Plan {
+    prepared: Arc<Prepared>,
+    caching: CachingId,
     rule: Rule,
     url: u64,
     key: Box<[u8]>,
     asked: Asked,
     peer: IpAddr,
+    /// The visitor's fields, as they came.
+    fields: Fields,
     /// The request that says nothing.
     head: Vec<u8>,
 }
@@ -86,21 +91,38 @@ struct Page {
 
 impl Plan {
     /// The plan for a request that would lead a fill; `None` when no rule holds for it.
-    pub fn of(inquiry: &Inquiry<'_>, lead: &Lead) -> Option<Self> {
-        let Inquiry { thread, view, request, target, key, asked, place, peer, .. } = inquiry;
+    pub fn of(inquiry: &Inquiry<'_>, lead: &Lead, told: &Fields) -> Option<Self> {
+        let Inquiry { thread, view, request, shared_target, key, asked, place, peer, .. } = inquiry;
         let plain = asked.method == Method::Get && asked.framing == Framing::None && !asked.facts.range;
         // What is stored speaks for itself, or did: the endpoint is asked whether it still does.
         let speaks = lead.stale.as_ref().is_some_and(|stale| !stale.facts().learned);
         let applies = view.prepared.caching(place.caching).learn == Learn::Apply;
-        if !plain || speaks || !applies || thread.shared.ledger.pressure() >= Pressure::PassFills {
+        if !plain
+            || speaks
+            || !applies
+            || !is_plain(key)
+            || thread.shared.ledger.pressure() >= Pressure::PassFills
+        {
             return None;
         }
         let learning = &thread.learn.learning;
         let url = learning.hash(key);
         let rule = learning.rule(url).filter(|_| is_anonymous(asked, &request.fields))?;
         let mut head = Vec::with_capacity(512);
-        stripped::write_head(&mut head, target, host_of(key), &request.fields, rule.vary);
-        Some(Self { rule, url, key: (*key).into(), asked: *asked, peer: *peer, head })
+        let device = inquiry.presented().device();
+        stripped::write_head(&mut head, shared_target, host_of(key), told, device, rule.vary);
+        let (fields, prepared, caching) = (request.fields.clone(), view.prepared.clone(), place.caching);
+        Some(Self {
+            prepared,
+            caching,
+            rule,
+            url,
+            key: (*key).into(),
+            asked: *asked,
+            peer: *peer,
+            fields,
+            head,
+        })
     }
 
     /// Whether the rule is still the one that this was begun under. Asked while the fill is known to the cache: if the
@@ -108,6 +130,11 @@ impl Plan {
     fn holds(&self, of: &OfThread) -> bool {
         let rules = of.learning.rules.get();
         rules.of(self.url).is_some_and(|now| now.generation == self.rule.generation)
+    }
+
+    /// What the endpoint was told, as `Vary` compares it.
+    fn presented<'a>(&'a self, told: &'a Fields) -> Presented<'a> {
+        Presented::new(told, self.prepared.key_rules(self.caching), None)
     }
 
     /// Whether visitors got this answer already: others than this one, where only one has been seen.
@@ -222,7 +249,8 @@ fn store(
 ) {
     let vary = stripped::selecting(plan.rule.vary);
     let tags = page.tags.clone();
-    let (new, chunks) = page.new_object(&vary, &tags, fields, u32::from(plan.rule.lifetime_s));
+    let (new, chunks) =
+        page.new_object(&vary, &tags, plan.presented(fields), u32::from(plan.rule.lifetime_s));
     // Refused for want of memory only: then whoever leads goes by himself.
     let Ok((mut filling, reader)) = lead.start(new) else {
         let aborted = Failure::internal(Phase::ReadBody, Cause::FillAborted);
@@ -236,7 +264,7 @@ fn store(
 
 /// For one visitor.
 fn alone(thread: &Thread, page: Page, fields: &Fields) -> Arc<Object> {
-    let (new, chunks) = page.new_object(&[], &[], fields, 0);
+    let (new, chunks) = page.new_object(&[], &[], fields.into(), 0);
     thread.shared.cache.unstored(new, chunks)
 }
 
@@ -245,7 +273,7 @@ impl Page {
         self,
         vary: &'a [&'a [u8]],
         tags: &'a [Tag],
-        request: &'a Fields,
+        request: Presented<'a>,
         lifetime: u32,
     ) -> (NewObject<'a>, Vec<Bytes>) {
         let facts = StoredFacts {
@@ -290,7 +318,7 @@ impl Fetcher<'_> {
             Err(no) => return Gathered::Failed(no),
         };
         let told = Told {
-            fields: self.fields,
+            fields: &self.plan.fields,
             asked: &self.plan.asked,
             key: &self.plan.key,
             peer: self.plan.peer,

@@ -1,7 +1,7 @@
 //! Looks at one answer while it passes, and tells the learner. Keeps a hash and never a byte of it.
 
 use super::head::{self, BODY_BYTES_MAX, Meaning};
-use super::{OfThread, has_only_everybodys};
+use super::{OfThread, has_only_everybodys, is_plain};
 use crate::asked::Asked;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
@@ -55,8 +55,8 @@ impl Watch {
     ) -> Option<Self> {
         let served = of.probe_served.take();
         let asked = told.asked;
-        let is_plain = asked.method == Method::Get && asked.framing == Framing::None && !asked.facts.range;
-        if told.learn == Learn::Off || told.cache == RouteCache::Off || !is_plain {
+        let is_get = asked.method == Method::Get && asked.framing == Framing::None && !asked.facts.range;
+        if told.learn == Learn::Off || told.cache == RouteCache::Off || !is_get || !is_plain(told.key) {
             return None;
         }
         let learning = &of.learning;

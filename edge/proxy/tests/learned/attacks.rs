@@ -253,10 +253,11 @@ fn vary_cookie_does_not_hinder_and_does_not_mix() {
         let who = seen.cookie("session").map_or("everybody".to_owned(), |session| format!("for-{session}"));
         with("Vary: Cookie, Accept-Encoding\r\n", who)
     });
-    crowd.until_hit("/");
+    let analytics = |visitor: u8| format!("Cookie: _ga=GA1.2.{visitor}; _fbp=fb.1.{visitor}\r\n");
+    crowd.until_hit_with("/", &analytics(1));
     for round in 0..100u32 {
         let visitor = 1 + (round % 9) as u8;
-        let fields = if visitor.is_multiple_of(2) { session(visitor) } else { String::new() };
+        let fields = if visitor.is_multiple_of(2) { session(visitor) } else { analytics(visitor) };
         let got = crowd.ask(visitor, "/", &fields);
         assert_eq!(
             got.body,
@@ -264,6 +265,10 @@ fn vary_cookie_does_not_hinder_and_does_not_mix() {
         );
     }
     assert!(crowd.hits() > 30, "{}", crowd.hits());
+    let stripped = |head: &&String| !head.contains("X-Forwarded-For");
+    let asked = crowd.asked();
+    assert!(asked.iter().any(|head| stripped(&head)));
+    assert!(!asked.iter().filter(stripped).any(|head| head.contains("Cookie")));
 }
 
 /// Attack 10: somebody with many addresses makes up evidence, so that a page is shared that he can foul: by fields that are
