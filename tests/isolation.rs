@@ -2,6 +2,8 @@
 //! real ones, through the edge, with coalescing, visitors who leave and purges going on; and the same with everything
 //! that learned caching does, every kind of purge, and weights that change (S1.5).
 
+#![allow(clippy::unwrap_used, reason = "a test, with helpers outside its functions")]
+
 use tentpole_testkit::{Isolation, Purge, Report, Site, Up};
 
 /// Requests of the whole run; the harness rounds them down to full rounds, and 100,000 are wanted.

@@ -34,8 +34,10 @@ pub(crate) struct Answers(VecDeque<Sample>);
 /// What the answers prove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Evidence {
-    /// For each group whose present answer may be stored, its hash.
+    /// For each group whose present answer may be stored and went to a visitor, its hash.
     pub agreed: Vec<(u64, u64)>,
+    /// The present answer of some group may be stored.
+    pub storable: bool,
     /// Of the group with the most evidence: equal answers to whole requests, and visitors who got them.
     pub samples: usize,
     pub visitors: usize,
@@ -183,8 +185,12 @@ fn weigh_group(
         return Err(Contradiction::Restless);
     }
     let Some(present) = samples.last().filter(|last| last.storable) else { return Ok(()) };
-    evidence.agreed.push((group, present.hash));
+    evidence.storable = true;
     let equal = || samples.iter().filter(|sample| sample.hash == present.hash && !sample.stripped);
+    // What only the edge's own request was answered, no visitor has got yet.
+    if equal().next().is_some() {
+        evidence.agreed.push((group, present.hash));
+    }
     let mut visitors: Vec<u64> = equal().map(|sample| sample.visitor).collect();
     visitors.sort_unstable();
     visitors.dedup();
@@ -210,4 +216,107 @@ fn alternates(samples: &[&Sample]) -> bool {
             .into_iter()
             .any(|one| samples[at..].iter().any(|again| again.hash == one.hash && before(middle, again)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        samples_min: 6,
+        visitors_min: 3,
+        span_ms: 1_000,
+        shape_pages_min: 5,
+        answer_age_ms: 600_000,
+        restless: 4,
+        lifetime_first_s: 5,
+        lifetime_max_s: 60,
+        bar_first_ms: 600_000,
+        bar_max_ms: 86_400_000,
+        pages_max: 100,
+        shapes_max: 100,
+        proposal_samples_min: 20,
+        proposal_visitors_min: 5,
+        proposal_pages_min: 3,
+    };
+
+    /// At this second, with this answer, by this visitor.
+    fn sample(second: u64, hash: u64, visitor: u64) -> Sample {
+        let (sent_ms, done_ms) = (second * 1_000, second * 1_000 + 100);
+        let (coding, stripped, storable) = (0, false, true);
+        Sample {
+            sent_ms,
+            done_ms,
+            hash,
+            visitor,
+            traits: Traits::default(),
+            coding,
+            stripped,
+            storable,
+            needs: Dims::NONE,
+        }
+    }
+
+    fn speaking(language: u16, sample: Sample) -> Sample {
+        let trait_ = Trait { exact: u32::from(language), class: language };
+        Sample { traits: [trait_, Trait::default(), Trait::default()], ..sample }
+    }
+
+    fn answers(samples: impl IntoIterator<Item = Sample>) -> Answers {
+        let mut answers = Answers::default();
+        samples.into_iter().for_each(|sample| answers.add(sample, &LIMITS));
+        answers
+    }
+
+    #[test]
+    fn six_equal_answers_to_three_visitors_over_a_while_are_enough() {
+        let alike = |count: u64, visitors: u64| answers((0..count).map(|n| sample(n, 7, n % visitors)));
+        let enough = |answers: Answers| answers.weigh(Dims::NONE, &LIMITS).map(|evidence| evidence.enough);
+        assert_eq!(enough(alike(6, 3)), Ok(true));
+        assert_eq!(enough(alike(5, 3)), Ok(false));
+        assert_eq!(enough(alike(20, 2)), Ok(false));
+        let at_once = answers((0..20).map(|n| sample(3, 7, n)));
+        assert_eq!(enough(at_once), Ok(false));
+    }
+
+    #[test]
+    fn content_may_change_for_all_but_not_back() {
+        let changes = answers([sample(1, 7, 1), sample(2, 7, 2), sample(3, 8, 1), sample(4, 8, 2)]);
+        assert!(changes.weigh(Dims::NONE, &LIMITS).is_ok());
+        let back = answers([sample(1, 7, 1), sample(2, 8, 2), sample(3, 7, 1)]);
+        assert_eq!(back.weigh(Dims::NONE, &LIMITS), Err(Contradiction::Alternates));
+    }
+
+    #[test]
+    fn answers_that_were_under_way_together_are_in_no_order() {
+        let slow = Sample { done_ms: 2_500, ..sample(2, 8, 2) };
+        let together = answers([sample(1, 7, 1), slow, Sample { sent_ms: 2_100, ..sample(2, 7, 3) }]);
+        assert!(together.weigh(Dims::NONE, &LIMITS).is_ok());
+    }
+
+    #[test]
+    fn what_differs_each_time_is_seen_before_it_comes_back() {
+        let each = answers((0..4).map(|n| sample(n, n, n)));
+        assert_eq!(each.weigh(Dims::NONE, &LIMITS), Err(Contradiction::Restless));
+    }
+
+    #[test]
+    fn what_no_visitor_got_is_agreed_by_nobody() {
+        let own = Sample { stripped: true, ..sample(9, 8, 0) };
+        let before = (0..6).map(|n| sample(n, 7, n));
+        assert!(answers(before.clone().chain([own])).weigh(Dims::NONE, &LIMITS).unwrap().agreed.is_empty());
+        let given = answers(before.chain([own, sample(10, 8, 1)])).weigh(Dims::NONE, &LIMITS).unwrap();
+        assert_eq!(given.agreed.iter().map(|(_, hash)| *hash).collect::<Vec<_>>(), [8]);
+    }
+
+    #[test]
+    fn a_field_matters_when_answers_follow_it_and_not_when_they_do_not() {
+        let by_language = answers((0..12).map(|n| speaking(1 + n as u16 % 2, sample(n, n % 2, n))));
+        assert_eq!(by_language.explained_by(Dims::NONE, &LIMITS), Some(Dims::LANGUAGE));
+        assert_eq!(by_language.irrelevant(Dims::LANGUAGE, &LIMITS), Dims::NONE);
+        let alike = answers((0..12).map(|n| speaking(1 + n as u16 % 2, sample(n, 7, n))));
+        assert_eq!(alike.irrelevant(Dims::LANGUAGE, &LIMITS), Dims::LANGUAGE);
+        let one_language = answers((0..12).map(|n| speaking(1, sample(n, 7, n))));
+        assert_eq!(one_language.irrelevant(Dims::LANGUAGE, &LIMITS), Dims::NONE);
+    }
 }

@@ -159,7 +159,7 @@ impl Page {
         if split && !evidence.enough {
             return self.end(Withdrawn::Depends);
         }
-        if evidence.agreed.is_empty() {
+        if !evidence.storable {
             return self.end(Withdrawn::NotStorable);
         }
         let changed = before.is_some_and(|hash| hash != sample.hash);

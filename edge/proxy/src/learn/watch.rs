@@ -59,6 +59,11 @@ impl Watch {
         if told.learn == Learn::Off || told.cache == RouteCache::Off || !is_get || !is_plain(told.key) {
             return None;
         }
+        // First of all: where there is no time, this costs next to nothing.
+        if served == 0 && !told.must && !of.has_time() {
+            of.skipped.set(of.skipped.get().saturating_add(1));
+            return None;
+        }
         let learning = &of.learning;
         let meaning = head::meaning(response, length);
         let fields = told.fields;
@@ -69,10 +74,6 @@ impl Watch {
             Meaning::Speaks if learning.rules.get().of(url).is_none() => return None,
             _ => (Dims::NONE, false),
         };
-        if served == 0 && !told.must && !of.has_time() {
-            of.skipped.set(of.skipped.get().saturating_add(1));
-            return None;
-        }
         of.samples.set(of.samples.get() + 1);
         let who = match asked.facts {
             _ if told.stripped.is_some() => Who::Nobody,
