@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tentpole_model::Learn;
+use tentpole_model::{Learn, PurgeOrder, PurgeWhat};
 use tentpole_proxy::LearningLimits;
 use tentpole_runtime::clock;
 
@@ -157,6 +157,11 @@ impl Crowd {
 
     pub fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is stored after this, and the rules stay.
+    pub fn purge(&self) {
+        self.edge.purger.purge(&PurgeOrder::hard(PurgeWhat::All)).unwrap();
     }
 
     /// Heads of the requests that the application got.
