@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use tentpole_model::{Bypass, Phase, Refused, Retry, Side};
+use tentpole_model::{AssemblyFault, Bypass, Phase, Refused, Retry, Side};
 use tentpole_observe::metrics::{AnsweredBy, CACHE_OUTCOMES, CAUSES};
 
 fn page() -> String {
@@ -40,6 +40,11 @@ fn each_outcome_of_the_cache_is_explained() {
 #[test]
 fn each_bypass_is_explained() {
     explains("Why it was not shared", Bypass::ALL.iter().map(|bypass| bypass.label()));
+}
+
+#[test]
+fn each_reason_for_a_page_without_its_fragments_is_explained() {
+    explains("Why a fragment is missing", AssemblyFault::ALL.iter().map(|fault| fault.label()));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Every example configuration can be started with, without a warning.
+//! Every example configuration can be started with, without a warning but the one that a shop must bear.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::{Path, PathBuf};
@@ -20,7 +20,11 @@ fn every_example_can_be_started_with() {
     assert!(examples.len() >= 2, "{examples:?}");
     for path in examples {
         match tentpole_config::load(&path) {
-            Ok(loaded) => assert!(loaded.warnings.is_empty(), "{}", loaded.warnings),
+            Ok(loaded) => {
+                // Where an application starts a session on each page, a route must say that it may be stored all the same.
+                let mut others = loaded.warnings.diagnostics().iter().map(|warning| warning.problem.name());
+                assert!(others.all(|name| name == "DespiteSetCookie"), "{}", loaded.warnings);
+            }
             Err(report) => panic!("{report}"),
         }
     }

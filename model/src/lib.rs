@@ -28,4 +28,6 @@ pub use snapshot::{
     PoolId, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId, Snapshot, UpstreamTimeouts,
     VisitorLimits,
 };
-pub use why::{ATTEMPTS_MAX, Attempt, Bypass, CacheOutcome, End, Method, Outcome, Refused, Why};
+pub use why::{
+    ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, End, Method, Outcome, Refused, Why,
+};

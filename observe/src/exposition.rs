@@ -10,7 +10,7 @@ use crate::observed::Observed;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tentpole_model::{Bypass, Dials, Membership, Phase, Refused, Side, Snapshot};
+use tentpole_model::{AssemblyFault, Bypass, Dials, Membership, Phase, Refused, Side, Snapshot};
 use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cell, Cells, Ledger};
 
@@ -68,6 +68,9 @@ impl Exposition {
         self.single(&names::RECORDS_DROPPED, &[], observed.records_dropped());
         self.single(&names::LOG_DROPPED, &[], observed.log_counts.lines_dropped.load(Ordering::Relaxed));
         self.single(&names::LOG_ERRORS, &[], observed.log_counts.errors.load(Ordering::Relaxed));
+        if let Some(figures) = observed.disk() {
+            self.disk(&figures);
+        }
     }
 
     /// What memory is held for.
@@ -127,6 +130,13 @@ impl Exposition {
         for (slot, bypass) in Bypass::ALL.iter().enumerate() {
             let value = threads.sum(|thread| &thread.bypasses[slot]);
             self.sample(&names::BYPASSES, &[("reason", bypass.label())], value);
+        }
+        self.single(&names::FRAGMENTS, &[], threads.sum(|thread| &thread.fragments));
+        self.single(&names::FRAGMENTS_FAILED, &[], threads.sum(|thread| &thread.fragments_failed));
+        self.family(&names::ASSEMBLY_FAULTS);
+        for (slot, fault) in AssemblyFault::ALL.iter().enumerate() {
+            let value = threads.sum(|thread| &thread.assembly_faults[slot]);
+            self.sample(&names::ASSEMBLY_FAULTS, &[("reason", fault.label())], value);
         }
         self.family(&names::REFUSED);
         for (slot, refused) in Refused::ALL.iter().enumerate() {
@@ -207,7 +217,7 @@ impl Exposition {
     }
 
     /// A family of one sample.
-    fn single(&mut self, metric: &Metric, labels: &[(&str, &str)], value: impl Display) {
+    pub(crate) fn single(&mut self, metric: &Metric, labels: &[(&str, &str)], value: impl Display) {
         self.family(metric);
         self.sample(metric, labels, value);
     }

@@ -155,7 +155,10 @@ fn a_page_parses_and_sums_all_threads() {
 fn every_announced_name_is_on_the_page_and_none_besides() {
     let observed = Observed::new(&LogSettings::default());
     let _thread = observed.register();
+    observed.ask_disk(|| crate::DiskFigures { hits: 7, damaged: 3, ..Default::default() });
     let page = page(&observed);
+    assert!(page.contains("\ntentpole_disk_lookups_total{result=\"hit\"} 7\n"), "{page}");
+    assert!(page.contains("\ntentpole_disk_errors_total{kind=\"damaged\"} 3\n"), "{page}");
     let shown: HashSet<_> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let known: HashSet<_> = names::ALL.iter().map(|metric| metric.name).collect();

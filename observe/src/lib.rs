@@ -7,6 +7,7 @@
 //!              Recorder::record(&why, texts) ──ring──▶ drain thread ──▶ recent requests, access log
 //! ```
 
+mod disk;
 pub mod drain;
 pub mod exposition;
 pub mod histogram;
@@ -20,6 +21,7 @@ mod sink;
 #[cfg(test)]
 mod testing;
 
+pub use disk::DiskFigures;
 pub use drain::Drain;
 pub use histogram::Histogram;
 pub use log::Names;

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use std::io::Write;
 use std::sync::Arc;
 use tentpole_model::{
-    AccessLog, Attempt, CacheOutcome, End, Failure, Outcome, Route, RouteId, Site, SiteId, Snapshot, Why,
+    AccessLog, Assembly, Attempt, CacheOutcome, End, Failure, Outcome, Route, RouteId, Site, SiteId,
+    Snapshot, Why,
 };
 use tentpole_runtime::Cells;
 
@@ -89,6 +90,13 @@ pub fn write_json(out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
     add(out, format_args!(",\"cache\":\"{}\"", why.cache.label()));
     if let CacheOutcome::Bypass(bypass) = why.cache {
         add(out, format_args!(",\"bypass\":\"{}\"", bypass.label()));
+    }
+    let Assembly { fragments, failed, fault } = why.assembly;
+    if fragments > 0 {
+        add(out, format_args!(",\"fragments\":{fragments},\"fragments_failed\":{failed}"));
+    }
+    if let Some(fault) = fault {
+        add(out, format_args!(",\"assembly\":\"{}\"", fault.label()));
     }
     add(out, format_args!(",\"end\":\"{}\"", end_label(why.end)));
     match why.end {

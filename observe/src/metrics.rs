@@ -3,7 +3,9 @@
 
 use crate::histogram::Histogram;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tentpole_model::{Bypass, CacheOutcome, Cause, End, Outcome, Phase, Refused, Side, Why};
+use tentpole_model::{
+    Assembly, AssemblyFault, Bypass, CacheOutcome, Cause, End, Outcome, Phase, Refused, Side, Why,
+};
 
 /// Statuses that have a counter of their own; the rest share one for each class.
 pub const STATUSES: [u16; 36] = [
@@ -14,7 +16,7 @@ pub const STATUSES: [u16; 36] = [
 pub const STATUS_SLOTS: usize = STATUSES.len() + 6;
 const STATUS_NONE: usize = STATUS_SLOTS - 1;
 /// Values of [`CacheOutcome`].
-pub const CACHE_SLOTS: usize = 9;
+pub const CACHE_SLOTS: usize = 10;
 /// Values of [`Side`] times values of [`Phase`].
 pub const FAILURE_SLOTS: usize = Side::ALL.len() * Phase::ALL.len();
 /// Values of [`Cause`] as far as its label tells them apart.
@@ -44,6 +46,13 @@ pub struct EdgeMetrics {
     pub cache: [AtomicU64; CACHE_SLOTS],
     /// Requests that bypassed the cache; parallel to [`Bypass::ALL`].
     pub bypasses: [AtomicU64; Bypass::ALL.len()],
+    /// Fragments that pages were put together of.
+    pub fragments: AtomicU64,
+    /// Those of them that were left out.
+    pub fragments_failed: AtomicU64,
+    /// Pages that were not put together, or had a fragment left out, by the first reason; parallel to
+    /// [`AssemblyFault::ALL`].
+    pub assembly_faults: [AtomicU64; AssemblyFault::ALL.len()],
     /// Requests (and connections) that the edge refused; parallel to [`Refused::ALL`].
     pub refused: [AtomicU64; Refused::ALL.len()],
     /// Requests that ended by a failure: side times phase.
@@ -99,7 +108,7 @@ impl AnsweredBy {
     pub fn of(why: &Why) -> Self {
         match why.cache {
             CacheOutcome::Hit | CacheOutcome::HitPartial | CacheOutcome::Stale => Self::Cache,
-            CacheOutcome::StaleIfError => Self::Cache,
+            CacheOutcome::StaleIfError | CacheOutcome::HitDisk => Self::Cache,
             CacheOutcome::Joined | CacheOutcome::Stored | CacheOutcome::Revalidated => Self::Endpoint,
             CacheOutcome::NotAsked | CacheOutcome::Bypass(_) if why.attempts[0].is_some() => Self::Endpoint,
             CacheOutcome::NotAsked | CacheOutcome::Bypass(_) => Self::Edge,
@@ -131,6 +140,9 @@ impl Default for EdgeMetrics {
             statuses: zeros(),
             cache: zeros(),
             bypasses: zeros(),
+            fragments: AtomicU64::new(0),
+            fragments_failed: AtomicU64::new(0),
+            assembly_faults: zeros(),
             refused: zeros(),
             failures: zeros(),
             attempts_failed: zeros(),
@@ -159,6 +171,9 @@ impl EdgeMetrics {
         add(&self.cache[cache_slot(why.cache)], 1);
         if let CacheOutcome::Bypass(bypass) = why.cache {
             add(&self.bypasses[bypass as usize], 1);
+        }
+        if why.assembly != Assembly::default() {
+            self.record_assembly(&why.assembly);
         }
         self.record_end(why);
         if why.attempts[0].is_some() {
@@ -195,6 +210,14 @@ impl EdgeMetrics {
     pub fn connection_refused(&self, refused: Refused) {
         add(&self.connections_refused, 1);
         add(&self.refused[refused as usize], 1);
+    }
+
+    fn record_assembly(&self, assembly: &Assembly) {
+        add(&self.fragments, u64::from(assembly.fragments));
+        add(&self.fragments_failed, u64::from(assembly.failed));
+        if let Some(fault) = assembly.fault {
+            add(&self.assembly_faults[fault as usize], 1);
+        }
     }
 
     #[inline]
@@ -255,6 +278,7 @@ pub fn cache_slot(outcome: CacheOutcome) -> usize {
         CacheOutcome::Bypass(_) => 6,
         CacheOutcome::Stale => 7,
         CacheOutcome::StaleIfError => 8,
+        CacheOutcome::HitDisk => 9,
     }
 }
 
@@ -269,6 +293,7 @@ pub const CACHE_OUTCOMES: [CacheOutcome; CACHE_SLOTS] = [
     CacheOutcome::Bypass(Bypass::SwitchedOff),
     CacheOutcome::Stale,
     CacheOutcome::StaleIfError,
+    CacheOutcome::HitDisk,
 ];
 
 /// The slot of a failure in [`EdgeMetrics::failures`].

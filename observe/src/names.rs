@@ -38,6 +38,9 @@ metrics! {
     REQUESTS = Counter "tentpole_requests_total" "Finished requests by what the cache did.";
     RESPONSES = Counter "tentpole_responses_total" "Finished requests by status sent; class none when nothing was.";
     BYPASSES = Counter "tentpole_cache_bypass_total" "Requests that the cache did not share, by reason.";
+    FRAGMENTS = Counter "tentpole_fragments_total" "Fragments that pages were put together of.";
+    FRAGMENTS_FAILED = Counter "tentpole_fragments_failed_total" "Fragments that were left out of their pages.";
+    ASSEMBLY_FAULTS = Counter "tentpole_assembly_faults_total" "Pages that were sent without a fragment or as they came, by the first reason.";
     REFUSED = Counter "tentpole_refused_total" "Requests and connections that the edge itself refused, by reason.";
     FAILURES = Counter "tentpole_failures_total" "Requests that broke, by whose fault and during what.";
     ATTEMPTS = Counter "tentpole_attempts_total" "Attempts at endpoints, on new or kept connections.";
@@ -59,6 +62,15 @@ metrics! {
     LOG_ERRORS = Counter "tentpole_log_errors_total" "Errors while opening or writing the access log.";
     LEDGER = Gauge "tentpole_memory_held_bytes" "Bytes held on behalf of traffic, by account.";
     LEDGER_MAX = Gauge "tentpole_memory_max_bytes" "Bytes that may be held on behalf of traffic.";
+    DISK_IN_USE = Gauge "tentpole_disk_in_use" "1 when the cache on disk is in use, 0 while its directory cannot be used.";
+    DISK_OBJECTS = Gauge "tentpole_disk_objects" "Objects that can be found on disk.";
+    DISK_BYTES = Gauge "tentpole_disk_bytes" "Bytes of the files of the cache on disk.";
+    DISK_BYTES_MAX = Gauge "tentpole_disk_max_bytes" "Bytes that they may have.";
+    DISK_LOOKUPS = Counter "tentpole_disk_lookups_total" "Times that the disk was asked for what memory did not hold, by result.";
+    DISK_WRITES = Counter "tentpole_disk_writes_total" "Objects written to disk, and those that could not be.";
+    DISK_EVICTIONS = Counter "tentpole_disk_evictions_total" "Objects on disk that gave way to others.";
+    DISK_PURGES = Gauge "tentpole_disk_purges_remembered" "Purges remembered because something on disk is older.";
+    DISK_ERRORS = Counter "tentpole_disk_errors_total" "Reads and writes that the system refused, and records that were damaged.";
     ENDPOINT_UP = Gauge "tentpole_endpoint_takes_traffic" "1 when the endpoint takes traffic, 0 when it does not.";
     ENDPOINT_WEIGHT = Gauge "tentpole_endpoint_weight" "Weight in force; 0 drains.";
     ENDPOINT_IN_FLIGHT = Gauge "tentpole_endpoint_requests_in_flight" "Requests in flight at the endpoint.";

@@ -2,11 +2,12 @@
 //! Holds the last requests. Never touched by a request except through its thread's own [`EdgeMetrics`] and
 //! [`Recorder`].
 
+use crate::disk::{Ask, DiskFigures};
 use crate::metrics::EdgeMetrics;
 use crate::record::{self, RECORD_BYTES_MAX, Record, Texts};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tentpole_model::{AccessLog, End, LogSettings, Why};
 use tentpole_runtime::ring::{self, Consumer, Producer};
 
@@ -24,6 +25,7 @@ pub struct Observed {
     threads: Mutex<Vec<Thread>>,
     /// What the access log lost and met.
     pub log_counts: LogCounts,
+    disk: OnceLock<Ask>,
 }
 
 /// What the access log lost and met.
@@ -64,7 +66,8 @@ pub struct Recorder {
 impl Observed {
     /// Nothing observed yet.
     pub fn new(log: &LogSettings) -> Arc<Self> {
-        Arc::new(Self { log: log.clone(), threads: Mutex::new(Vec::new()), log_counts: LogCounts::default() })
+        let (log, log_counts) = (log.clone(), LogCounts::default());
+        Arc::new(Self { log, threads: Mutex::new(Vec::new()), log_counts, disk: OnceLock::new() })
     }
 
     /// Gives a data thread its counters and its recorder. Called once by each at its start.
@@ -81,6 +84,16 @@ impl Observed {
         let recent = VecDeque::with_capacity(RECENT_MAX);
         threads.push(Thread { metrics: metrics.clone(), consumer, credit: credit.clone(), recent });
         (metrics, Recorder { producer, credit, logs: self.log.access != AccessLog::Off })
+    }
+
+    /// Says whom to ask for the figures of the cache on disk. Only the first one is asked.
+    pub fn ask_disk(&self, ask: impl Fn() -> DiskFigures + Send + Sync + 'static) {
+        let _ = self.disk.set(Ask(Box::new(ask)));
+    }
+
+    /// The figures of the cache on disk, if there is one.
+    pub fn disk(&self) -> Option<DiskFigures> {
+        self.disk.get().map(|ask| (ask.0)())
     }
 
     /// How the access log was asked for.

@@ -4,12 +4,12 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tentpole_model::{
-    ATTEMPTS_MAX, Attempt, Bypass, CacheOutcome, Cause, End, Failure, Method, Outcome, Phase, Refused, Retry,
-    RouteId, Side, SiteId, Why,
+    ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, Cause, End, Failure, Method,
+    Outcome, Phase, Refused, Retry, RouteId, Side, SiteId, Why,
 };
 
 /// Bytes of the fixed part, before the attempts.
-const BASE: usize = 80;
+const BASE: usize = 88;
 /// Bytes of one attempt.
 const ATTEMPT: usize = 32;
 /// Bytes of the lengths of the texts.
@@ -117,6 +117,9 @@ pub(crate) fn encode(why: &Why, texts: Option<&Texts<'_>>) -> Encoded {
             put(&mut out, 66, encode_failure(&failure));
         }
     }
+    put(&mut out, 80, why.assembly.fragments.to_le_bytes());
+    put(&mut out, 82, why.assembly.failed.to_le_bytes());
+    out[84] = why.assembly.fault.map_or(0, |fault| fault as u8 + 1);
     let mut at = BASE;
     for attempt in why.attempts.iter().map_while(Option::as_ref) {
         put(&mut out, at, encode_attempt(attempt));
@@ -164,6 +167,14 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
             3 => End::Refused(*Refused::ALL.get(base[66] as usize)?),
             4 => End::Failed(decode_failure(&base[66..])?),
             _ => return None,
+        },
+        assembly: Assembly {
+            fragments: u16::from_le_bytes(get(base, 80)?),
+            failed: u16::from_le_bytes(get(base, 82)?),
+            fault: match base[84] {
+                0 => None,
+                fault => Some(*AssemblyFault::ALL.get(usize::from(fault) - 1)?),
+            },
         },
         attempts: [None; ATTEMPTS_MAX],
     };

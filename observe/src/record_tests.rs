@@ -65,27 +65,36 @@ fn whys() -> impl Strategy<Value = Why> {
         },
     );
     let numbers = any::<(u64, u32, u32, u64, u64, IpAddr, u16, u16, u8, bool)>();
+    let faults = prop::option::of(prop::sample::select(AssemblyFault::ALL.to_vec()));
+    let assemblies = (any::<(u16, u16)>(), faults).prop_map(|((fragments, failed), fault)| Assembly {
+        fragments,
+        failed,
+        fault,
+    });
     let ids = any::<(u8, Option<u16>, Option<u32>)>();
     let methods = prop::sample::select(Method::ALL.to_vec());
-    (numbers, ids, methods, caches, ends, attempts()).prop_map(|(n, ids, method, cache, end, attempts)| Why {
-        arrived_unix_us: n.0,
-        took_us: n.1,
-        head_us: n.2,
-        bytes_in: n.3,
-        bytes_out: n.4,
-        peer: n.5,
-        peer_port: n.6,
-        status: n.7,
-        method,
-        minor_version: n.8,
-        connection_reused: n.9,
-        thread: ids.0,
-        site: ids.1.map(SiteId),
-        route: ids.2.map(RouteId),
-        cache,
-        end,
-        attempts,
-    })
+    (numbers, ids, methods, caches, ends, assemblies, attempts()).prop_map(
+        |(n, ids, method, cache, end, assembly, attempts)| Why {
+            arrived_unix_us: n.0,
+            took_us: n.1,
+            head_us: n.2,
+            bytes_in: n.3,
+            bytes_out: n.4,
+            peer: n.5,
+            peer_port: n.6,
+            status: n.7,
+            method,
+            minor_version: n.8,
+            connection_reused: n.9,
+            thread: ids.0,
+            site: ids.1.map(SiteId),
+            route: ids.2.map(RouteId),
+            cache,
+            end,
+            assembly,
+            attempts,
+        },
+    )
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use tentpole_model::{EdgeReport, EndpointReport, FleetStatus, InstancePhase};
 
 /// Outcomes of the cache for which no endpoint was asked on behalf of this request.
-const HITS: [&str; 4] = ["hit", "hit_partial", "stale", "joined"];
+const HITS: [&str; 5] = ["hit", "hit_disk", "hit_partial", "stale", "joined"];
 /// Two reports closer together than this say nothing about a rate.
 const ELAPSED_MIN_MS: u64 = 100;
 

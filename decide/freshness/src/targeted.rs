@@ -41,8 +41,12 @@ impl Control {
                 Self { cache_control: CacheControl::parse(seen), present, targeted: false }
             }
         };
-        control.cache_control.private |= unreadable.private;
-        control.cache_control.no_store |= unreadable.no_store;
+        let said = &mut control.cache_control;
+        said.no_store |= unreadable.no_store;
+        said.private |= unreadable.private;
+        said.no_cache |= unreadable.no_cache;
+        said.must_revalidate |= unreadable.must_revalidate;
+        said.proxy_revalidate |= unreadable.proxy_revalidate;
         control
     }
 }

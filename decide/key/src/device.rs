@@ -14,36 +14,59 @@ pub enum Device {
     Robot,
 }
 
-/// Words of robots, in lower case.
-const ROBOTS: &[&str] = &[
-    "bot",
-    "crawl",
-    "spider",
-    "slurp",
-    "facebookexternalhit",
-    "curl/",
-    "wget/",
-    "python-",
-    "go-http",
-    "headless",
-    "lighthouse",
-    "preview",
-];
-/// What only looks like one: a make of phones.
-const NO_ROBOTS: &[&str] = &["cubot"];
-const TABLETS: &[&str] = &["ipad", "tablet", "kindle", "silk/", "playbook"];
-const PHONES: &[&str] = &["iphone", "ipod", "windows phone", "blackberry", "opera mini", "mobile"];
+/// What a word in a `User-Agent` speaks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Robot,
+    /// What only looks like one: a make of phones.
+    NoRobot,
+    Tablet,
+    Phone,
+    /// A phone, if it also says `Mobile`.
+    Android,
+}
+
+/// Words in lower case that begin with this letter, which is in lower case.
+fn words(first: u8) -> &'static [(&'static str, Sign)] {
+    use Sign::{Android, NoRobot, Phone, Robot, Tablet};
+    match first {
+        b'a' => &[("android", Android)],
+        b'b' => &[("bot", Robot), ("blackberry", Phone)],
+        b'c' => &[("crawl", Robot), ("curl/", Robot), ("cubot", NoRobot)],
+        b'f' => &[("facebookexternalhit", Robot)],
+        b'g' => &[("go-http", Robot)],
+        b'h' => &[("headless", Robot)],
+        b'i' => &[("ipad", Tablet), ("iphone", Phone), ("ipod", Phone)],
+        b'k' => &[("kindle", Tablet)],
+        b'l' => &[("lighthouse", Robot)],
+        b'm' => &[("mobile", Phone)],
+        b'o' => &[("opera mini", Phone)],
+        b'p' => &[("playbook", Tablet), ("preview", Robot), ("python-", Robot)],
+        b's' => &[("silk/", Tablet), ("slurp", Robot), ("spider", Robot)],
+        b't' => &[("tablet", Tablet)],
+        b'w' => &[("wget/", Robot), ("windows phone", Phone)],
+        _ => &[],
+    }
+}
 
 impl Device {
     /// By the request's `User-Agent`.
     pub fn of(user_agent: &[u8]) -> Self {
-        let has = |words: &[&str]| words.iter().any(|word| holds(user_agent, word.as_bytes()));
+        let mut seen = 0_u8;
+        for at in 0..user_agent.len() {
+            for (word, sign) in words(user_agent[at].to_ascii_lowercase()) {
+                let here = user_agent.get(at..at + word.len());
+                if here.is_some_and(|here| here.eq_ignore_ascii_case(word.as_bytes())) {
+                    seen |= 1 << *sign as u8;
+                }
+            }
+        }
+        let has = |sign: Sign| seen >> sign as u8 & 1 == 1;
         match () {
-            () if has(ROBOTS) && !has(NO_ROBOTS) => Self::Robot,
-            () if has(TABLETS) => Self::Tablet,
-            () if has(PHONES) => Self::Phone,
-            // Android says `Mobile` on phones.
-            () if has(&["android"]) => Self::Tablet,
+            () if has(Sign::Robot) && !has(Sign::NoRobot) => Self::Robot,
+            () if has(Sign::Tablet) => Self::Tablet,
+            () if has(Sign::Phone) => Self::Phone,
+            () if has(Sign::Android) => Self::Tablet,
             () => Self::Desktop,
         }
     }
@@ -57,11 +80,6 @@ impl Device {
             Self::Robot => "robot",
         }
     }
-}
-
-/// Whether `text` holds a word that is given in lower case.
-fn holds(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ fn meant(items: &[Item]) -> Option<Names> {
         let Item::String(name) = item else { return None };
         names.push(decoded(name).collect::<Vec<u8>>());
     }
-    Some(Names::exactly(names.into_iter()))
+    Some(Names::exactly(names))
 }
 
 #[cfg(test)]

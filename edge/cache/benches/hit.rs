@@ -45,8 +45,17 @@ fn filled(request: &Fields, vary: &[&[u8]]) -> Arc<Cache> {
         };
         let head = StoredHead { lines: Bytes::from_static(b"HTTP/1.1 200 OK\r\n"), status: 200 };
         let (etag, last_modified, length) = (None, None, None);
-        let new =
-            NewObject { head, facts, vary, request: request.into(), etag, last_modified, tags: &[], length };
+        let new = NewObject {
+            head,
+            facts,
+            vary,
+            request: request.into(),
+            etag,
+            last_modified,
+            tags: &[],
+            assembles: false,
+            length,
+        };
         if let Ok((mut filling, _)) = lead.start(new) {
             filling.append(Bytes::from_static(&[b'x'; 1024]));
             filling.finish();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{cache, hit, store, write_key};
+use common::{cache, hit, store, thread_cpu, write_key};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -74,11 +74,4 @@ fn while_hit(cache: &Arc<Cache>, threads: usize, name: &str, purge: impl FnOnce(
         hits.load(Ordering::Relaxed) as f64 / seconds,
         longest.load(Ordering::Relaxed),
     );
-}
-
-/// CPU time that this thread has used: the rest of what a purge takes is waiting for a core or for a lock.
-fn thread_cpu() -> Duration {
-    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = statistics.split(' ').next().and_then(|nanoseconds| nanoseconds.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or(0))
 }

@@ -250,8 +250,13 @@ impl Cache {
         Some(object.clone())
     }
 
-    /// Forgets that a key answered uncacheably a moment ago: it is known now that its answer may be shared.
-    pub fn unmark(&self, key: &Key<'_>) {
+    /// Bytes that an object may have at most.
+    pub fn object_bytes_max(&self) -> u64 {
+        self.storable_max()
+    }
+
+    /// Requests for this key may wait for one another again, and it may be stored: what kept it from that is over.
+    pub fn clear_mark(&self, key: &Key<'_>) {
         self.shard(key.hash).markers.clear(key.hash);
     }
 

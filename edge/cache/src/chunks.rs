@@ -97,6 +97,11 @@ impl Chunks {
         vec![whole.into()]
     }
 
+    /// All pieces that are held.
+    pub(crate) fn held(&self) -> Vec<Bytes> {
+        self.pieces.iter().map(|piece| piece.bytes.clone()).collect()
+    }
+
     /// Offset after the last byte that arrived.
     pub(crate) fn end(&self) -> u64 {
         self.end

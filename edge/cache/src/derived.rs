@@ -169,8 +169,17 @@ impl Object {
     /// Costs a load where there is nothing to do.
     #[inline]
     pub fn claim(self: &Arc<Self>, coding: Coding) -> Option<Claim> {
+        if self.place().is_some() {
+            return None;
+        }
         let (claimed, bit) = (&self.forms.claimed, coding.bit());
         if claimed.load(Ordering::Relaxed) & bit != 0 {
+            return None;
+        }
+        if let Some(Ok(plan)) = self.plan()
+            && !plan.is_plain()
+        {
+            // Nobody gets it as it is.
             return None;
         }
         let before = claimed.fetch_or(bit, Ordering::Relaxed);
@@ -201,7 +210,7 @@ impl Claim {
         made: Made<'_>,
     ) -> (Arc<Object>, Coding, Arc<Derived>) {
         self.settled = true;
-        let body = Arc::new(Body::new(ledger, made.chunks));
+        let body = Arc::new(Body::new(ledger, made.chunks, false));
         let derived = Arc::new(Derived::new(body, &made.head, made.etag));
         (self.object.clone(), self.coding, derived)
     }

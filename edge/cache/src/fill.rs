@@ -103,7 +103,9 @@ pub enum Room {
 pub(crate) enum Appended {
     Kept,
     /// From here on it is not stored, and nobody joins.
-    Refused(Bypass),
+    TooFull,
+    /// The same, because of its length; with all that has arrived.
+    TooLarge(Vec<Bytes>),
     /// There is more than the head announced.
     Overran,
 }
@@ -223,6 +225,11 @@ impl Fill {
         state.chunks.push(data);
         let too_large = (state.chunks.cost() > storable_max).then_some(Bypass::TooLarge);
         let newly_refused = if state.refused.is_none() { too_large.or(too_full) } else { None };
+        let appended = match newly_refused {
+            None => Appended::Kept,
+            Some(Bypass::TooLarge) => Appended::TooLarge(state.chunks.held()),
+            Some(_) => Appended::TooFull,
+        };
         if newly_refused.is_some() {
             state.refused = newly_refused;
         }
@@ -233,7 +240,7 @@ impl Fill {
         let wakers = state.rouse();
         drop(state);
         wake(wakers);
-        newly_refused.map_or(Appended::Kept, Appended::Refused)
+        appended
     }
 
     pub(crate) fn poll_room(&self, context: &Context<'_>) -> Poll<Room> {

@@ -46,6 +46,8 @@ pub struct NewObject<'a> {
     pub last_modified: Option<Bytes>,
     /// What it may be purged by; at most [`crate::TAGS_MAX`].
     pub tags: &'a [Tag],
+    /// Its body may be a page to be put together (ESI).
+    pub assembles: bool,
     /// Bytes of content, when announced.
     pub length: Option<u64>,
 }
@@ -55,7 +57,8 @@ impl Cache {
     pub fn unstored(&self, new: NewObject<'_>, chunks: Vec<Bytes>) -> Arc<Object> {
         let NewObject { head, facts, etag, last_modified, .. } = new;
         let (vary, tags, key, hash) = (Vary::default(), Arc::default(), Arc::default(), 0);
-        let frame = Frame { facts, head, etag, last_modified, vary, tags, key, hash };
+        let assembles = false;
+        let frame = Frame { facts, head, etag, last_modified, vary, tags, key, hash, assembles };
         Arc::new(frame.with_chunks(&self.ledger, chunks))
     }
 }
@@ -124,14 +127,28 @@ impl Lead {
         Self { duty: Duty { cache, fill, release: Some(Release::Abandoned) }, stale, missed }
     }
 
+    pub(crate) fn cache(&self) -> &Arc<Cache> {
+        &self.duty.cache
+    }
+
+    pub(crate) fn fill(&self) -> &Arc<Fill> {
+        &self.duty.fill
+    }
+
+    /// The fill, which the caller ends at once.
+    pub(crate) fn ended(mut self) -> Arc<Fill> {
+        self.duty.release = None;
+        self.duty.fill.clone()
+    }
+
+    /// What is to be fetched.
+    pub fn key(&self) -> &[u8] {
+        &self.duty.fill.key
+    }
+
     /// Requests that wait now: whether it is worth going on when the visitor has left.
     pub fn waiters(&self) -> usize {
         self.duty.fill.seats()
-    }
-
-    /// The key that it is for.
-    pub fn key(&self) -> &[u8] {
-        &self.duty.fill.key
     }
 
     /// The response is not shared. Those who wait go themselves, and so does everybody for a while: without that,
@@ -176,24 +193,39 @@ impl Lead {
     /// is no visitor. Refused when its length is known to be too large, when the Ledger is nearly full, when it has
     /// too many tags or when `Vary` cannot be compared: then the caller streams by itself, and those who wait go
     /// themselves.
-    pub fn start(mut self, new: NewObject<'_>) -> Result<(Filling, FillReader), Bypass> {
+    pub fn start(self, new: NewObject<'_>) -> Result<(Filling, FillReader), Bypass> {
+        self.start_in(new, false)
+    }
+
+    /// [`Lead::start`] for a response that is too large for memory, and that the caller keeps elsewhere while it goes
+    /// through: all who wait read along, nobody joins.
+    pub fn start_through(self, new: NewObject<'_>) -> Result<(Filling, FillReader), Bypass> {
+        self.start_in(new, true)
+    }
+
+    fn start_in(mut self, new: NewObject<'_>, through: bool) -> Result<(Filling, FillReader), Bypass> {
         let cache = self.duty.cache.clone();
         let fill = self.duty.fill.clone();
         let refused = match (Vary::of(new.vary, new.request), tag::sorted(new.tags)) {
             (None, _) => Bypass::VaryStar,
             (_, None) => Bypass::TooManyTags,
             _ if cache.ledger.pressure() >= Pressure::PassFills => Bypass::MemoryPressure,
-            _ if new.length.is_some_and(|length| length > cache.storable_max()) => Bypass::TooLarge,
+            _ if !through && new.length.is_some_and(|length| length > cache.storable_max()) => {
+                Bypass::TooLarge
+            }
             (Some(vary), Some(tags)) => {
-                let NewObject { head, facts, etag, last_modified, length, .. } = new;
+                let NewObject { head, facts, etag, last_modified, assembles, length, .. } = new;
                 let (key, hash) = (fill.key.clone(), fill.hash);
-                let frame = Frame { facts, head, etag, last_modified, vary, tags, key, hash };
+                let frame = Frame { facts, head, etag, last_modified, assembles, vary, tags, key, hash };
                 let reader = fill.start(frame, length);
                 self.duty.release = Some(Release::Failed(ABORTED));
                 // A purge that came before its tags were known was about it.
-                let refused = fill.is_refused();
+                let refused = fill.is_refused() || through;
+                if through {
+                    fill.refuse(Bypass::TooLarge);
+                }
                 if refused {
-                    cache.close(&fill, None);
+                    cache.close(&fill, through.then_some(TOO_LARGE_REMEMBERED));
                 }
                 let filling = Filling { duty: self.duty, superseded: self.stale, refused };
                 return Ok((filling, reader));
@@ -208,20 +240,28 @@ impl Lead {
 impl Filling {
     /// Adds a piece of content; readers are woken. Pieces below 16 KiB are copied and joined; larger ones are kept
     /// as they are, so they should not be slices of buffers that are much larger still.
-    pub fn append(&mut self, data: Bytes) {
+    ///
+    /// Returns all that has arrived, once: when it has just become too large for memory.
+    pub fn append(&mut self, data: Bytes) -> Option<Vec<Bytes>> {
         if data.is_empty() || self.duty.release.is_none() {
-            return;
+            return None;
         }
         let Duty { cache, fill, .. } = &self.duty;
         let too_full = (!self.refused && cache.is_too_full()).then_some(Bypass::MemoryPressure);
         match fill.append(data, cache.storable_max(), too_full) {
             Appended::Kept => {}
-            Appended::Refused(bypass) => {
+            Appended::TooFull => {
                 self.refused = true;
-                cache.close(fill, (bypass == Bypass::TooLarge).then_some(TOO_LARGE_REMEMBERED));
+                cache.close(fill, None);
+            }
+            Appended::TooLarge(arrived) => {
+                self.refused = true;
+                cache.close(fill, Some(TOO_LARGE_REMEMBERED));
+                return Some(arrived);
             }
             Appended::Overran => self.duty.tell(Release::Failed(ABORTED), None),
         }
+        None
     }
 
     /// Ready when the next piece may be appended: at once while it may be stored, within a window before the

@@ -6,6 +6,7 @@
 //! of.
 
 mod body;
+mod brought;
 mod cache;
 mod charge;
 mod chunks;
@@ -31,6 +32,8 @@ mod tag;
 mod vary;
 mod waiter;
 
+pub use body::Elsewhere;
+pub use brought::{Brought, Content};
 pub use cache::{Cache, Judged, Looked, Missed, Stats};
 pub use derived::{Claim, Coding, Derived, Made, NewHead};
 pub use fill::{Room, WINDOW_BYTES};

@@ -9,19 +9,21 @@ use crate::{StoredFacts, Tag, Vary};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use tentpole_esi::{EsiError, Plan};
 use tentpole_message::StoredHead;
 use tentpole_runtime::Ledger;
 use tentpole_runtime::ledger::Account;
 
 /// What an object costs beside the bytes that it names: itself, its body's record, its slots in the shard's table and
 /// queue (at worst half empty), its ghost and the allocator's rounding. Measured: `benches/scale.rs`.
-const OBJECT_OVERHEAD: u64 = (size_of::<Object>() + size_of::<Body>()) as u64 + 192;
+const OBJECT_OVERHEAD: u64 = (size_of::<Object>() + size_of::<Body>()) as u64 + 112;
 
 /// What a tag costs: itself, and its link and slot in the index (at worst half empty).
 const TAG_BYTES: u64 = 64;
 
 /// How long what a soft purge made stale may be served while it is fetched anew, in seconds, if the response did not
-/// allow longer. Never what must be revalidated (`must-revalidate`, `no-cache`).
+/// allow longer. What must be revalidated once it is stale (`must-revalidate`, `s-maxage`): not beyond its own lifetime;
+/// `no-cache`: not at all.
 pub const SOFT_WHILE_REVALIDATING: u32 = 60;
 /// The same in place of an error.
 pub const SOFT_IF_ERROR: u32 = 600;
@@ -82,6 +84,12 @@ impl Object {
         self.last_modified.of(&self.block)
     }
 
+    /// Where the content is kept, if not in memory: then there are no chunks.
+    #[inline]
+    pub fn place(&self) -> Option<&Arc<dyn std::any::Any + Send + Sync>> {
+        self.body.place()
+    }
+
     /// The content, in order; no chunk is empty.
     pub fn chunks(&self) -> &[Bytes] {
         self.body.chunks()
@@ -90,6 +98,13 @@ impl Object {
     /// Bytes of content.
     pub fn body_bytes(&self) -> u64 {
         self.body.bytes()
+    }
+
+    /// Where its body may be a page to be put together (ESI): what it is made of. Found out by the first who asks, for
+    /// all. Costs a load where there is nothing to do.
+    #[inline]
+    pub fn plan(&self) -> Option<&Result<Plan, EsiError>> {
+        self.body.plan()
     }
 
     /// The key that it was stored under.
@@ -188,12 +203,12 @@ impl Drop for Object {
 #[cold]
 fn softly_purged(facts: StoredFacts, purged_at: u64) -> StoredFacts {
     let age = u32::try_from(facts.age(purged_at)).unwrap_or(u32::MAX);
-    // Both are counted from the end of the lifetime, which is now 0: stale at once, whatever the clock says.
-    let until = |allowed: u32, at_least: u32| match facts.must_revalidate {
-        // Only what the response itself allows beside that, if it does.
-        true if allowed == 0 => 0,
-        true => age.min(facts.lifetime).saturating_add(allowed),
-        false => age.min(facts.lifetime).saturating_add(allowed).max(age.saturating_add(at_least)),
+    // All are counted from the end of the lifetime, which is now 0: stale at once, whatever the clock says.
+    let until = |allowed: u32, at_least: u32| {
+        let by_itself = if allowed > 0 { age.min(facts.lifetime).saturating_add(allowed) } else { 0 };
+        let by_purge = age.saturating_add(at_least);
+        // Past its own lifetime it must not be served; within it, it is only the purge that calls it stale.
+        by_itself.max(if facts.must_revalidate { by_purge.min(facts.lifetime) } else { by_purge })
     };
     StoredFacts {
         lifetime: 0,
@@ -211,6 +226,7 @@ pub(crate) struct Frame {
     pub head: StoredHead,
     pub etag: Option<Bytes>,
     pub last_modified: Option<Bytes>,
+    pub assembles: bool,
     pub vary: Vary,
     /// Each once, in order.
     pub tags: Arc<[Tag]>,
@@ -221,7 +237,8 @@ pub(crate) struct Frame {
 impl Frame {
     /// With a body that arrived.
     pub(crate) fn with_chunks(&self, ledger: &Arc<Ledger>, chunks: Vec<Bytes>) -> Object {
-        self.with_body(Arc::new(Body::new(ledger, chunks)), Forms::default())
+        let body = Body::new(ledger, chunks, self.assembles);
+        self.with_body(Arc::new(body), Forms::default())
     }
 
     /// With a body, and forms that were derived of it.

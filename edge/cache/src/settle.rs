@@ -62,6 +62,17 @@ impl Cache {
         object: &Arc<Object>,
         superseded: Option<&Arc<Object>>,
     ) -> Result<(), Bypass> {
+        self.store_telling(fill, object, superseded, Ok(object.clone()))
+    }
+
+    /// [`Cache::store`], telling those who wait something else.
+    pub(crate) fn store_telling(
+        &self,
+        fill: &Arc<Fill>,
+        object: &Arc<Object>,
+        superseded: Option<&Arc<Object>>,
+        told: Result<Arc<Object>, Release>,
+    ) -> Result<(), Bypass> {
         self.shrink();
         let reserved = self.reserve(object.cost());
         let mut shard = self.shard(fill.hash);
@@ -72,7 +83,7 @@ impl Cache {
             // Under the lock: a purge right after it subtracts.
             self.counts.stored(object);
         }
-        let ended = fill.end(Ok(object.clone()));
+        let ended = fill.end(told);
         drop(shard);
         ended.tell();
         if reserved && !stored {
@@ -134,6 +145,7 @@ impl Cache {
     /// two was asked for first.
     pub fn update(&self, old: &Arc<Object>, confirmed: Confirmed<'_>) {
         let (new, storable) = self.renewed(old, confirmed);
+        // The contents stay counted once.
         let own = new.cost() - new.shared_cost();
         if !storable || !self.reserve(own) {
             return;
@@ -163,6 +175,7 @@ impl Cache {
             head,
             etag: old.etag().map(Bytes::copy_from_slice),
             last_modified: old.last_modified().map(Bytes::copy_from_slice),
+            assembles: old.plan().is_some(),
             vary: old.vary().clone(),
             tags: tags.unwrap_or_default(),
             key: old.key().into(),
@@ -229,21 +242,6 @@ mod tests {
     use tentpole_model::CacheSettings;
     use tentpole_runtime::Ledger;
 
-    const FACTS: StoredFacts = StoredFacts {
-        lifetime: 60,
-        initial_age: 0,
-        response_time: 0,
-        no_cache: false,
-        must_revalidate: false,
-        heuristic: false,
-        learned: false,
-        validator: false,
-        stale_while_revalidate: 0,
-        stale_if_error: 0,
-        stale_if_unreachable: 0,
-        immutable: false,
-    };
-
     #[test]
     fn a_purge_that_has_only_reached_the_shard_already_keeps_a_fill_from_being_stored() {
         let cache = Cache::new(CacheSettings::default(), Ledger::new(1 << 30));
@@ -253,7 +251,7 @@ mod tests {
         };
         let head = StoredHead { lines: Bytes::new(), status: 200 };
         let (etag, last_modified, length) = (None, None, None);
-        let (facts, request) = (FACTS, &request);
+        let (facts, request) = (StoredFacts { lifetime: 60, ..StoredFacts::default() }, &request);
         let new = NewObject {
             head,
             facts,
@@ -262,6 +260,7 @@ mod tests {
             etag,
             last_modified,
             tags: &[],
+            assembles: false,
             length,
         };
         let (filling, _) = lead.start(new).unwrap();

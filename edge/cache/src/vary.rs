@@ -61,6 +61,20 @@ impl Vary {
         self.fields.iter().all(|field| field.matches(&request))
     }
 
+    /// The names, and the values in canonical form: what [`Vary::restored`] makes it of again.
+    pub fn selecting(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.fields.iter().map(|field| (&*field.name, field.value.as_deref()))
+    }
+
+    /// One that was written down.
+    pub fn restored<'a>(selecting: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Self {
+        let restore = |(name, value): (&[u8], Option<&[u8]>)| {
+            let (id, value) = (Name::from_bytes(name), value.map(Into::into));
+            Selecting { id, name: name.into(), value, as_sent: None }
+        };
+        Self { fields: selecting.map(restore).collect() }
+    }
+
     /// Whether it names nothing.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()

@@ -3,7 +3,7 @@
 
 use crate::fill::{ABORTED, Fill, Read};
 use crate::object::Frame;
-use crate::{Missed, Object, Presented, StoredFacts};
+use crate::{Missed, Object, Presented, StoredFacts, Tag, Vary};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -92,7 +92,8 @@ enum From {
     Fill(Arc<Fill>, u32),
     /// The fill has ended: the rest comes out of the object, without a lock.
     Object(Arc<Object>, usize),
-    Over,
+    /// With the object that was read to its end.
+    Over(Option<Arc<Object>>),
 }
 
 impl FillReader {
@@ -120,6 +121,21 @@ impl FillReader {
         self.frame.last_modified.as_ref()
     }
 
+    /// Whether its body may be a page to be put together.
+    pub fn assembles(&self) -> bool {
+        self.frame.assembles
+    }
+
+    /// What selects it.
+    pub fn vary(&self) -> &Vary {
+        &self.frame.vary
+    }
+
+    /// Its tags, in order.
+    pub fn tags(&self) -> &[Tag] {
+        &self.frame.tags
+    }
+
     /// Bytes of content, when the response announced them.
     pub fn length(&self) -> Option<u64> {
         self.length
@@ -130,6 +146,14 @@ impl FillReader {
         self.offset
     }
 
+    /// The object, once all of it was read, if the fill has become one.
+    pub fn whole(&self) -> Option<&Arc<Object>> {
+        match &self.from {
+            From::Over(object) => object.as_ref(),
+            From::Fill(..) | From::Object(..) => None,
+        }
+    }
+
     /// Leaves the fill.
     fn go_to(&mut self, next: From) {
         if let From::Fill(fill, seat) = std::mem::replace(&mut self.from, next) {
@@ -138,7 +162,8 @@ impl FillReader {
     }
 
     fn ended(&mut self) -> Poll<Result<Chunk, Failure>> {
-        self.go_to(From::Over);
+        let object = if let From::Object(object, _) = &self.from { Some(object.clone()) } else { None };
+        self.go_to(From::Over(object));
         Poll::Ready(Ok(Chunk::End))
     }
 }
@@ -147,7 +172,7 @@ impl BodyStream for FillReader {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Result<Chunk, Failure>> {
         loop {
             let data = match &mut self.from {
-                From::Over => return Poll::Ready(Err(ABORTED)),
+                From::Over(_) => return Poll::Ready(Err(ABORTED)),
                 From::Object(object, next) => {
                     let Some(data) = object.chunks().get(*next) else { return self.ended() };
                     *next += 1;
@@ -158,7 +183,7 @@ impl BodyStream for FillReader {
                         Read::Data(data) => data,
                         Read::End => return self.ended(),
                         Read::Failed(failure) => {
-                            self.go_to(From::Over);
+                            self.go_to(From::Over(None));
                             return Poll::Ready(Err(failure));
                         }
                         Read::Whole(object) => {
@@ -180,7 +205,7 @@ impl BodyStream for FillReader {
 
 impl Drop for FillReader {
     fn drop(&mut self) {
-        self.go_to(From::Over);
+        self.go_to(From::Over(None));
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Appender {
 #[derive(Debug)]
 enum Staged {
     Object(Place, u64),
+    /// One that was there before.
+    Again(Place, u64),
     Part(Arc<Stream>),
 }
 
@@ -76,6 +78,12 @@ impl Appender {
 
     /// Puts a whole object behind the last record.
     pub(crate) fn object(&mut self, record: &Record<'_>) -> io::Result<()> {
+        let (place, sequence) = self.place(record)?;
+        self.staged.push(Staged::Object(place, sequence));
+        Ok(())
+    }
+
+    fn place(&mut self, record: &Record<'_>) -> io::Result<(Place, u64)> {
         let (segment, offset, head) = self.put(record)?;
         let place = Place {
             key_hash: head.key_hash,
@@ -88,8 +96,7 @@ impl Appender {
             useful_until: head.useful_until,
             uses: 0,
         };
-        self.staged.push(Staged::Object(place, head.sequence));
-        Ok(())
+        Ok((place, head.sequence))
     }
 
     /// Puts a part of a body behind the last record, and tells the stream where.
@@ -163,16 +170,18 @@ impl Appender {
     }
 
     fn enter(&self, segment: &Segment, staged: &Staged) {
-        if let Staged::Object(place, sequence) = staged {
+        if let Staged::Object(place, sequence) | Staged::Again(place, sequence) = staged {
             segment.holds_sequence(*sequence);
             self.shared.index.insert(*place);
+        }
+        if let Staged::Object(..) = staged {
             count(&self.shared.counts.writes);
         }
     }
 
     fn lost(&self, staged: Staged) {
         match staged {
-            Staged::Object(place, _) => {
+            Staged::Object(place, _) | Staged::Again(place, _) => {
                 count(&self.shared.counts.writes_dropped);
                 // What lies there is older than what could not be written.
                 self.shared.forget(place.key_hash);
@@ -237,7 +246,7 @@ impl Appender {
             let Some(read) = crate::segment::split(read.into()) else { continue };
             let Some(body) = read.body.filter(|_| read.head.oldest == segment.number) else { continue };
             left = rest;
-            self.object(&Record {
+            let (place, sequence) = self.place(&Record {
                 kind: Kind::Object,
                 key_hash: read.head.key_hash,
                 variant: read.head.variant,
@@ -248,6 +257,7 @@ impl Appender {
                 meta: &read.meta,
                 body: &[body],
             })?;
+            self.staged.push(Staged::Again(place, sequence));
             self.shared.counts.evictions.fetch_sub(1, Ordering::Relaxed);
         }
         Ok(())

@@ -6,16 +6,16 @@ use crate::counts::{Stats, count};
 use crate::directory::{self, BYTES_MIN, OpenError, Opened, Seed};
 use crate::index::{Index, PLACE_COST};
 use crate::meta::{Meta, PartAt};
-use crate::purges::{Named, Purges, Standing, What};
+use crate::purges::{Named, Purges, Standing, What, tag_of_site};
 use crate::queue::Queue;
 use crate::reader::{self, Job, Read};
 use crate::record::PART_BYTES;
 use crate::segment::Segment;
 use crate::shared::Shared;
 use crate::writer::Writer;
-use crate::writing::{Job as Write, NewObject, Writing};
+use crate::writing::{Job as Write, NewObject, Stream, Writing};
 use bytes::Bytes;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
@@ -50,7 +50,9 @@ pub enum Purge<'a> {
     Prefix(&'a [u8]),
     /// All that carry a tag, by the hash that [`Meta::tags`] holds.
     Tag(u64),
-    /// All of a site, by the hash that [`Meta::site`] holds.
+    /// All of a site that carry a tag.
+    TagOfSite(u64, u64),
+    /// All of a site, by the hash that [`Meta::site`] holds ([`Disk::name`]).
     Site(u64),
     /// All.
     All,
@@ -60,6 +62,10 @@ pub enum Purge<'a> {
 #[derive(Debug)]
 #[must_use = "until it is safe, a crash can bring back what was purged"]
 pub struct Purging(oneshot::Receiver<bool>);
+
+/// A part of a body that is being read. `None` when it cannot be, or is not what was written.
+#[derive(Debug)]
+pub struct Reading(oneshot::Receiver<Bytes>);
 
 /// An object that was found.
 #[derive(Debug)]
@@ -203,14 +209,18 @@ impl Disk {
         self.shared.standing(&Named { sequence: found.sequence, key_hash, key, tags, site: *site })
     }
 
-    /// Reads a part of a body: [`HeldBody::parts`] says how many there are. `None` when it cannot be read, or is not
-    /// what was written.
-    pub async fn read(&self, body: &HeldBody, part: usize) -> Option<Bytes> {
-        let part = *body.parts.get(part)?;
-        let segment = body.segments.iter().find(|segment| segment.number == part.segment)?.clone();
+    /// Begins to read a part of a body, at once: [`HeldBody::parts`] says how many there are.
+    pub fn read(&self, body: &HeldBody, part: usize) -> Reading {
         let (answer, answered) = oneshot::channel();
-        self.shared.reads.put(Job::Part { segment, part, answer }, 0).ok()?;
-        answered.await.ok()
+        let found = body.parts.get(part).and_then(|part| {
+            let segment = body.segments.iter().find(|segment| segment.number == part.segment)?;
+            Some((segment.clone(), *part))
+        });
+        if let Some((segment, part)) = found {
+            // What does not fit is dropped, and its reader told.
+            let _ = self.shared.reads.put(Job::Part { segment, part, answer }, 0);
+        }
+        Reading(answered)
     }
 
     /// Writes an object that is whole; `body` are its pieces. Returns at once; false when it will not be written. What
@@ -224,6 +234,17 @@ impl Disk {
             self.forget(&key);
         }
         put
+    }
+
+    /// Writes anew what is to be known of an object whose body lies there already: a 304 said that it still holds.
+    pub fn write_again(&self, object: NewObject, body: &StoredBody) -> bool {
+        let stream = Stream::of(&body.parts);
+        self.shared.put(Write::Commit(stream, Box::new(object)), 0)
+    }
+
+    /// The hash of a name, of a site say, that means the same after a restart.
+    pub fn name(&self, name: &[u8]) -> u64 {
+        self.shared.seed.hash(name)
     }
 
     /// Begins to write an object that arrives.
@@ -243,6 +264,7 @@ impl Disk {
             Purge::Key(key) => What::Key(self.shared.seed.hash(key)),
             Purge::Prefix(prefix) => What::Prefix(prefix.into()),
             Purge::Tag(tag) => What::Tag(tag),
+            Purge::TagOfSite(tag, site) => What::Tag(tag_of_site(tag, site)),
             Purge::Site(site) => What::Site(site),
             Purge::All => What::All,
         });
@@ -314,7 +336,26 @@ impl Purging {
     }
 }
 
+impl Future for Reading {
+    type Output = Option<Bytes>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(Result::ok)
+    }
+}
+
 impl StoredBody {
+    /// Bytes of memory that it takes.
+    pub fn cost(&self) -> u64 {
+        let listed = size_of_val(&*self.parts) + size_of_val(&*self.segments);
+        (size_of::<Self>() + listed + 64) as u64
+    }
+
+    /// Whether it can still be read.
+    pub fn is_there(&self) -> bool {
+        self.segments.iter().all(|segment| segment.strong_count() > 0)
+    }
+
     /// Bytes of content.
     pub fn bytes(&self) -> u64 {
         self.bytes

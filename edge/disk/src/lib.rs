@@ -27,7 +27,7 @@ mod purges_tests;
 
 pub use counts::Stats;
 pub use directory::{BYTES_MIN, OpenError};
-pub use disk::{Disk, Found, HeldBody, Purge, Purging, StoredBody};
+pub use disk::{Disk, Found, HeldBody, Purge, Purging, Reading, StoredBody};
 pub use meta::{Meta, TAGS_MAX};
 pub use purges::Standing;
 pub use record::PART_BYTES;

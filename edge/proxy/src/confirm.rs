@@ -2,7 +2,6 @@
 //! date, or makes the stored response stale. Decides nothing about cacheability.
 
 use crate::head::{Keeping, refreshed};
-use crate::key::group_tag;
 use crate::tags::{names_tags, tags_of};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -30,9 +29,7 @@ pub fn update(
     if is_same(stored, response) {
         let as_get = RequestFacts { method: Method::Get, range: false, ..*request };
         let (head, facts) = refreshed(stored, response, &as_get, keeping, requested, now);
-        // Those of its group are ours, and stay.
-        let all = || tags_of(response).into_iter().chain(group_tag(stored.key())).collect::<Vec<_>>();
-        let named = names_tags(&response.fields).then(all);
+        let named = names_tags(&response.fields).then(|| tags_of(response, stored.key()));
         let tags = named.as_deref();
         cache.update(stored, Confirmed { head, facts, tags, new_head: &no_new_head });
     } else {

@@ -66,6 +66,21 @@ pub async fn object(
     request: &RequestHead,
     reply: Reply,
 ) -> Result<Sent, Failure> {
+    let (status, range) = object_head(out, object, own_lines, request, reply);
+    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
+    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
+    Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
+}
+
+/// Writes what comes behind the stored lines of an object's head, or the whole head where the status is another than
+/// the stored one. Returns the status, and what of the content is wanted.
+pub fn object_head(
+    out: &mut Vec<u8>,
+    object: &Object,
+    own_lines: &[u8],
+    request: &RequestHead,
+    reply: Reply,
+) -> (u16, Range<u64>) {
     let asked = Asked::of(object, request, reply.now);
     out.clear();
     let (status, range) = match asked {
@@ -97,10 +112,7 @@ pub async fn object(
     status::write(out, &reply, Some(i64::from(facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
-    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
-    let range = if reply.manner.head_only { 0..0 } else { range };
-    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
-    Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
+    (status, if reply.manner.head_only { 0..0 } else { range })
 }
 
 /// Sends a fill's object while it arrives, with field lines of the visitor's own.
@@ -115,6 +127,7 @@ pub async fn reader(
     if reader.head().status == 200
         && holds(
             request,
+            &reader.head().lines,
             reader.etag().map(|tag| &**tag),
             reader.last_modified().map(|date| &**date),
             reply.now,
@@ -298,7 +311,7 @@ pub fn own_head(out: &mut Vec<u8>, response: &ResponseHead, framing: Framing, re
 
 /// The next piece of an exchange's body; `None` when there is none yet and the head should not wait for it.
 /// Meanwhile what is left of the visitor's own body goes to the endpoint.
-async fn next_piece(
+pub async fn next_piece(
     visitor: &mut Visitor,
     exchange: &mut Exchange,
     body: &mut tentpole_listener::RequestBody,
@@ -349,7 +362,7 @@ impl Asked {
             return Self::Whole;
         }
         let (etag, last_modified) = (object.etag(), object.last_modified());
-        if holds(request, etag, last_modified, now) {
+        if holds(request, object.lines(), etag, last_modified, now) {
             return Self::NotModified;
         }
         Self::part_of(object.body_bytes(), etag, last_modified, request, now)
@@ -379,13 +392,27 @@ impl Asked {
 }
 
 /// Whether the visitor's own copy still holds.
-fn holds(request: &RequestHead, etag: Option<&[u8]>, last_modified: Option<&[u8]>, now: u64) -> bool {
+fn holds(
+    request: &RequestHead,
+    lines: &[u8],
+    etag: Option<&[u8]>,
+    last_modified: Option<&[u8]>,
+    now: u64,
+) -> bool {
     let fields = &request.fields;
     if !fields.has(Name::IfNoneMatch) && !fields.has(Name::IfModifiedSince) {
         return false;
     }
     let since = fields.get(Name::IfModifiedSince);
-    freshness::not_modified(fields.all(Name::IfNoneMatch), since, etag, last_modified, now)
+    // RFC 9111 section 4.3.2: it cannot have been modified later than it was sent.
+    let modified = last_modified.or_else(|| stored_date(lines));
+    freshness::not_modified(fields.all(Name::IfNoneMatch), since, etag, modified, now)
+}
+
+/// `Date`, which every stored head has.
+fn stored_date(lines: &[u8]) -> Option<&[u8]> {
+    let line = stored_fields(lines).find(|line| name_of(line) == Name::Date)?;
+    line.get(b"date:".len()..).map(<[u8]>::trim_ascii)
 }
 
 /// Answers 304 for an object that is only just arriving.
@@ -456,7 +483,7 @@ fn write_length(out: &mut Vec<u8>, length: u64) {
 }
 
 /// How a body goes to this visitor.
-fn to_visitor(framing: Framing, manner: Manner) -> Framing {
+pub fn to_visitor(framing: Framing, manner: Manner) -> Framing {
     match framing {
         Framing::None | Framing::Length(_) => framing,
         _ if manner.head_only => Framing::None,
@@ -466,12 +493,12 @@ fn to_visitor(framing: Framing, manner: Manner) -> Framing {
 }
 
 /// A body that lasts until the connection closes leaves no connection to keep.
-fn keeping(manner: Manner, framing: Framing) -> Manner {
+pub fn keeping(manner: Manner, framing: Framing) -> Manner {
     Manner { keep_alive: manner.keep_alive && framing != Framing::UntilClose, ..manner }
 }
 
 /// What stands around a piece of content.
-fn frame_of(framing: Framing, len: usize, frame: &mut [u8; 20]) -> (&[u8], &'static [u8]) {
+pub fn frame_of(framing: Framing, len: usize, frame: &mut [u8; 20]) -> (&[u8], &'static [u8]) {
     if framing != Framing::Chunked {
         return (b"", b"");
     }
@@ -495,7 +522,7 @@ fn slices(chunks: &[bytes::Bytes], range: Range<u64>) -> impl Iterator<Item = &[
 }
 
 /// Writes head and body with as few system calls as the kernel's buffers allow.
-async fn write_parts<'a>(
+pub async fn write_parts<'a>(
     visitor: &mut Visitor,
     head: [&'a [u8]; 2],
     body: impl Iterator<Item = &'a [u8]>,

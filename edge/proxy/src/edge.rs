@@ -2,6 +2,7 @@
 //! the last request. Knows who does what, and does nothing itself.
 
 use crate::learn;
+use crate::on_disk;
 use crate::prepare::Prepared;
 use crate::purge::Purger;
 use crate::purging::Purging;
@@ -16,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
 use tentpole_cache::Cache;
+use tentpole_disk::Disk;
 use tentpole_listener::{Doors, Handover, Visitor, accept, take_over};
 use tentpole_model::{Dials, Membership, PurgeOrder, PurgePort, Refused, Snapshot, VisitorLimits};
 use tentpole_observe::Observed;
@@ -61,6 +63,7 @@ pub struct Bound {
 
 /// A running data plane.
 pub struct Edge {
+    disk: Option<Arc<Disk>>,
     ending: watch::Sender<bool>,
     doors: Arc<Doors>,
     threads: Vec<JoinHandle<()>>,
@@ -105,7 +108,8 @@ impl Bound {
         let EdgeParts { snapshot, membership, dials, cells, observed, learning } = parts;
         let count = listeners.len();
         assert!((1..=THREADS_MAX).contains(&count), "1 to {THREADS_MAX} data threads, not {count}");
-        let ledger = Ledger::new(snapshot.cache.memory_bytes_max + TRAFFIC_BYTES);
+        let of_disk = snapshot.disk.as_ref().map_or(0, Disk::memory_bytes_max);
+        let ledger = Ledger::new(snapshot.cache.memory_bytes_max + TRAFFIC_BYTES + of_disk);
         let gates = Gates::default();
         let prepared = Prepared::new(snapshot.clone(), &cells, &gates).map_err(StartError::Routes)?;
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
@@ -122,11 +126,13 @@ impl Bound {
             cache,
             learning,
             observations,
+            disk: snapshot.disk.as_ref().map(|settings| Disk::start(settings, &ledger)),
             ledger: ledger.clone(),
             wait_max: snapshot.cache.wait_max,
             purging,
             sends_tags: snapshot.purging.sends_tags,
         });
+        shared.disk.iter().for_each(|disk| on_disk::observe(disk, &observed));
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);
         let cut = Arc::new(AtomicUsize::new(0));
@@ -175,6 +181,11 @@ impl Bound {
         Arc::new(move || shared.prepared.get().pools.iter().map(|pool| pool.gate.length()).collect())
     }
 
+    /// What the cache's part on disk holds and did, if there is one.
+    pub fn disk(&self) -> Option<Arc<Disk>> {
+        self.shared.disk.clone()
+    }
+
     /// The account of bytes.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.shared.ledger
@@ -187,8 +198,8 @@ impl Bound {
         for start in std::mem::take(&mut self.starts) {
             threads.push(spawn(start, running.clone()).map_err(StartError::System)?);
         }
-        let Self { ending, doors, cut, drain_time, .. } = self;
-        Ok(Edge { ending, doors, threads, running, cut, drain_time })
+        let Self { shared, ending, doors, cut, drain_time, .. } = self;
+        Ok(Edge { disk: shared.disk.clone(), ending, doors, threads, running, cut, drain_time })
     }
 }
 
@@ -220,6 +231,8 @@ impl Edge {
             // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }
+        // What was handed over is written before the process ends.
+        self.disk.iter().for_each(|disk| disk.close());
         self.cut.load(Ordering::Acquire)
     }
 }

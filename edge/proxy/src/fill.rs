@@ -3,19 +3,20 @@
 //! cacheability: `decide/freshness` does.
 
 use crate::exchange::{Exchange, NoResponse};
-use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::fetch::{Attempts, Outgoing};
 use crate::group::puts_into_another_group;
 use crate::head::{self, Keeping};
-use crate::key::group_tag;
+use crate::on_disk::ForDisk;
 use crate::place::Place;
 use crate::tags::{names_tags, tags_of};
+use crate::template::{fetch_readable, is_encoded, is_page};
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{
-    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, Tag, no_new_head,
+    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, no_new_head,
 };
 use tentpole_freshness::{RequestFacts, Trouble, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
@@ -98,10 +99,12 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let requested = clock::coarse().unix_seconds();
     let Wanted { view, place, key, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
+    let mut for_disk = ForDisk::begin(&thread.shared, &prepared, lead.key());
     let caching = prepared.caching(place.caching);
     let keeping = Keeping { caching, sends_tags: thread.shared.sends_tags };
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
-    let fetched = fetch(&thread, view, &outgoing, None, &mut response, &mut attempts, &deadline).await;
+    let fetched =
+        fetch_readable(&thread, view, place, &outgoing, None, &mut response, &mut attempts, &deadline).await;
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
     let exchange = match fetched {
         Ok(exchange) => exchange,
@@ -126,13 +129,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         && let Some(stale) = lead.stale.clone()
     {
         let (stored, facts) = head::refreshed(&stale, &response, &facts, keeping, requested, now);
-        let named = names_tags(&response.fields)
-            .then(|| tags_of(&response).into_iter().chain(group_tag(&key)).collect::<Vec<_>>());
+        let named = names_tags(&response.fields).then(|| tags_of(&response, &key));
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
         let tags = named.as_deref();
         let confirmed = Confirmed { head: stored, facts, tags, new_head: &no_new_head };
         let object = lead.refreshed(&stale, confirmed);
+        for_disk.into_iter().for_each(|for_disk| for_disk.confirmed(&object));
         let _ = answer.send((Led::Refreshed(object, own), attempts));
         return;
     }
@@ -161,12 +164,10 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         Ok(stored) => stored,
         Err(bypass) => {
             let is_personal = facts.cookie || facts.authorization;
-            if !is_personal
-                && bypass != Bypass::Status
-                && let Some(stale) = &lead.stale
-            {
+            if !is_personal && bypass != Bypass::Status {
                 // The endpoint no longer says what is stored: it must not be served in place of an error either.
-                thread.shared.cache.forget(stale);
+                lead.stale.iter().for_each(|stale| thread.shared.cache.forget(stale));
+                for_disk.into_iter().for_each(ForDisk::not_shared);
             }
             match bypass {
                 // For a visitor who does not say who he is the response may be another, and one to share.
@@ -183,7 +184,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         }
     };
     let vary: Vec<&[u8]> = response.fields.all(Name::Vary).flat_map(tokens).collect();
-    let tags: Vec<Tag> = tags_of(&response).into_iter().chain(group_tag(&key)).collect();
+    let tags = tags_of(&response, &key);
     let length = match exchange.body.framing {
         Framing::Length(length) => Some(length),
         Framing::None => Some(0),
@@ -198,15 +199,20 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
         tags: &tags,
+        assembles: is_page(caching.esi, &response) && !is_encoded(&response.fields),
         length,
     };
-    match lead.start(new) {
+    let cache = &thread.shared.cache;
+    let through = for_disk.as_ref().is_some_and(|for_disk| for_disk.takes_through(length, cache, &facts));
+    let started = if through { lead.start_through(new) } else { lead.start(new) };
+    match started {
         Ok((filling, reader)) => {
+            for_disk.iter_mut().for_each(|for_disk| for_disk.begins(&reader, through));
             let mut own = lines_of(&response, Name::Age, b"Age");
             // Where a route stores despite a cookie, that is for this visitor alone.
             own.extend(lines_of(&response, Name::SetCookie, b"Set-Cookie"));
             let _ = answer.send((Led::Reader(reader, own), attempts));
-            pump(&thread, exchange, filling, &deadline).await;
+            pump(&thread, exchange, filling, for_disk, &deadline).await;
         }
         Err(bypass) => {
             let own = Own { exchange, response, bypass };
@@ -267,13 +273,21 @@ fn lines_of(response: &ResponseHead, name: Name, written: &[u8]) -> Vec<u8> {
 }
 
 /// Moves the body into the fill. Dropping the filling before its end aborts it: nothing is stored.
-async fn pump(thread: &Thread, mut exchange: Exchange, mut filling: Filling, deadline: &Deadline) {
+async fn pump(
+    thread: &Thread,
+    mut exchange: Exchange,
+    mut filling: Filling,
+    mut for_disk: Option<ForDisk>,
+    deadline: &Deadline,
+) {
     let mut alone_since = None;
     loop {
         // A fill that is no longer storable goes at the pace of its slowest reader, as long as that is bearable.
         deadline.set_in(SLOW_READER_MAX);
         match deadline.guard(|context| filling.poll_room(context)).await {
             Ok(Room::Ready) => {}
+            // What goes to the disk is worth it without them, for a while.
+            Ok(Room::NobodyReads) if for_disk.as_ref().is_some_and(ForDisk::is_writing) => {}
             Ok(Room::NobodyReads) => return,
             Err(Expired) => {
                 filling.leave_behind();
@@ -296,10 +310,15 @@ async fn pump(thread: &Thread, mut exchange: Exchange, mut filling: Filling, dea
                 let connection = &mut exchange.connection;
                 let chunk = Bytes::copy_from_slice(&connection.filled()[skip..skip + len]);
                 connection.consume(skip + len);
-                filling.append(chunk);
+                let until_now = filling.append(chunk.clone());
+                if let Some(for_disk) = &mut for_disk {
+                    for_disk.arrived(&chunk, until_now);
+                }
             }
             Ok(Ok(Piece::End)) => {
-                filling.finish();
+                let finished = filling.finish();
+                let cache = &thread.shared.cache;
+                for_disk.into_iter().for_each(|for_disk| for_disk.finished(&finished, cache));
                 exchange.finish(thread);
                 return;
             }

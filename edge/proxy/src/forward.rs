@@ -28,6 +28,10 @@ pub struct Forward<'a> {
     pub peer: IpAddr,
     /// What the cache wants of it.
     pub purpose: Purpose<'a>,
+    /// Pages are put together here, and the endpoint is told.
+    pub assembles: bool,
+    /// The content is wanted as it is: it has to be read.
+    pub identity: bool,
     /// The protocol to upgrade to.
     pub upgrade: Option<&'a [u8]>,
 }
@@ -58,6 +62,7 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
         Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => true,
         // It changes what an endpoint answers, and a visitor's browser is no surrogate.
         Name::SurrogateCapability => true,
+        Name::AcceptEncoding => forward.identity,
         Name::Other => {
             is_claim(field.name)
                 || (forward.shared && is_for_one(field.name))
@@ -86,10 +91,17 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
     http1::write_field(out, b"X-Forwarded-Host", forward.host);
     out.extend_from_slice(b"Via: 1.1 tentpole\r\n");
-    if for_cache {
-        // Edge Architecture Specification 1.0, section 2.2: `Surrogate-Control` is understood here.
-        out.extend_from_slice(b"Surrogate-Capability: tentpole=\"Surrogate/1.0\"\r\n");
+    if forward.identity {
+        out.extend_from_slice(b"Accept-Encoding: identity\r\n");
     }
+    // Edge Architecture Specification 1.0, section 2.2: `Surrogate-Control` is understood here.
+    let capabilities: &[u8] = match (for_cache, forward.assembles) {
+        (true, true) => b"Surrogate-Capability: tentpole=\"Surrogate/1.0 ESI/1.0\"\r\n",
+        (true, false) => b"Surrogate-Capability: tentpole=\"Surrogate/1.0\"\r\n",
+        (false, true) => b"Surrogate-Capability: tentpole=\"ESI/1.0\"\r\n",
+        (false, false) => b"",
+    };
+    out.extend_from_slice(capabilities);
     if let Some(protocol) = forward.upgrade {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         http1::write_field(out, b"Upgrade", protocol);

@@ -2,23 +2,26 @@
 //! (RFC 9111 section 4.4). Nothing that another origin serves can be emptied from here.
 
 use crate::key::KeysOfUrl;
-use crate::purge::{Purger, host_of};
+use crate::on_disk;
+use crate::purge::{Purger, host_of, write_key};
 use crate::thread::Shared;
 use std::sync::Arc;
+use tentpole_disk::Purge;
 use tentpole_message::{Name, ResponseHead};
-use tentpole_model::{PurgeOrder, PurgePort, PurgeWhat};
+use tentpole_model::{PurgeOrder, PurgeWhat};
 
 /// Empties the cache of what an unsafe request has changed. `key` is the request's, and `target` what an endpoint is asked
 /// for when its answer may be stored.
 pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &ResponseHead) {
     let keys = KeysOfUrl::of_request(&shared.searches, key, target);
-    keys.purge(&shared.cache, shared.prepared.get().groups());
+    // Nobody waits until it is safe from a crash: the change itself may be lost in the same one.
+    drop(on_disk::purge_both(shared, &keys.selector(shared.prepared.get().groups()), None, false));
     let pointed_to = [Name::Location, Name::ContentLocation].map(|name| response.fields.get(name));
     for reference in pointed_to.into_iter().flatten() {
         let Some(url) = same_origin(host_of(key), target, reference) else { continue };
         let what = PurgeWhat::Url(url);
         // What is no URL of a site here is stored nowhere.
-        let _ = Purger { shared: shared.clone() }.purge(&PurgeOrder::hard(what));
+        drop(Purger { shared: shared.clone() }.in_force(&PurgeOrder::hard(what)));
     }
 }
 
@@ -26,7 +29,20 @@ pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &
 /// is stored, so not on a data thread; when it returns, it is in force.
 pub async fn by_route(shared: &Arc<Shared>, key: &[u8], paths: &[String]) {
     let (shared, host, paths) = (shared.clone(), host_of(key).to_vec(), paths.to_vec());
-    let purge = move || shared.cache.purge_where(|key| is_named(key, &host, &paths), false);
+    let purge = move || {
+        if let Some(disk) = &shared.disk {
+            // By prefix, which may be more than is named.
+            let prefix = |named: &String| {
+                let mut prefix = Vec::new();
+                write_key(&mut prefix, &host, named.strip_suffix('*').unwrap_or(named).as_bytes());
+                prefix
+            };
+            let prefixes: Vec<Vec<u8>> = paths.iter().map(prefix).collect();
+            let whats: Vec<Purge<'_>> = prefixes.iter().map(|prefix| Purge::Prefix(prefix)).collect();
+            drop(disk.purge(&whats, false));
+        }
+        shared.cache.purge_where(|key| is_named(key, &host, &paths), false)
+    };
     // It panics only if we do.
     let _ = tokio::task::spawn_blocking(purge).await;
 }

@@ -4,8 +4,7 @@
 
 use crate::purge::write_key;
 use crate::search::Searches;
-use tentpole_cache::{Cache, Selector, Tag, TagSet};
-use tentpole_model::Purged;
+use tentpole_cache::{Selector, Tag, TagSet};
 
 /// Stands before the visitor's group.
 pub const GROUP: &[u8] = b"\0c";
@@ -54,11 +53,6 @@ impl KeysOfUrl {
             (Some(only), true) => only,
             (last, _) => Selector::Any(each.into_iter().chain(last).collect()),
         }
-    }
-
-    /// Removes what answers the URL.
-    pub fn purge(self, cache: &Cache, groups: bool) -> Purged {
-        cache.purge_selected(&self.selector(groups), false)
     }
 
     fn all(&self) -> impl Iterator<Item = &[u8]> {

@@ -131,7 +131,7 @@ impl Learning {
                 self.rules.publish(rules.clone());
                 unpublished = None;
                 // Those who come now may share what had to be asked for by each a moment ago.
-                set.drain(..).for_each(|key| cache.unmark(&cache.key(&key)));
+                set.drain(..).for_each(|key| cache.clear_mark(&cache.key(&key)));
             }
             // After the rules: whoever stores now has seen that he may not, or is under way and is purged.
             for change in &changes {

@@ -2,8 +2,10 @@
 //! everything else here is a step of theirs. Knows no configuration file and no control plane: they meet in
 //! published values and in what is observed.
 
+mod address;
 mod answer;
 mod asked;
+mod assemble;
 mod confirm;
 mod deliver;
 mod edge;
@@ -11,12 +13,17 @@ mod exchange;
 mod fetch;
 mod fill;
 mod forward;
+mod fragment;
+mod from_disk;
 mod group;
 mod head;
 mod invalidate;
 mod key;
 mod learn;
 mod obtain;
+mod on_disk;
+mod outbox;
+mod page;
 mod place;
 mod prepare;
 mod purge;
@@ -24,7 +31,9 @@ mod purging;
 mod search;
 mod status;
 mod stop;
+mod stream;
 mod tags;
+mod template;
 mod thread;
 mod tunnel;
 mod visit;

@@ -8,6 +8,7 @@ use crate::fetch::Attempts;
 use crate::fill::{self, Led, Own, Wanted, trouble_of};
 use crate::forward::{self, Forward, Purpose};
 use crate::learn;
+use crate::on_disk::{self, Revived};
 use crate::place::Place;
 use crate::purge::host_of;
 use crate::thread::{Thread, View};
@@ -19,7 +20,7 @@ use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, 
 use tentpole_freshness::{RequestFacts, StoredFacts, Trouble, Use};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_message::{Fields, RequestHead};
-use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Refused, RouteCache};
+use tentpole_model::{Bypass, CacheOutcome, Cause, Esi, Failure, Method, Phase, Refused, RouteCache};
 use tentpole_runtime::deadline::Deadline;
 use tokio::sync::oneshot;
 
@@ -36,8 +37,9 @@ pub enum Forwarded {
     Request,
 }
 
-/// How often a request looks up again because the fill it joined was of another variant.
-const LOOKS_MAX: usize = 3;
+/// How often a request looks up again because the fill it joined was of another variant, or what it wants has come
+/// back from disk.
+const LOOKS_MAX: usize = 4;
 
 /// A request whose place is known, by whoever makes it.
 pub struct Inquiry<'a> {
@@ -169,6 +171,14 @@ impl Inquiry<'_> {
                     if let Some(object) = self.stale_while_failing(&lead) {
                         return Ok(Got::object(object, CacheOutcome::StaleIfError));
                     }
+                    let lead = match on_disk::revive(self, lead).await {
+                        Revived::Nothing(lead) => lead,
+                        Revived::Object(object) => return Ok(Got::object(object, CacheOutcome::HitDisk)),
+                        Revived::Again => {
+                            looked = self.look_up()?;
+                            continue;
+                        }
+                    };
                     *self.forwarded = Some(self.why_forwarded(lead.missed, lead.stale.as_ref()));
                     if learn::is_only_witness(self) {
                         lead.uncacheable(Bypass::NoLifetime, Duration::ZERO);
@@ -345,6 +355,7 @@ impl Inquiry<'_> {
         let shared = purpose != Purpose::Visitor || updates;
         let told = shared.then(|| self.presented().told());
         let method: &[u8] = if purpose == Purpose::Visitor { self.request.method_bytes() } else { b"GET" };
+        let prepared = &self.view.prepared;
         let how = Forward {
             method,
             // What the key does not hold, an endpoint is not told, where its answer may be stored.
@@ -356,6 +367,8 @@ impl Inquiry<'_> {
             framing: self.asked.framing,
             peer: self.peer,
             purpose,
+            assembles: prepared.caching(self.place.caching).esi != Esi::Off,
+            identity: prepared.asks_for_identity(self.place.caching),
             upgrade: http1::upgrade(self.request).filter(|_| self.asked.upgrades),
         };
         forward::write_head(out, self.request, &how);

@@ -2,9 +2,9 @@
 //! endpoint its cell and gate.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tentpole_key::KeyRules;
-use tentpole_model::{Caching, CachingId, Pool, Route, RouteId, Site, SiteId, Snapshot};
+use tentpole_model::{Caching, CachingId, Esi, Pool, Route, RouteId, Site, SiteId, Snapshot};
 use tentpole_route::{CompileError, Table};
 use tentpole_runtime::{Cell, Cells};
 use tentpole_upstream::{Gate, Gates};
@@ -22,6 +22,8 @@ pub struct Prepared {
     keys: Vec<KeyRules>,
     /// For each route of all sites: its site and its index there.
     routes: Vec<(SiteId, usize)>,
+    /// Parallel to `snapshot.cachings`: an endpoint has sent a page to be put together that was compressed.
+    compressed_pages: Box<[AtomicBool]>,
 }
 
 /// A pool's live parts.
@@ -50,7 +52,8 @@ impl Prepared {
         };
         let routes = snapshot.sites.iter().enumerate().flat_map(indexed).collect();
         let keys = snapshot.cachings.iter().map(KeyRules::new).collect();
-        Ok(Self { snapshot, table, pools, keys, routes })
+        let compressed_pages = snapshot.cachings.iter().map(|_| AtomicBool::new(false)).collect();
+        Ok(Self { snapshot, table, pools, keys, routes, compressed_pages })
     }
 
     /// The site with this number.
@@ -62,6 +65,20 @@ impl Prepared {
     pub fn route(&self, route: RouteId) -> &Route {
         let (site, index) = self.routes[route.0 as usize];
         &self.site(site).routes[index]
+    }
+
+    /// Whether endpoints are asked for content that is not coded: pages are put together, and have to be read.
+    pub fn asks_for_identity(&self, caching: CachingId) -> bool {
+        match self.caching(caching).esi {
+            Esi::Off => false,
+            Esi::Asked => self.compressed_pages[usize::from(caching.0)].load(Ordering::Relaxed),
+            Esi::Always => true,
+        }
+    }
+
+    /// From now on, [`Prepared::asks_for_identity`].
+    pub fn ask_for_identity(&self, caching: CachingId) {
+        self.compressed_pages[usize::from(caching.0)].store(true, Ordering::Relaxed);
     }
 
     /// What makes two requests the same, by the number of how they are cached.

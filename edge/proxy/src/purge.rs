@@ -3,11 +3,13 @@
 //! asked of the route table, here as for requests.
 
 use crate::key::KeysOfUrl;
+use crate::on_disk;
 use crate::prepare::Prepared;
 use crate::search::Searches;
 use crate::thread::Shared;
 use std::sync::Arc;
 use tentpole_cache::{KeyTest, Selector, Tag, TagSet};
+use tentpole_disk::Purging;
 use tentpole_model::{Canonical, PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged, SiteId};
 
 /// Tags that one order may name. Magento names some hundred in one pattern.
@@ -36,12 +38,28 @@ pub struct Purger {
 
 impl PurgePort for Purger {
     fn purge(&self, order: &PurgeOrder) -> Result<Purged, PurgeError> {
-        let selector = self.selector(&order.what)?;
-        Ok(self.shared.cache.purge_selected(&selector, order.soft))
+        let (purged, purging) = self.in_force(order)?;
+        // What cannot be made safe has been told at the terminal: it is in force all the same.
+        purging.map(Purging::wait);
+        Ok(purged)
     }
 }
 
 impl Purger {
+    /// [`PurgePort::purge`] for those who must not stand still: in force when it returns, and safe from a crash when
+    /// what it returns is done. An order is answered then.
+    ///
+    /// # Errors
+    /// When it cannot be understood.
+    pub fn in_force(&self, order: &PurgeOrder) -> Result<(Purged, Option<Purging>), PurgeError> {
+        let selector = self.selector(&order.what)?;
+        let site = match &order.what {
+            PurgeWhat::Site(site) | PurgeWhat::Tags { site: Some(site), .. } => Some(site.as_str()),
+            _ => None,
+        };
+        Ok(on_disk::purge_both(&self.shared, &selector, site, order.soft))
+    }
+
     /// What an order names, in the words of those who store.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply, ttl: Option<i64>) {
     let _ = match reply.cache {
         CacheOutcome::NotAsked => Ok(()),
         CacheOutcome::Hit | CacheOutcome::HitPartial | CacheOutcome::Stale => write!(out, "; hit"),
+        CacheOutcome::HitDisk => write!(out, "; hit; detail=disk"),
         CacheOutcome::StaleIfError if reply.forwarded.is_none() => {
             write!(out, "; hit; detail=stale_if_error")
         }

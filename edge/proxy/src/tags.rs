@@ -1,13 +1,14 @@
 //! The fields by which an application tags a response, so that it can be purged by what it is about. Read here, and
 //! taken out on the way to visitors.
 
+use crate::key::group_tag;
 use crate::purging::pool_tag;
 use tentpole_cache::Tag;
 use tentpole_message::{Field, Fields, Name, ResponseHead};
 
 /// The tags of a response: `Cache-Tag` and `X-Magento-Tags` (commas), `Surrogate-Key` (white space), `xkey` (either), and
 /// `X-Pool`, which is one tag. Each as the application writes it.
-pub fn tags_of(response: &ResponseHead) -> Vec<Tag> {
+pub fn tags_of(response: &ResponseHead, key: &[u8]) -> Vec<Tag> {
     let fields = &response.fields;
     let mut tags = Vec::new();
     let mut add = |name, between: fn(u8) -> bool| {
@@ -22,6 +23,7 @@ pub fn tags_of(response: &ResponseHead) -> Vec<Tag> {
     add(Name::Xkey, |byte| matches!(byte, b' ' | b'\t' | b','));
     let pools = fields.all(Name::XPool).filter_map(|pool| std::str::from_utf8(pool).ok());
     tags.extend(pools.map(|pool| Tag::of(pool_tag(pool.trim()).as_bytes())));
+    tags.extend(group_tag(key));
     tags
 }
 
@@ -52,7 +54,7 @@ mod tests {
     fn tags(fields: &[(&str, &str)]) -> Vec<Tag> {
         let mut head = ResponseHead::new();
         fields.iter().for_each(|(name, value)| head.fields.push(name.as_bytes(), value.as_bytes()));
-        tags_of(&head)
+        tags_of(&head, b"host\0/")
     }
 
     fn of(all: &[&str]) -> Vec<Tag> {

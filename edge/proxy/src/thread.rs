@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tentpole_cache::Cache;
+use tentpole_disk::Disk;
 use tentpole_learn::Observation;
 use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Member, Membership, PoolId};
@@ -35,6 +36,8 @@ pub struct Shared {
     pub dials: Arc<Published<Dials>>,
     /// The memory cache.
     pub cache: Arc<Cache>,
+    /// Its part on disk.
+    pub disk: Option<Arc<Disk>>,
     /// The account of bytes.
     pub ledger: Arc<Ledger>,
     /// What responses have said of the queries of their paths.

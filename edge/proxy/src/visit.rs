@@ -12,18 +12,22 @@ use crate::asked::{Asked, understand};
 use crate::confirm;
 use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
-use crate::fetch::{Outgoing, fetch};
+use crate::fetch::Outgoing;
 use crate::fill::{Own, is_error};
+use crate::from_disk::{self, Source};
 use crate::head::Keeping;
 use crate::invalidate;
 use crate::learn;
 use crate::obtain::{Forwarded, Got, Inquiry};
+use crate::on_disk;
 use crate::place::{Place, route};
 use crate::purging::is_purge;
 use crate::stop::{After, Stop};
+use crate::template::{fetch_readable, is_encoded, is_page, stored_plan};
 use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{FillReader, Looked, Object};
 use tentpole_freshness::{self as freshness, Trouble};
@@ -31,7 +35,8 @@ use tentpole_http1::{self as http1, Framing};
 use tentpole_listener::{Next, RequestBody, Visitor};
 use tentpole_message::Name;
 use tentpole_model::{
-    Bypass, CacheOutcome, Cause, End, Failure, Learn, Method, Outcome, Phase, Refused, Retry, Side, Why,
+    AssemblyFault, Bypass, CacheOutcome, Cause, End, Esi, Failure, Learn, Method, Outcome, Phase, Refused,
+    Retry, Side, Why,
 };
 use tentpole_observe::Texts;
 use tentpole_runtime::clock;
@@ -47,7 +52,9 @@ pub struct Visit<'a> {
     pub(crate) manner: Manner,
     /// Why an endpoint was asked, if one was.
     forwarded: Option<Forwarded>,
-    body: RequestBody,
+    pub(crate) body: RequestBody,
+    /// Which responses are pages to be put together; known once it matters.
+    esi: Esi,
     /// There is a body, or there may be one, that `body` does not stand for yet.
     body_pending: bool,
 }
@@ -79,7 +86,17 @@ impl<'a> Visit<'a> {
         };
         let manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
         let body = RequestBody::none();
-        Self { thread, visitor, scratch, why, manner, forwarded: None, body, body_pending: true }
+        Self {
+            thread,
+            visitor,
+            scratch,
+            why,
+            manner,
+            forwarded: None,
+            body,
+            esi: Esi::Off,
+            body_pending: true,
+        }
     }
 
     /// Serves the request and records why it went as it did.
@@ -110,7 +127,9 @@ impl<'a> Visit<'a> {
         self.accept_body(asked, place)?;
         // What follows a hit is here, in the connection's own task; everything slower has memory of its own.
         match self.inquiry(&view, asked, place).look_up()? {
-            Looked::Hit(object) => self.deliver_object(&object, b"", CacheOutcome::Hit, asked).await,
+            Looked::Hit(object) if object.place().is_none() => {
+                self.deliver_object(&object, b"", CacheOutcome::Hit, asked).await
+            }
             looked => Box::pin(self.miss(view, asked, place, looked)).await,
         }
     }
@@ -160,10 +179,27 @@ impl<'a> Visit<'a> {
         place: Place,
         looked: Looked,
     ) -> Result<Sent, Stop> {
+        self.esi = view.prepared.caching(place.caching).esi;
         // Others may need the buffer while this request waits.
         self.visitor.rest();
         let learn = view.prepared.caching(place.caching).learn;
-        match self.inquiry(&view, asked, place).obtain(looked).await? {
+        let mut got = self.inquiry(&view, asked, place).obtain(looked).await?;
+        if let Got::Object { object, own_lines, outcome } = &got
+            && object.place().is_some()
+        {
+            if let Some(sent) = self.deliver_from_disk(object, own_lines, *outcome, asked).await? {
+                return Ok(sent);
+            }
+            // The disk has given it up: it is fetched as though it had never been there.
+            on_disk::lost(&self.thread.shared, object);
+            let looked = self.inquiry(&view, asked, place).look_up()?;
+            got = self.inquiry(&view, asked, place).obtain(looked).await?;
+        }
+        match got {
+            // Lost once more: somebody else had it brought back.
+            Got::Object { object, .. } if object.place().is_some() => {
+                self.pass(view, asked, place, Bypass::TooLarge).await
+            }
             Got::Object { object, own_lines, outcome } => {
                 self.deliver_object(&object, &own_lines, outcome, asked).await
             }
@@ -223,8 +259,9 @@ impl<'a> Visit<'a> {
         let interim = self.manner.minor_version > 0;
         let upload = Some(Upload { visitor: self.visitor, body: &mut self.body, interim });
         let attempts = &mut self.why.attempts;
+        let (thread, pinned) = (self.thread, view.clone());
         let fetched =
-            fetch(self.thread, view.clone(), &outgoing, upload, response, attempts, &deadline).await;
+            fetch_readable(thread, pinned, place, &outgoing, upload, response, attempts, &deadline).await;
         let trouble = match &fetched {
             Ok(_) => is_error(response.status).then_some(Trouble::Error),
             Err(_) => Some(Trouble::Silence),
@@ -280,18 +317,47 @@ impl<'a> Visit<'a> {
         Err(Stop::Tunnelled)
     }
 
-    async fn deliver_object(
+    pub(crate) async fn deliver_object(
         &mut self,
-        object: &Object,
+        object: &Arc<Object>,
         own: &[u8],
         cache: CacheOutcome,
         asked: Asked,
     ) -> Result<Sent, Stop> {
         self.why.cache = cache;
         self.why.status = object.status();
+        match stored_plan(object) {
+            Ok(None) => {}
+            Ok(Some(plan)) => return Box::pin(self.assemble_object(object, plan, own, asked)).await,
+            Err(fault) => self.why.assembly.fault = Some(fault),
+        }
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
         deliver::object(self.visitor, out, object, own, request, reply).await.map_err(Stop::Failed)
+    }
+
+    /// Delivers an object whose content is on disk; `None` when it cannot be read, and nothing was sent.
+    async fn deliver_from_disk(
+        &mut self,
+        object: &Arc<Object>,
+        own: &[u8],
+        cache: CacheOutcome,
+        asked: Asked,
+    ) -> Result<Option<Sent>, Stop> {
+        let shared = &self.thread.shared;
+        let (Some(disk), Some(body)) = (&shared.disk, on_disk::hold(object)) else { return Ok(None) };
+        self.why.cache = if cache == CacheOutcome::Hit { CacheOutcome::HitDisk } else { cache };
+        self.why.status = object.status();
+        let reply = self.reply(asked);
+        let source = Source { disk, body, ledger: &shared.ledger };
+        let Scratch { request, out, .. } = &mut *self.scratch;
+        let sent = from_disk::object(self.visitor, out, &source, object, own, request, reply).await;
+        if let Err(failure) = &sent
+            && failure.source == Cause::FillAborted
+        {
+            on_disk::lost(shared, object);
+        }
+        sent.map_err(Stop::Failed)
     }
 
     async fn deliver_reader(
@@ -303,6 +369,9 @@ impl<'a> Visit<'a> {
     ) -> Result<Sent, Stop> {
         self.why.cache = cache;
         self.why.status = reader.head().status;
+        if reader.assembles() {
+            return Box::pin(self.assemble_reader(reader, own, cache, asked)).await;
+        }
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
         deliver::reader(self.visitor, out, reader, own, request, reply).await.map_err(Stop::Failed)
@@ -316,6 +385,12 @@ impl<'a> Visit<'a> {
         place: Place,
         learn: Learn,
     ) -> Result<Sent, Stop> {
+        if is_page(self.esi, &self.scratch.response) {
+            if !is_encoded(&self.scratch.response.fields) {
+                return Box::pin(self.assemble_exchange(exchange, asked)).await;
+            }
+            self.why.assembly.fault = Some(AssemblyFault::PageEncoded);
+        }
         let reply = self.reply(asked);
         let Scratch { request, key, response, out, .. } = &mut *self.scratch;
         let told = learn::Told {
@@ -352,7 +427,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn reply(&self, asked: Asked) -> Reply {
+    pub(crate) fn reply(&self, asked: Asked) -> Reply {
         let keep_alive = self.manner.keep_alive && !self.is_ending();
         let mut answered = self.why.attempts.iter().flatten().filter_map(|attempt| match attempt.outcome {
             Outcome::Status(status) => Some(status),

@@ -115,3 +115,15 @@ fn an_outage_lasts_no_longer_in_the_cache_than_a_moment() {
     assert!(known.contains("detail=status"), "{known}");
     assert_eq!(asked.lock().unwrap().len(), 2);
 }
+
+#[test]
+fn what_says_nothing_of_its_changes_is_as_old_as_its_date_rfc_9111_4_3_2() {
+    let (address, _) =
+        endpoint(|_| page("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nCache-Control: max-age=4000000000\r\n"));
+    let edge = edge(address, |_| {});
+    edge.get("/a", "");
+    let same = edge.get("/a", "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+    assert!(same.starts_with("HTTP/1.1 304 "), "{same}");
+    let newer = edge.get("/a", "If-Modified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n");
+    assert!(newer.starts_with("HTTP/1.1 200 "), "{newer}");
+}

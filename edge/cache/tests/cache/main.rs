@@ -9,6 +9,8 @@ mod fills;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod purges;
 #[cfg(test)]
 mod revalidation;

@@ -78,22 +78,22 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let (fill, tags) = (0..6usize, 0..1u8 << TAGS);
     let step = prop_oneof![
-        8 => (0..4u8, 0..3u8, 0..5u8).prop_map(|(key, variant, judged)| Step::Look { key, variant, judged }),
-        4 => (fill.clone(), tags.clone()).prop_map(|(fill, tags)| Step::Start { fill, tags }),
-        4 => (fill.clone(), 0..30_000u16).prop_map(|(fill, bytes)| Step::Append { fill, bytes }),
-        4 => fill.clone().prop_map(|fill| Step::Finish { fill }),
+        24 => (0..4u8, 0..3u8, 0..3u8).prop_map(|(key, variant, judged)| Step::Look { key, variant, judged }),
+        12 => (fill.clone(), tags.clone()).prop_map(|(fill, tags)| Step::Start { fill, tags }),
+        8 => (fill.clone(), 0..30_000u16).prop_map(|(fill, bytes)| Step::Append { fill, bytes }),
+        12 => fill.clone().prop_map(|fill| Step::Finish { fill }),
         1 => fill.clone().prop_map(|fill| Step::Drop { fill }),
         1 => (fill.clone(), any::<bool>()).prop_map(|(fill, remembered)| Step::Uncacheable { fill, remembered }),
-        2 => (fill, option::of(tags.clone())).prop_map(|(fill, tags)| Step::Confirm { fill, tags }),
-        2 => (0..4u8, 0..3u8).prop_map(|(key, variant)| Step::Derive { key, variant }),
-        4 => (0..6usize).prop_map(|waiter| Step::Arrive { waiter }),
+        8 => (fill, option::of(tags.clone())).prop_map(|(fill, tags)| Step::Confirm { fill, tags }),
+        6 => (0..4u8, 0..3u8).prop_map(|(key, variant)| Step::Derive { key, variant }),
+        8 => (0..6usize).prop_map(|waiter| Step::Arrive { waiter }),
         1 => (0..4u8, any::<bool>()).prop_map(|(key, soft)| Step::Purge { key, soft }),
         1 => (0..2u8, any::<bool>()).prop_map(|(parity, soft)| Step::PurgeWhere { parity, soft }),
         2 => (tags, option::of(0..2u8), any::<bool>())
             .prop_map(|(tags, parity, soft)| Step::PurgeTags { tags, parity, soft }),
         1 => any::<bool>().prop_map(|soft| Step::PurgeAll { soft }),
     ];
-    proptest::collection::vec(step, 1..120)
+    proptest::collection::vec(step, 1..160)
 }
 
 /// Different tags; sets of them are bits.
@@ -152,6 +152,12 @@ enum At {
     Over,
 }
 
+impl Fetch {
+    fn is_lead(&self) -> bool {
+        matches!(self.at, At::Lead(_))
+    }
+}
+
 /// What should be there.
 #[derive(Clone)]
 struct Stored {
@@ -201,7 +207,7 @@ impl World {
             Step::Start { fill, tags } => self.start(fill, tags),
             Step::Append { fill, bytes } => self.append(fill, usize::from(bytes)),
             Step::Finish { fill } => self.finish(fill),
-            Step::Drop { fill } => drop(self.take(fill)),
+            Step::Drop { fill } => drop(self.take(fill, |_| true)),
             Step::Uncacheable { fill, remembered } => self.uncacheable(fill, remembered),
             Step::Confirm { fill, tags } => self.confirm(fill, tags),
             Step::Derive { key, variant } => self.derive(key, variant),
@@ -332,20 +338,15 @@ impl World {
     }
 
     fn start(&mut self, index: usize, tags: u8) {
-        let Some(mut fetch) = self.take(index) else { return };
-        let (key, variant) = (fetch.key, fetch.variant);
-        match std::mem::replace(&mut fetch.at, At::Over) {
-            At::Lead(lead) => {
-                let (request, listed) = (request(variant), tags_of(tags));
-                let facts = fetched(fetch.version);
-                let new = NewObject { tags: &listed, facts, ..new_object(&request, vary(key), None) };
-                let (filling, reader) = lead.start(new).unwrap();
-                fetch.at = At::Filling(filling, reader);
-                (fetch.names_known, fetch.tags) = (true, tags);
-                self.settle_doubts(&mut fetch);
-            }
-            filling => fetch.at = filling,
-        }
+        let Some(mut fetch) = self.take(index, Fetch::is_lead) else { return };
+        let At::Lead(lead) = std::mem::replace(&mut fetch.at, At::Over) else { return };
+        let (request, listed) = (request(fetch.variant), tags_of(tags));
+        let facts = fetched(fetch.version);
+        let new = NewObject { tags: &listed, facts, ..new_object(&request, vary(fetch.key), None) };
+        let (filling, reader) = lead.start(new).unwrap();
+        fetch.at = At::Filling(filling, reader);
+        (fetch.names_known, fetch.tags) = (true, tags);
+        self.settle_doubts(&mut fetch);
         self.fetches.push(fetch);
     }
 
@@ -360,16 +361,17 @@ impl World {
     }
 
     fn append(&mut self, index: usize, bytes: usize) {
-        let Some(fetch) = self.fetches.get_mut(index) else { return };
+        let Some(mut fetch) = self.take(index, |fetch| !fetch.is_lead()) else { return };
         let At::Filling(filling, _) = &mut fetch.at else { return };
         let bytes = bytes.min(BODY_MAX - fetch.bytes);
         let so_far = piece(fetch.key, fetch.variant, fetch.version, fetch.bytes + bytes);
         filling.append(Bytes::copy_from_slice(&so_far[fetch.bytes..]));
         fetch.bytes += bytes;
+        self.fetches.push(fetch);
     }
 
     fn finish(&mut self, index: usize) {
-        let Some(fetch) = self.take(index) else { return };
+        let Some(fetch) = self.take(index, |fetch| !fetch.is_lead()) else { return };
         let Fetch { key, variant, version, attached, tags, bytes, .. } = fetch;
         let At::Filling(filling, mut reader) = fetch.at else { return };
         let whole = piece(key, variant, version, bytes);
@@ -389,7 +391,7 @@ impl World {
     }
 
     fn uncacheable(&mut self, index: usize, remembered: bool) {
-        let Some(fetch) = self.take(index) else { return };
+        let Some(fetch) = self.take(index, Fetch::is_lead) else { return };
         let At::Lead(lead) = fetch.at else { return };
         let remember_for = Duration::from_secs(if remembered { 3_600 } else { 0 });
         lead.uncacheable(Bypass::NoStore, remember_for);
@@ -397,7 +399,8 @@ impl World {
     }
 
     fn confirm(&mut self, index: usize, tags: Option<u8>) {
-        let Some(mut fetch) = self.take(index) else { return };
+        let revalidates = |fetch: &Fetch| fetch.is_lead() && fetch.stale.is_some();
+        let Some(mut fetch) = self.take(index, revalidates) else { return };
         let Some(was) = fetch.stale.clone() else { return };
         let At::Lead(lead) = std::mem::replace(&mut fetch.at, At::Over) else { return };
         let (stale, listed) = (lead.stale.clone().unwrap(), tags.map(tags_of));
@@ -456,8 +459,11 @@ impl World {
         }
     }
 
-    fn take(&mut self, index: usize) -> Option<Fetch> {
-        (index < self.fetches.len()).then(|| self.fetches.swap_remove(index))
+    /// Takes one of those fetches that a step can be about, if there is one.
+    fn take(&mut self, index: usize, which: impl Fn(&Fetch) -> bool) -> Option<Fetch> {
+        let fit: Vec<usize> = (0..self.fetches.len()).filter(|&at| which(&self.fetches[at])).collect();
+        let at = *fit.get(index % fit.len().max(1))?;
+        Some(self.fetches.swap_remove(at))
     }
 
     fn check_object(&self, object: &Object, expected: &Stored) {

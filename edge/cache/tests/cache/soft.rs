@@ -53,12 +53,20 @@ fn what_the_response_allowed_counts_from_when_it_became_stale() {
 }
 
 #[test]
-fn what_must_be_revalidated_is_not_served_stale() {
-    let (object, now) = softly_purged(StoredFacts { lifetime: 3_600, must_revalidate: true, ..FACTS });
+fn what_must_be_revalidated_is_served_only_within_its_own_lifetime() {
     let request = RequestFacts::PLAIN_GET;
+    // 10 s old when the purge comes.
+    let (object, now) = softly_purged(StoredFacts { lifetime: 40, must_revalidate: true, ..FACTS });
+    let facts = object.facts();
+    assert_eq!(facts.may_use(&request, now), Use::Revalidate);
+    assert!(facts.serves_while_revalidating(&request, now + 25));
+    assert!(!facts.serves_while_revalidating(&request, now + 31));
+    assert!(!facts.serves_on_error(Trouble::Error, &request, now + 31));
+    assert!(!facts.serves_on_error(Trouble::Silence, &request, now + 31));
+    let (object, now) = softly_purged(StoredFacts { lifetime: 5, must_revalidate: true, ..FACTS });
+    assert!(!object.facts().serves_while_revalidating(&request, now), "it was stale already");
+    let (object, now) = softly_purged(StoredFacts { lifetime: 40, no_cache: true, ..FACTS });
     assert!(!object.facts().serves_while_revalidating(&request, now));
-    assert!(!object.facts().serves_on_error(Trouble::Error, &request, now));
-    assert!(!object.facts().serves_on_error(Trouble::Silence, &request, now));
 }
 
 #[test]

@@ -148,6 +148,7 @@ pub fn new_object<'a>(request: &'a Fields, vary: &'a [&'a [u8]], length: Option<
         etag,
         last_modified: None,
         tags: &[],
+        assembles: false,
         length,
     }
 }

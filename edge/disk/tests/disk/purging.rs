@@ -49,6 +49,9 @@ fn a_purge_means_what_it_names_and_nothing_else_also_after_a_restart() {
     purged(Purge::Key(b"shop\0/a"), &["shop\0/a"]);
     purged(Purge::Prefix(b"shop\0/b"), &["shop\0/b", "shop\0/b/c"]);
     purged(Purge::Tag(1), &["shop\0/a", "other\0/a"]);
+    purged(Purge::TagOfSite(1, 1), &["shop\0/a"]);
+    purged(Purge::TagOfSite(1, 2), &["other\0/a"]);
+    purged(Purge::TagOfSite(2, 2), &[]);
     purged(Purge::Site(1), &["shop\0/a", "shop\0/b", "shop\0/b/c"]);
     purged(Purge::All, &["shop\0/a", "shop\0/b", "shop\0/b/c", "other\0/a"]);
 }

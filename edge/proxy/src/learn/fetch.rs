@@ -25,7 +25,7 @@ use tentpole_cache::{Lead, NewObject, Object, Presented, StoredFacts, Tag};
 use tentpole_http1::{Framing, Piece};
 use tentpole_learn::{Dims, Rule};
 use tentpole_message::{Fields, Name, ResponseHead, StoredHead};
-use tentpole_model::{Bypass, CachingId, Cause, Failure, Learn, Method, Phase, Retry};
+use tentpole_model::{Bypass, CachingId, Cause, Esi, Failure, Learn, Method, Phase, Retry};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::{Deadline, Expired};
 use tentpole_runtime::ledger::Pressure;
@@ -77,6 +77,7 @@ enum Gathered {
     Page(Box<Page>),
 }
 
+#[derive(Clone)]
 struct Page {
     head: StoredHead,
     etag: Option<Bytes>,
@@ -96,7 +97,9 @@ impl Plan {
         let plain = asked.method == Method::Get && asked.framing == Framing::None && !asked.facts.range;
         // What is stored speaks for itself, or did: the endpoint is asked whether it still does.
         let speaks = lead.stale.as_ref().is_some_and(|stale| !stale.facts().learned);
-        let applies = view.prepared.caching(place.caching).learn == Learn::Apply;
+        let caching = view.prepared.caching(place.caching);
+        // Pages that are put together are another matter: what is stored of them is a template.
+        let applies = caching.learn == Learn::Apply && caching.esi != Esi::Always;
         if !plain
             || speaks
             || !applies
@@ -190,7 +193,7 @@ async fn run(
     let may_be_stored = page.needs.without(plan.rule.vary).is_none();
     if may_be_stored && plan.was_given(of, &page) && plan.holds(of) {
         let attempts = fetcher.attempts;
-        return store(lead, &plan, *page, &fields, attempts, answer);
+        return store(&thread, lead, &plan, *page, &fields, attempts, answer);
     }
     own_answer(lead, fetcher, &own_head, Some(*page).filter(|_| may_be_stored), answer).await;
 }
@@ -227,7 +230,7 @@ async fn own_answer(
         Gathered::Page(own) => {
             let alike = nobodys.filter(|page| page.hash == own.hash && plan.rule.seen_by.is_none());
             match alike.filter(|_| plan.holds(&thread.learn)) {
-                Some(page) => return store(lead, plan, page, fields, attempts, answer),
+                Some(page) => return store(thread, lead, plan, page, fields, attempts, answer),
                 None => {
                     lead.uncacheable(bypass, NOT_SHARED);
                     Led::Collected(alone(thread, *own, fields), bypass)
@@ -240,6 +243,7 @@ async fn own_answer(
 
 /// Stores it and gives it to all who wait.
 fn store(
+    thread: &Thread,
     lead: Lead,
     plan: &Plan,
     page: Page,
@@ -247,19 +251,23 @@ fn store(
     attempts: Attempts,
     answer: oneshot::Sender<(Led, Attempts)>,
 ) {
-    let vary = stripped::selecting(plan.rule.vary);
-    let tags = page.tags.clone();
-    let (new, chunks) =
-        page.new_object(&vary, &tags, plan.presented(fields), u32::from(plan.rule.lifetime_s));
-    // Refused for want of memory only: then whoever leads goes by himself.
-    let Ok((mut filling, reader)) = lead.start(new) else {
-        let aborted = Failure::internal(Phase::ReadBody, Cause::FillAborted);
-        let _ = answer.send((Led::None(NoResponse::Failed(aborted)), attempts));
-        return;
-    };
-    let _ = answer.send((Led::Reader(reader, Vec::new()), attempts));
-    chunks.into_iter().for_each(|chunk| filling.append(chunk));
-    filling.finish();
+    let (vary, tags) = (stripped::selecting(plan.rule.vary), page.tags.clone());
+    let lifetime = u32::from(plan.rule.lifetime_s);
+    let (new, chunks) = page.clone().new_object(&vary, &tags, plan.presented(fields), lifetime);
+    match lead.start(new) {
+        Ok((mut filling, reader)) => {
+            let _ = answer.send((Led::Reader(reader, Vec::new()), attempts));
+            for chunk in chunks {
+                // It is too short to become too large, as its whole length was known.
+                let _ = filling.append(chunk);
+            }
+            filling.finish();
+        }
+        // No room, or larger than an object may be.
+        Err(bypass) => {
+            let _ = answer.send((Led::Collected(alone(thread, page, fields), bypass), attempts));
+        }
+    }
 }
 
 /// For one visitor.
@@ -288,7 +296,10 @@ impl Page {
         };
         let Self { head, etag, last_modified, chunks, .. } = self;
         let length = Some(chunks.iter().map(|chunk| chunk.len() as u64).sum());
-        (NewObject { head, facts, vary, request, etag, last_modified, tags, length }, chunks)
+        (
+            NewObject { head, facts, vary, request, etag, last_modified, tags, assembles: false, length },
+            chunks,
+        )
     }
 }
 
@@ -386,7 +397,7 @@ impl Fetcher<'_> {
         watch.end(&self.thread.learn, self.took_us());
         let sends_tags = self.thread.shared.sends_tags;
         let head = head::stored(response, sends_tags, clock::coarse().unix_seconds());
-        let tags = tags_of(response);
+        let tags = tags_of(response, &self.plan.key);
         let (Some(hash), Some(head)) = (hash, head) else { return Gathered::TooLong };
         let copy = |name| response.fields.get(name).map(Bytes::copy_from_slice);
         let (etag, last_modified) = (copy(Name::Etag), copy(Name::LastModified));

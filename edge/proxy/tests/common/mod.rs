@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tentpole_disk::Disk;
 use tentpole_learn::Limits;
 use tentpole_model::{
     Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolMembers, PurgePort, Route, Site,
@@ -14,7 +15,7 @@ use tentpole_model::{
 };
 use tentpole_observe::Observed;
 use tentpole_proxy::{Bound, Edge, EdgeParts};
-use tentpole_runtime::{Cells, Published};
+use tentpole_runtime::{Cells, Ledger, Published};
 
 /// A running edge; ended when dropped.
 pub struct Running {
@@ -23,6 +24,8 @@ pub struct Running {
     pub purger: Arc<dyn PurgePort>,
     pub membership: Arc<Published<Membership>>,
     pub dials: Arc<Published<Dials>>,
+    pub disk: Option<Arc<Disk>>,
+    pub ledger: Arc<Ledger>,
     pub advice: Arc<dyn Fn() -> String + Send + Sync>,
     queue: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
     edge: Option<Edge>,
@@ -62,7 +65,7 @@ pub fn endpoint(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Soc
     (address, asked)
 }
 
-fn read_head(connection: &mut TcpStream) -> Option<String> {
+pub fn read_head(connection: &mut TcpStream) -> Option<String> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         if connection.read(&mut byte).ok()? == 0 {
@@ -99,7 +102,9 @@ pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
     let (purger, queue, advice) = (bound.purger(), bound.queued(), bound.advice());
-    Running { address, cells, purger, membership, dials, queue, advice, edge: Some(bound.open().unwrap()) }
+    let (disk, ledger) = (bound.disk(), bound.ledger().clone());
+    let edge = Some(bound.open().unwrap());
+    Running { address, cells, purger, membership, dials, disk, ledger, queue, advice, edge }
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {

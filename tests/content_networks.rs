@@ -1,0 +1,68 @@
+//! A content network in front hears of every purge, whoever asked for it: an application over HTTP, a script over the
+//! admin API. Its API is a stub.
+
+use serde_json::Value;
+use tentpole_testkit::{Ask, Origin, Response, Tentpole, Up};
+use tentpole_tests::until;
+
+async fn before(origin: &Origin, api: &Origin) -> Tentpole {
+    let text = format!(
+        "[purge]\nfrom = \"127.0.0.1\"\n[pool.app]\nendpoints = [\"{}\"]\n\
+         [content_network.front]\nkind = \"fastly\"\nservice = \"SVC\"\napi = \"{}\"\n",
+        origin.url(),
+        api.url()
+    );
+    Up::config(&text).variable("FASTLY_API_TOKEN", "t0ken").start().await
+}
+
+async fn status(tentpole: &Tentpole) -> Value {
+    let answer = tentpole.admin_visitor().await.get("/api/status").await.expect(200);
+    let status: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    status["content_networks"][0].clone()
+}
+
+#[tokio::test]
+async fn purges_by_applications_and_by_the_api_are_passed_on() {
+    let (origin, api) = (Origin::start().await, Origin::start().await);
+    origin
+        .on("/")
+        .respond(Response::ok("page").header("Cache-Control", "max-age=60").header("Surrogate-Key", "a b"));
+    api.otherwise(|_| Response::ok("{\"status\":\"ok\"}"));
+    let tentpole = before(&origin, &api).await;
+    let page = tentpole.visitor().await.get("/").await.expect(200);
+    assert_eq!(page.header("Surrogate-Key"), Some("a b"), "the content network needs them");
+
+    let ask = Ask::new("PURGE", "/").header("Surrogate-Key", "a").header("Fastly-Soft-Purge", "1");
+    let purged = tentpole.visitor().await.ask(&ask).await.expect(200);
+    assert!(purged.text().starts_with("{\"objects\":1,"), "{}", purged.text());
+    api.until_requests(1).await;
+    let told = &api.requests()[0];
+    assert_eq!((told.path(), told.header("Surrogate-Key")), ("/service/SVC/purge", Some("a")));
+    assert_eq!((told.header("Fastly-Soft-Purge"), told.header("Fastly-Key")), (Some("1"), Some("t0ken")));
+
+    let everything = Ask::post("/api/purge", "{\"all\":true}");
+    tentpole.admin_visitor().await.ask(&everything).await.expect(200);
+    api.until_requests(2).await;
+    assert_eq!(api.requests()[1].path(), "/service/SVC/purge_all");
+    until("two purges passed on", async || status(&tentpole).await["passed_on"] == 2).await;
+    assert_eq!(status(&tentpole).await["name"], "front");
+}
+
+#[tokio::test]
+async fn what_a_content_network_refuses_is_shown_and_changes_nothing_here() {
+    let (origin, api) = (Origin::start().await, Origin::start().await);
+    origin.on("/").respond(Response::ok("page").header("Cache-Control", "max-age=60"));
+    api.otherwise(|_| Response::status(401));
+    let tentpole = before(&origin, &api).await;
+    tentpole.visitor().await.get("/").await.expect(200);
+    let purged = tentpole.visitor().await.ask(&Ask::new("PURGE", "/")).await.expect(200);
+    assert!(purged.text().starts_with("{\"objects\":1,"), "{}", purged.text());
+    until("one that failed", async || status(&tentpole).await["failed"] == 1).await;
+    let shown = status(&tentpole).await["trouble"]["text"].to_string();
+    assert!(shown.starts_with("\"fastly answers 401: "), "{shown}");
+    let events = tentpole.admin_visitor().await.get("/api/events").await.expect(200).text();
+    assert!(
+        events.contains("\"kind\":\"content_network\",\"text\":\"front (fastly) was not told of a purge"),
+        "{events}"
+    );
+}
