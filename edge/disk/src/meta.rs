@@ -257,6 +257,13 @@ mod tests {
     }
 
     #[test]
+    fn what_was_learned_stays_so() {
+        let facts = StoredFacts { heuristic: true, learned: true, ..meta().facts };
+        let bytes = Bytes::from(Meta { facts, ..meta() }.encode(&[]).unwrap());
+        assert_eq!(Meta::decode(&bytes).unwrap().0.facts, facts);
+    }
+
+    #[test]
     fn more_tags_than_may_be_written_are_not_left_out() {
         let tags = vec![0; TAGS_MAX + 1];
         assert_eq!(Meta { tags, ..meta() }.encode(&[]), None);
