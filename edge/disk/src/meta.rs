@@ -56,6 +56,7 @@ impl Meta {
             no_cache,
             must_revalidate,
             heuristic,
+            learned,
             validator,
             stale_while_revalidate,
             stale_if_error,
@@ -66,7 +67,7 @@ impl Meta {
         for number in [lifetime, initial_age, stale_while_revalidate, stale_if_error, stale_if_unreachable] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        let flags = [no_cache, must_revalidate, heuristic, validator, immutable, self.assembles];
+        let flags = [no_cache, must_revalidate, heuristic, validator, immutable, self.assembles, learned];
         out.push(flags.iter().enumerate().map(|(bit, &set)| u8::from(set) << bit).sum());
         out.extend_from_slice(&self.status.to_le_bytes());
         out.extend_from_slice(&self.site.to_le_bytes());
@@ -105,6 +106,7 @@ impl Meta {
             no_cache: flag(0),
             must_revalidate: flag(1),
             heuristic: flag(2),
+            learned: flag(6),
             validator: flag(3),
             stale_while_revalidate,
             stale_if_error,
@@ -212,6 +214,7 @@ mod tests {
                 no_cache: false,
                 must_revalidate: true,
                 heuristic: false,
+                learned: false,
                 validator: true,
                 stale_while_revalidate: 5,
                 stale_if_error: 6,
@@ -251,6 +254,13 @@ mod tests {
         // Who changes what is written changes this sum, and with it `FORMAT`.
         let bytes = meta().encode(&PARTS).unwrap();
         assert_eq!((crate::record::FORMAT, bytes.len(), crc32fast::hash(&bytes)), (1, 181, 397_263_691));
+    }
+
+    #[test]
+    fn what_was_learned_stays_so() {
+        let facts = StoredFacts { heuristic: true, learned: true, ..meta().facts };
+        let bytes = Bytes::from(Meta { facts, ..meta() }.encode(&[]).unwrap());
+        assert_eq!(Meta::decode(&bytes).unwrap().0.facts, facts);
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub fn update(
     requested: u64,
     now: u64,
 ) {
-    let applies = response.status == 200 && stored.status() == 200;
+    // What was learned to be shared was fetched without saying who asks; this request may have said more.
+    let applies = response.status == 200 && stored.status() == 200 && !stored.facts().learned;
     if !applies || request.cookie || request.authorization || request.cache_control.no_store {
         return;
     }

@@ -50,6 +50,8 @@ pub enum Led {
     Kept(Arc<Object>),
     /// It may not be shared: the response is this visitor's own.
     Own(Box<Own>),
+    /// It is this visitor's own, and whole already.
+    Collected(Arc<Object>, Bypass),
     /// No response.
     None(NoResponse),
 }
@@ -179,6 +181,8 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
                 _ if is_personal => lead.personal(HIT_FOR_MISS),
                 // An error of a moment must not let everybody through to the endpoint for long.
                 Bypass::Status => lead.uncacheable(bypass, HIT_FOR_ERROR),
+                // It was learned meanwhile that it may be shared.
+                _ if thread.learn.has_rule(lead.key()) => lead.uncacheable(bypass, Duration::ZERO),
                 _ => lead.uncacheable(bypass, HIT_FOR_MISS),
             }
             let own = Own { exchange, response, bypass };
@@ -337,7 +341,7 @@ fn broke_off(exchange: &Exchange, filling: Filling, failure: Failure) {
     filling.failed(failure);
 }
 
-fn failure_of(no: &NoResponse) -> Failure {
+pub fn failure_of(no: &NoResponse) -> Failure {
     match no {
         NoResponse::Failed(failure) => *failure,
         NoResponse::Refused(_) => Failure::internal(Phase::Permit, Cause::QueueFull),
