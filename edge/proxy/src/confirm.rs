@@ -1,7 +1,7 @@
 //! What the answer to a HEAD says of what is stored for GET (RFC 9111 section 4.3.5): it brings the stored fields up to
 //! date, or makes the stored response stale. Decides nothing about cacheability.
 
-use crate::head::{Keeping, refreshed};
+use crate::head::{Keeping, Refreshed, refreshed};
 use crate::tags::{names_tags, tags_of};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub fn update(
     }
     if is_same(stored, response) {
         let as_get = RequestFacts { method: Method::Get, range: false, ..*request };
-        let (head, facts) = refreshed(stored, response, &as_get, keeping, requested, now);
+        let Refreshed { head, facts, .. } = refreshed(stored, response, &as_get, keeping, requested, now);
         let named = names_tags(&response.fields).then(|| tags_of(response, stored.key()));
         let tags = named.as_deref();
         cache.update(stored, Confirmed { head, facts, tags, new_head: &no_new_head });
