@@ -6,7 +6,7 @@ use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing};
 use crate::forms;
 use crate::group::puts_into_another_group;
-use crate::head::{self, Keeping};
+use crate::head::{self, Keeping, Refreshed};
 use crate::on_disk::ForDisk;
 use crate::place::Place;
 use crate::tags::{names_tags, tags_of};
@@ -98,7 +98,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let requested = clock::coarse().unix_seconds();
     let Wanted { view, place, key, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
-    let mut for_disk = ForDisk::begin(&thread.shared, &prepared, lead.key());
+    let mut for_disk = ForDisk::begin(&thread.shared, &prepared, place.caching, lead.key());
     let caching = prepared.caching(place.caching);
     let keeping = Keeping { caching, sends_tags: thread.shared.sends_tags };
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
@@ -127,9 +127,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     if response.status == 304
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) = head::refreshed(&stale, &response, &facts, keeping, requested, now);
+        let Refreshed { head: stored, facts, is_own } =
+            head::refreshed(&stale, &response, &facts, keeping, requested, now);
         let named = names_tags(&response.fields).then(|| tags_of(&response, &key));
-        let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
+        let mut own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
+        if is_own {
+            own.extend(head::beside(&stale, &response));
+        }
         exchange.finish(&thread);
         let tags = named.as_deref();
         let (lines, status) = (stored.lines.clone(), stored.status);
