@@ -3,6 +3,7 @@
 
 use crate::caching::{Caching, CachingId, DiskSettings};
 use crate::fleet::Fleet;
+use crate::front::Front;
 use crate::purging::{ContentNetwork, Purging};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub pools: Vec<Pool>,
     /// What a visitor's connection may cost.
     pub visitors: VisitorLimits,
+    /// Which proxies in front are believed.
+    pub front: Front,
     /// The shared cache.
     pub cache: CacheSettings,
     /// Its part on disk; `None` is memory only.
@@ -264,6 +267,7 @@ impl Default for Snapshot {
             sites: Vec::new(),
             pools: Vec::new(),
             visitors: VisitorLimits::default(),
+            front: Front::default(),
             cache: CacheSettings::default(),
             disk: None,
             cachings: vec![Caching::default()],

@@ -26,6 +26,12 @@ pub struct Forward<'a> {
     pub framing: Framing,
     /// The visitor's address.
     pub peer: IpAddr,
+    /// The proxies that are believed between him and us, each behind a comma.
+    pub via: &'a [u8],
+    /// He asked one of them by https.
+    pub https: bool,
+    /// The field in which they name his address.
+    pub address_field: Option<&'a str>,
     /// What the cache wants of it.
     pub purpose: Purpose<'a>,
     /// Pages are put together here, and the endpoint is told.
@@ -65,6 +71,7 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
         Name::AcceptEncoding => forward.identity,
         Name::Other => {
             is_claim(field.name)
+                || forward.address_field.is_some_and(|name| is_alike(field.name, name.as_bytes()))
                 || (forward.shared && is_for_one(field.name))
                 || (forward.device.is_some() && is_spelt(field.name, DEVICE_FIELD))
         }
@@ -88,7 +95,10 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     out.extend_from_slice(b"X-Forwarded-For: ");
     // Writing into a Vec cannot fail.
     let _ = write!(out, "{}", forward.peer);
-    out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
+    out.extend_from_slice(forward.via);
+    let scheme: &[u8] = if forward.https { b"https" } else { b"http" };
+    out.extend_from_slice(b"\r\n");
+    http1::write_field(out, b"X-Forwarded-Proto", scheme);
     http1::write_field(out, b"X-Forwarded-Host", forward.host);
     out.extend_from_slice(b"Via: 1.1 tentpole\r\n");
     if forward.identity {
@@ -163,6 +173,14 @@ fn is_claim(name: &[u8]) -> bool {
 
 fn is_for_one(name: &[u8]) -> bool {
     FOR_ONE.iter().any(|known| is_spelt(name, known))
+}
+
+/// [`is_spelt`] for a name in any case.
+fn is_alike(name: &[u8], known: &[u8]) -> bool {
+    let same = |(byte, wanted): (&u8, &u8)| {
+        byte.eq_ignore_ascii_case(wanted) || !(byte.is_ascii_alphanumeric() || wanted.is_ascii_alphanumeric())
+    };
+    name.len() == known.len() && name.iter().zip(known).all(same)
 }
 
 /// Whether an application may read the name so, however it is spelt: CGI and WSGI read `_` as `-`. A `*` at the end of

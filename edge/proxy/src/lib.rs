@@ -6,6 +6,7 @@ mod address;
 mod answer;
 mod asked;
 mod assemble;
+mod came;
 mod confirm;
 mod deliver;
 mod edge;

@@ -86,9 +86,9 @@ impl Prepared {
         &self.keys[usize::from(caching.0)]
     }
 
-    /// Whether any route puts visitors into groups by their cookies.
+    /// Whether any route puts visitors into groups by their cookies, or somebody may say that they asked by https.
     pub fn groups(&self) -> bool {
-        self.keys.iter().any(|rules| rules.cookies.key_some())
+        !self.snapshot.front.trusted.is_empty() || self.keys.iter().any(|rules| rules.cookies.key_some())
     }
 
     /// How responses are cached, by its number.

@@ -9,6 +9,7 @@
 
 use crate::answer::Manner;
 use crate::asked::{Asked, understand};
+use crate::came::{Came, came};
 use crate::confirm;
 use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
@@ -47,6 +48,8 @@ pub struct Visit<'a> {
     pub(crate) visitor: &'a mut Visitor,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) why: Why,
+    /// Where it comes from.
+    pub(crate) came: Came,
     /// How the visitor is answered; closes until the head was understood.
     pub(crate) manner: Manner,
     /// Why an endpoint was asked, if one was.
@@ -83,6 +86,7 @@ impl<'a> Visit<'a> {
             thread: thread.number as u8,
             ..Why::new()
         };
+        let came = Came { address: visitor.peer.ip(), https: false, proxied: false };
         let manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
         let body = RequestBody::none();
         Self {
@@ -90,6 +94,7 @@ impl<'a> Visit<'a> {
             visitor,
             scratch,
             why,
+            came,
             manner,
             forwarded: None,
             body,
@@ -116,6 +121,8 @@ impl<'a> Visit<'a> {
         self.read_head().await?;
         let mut asked = self.understand()?;
         let view = self.thread.view();
+        // Before the route: by https, what is stored is something else.
+        asked.https = self.hear_of_visitor(&view);
         if asked.method == Method::Other && is_purge(self.scratch.request.method_bytes()) {
             // Before the route: its own fields say whom it is about.
             return Box::pin(self.purge(view, asked)).await;
@@ -136,6 +143,7 @@ impl<'a> Visit<'a> {
     async fn read_head(&mut self) -> Result<(), Stop> {
         // It holds another visitor's request, which the log would show if this one cannot be understood.
         self.scratch.request.clear();
+        self.scratch.via.clear();
         match self.visitor.read_head(&mut self.scratch.request).await {
             Next::Request => Ok(()),
             Next::Gone => Err(Stop::Gone),
@@ -157,6 +165,21 @@ impl<'a> Visit<'a> {
             return Err(Stop::Refused(Refused::Method));
         }
         Ok(asked)
+    }
+
+    /// Takes the word of a proxy in front, if it is believed, for where the request comes from. True when it was asked
+    /// by https.
+    fn hear_of_visitor(&mut self, view: &View) -> bool {
+        let Scratch { request, via, .. } = &mut *self.scratch;
+        let front = &view.prepared.snapshot.front;
+        let Some(came) = came(front, self.came.address, &request.fields, via) else { return false };
+        if came.address != self.came.address {
+            self.why.peer = came.address;
+            // Which port he has, nobody says.
+            self.why.peer_port = 0;
+        }
+        self.came = came;
+        came.https
     }
 
     fn accept_body(&mut self, asked: Asked, place: Place) -> Result<(), Stop> {
@@ -216,9 +239,9 @@ impl<'a> Visit<'a> {
 
     /// What is asked for, without the connection that it came over.
     fn inquiry<'b>(&'b mut self, view: &'b Rc<View>, asked: Asked, place: Place) -> Inquiry<'b> {
-        let Scratch { request, target, shared_target, key, cookies, .. } = &*self.scratch;
+        let Scratch { request, target, shared_target, key, cookies, via, .. } = &*self.scratch;
         let cookies = place.cookies.reduced.then_some(&cookies[..]);
-        let (peer, deadline) = (self.visitor.peer.ip(), &self.visitor.deadline);
+        let (peer, deadline) = (self.came.address, &self.visitor.deadline);
         let (thread, attempts, forwarded) = (self.thread, &mut self.why.attempts, &mut self.forwarded);
         Inquiry {
             thread,
@@ -231,6 +254,7 @@ impl<'a> Visit<'a> {
             asked,
             place,
             peer,
+            via,
             deadline,
             attempts,
             forwarded,

@@ -1,0 +1,21 @@
+//! What stands in front of the edge: which proxies are believed in what they say of visitors. Already checked.
+
+use crate::purging::Network;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Content networks and balancers in front. Nobody is believed by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Front {
+    /// Peers that are believed.
+    pub trusted: Vec<Network>,
+    /// The one field in which they name the visitor's address; `None` is `X-Forwarded-For`.
+    pub address_field: Option<String>,
+}
+
+impl Front {
+    /// Whether what this peer says of a visitor is believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(peer))
+    }
+}
