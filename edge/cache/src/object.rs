@@ -90,6 +90,11 @@ impl Object {
         self.body.place()
     }
 
+    /// Whether it may be a page to be put together: see [`Object::plan`].
+    pub fn assembles(&self) -> bool {
+        self.body.assembles()
+    }
+
     /// The content, in order; no chunk is empty.
     pub fn chunks(&self) -> &[Bytes] {
         self.body.chunks()

@@ -199,7 +199,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         length,
     };
     let cache = &thread.shared.cache;
-    let through = for_disk.as_ref().is_some_and(|for_disk| for_disk.takes_through(length, cache, &facts));
+    let through = for_disk
+        .as_ref()
+        .is_some_and(|for_disk| for_disk.takes_through(length, new.assembles, cache, &facts));
     let started = if through { lead.start_through(new) } else { lead.start(new) };
     match started {
         Ok((filling, reader)) => {

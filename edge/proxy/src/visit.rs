@@ -345,6 +345,12 @@ impl<'a> Visit<'a> {
         cache: CacheOutcome,
         asked: Asked,
     ) -> Result<Sent, Stop> {
+        if object.place().is_some() {
+            // In memory of its own, as all that is slower than a hit.
+            let sent = Box::pin(self.deliver_from_disk(object, own, cache, asked)).await?;
+            let gone = || Stop::Failed(Failure::internal(Phase::ReadBody, Cause::FillAborted));
+            return sent.ok_or_else(gone);
+        }
         self.why.cache = cache;
         self.why.status = object.status();
         match stored_plan(object) {
