@@ -1,6 +1,6 @@
 //! `[visitors]`: who in front of Tentpole is believed in what he says of visitors.
 
-use crate::forms::{Shaped, Text};
+use crate::forms::{Shaped, Switch, Text};
 use crate::problem::Problem;
 use crate::purge::networks;
 use crate::report::Place;
@@ -13,7 +13,7 @@ pub(crate) static SECTION: Section = Section {
     also: None,
     about: "Who in front of Tentpole is believed in what he says of visitors: a content network, a balancer. Nobody is, \
             until he is named here.",
-    settings: &[&TRUSTED, &ADDRESS_FIELD],
+    settings: &[&TRUSTED, &ADDRESS_FIELD, &PROXY_PROTOCOL],
 };
 
 static TRUSTED: Setting<Shaped> = Setting {
@@ -36,6 +36,16 @@ static ADDRESS_FIELD: Setting<Text> = Setting {
     example: "\"CF-Connecting-IP\"",
 };
 
+static PROXY_PROTOCOL: Setting<Switch> = Setting {
+    name: "proxy_protocol",
+    form: Switch,
+    default: Fallback::Value(|| false),
+    about: "Those who are trusted begin each connection with the PROXY protocol (version 1 or 2: HAProxy's `send-proxy` and \
+            `send-proxy-v2`, balancers of clouds that pass TCP on). Then they must: a connection of theirs without it gets \
+            a 400. From others it is an error. Where the visitor that it names is trusted himself, his fields count too.",
+    example: "true",
+};
+
 /// Bytes of a field's name at most.
 pub(crate) const NAME_BYTES_MAX: usize = 64;
 
@@ -43,10 +53,14 @@ pub(crate) const NAME_BYTES_MAX: usize = 64;
 pub(crate) fn read(table: &Table<'_>) -> Front {
     let when_empty = "name what stands in front of Tentpole, or leave it out.";
     let trusted = networks(table, &TRUSTED, when_empty, |typed| Problem::TrustAll { typed });
-    if table.raw(&TRUSTED).is_none()
-        && let Some(value) = table.raw(&ADDRESS_FIELD)
+    let (field, protocol) = (table.raw(&ADDRESS_FIELD), table.raw(&PROXY_PROTOCOL));
+    let proxy_protocol = table.value(&PROXY_PROTOCOL);
+    for (name, value) in
+        [(ADDRESS_FIELD.name, field), (PROXY_PROTOCOL.name, protocol.filter(|_| proxy_protocol))]
     {
-        table.tell(Problem::NobodyTrusted { name: ADDRESS_FIELD.name }, &Place::Bytes(value.span()));
+        if let (None, Some(value)) = (table.raw(&TRUSTED), value) {
+            table.tell(Problem::NobodyTrusted { name }, &Place::Bytes(value.span()));
+        }
     }
     let address_field = table.optional(&ADDRESS_FIELD).and_then(|typed| match check_field(&typed.value) {
         Ok(()) => Some(typed.value),
@@ -55,7 +69,7 @@ pub(crate) fn read(table: &Table<'_>) -> Front {
             None
         }
     });
-    Front { trusted, address_field }
+    Front { trusted, address_field, proxy_protocol }
 }
 
 fn check_field(typed: &str) -> Result<(), &'static str> {

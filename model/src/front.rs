@@ -11,6 +11,8 @@ pub struct Front {
     pub trusted: Vec<Network>,
     /// The one field in which they name the visitor's address; `None` is `X-Forwarded-For`.
     pub address_field: Option<String>,
+    /// They begin each connection with the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 impl Front {

@@ -294,6 +294,8 @@ pub enum Refused {
     PurgeUnclear,
     /// A purge request that waited too long for those before it.
     PurgeBusy,
+    /// A connection of a trusted peer without the PROXY protocol's header, or with one that is not right.
+    ProxyHeader,
 }
 
 impl Why {
@@ -492,6 +494,7 @@ labels!(Refused {
     PurgeDenied = "purge_denied",
     PurgeUnclear = "purge_unclear",
     PurgeBusy = "purge_busy",
+    ProxyHeader = "proxy_header",
 });
 
 impl Refused {
@@ -516,6 +519,7 @@ impl Refused {
             Self::PurgeDenied => 403,
             Self::PurgeUnclear => 400,
             Self::PurgeBusy => 503,
+            Self::ProxyHeader => 400,
         }
     }
 }

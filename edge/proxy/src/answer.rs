@@ -112,6 +112,7 @@ fn words(refused: Refused) -> &'static str {
         Refused::PurgeDenied => "you may not purge here.",
         Refused::PurgeUnclear => "this purge is not understood.",
         Refused::PurgeBusy => "other purges are under way. Please try again in 4 s.",
+        Refused::ProxyHeader => "this connection must begin with the PROXY protocol.",
     }
 }
 

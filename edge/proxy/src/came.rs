@@ -109,7 +109,7 @@ mod tests {
     fn front(field: Option<&str>) -> Front {
         let network = |(address, bits): (&str, u8)| Network { address: address.parse().unwrap(), bits };
         let trusted = [("10.0.0.0", 8), ("2001:db8::", 32)].map(network).to_vec();
-        Front { trusted, address_field: field.map(str::to_owned) }
+        Front { trusted, address_field: field.map(str::to_owned), ..Front::default() }
     }
 
     fn fields(all: &[(&str, &str)]) -> Fields {

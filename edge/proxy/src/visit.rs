@@ -63,6 +63,21 @@ pub struct Visit<'a> {
 
 /// Serves one connection, request after request.
 pub async fn serve(thread: Rc<Thread>, mut visitor: Visitor) {
+    if begins_with_proxy_header(&thread, &visitor) {
+        if !visitor.awaits_request().await {
+            return;
+        }
+        match visitor.read_proxy_header().await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(refused) => {
+                let mut scratch = thread.scratch();
+                Visit::new(&thread, &mut visitor, &mut scratch).turn_away(refused).await;
+                thread.put_back(scratch);
+                return visitor.linger().await;
+            }
+        }
+    }
     while visitor.awaits_request().await {
         let mut scratch = thread.scratch();
         let after = Visit::new(&thread, &mut visitor, &mut scratch).run().await;
@@ -76,17 +91,24 @@ pub async fn serve(thread: Rc<Thread>, mut visitor: Visitor) {
     }
 }
 
+/// Whether the connection is one of a trusted peer who says first whom it is for.
+fn begins_with_proxy_header(thread: &Rc<Thread>, visitor: &Visitor) -> bool {
+    let view = thread.view();
+    let front = &view.prepared.snapshot.front;
+    front.proxy_protocol && front.trusts(visitor.peer.ip())
+}
+
 impl<'a> Visit<'a> {
     fn new(thread: &'a Rc<Thread>, visitor: &'a mut Visitor, scratch: &'a mut Scratch) -> Self {
         let why = Why {
             arrived_unix_us: visitor.arrived.unix_us(),
-            peer: visitor.peer.ip(),
-            peer_port: visitor.peer.port(),
+            peer: visitor.source.ip(),
+            peer_port: visitor.source.port(),
             connection_reused: visitor.served > 0,
             thread: thread.number as u8,
             ..Why::new()
         };
-        let came = Came { address: visitor.peer.ip(), https: false, proxied: false };
+        let came = Came { address: visitor.source.ip(), https: visitor.https, proxied: visitor.proxied };
         let manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
         let body = RequestBody::none();
         Self {
@@ -101,6 +123,14 @@ impl<'a> Visit<'a> {
             esi: Esi::Off,
             body_pending: true,
         }
+    }
+
+    /// Answers a connection that does not begin as it must.
+    async fn turn_away(mut self, refused: Refused) {
+        // It holds another visitor's request.
+        self.scratch.request.clear();
+        self.stopped(Stop::Refused(refused)).await;
+        self.record();
     }
 
     /// Serves the request and records why it went as it did.
@@ -172,13 +202,13 @@ impl<'a> Visit<'a> {
     fn hear_of_visitor(&mut self, view: &View) -> bool {
         let Scratch { request, via, .. } = &mut *self.scratch;
         let front = &view.prepared.snapshot.front;
-        let Some(came) = came(front, self.came.address, &request.fields, via) else { return false };
+        let Some(came) = came(front, self.came.address, &request.fields, via) else { return self.came.https };
         if came.address != self.came.address {
             self.why.peer = came.address;
             // Which port he has, nobody says.
             self.why.peer_port = 0;
         }
-        self.came = came;
+        self.came = Came { proxied: came.proxied || self.came.proxied, ..came };
         came.https
     }
 

@@ -4,7 +4,11 @@
 
 mod common;
 
-use common::{edge, endpoint};
+use common::{Running, edge, endpoint};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use tentpole_model::{Front, Network, PurgeOrder, PurgeWhat, Snapshot};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 5\r\n\r\nhello";
@@ -96,4 +100,124 @@ fn a_visitor_has_not_the_right_of_the_proxy_to_purge() {
     assert!(purge("CF-Connecting-IP: 203.0.113.9\r\n").starts_with("HTTP/1.1 403"));
     assert!(purge("CF-Connecting-IP: garbage\r\n").starts_with("HTTP/1.1 403"));
     assert!(purge("").starts_with("HTTP/1.1 200"), "itself it may");
+}
+
+/// An edge that demands the PROXY protocol of whoever connects from here.
+fn behind_a_balancer(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running {
+    edge(endpoint, |snapshot| {
+        trusts("127.0.0.1")(snapshot);
+        snapshot.front.proxy_protocol = true;
+        change(snapshot);
+    })
+}
+
+const REQUEST: &str = "GET /a HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn the_proxy_protocol_names_the_visitor() {
+    let (address, asked) = endpoint(|_| HELLO.into());
+    let edge = behind_a_balancer(address, |_| {});
+    let visitor = "PROXY TCP4 203.0.113.9 192.0.2.2 56324 443\r\n".to_owned();
+    assert!(edge.ask(&(visitor + REQUEST)).ends_with("hello"));
+    assert!(edge.ask(&("PROXY UNKNOWN\r\n".to_owned() + REQUEST)).ends_with("hello"));
+    // The content network's proxy before the balancer is believed too.
+    let through = "PROXY TCP4 10.0.0.2 192.0.2.2 56324 443\r\nGET /a HTTP/1.1\r\nHost: h\r\n\
+                   X-Forwarded-For: 203.0.113.7\r\nConnection: close\r\n\r\n";
+    assert!(edge.ask(through).ends_with("hello"));
+    let heard = asked.lock().unwrap().clone();
+    for (head, chain) in heard.iter().zip(["203.0.113.9", "127.0.0.1", "203.0.113.7, 10.0.0.2"]) {
+        assert!(head.contains(&format!("\r\nX-Forwarded-For: {chain}\r\n")), "{chain}: {head}");
+    }
+    assert_eq!(heard.len(), 3);
+}
+
+#[test]
+fn without_the_header_a_trusted_peer_is_refused_and_with_it_another_one() {
+    let (address, asked) = endpoint(|_| HELLO.into());
+    let edge = behind_a_balancer(address, |snapshot| {
+        snapshot.visitors.head_time = Duration::from_millis(300);
+    });
+    let answer = edge.ask(REQUEST);
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("PROXY protocol"), "{answer}");
+    let answer = edge.ask("PROXY TCP4 203.0.");
+    assert!(answer.starts_with("HTTP/1.1 408"), "half a header: {answer}");
+    let other = common::edge(address, |snapshot| {
+        trusts("192.0.2.1")(snapshot);
+        snapshot.front.proxy_protocol = true;
+    });
+    let visitor = "PROXY TCP4 203.0.113.9 192.0.2.2 56324 443\r\n".to_owned();
+    assert!(other.ask(&(visitor + REQUEST)).starts_with("HTTP/1.1 400"));
+    assert!(asked.lock().unwrap().is_empty());
+    assert!(other.ask(REQUEST).ends_with("hello"), "others are served as ever");
+}
+
+#[test]
+fn a_visitor_behind_a_balancer_has_not_its_right_to_purge() {
+    let (address, _) = endpoint(|_| HELLO.into());
+    let edge = behind_a_balancer(address, |snapshot| {
+        snapshot.purging.from = vec![network("127.0.0.1"), network("203.0.113.9")];
+    });
+    let purge = "PURGE /a HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n";
+    for header in ["PROXY TCP4 203.0.113.9 192.0.2.2 56324 443\r\n", "PROXY UNKNOWN\r\n"] {
+        assert!(edge.ask(&format!("{header}{purge}")).starts_with("HTTP/1.1 403"), "{header}");
+    }
+}
+
+/// A program of this test; ended when dropped.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// HAProxy before the edge, once it answers; `None` when it is not installed.
+fn haproxy(to: SocketAddr, sends: &str) -> Option<(Ended, SocketAddr, tempfile::TempDir)> {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("haproxy.cfg");
+    let text = format!(
+        "defaults\n mode tcp\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n\
+         listen front\n bind {address}\n server edge {to} {sends}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let program = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy"]
+        .into_iter()
+        .find(|at| std::path::Path::new(at).exists());
+    let Some(program) = program else {
+        eprintln!("SKIPPED: HAProxy is not installed, so nobody has sent its PROXY protocol to the edge");
+        return None;
+    };
+    let child = Command::new(program).arg("-db").arg("-f").arg(&file).stdout(Stdio::null()).spawn().unwrap();
+    let ended = Ended(child);
+    let listens = (0..1_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        TcpStream::connect(address).is_ok()
+    });
+    assert!(listens, "HAProxy does not listen");
+    Some((ended, address, folder))
+}
+
+#[test]
+fn haproxys_own_headers_are_understood() {
+    for sends in
+        ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id,ssl,cert-cn"]
+    {
+        let (address, asked) = endpoint(|_| HELLO.into());
+        let edge = behind_a_balancer(address, |_| {});
+        let Some((_haproxy, front, _folder)) = haproxy(edge.address, sends) else { return };
+        // Another address of the loopback, so that it cannot be taken for HAProxy's own.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&"127.0.0.9:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        socket.connect(&front.into()).unwrap();
+        let mut connection = TcpStream::from(socket);
+        connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        connection.write_all(REQUEST.as_bytes()).unwrap();
+        let answer = std::io::read_to_string(&mut connection).unwrap();
+        assert!(answer.ends_with("hello"), "{sends}: {answer}");
+        let heard = asked.lock().unwrap()[0].clone();
+        assert!(heard.contains("\r\nX-Forwarded-For: 127.0.0.9\r\n"), "{sends}: {heard}");
+    }
 }
