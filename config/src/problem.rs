@@ -277,6 +277,10 @@ problems! {
     /// Not a field that names an address.
     Error NotAnAddressField { typed: String, why: &'static str } =>
         "address_field is {typed:?}; {why}.";
+    /// Not a field in which a secret can stand.
+    Error NotASecretsField { name: &'static str, typed: String } =>
+        "{typed:?} in `{name}` cannot hold a secret; take a name of letters, digits and `-` that means nothing to HTTP, like \
+         X-Origin-Key.";
     /// It says something that nobody is believed in.
     Error NobodyTrusted { name: &'static str } =>
         "`{name}` needs `trusted`: nobody else is believed. Name the addresses of what stands in front of Tentpole.";

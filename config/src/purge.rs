@@ -142,7 +142,7 @@ pub(crate) fn secret(table: &Table<'_>, setting: &Setting<Text>) -> Option<Secre
     }
 }
 
-fn parse_secret(typed: &str) -> Option<Secret> {
+pub(crate) fn parse_secret(typed: &str) -> Option<Secret> {
     match typed.split_once(':')? {
         ("env", name) if is_variable(name) => Some(Secret::Variable(name.to_owned())),
         ("file", path) if !path.is_empty() && !path.contains('\0') => Some(Secret::File(PathBuf::from(path))),

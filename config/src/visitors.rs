@@ -2,18 +2,19 @@
 
 use crate::forms::{Shaped, Switch, Text};
 use crate::problem::Problem;
-use crate::purge::networks;
+use crate::purge::{networks, parse_secret};
 use crate::report::Place;
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::Table;
-use tentpole_model::Front;
+use tentpole_model::{Front, SecretField};
+use toml::de::DeValue;
 
 pub(crate) static SECTION: Section = Section {
     header: "[visitors]",
     also: None,
     about: "Who in front of Tentpole is believed in what he says of visitors: a content network, a balancer. Nobody is, \
             until he is named here.",
-    settings: &[&TRUSTED, &ADDRESS_FIELD, &PROXY_PROTOCOL],
+    settings: &[&TRUSTED, &ADDRESS_FIELD, &PROXY_PROTOCOL, &REQUIRE],
 };
 
 static TRUSTED: Setting<Shaped> = Setting {
@@ -46,6 +47,16 @@ static PROXY_PROTOCOL: Setting<Switch> = Setting {
     example: "true",
 };
 
+static REQUIRE: Setting<Shaped> = Setting {
+    name: "require",
+    form: Shaped { what: "a table of fields, each with where its value is", inside: None },
+    default: Fallback::Absent("nothing"),
+    about: "Fields that each request must bring, with these values: a content network adds them, so that nobody gets in \
+            past it. Others get a 403. Endpoints do not get them. Values are read when the edge starts, from an environment \
+            variable or a file; without one nobody is let in.",
+    example: "{ X-Edge-Key = \"env:EDGE_KEY\" }",
+};
+
 /// Bytes of a field's name at most.
 pub(crate) const NAME_BYTES_MAX: usize = 64;
 
@@ -69,7 +80,73 @@ pub(crate) fn read(table: &Table<'_>) -> Front {
             None
         }
     });
-    Front { trusted, address_field, proxy_protocol }
+    Front { trusted, address_field, proxy_protocol, require: secret_fields(table, &REQUIRE) }
+}
+
+/// Fields that one table takes.
+const SECRET_FIELDS_MAX: usize = 16;
+
+/// Reads a table of fields and where their values are.
+pub(crate) fn secret_fields(table: &Table<'_>, setting: &Setting<Shaped>) -> Vec<SecretField> {
+    let Some(value) = table.raw(setting) else { return Vec::new() };
+    let place = Place::Bytes(value.span());
+    let DeValue::Table(entries) = value.get_ref() else {
+        table.wrong_type(setting, value);
+        return Vec::new();
+    };
+    if entries.len() > SECRET_FIELDS_MAX {
+        let (count, most) = (entries.len(), SECRET_FIELDS_MAX);
+        table.tell(Problem::TooMany { what: "fields", count, most }, &place);
+    }
+    let mut fields = Vec::new();
+    for (key, value) in entries.iter().take(SECRET_FIELDS_MAX) {
+        let name: &str = key.get_ref();
+        if !is_field_name(name) || is_of_the_protocol(name) {
+            let problem = Problem::NotASecretsField { name: setting.name, typed: name.to_owned() };
+            table.tell(problem, &Place::Bytes(key.span()));
+        }
+        let DeValue::String(typed) = value.get_ref() else {
+            table.no_text(setting, format!("{name:?} in `{}`", setting.name), value);
+            continue;
+        };
+        match parse_secret(typed) {
+            Some(secret) => fields.push(SecretField { name: name.to_owned(), value: secret }),
+            None => {
+                let problem = Problem::NotASecretsPlace { name: setting.name };
+                table.tell(problem, &Place::Bytes(value.span()));
+            }
+        }
+    }
+    fields
+}
+
+/// Fields that mean something to HTTP or to the cache, so that no secret can stand in them.
+fn is_of_the_protocol(name: &str) -> bool {
+    const THEIRS: [&str; 20] = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "age",
+        "cache-control",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "pragma",
+        "range",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+    ];
+    let name = name.to_ascii_lowercase();
+    let beginnings = ["if-", "proxy-", "x-forwarded-", "surrogate-"];
+    THEIRS.contains(&name.as_str()) || beginnings.iter().any(|beginning| name.starts_with(beginning))
 }
 
 fn check_field(typed: &str) -> Result<(), &'static str> {

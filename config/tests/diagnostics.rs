@@ -199,6 +199,8 @@ const CASES: &[(&str, &str, &str)] = &[
         "APP[visitors]\ntrusted = \"10.0.0.1\"\naddress_field = \"X-Forwarded-For\"\n",
     ),
     ("NobodyTrusted", "proxy_protocol", "APP[visitors]\nproxy_protocol = true\n"),
+    ("NotASecretsField", "", "APP[visitors]\nrequire = { Host = \"env:KEY\" }\n"),
+    ("NotASecretsPlace", "require", "APP[visitors]\nrequire = { X-Edge-Key = \"hunter2\" }\n"),
     ("NobodyTrusted", "field", "APP[visitors]\naddress_field = \"X-Real-IP\"\n"),
     ("NotANetwork", "name", "APP[purge]\nfrom = [\"127.0.0.1\", \"shop.internal\"]\n"),
     ("NotANetwork", "bits", "APP[purge]\nfrom = \"10.0.0.0/99\"\n"),

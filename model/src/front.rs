@@ -1,6 +1,6 @@
 //! What stands in front of the edge: which proxies are believed in what they say of visitors. Already checked.
 
-use crate::purging::Network;
+use crate::purging::{Network, Secret};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -13,6 +13,17 @@ pub struct Front {
     pub address_field: Option<String>,
     /// They begin each connection with the PROXY protocol.
     pub proxy_protocol: bool,
+    /// What each request must bring; who does not is refused.
+    pub require: Vec<SecretField>,
+}
+
+/// A field whose value is a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretField {
+    /// Its name.
+    pub name: String,
+    /// Where its value is.
+    pub value: Secret,
 }
 
 impl Front {

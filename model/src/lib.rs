@@ -20,7 +20,7 @@ pub use fleet::{
     Fleet, FleetAddresses, FleetDecision, FleetStatus, Instance, InstanceId, InstancePhase, InstanceStatus,
     Launch, Provider, ProviderError, STATE_VARIABLE,
 };
-pub use front::Front;
+pub use front::{Front, SecretField};
 pub use link::{EdgeGone, EdgePort, EdgeReport, EndpointReport};
 pub use membership::{DownReason, Health, Member, Membership, PoolMembers};
 pub use port::{PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged};

@@ -3,7 +3,7 @@
 
 use crate::caching::{Caching, CachingId, DiskSettings};
 use crate::fleet::Fleet;
-use crate::front::Front;
+use crate::front::{Front, SecretField};
 use crate::purging::{ContentNetwork, Purging};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -133,6 +133,8 @@ pub struct Pool {
     pub timeouts: UpstreamTimeouts,
     /// What waits when all endpoints are at their limit.
     pub queue: QueueSettings,
+    /// Fields that each request to its endpoints brings, by which they know us.
+    pub send: Vec<SecretField>,
 }
 
 /// One address in a pool.
@@ -317,6 +319,7 @@ impl Default for Pool {
             failures_max: 3,
             timeouts: UpstreamTimeouts::default(),
             queue: QueueSettings::default(),
+            send: Vec::new(),
         }
     }
 }

@@ -296,6 +296,8 @@ pub enum Refused {
     PurgeBusy,
     /// A connection of a trusted peer without the PROXY protocol's header, or with one that is not right.
     ProxyHeader,
+    /// Without the field that `[visitors] require` names: it came round the content network in front.
+    NotThroughFront,
 }
 
 impl Why {
@@ -495,6 +497,7 @@ labels!(Refused {
     PurgeUnclear = "purge_unclear",
     PurgeBusy = "purge_busy",
     ProxyHeader = "proxy_header",
+    NotThroughFront = "not_through_front",
 });
 
 impl Refused {
@@ -520,6 +523,7 @@ impl Refused {
             Self::PurgeUnclear => 400,
             Self::PurgeBusy => 503,
             Self::ProxyHeader => 400,
+            Self::NotThroughFront => 403,
         }
     }
 }

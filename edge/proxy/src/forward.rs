@@ -1,6 +1,7 @@
 //! Writes the request that goes to an endpoint. Framing is written from what was parsed, never copied; what
 //! belongs to one connection stays behind; what a visitor may not claim about himself is replaced.
 
+use crate::lock::Lock;
 use std::io::Write;
 use std::net::IpAddr;
 use tentpole_cache::DEVICE_FIELD;
@@ -32,6 +33,10 @@ pub struct Forward<'a> {
     pub https: bool,
     /// The field in which they name his address.
     pub address_field: Option<&'a str>,
+    /// By what the endpoint knows us.
+    pub send: &'a Lock,
+    /// By what we know who is in front.
+    pub require: &'a Lock,
     /// What the cache wants of it.
     pub purpose: Purpose<'a>,
     /// Pages are put together here, and the endpoint is told.
@@ -63,7 +68,12 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     http1::write_request_line(out, forward.method, forward.target);
     http1::write_field(out, b"Host", forward.host);
     let for_cache = forward.purpose != Purpose::Visitor;
+    let is_secret = |name: &[u8]| {
+        let mut ours = forward.send.names().chain(forward.require.names());
+        ours.any(|ours| is_alike(name, ours.as_bytes()))
+    };
     http1::write_fields(out, forward.fields, |field| match field.id {
+        _ if is_secret(field.name) => true,
         Name::Host | Name::Forwarded => true,
         Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => true,
         // It changes what an endpoint answers, and a visitor's browser is no surrogate.
@@ -100,6 +110,7 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     out.extend_from_slice(b"\r\n");
     http1::write_field(out, b"X-Forwarded-Proto", scheme);
     http1::write_field(out, b"X-Forwarded-Host", forward.host);
+    out.extend_from_slice(forward.send.lines());
     out.extend_from_slice(b"Via: 1.1 tentpole\r\n");
     if forward.identity {
         out.extend_from_slice(b"Accept-Encoding: identity\r\n");

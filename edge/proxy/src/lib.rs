@@ -20,6 +20,7 @@ mod group;
 mod head;
 mod invalidate;
 mod key;
+mod lock;
 mod obtain;
 mod on_disk;
 mod outbox;

@@ -340,6 +340,8 @@ impl Inquiry<'_> {
             peer: self.peer,
             via: self.via,
             https: self.asked.https,
+            send: &prepared.pools[usize::from(self.place.pool.0)].send,
+            require: &prepared.require,
             address_field: prepared.snapshot.front.address_field.as_deref(),
             purpose,
             assembles: prepared.caching(self.place.caching).esi != Esi::Off,

@@ -157,6 +157,10 @@ impl<'a> Visit<'a> {
             // Before the route: its own fields say whom it is about.
             return Box::pin(self.purge(view, asked)).await;
         }
+        // After purges, which have a right of their own.
+        if !view.prepared.require.opens(&self.scratch.request.fields) {
+            return Err(Stop::Refused(Refused::NotThroughFront));
+        }
         let searches = &self.thread.shared.searches;
         let place = route(&view, searches, self.scratch, &mut asked, &mut self.why)?;
         // Before the cache: a body that may not be sent must not cost a look-up.

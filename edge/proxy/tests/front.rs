@@ -9,7 +9,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use tentpole_model::{Front, Network, PurgeOrder, PurgeWhat, Snapshot};
+use tentpole_model::{Front, Network, PurgeOrder, PurgeWhat, Secret, SecretField, Snapshot};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -220,4 +220,51 @@ fn haproxys_own_headers_are_understood() {
         let heard = asked.lock().unwrap()[0].clone();
         assert!(heard.contains("\r\nX-Forwarded-For: 127.0.0.9\r\n"), "{sends}: {heard}");
     }
+}
+
+/// A field whose value lies in a file, which must outlive the edge.
+fn secret(name: &str, value: &str) -> (SecretField, tempfile::NamedTempFile) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(value.as_bytes()).unwrap();
+    (SecretField { name: name.into(), value: Secret::File(file.path().to_owned()) }, file)
+}
+
+#[test]
+fn endpoints_know_us_by_a_field_that_no_visitor_can_send() {
+    let (address, asked) = endpoint(|head| match head.matches("X-Origin-Key: 0r1g1n\r\n").count() {
+        1 => "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 5\r\n\r\nhello".into(),
+        _ => "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".into(),
+    });
+    let (field, _file) = secret("X-Origin-Key", "0r1g1n\n");
+    let edge = edge(address, |snapshot| snapshot.pools[0].send = vec![field]);
+    let guess = "X-Origin-Key: guess\r\nX_Origin_Key: guess\r\n";
+    assert!(edge.get("/stored", guess).ends_with("hello"));
+    let post =
+        format!("POST /a HTTP/1.1\r\nHost: h\r\n{guess}Content-Length: 0\r\nConnection: close\r\n\r\n");
+    let answer = edge.ask(&post);
+    assert!(answer.ends_with("hello") && !answer.contains("0r1g1n"), "{answer}");
+    let heard = asked.lock().unwrap();
+    assert!(heard.len() == 2 && heard.iter().all(|head| !head.contains("guess")), "{heard:?}");
+}
+
+#[test]
+fn nobody_gets_in_past_the_content_network() {
+    let (address, asked) = endpoint(|_| HELLO.into());
+    let (field, _file) = secret("X-Edge-Key", "3dge");
+    let edge = edge(address, |snapshot| snapshot.front.require = vec![field]);
+    for others in ["", "X-Edge-Key: guess\r\n", "X-Edge-Key: 3dge\r\nX-Edge-Key: guess\r\n"] {
+        assert!(edge.get("/a", others).starts_with("HTTP/1.1 403"), "{others}");
+    }
+    assert!(asked.lock().unwrap().is_empty());
+    assert!(edge.get("/a", "x-edge-key: 3dge\r\n").ends_with("hello"));
+    assert!(!asked.lock().unwrap()[0].contains("3dge"), "and it stays between those two");
+}
+
+#[test]
+fn without_the_secret_nobody_is_let_in() {
+    let (address, _) = endpoint(|_| HELLO.into());
+    let nowhere =
+        SecretField { name: "X-Edge-Key".into(), value: Secret::Variable("NO_SUCH_VARIABLE".into()) };
+    let edge = edge(address, |snapshot| snapshot.front.require = vec![nowhere]);
+    assert!(edge.get("/a", "X-Edge-Key: \r\n").starts_with("HTTP/1.1 403"));
 }

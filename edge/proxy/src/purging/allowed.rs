@@ -45,7 +45,7 @@ pub fn may_purge(
 }
 
 /// Takes as long wherever they differ.
-fn same(one: &[u8], other: &[u8]) -> bool {
+pub fn same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
         && one.iter().zip(other).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
 }

@@ -5,6 +5,7 @@ mod allowed;
 mod pattern;
 mod wish;
 
+pub use allowed::same;
 pub use wish::{is_purge, pool_tag};
 
 use crate::answer;
