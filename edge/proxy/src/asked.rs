@@ -20,6 +20,8 @@ pub struct Asked {
     pub facts: RequestFacts,
     /// Its arrival, in seconds since 1970.
     pub now: u64,
+    /// It was asked by https, of a proxy in front that is believed.
+    pub https: bool,
 }
 
 /// Understands a head that was parsed.
@@ -39,7 +41,7 @@ pub fn understand(head: &RequestHead) -> Result<Asked, Refused> {
         && matches!(framing, Framing::None | Framing::Length(0))
         && http1::upgrade(head).is_some_and(may_upgrade);
     let now = clock::coarse().unix_seconds();
-    Ok(Asked { method: head.method, framing, upgrades, facts, now })
+    Ok(Asked { method: head.method, framing, upgrades, facts, now, https: false })
 }
 
 /// Behind `h2c` a visitor would speak past every rule of ours; what is not known is not forwarded.

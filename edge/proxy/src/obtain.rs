@@ -63,6 +63,8 @@ pub struct Inquiry<'a> {
     pub place: Place,
     /// The visitor's address.
     pub peer: IpAddr,
+    /// The proxies that are believed between him and us, each behind a comma.
+    pub via: &'a [u8],
     /// Bounds what it waits for.
     pub deadline: &'a Deadline,
     /// What was tried at endpoints on its behalf.
@@ -369,6 +371,11 @@ impl Inquiry<'_> {
             host: host_of(self.key),
             framing: self.asked.framing,
             peer: self.peer,
+            via: self.via,
+            https: self.asked.https,
+            send: &prepared.pools[usize::from(self.place.pool.0)].send,
+            require: &prepared.require,
+            address_field: prepared.snapshot.front.address_field.as_deref(),
             purpose,
             assembles: prepared.caching(self.place.caching).esi != Esi::Off,
             identity: prepared.asks_for_identity(self.place.caching),

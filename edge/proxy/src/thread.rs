@@ -121,6 +121,8 @@ pub struct Scratch {
     pub key: Vec<u8>,
     /// The head that goes to the endpoint.
     pub forward: Vec<u8>,
+    /// The proxies that are believed between the visitor and the edge, each behind a comma.
+    pub via: Vec<u8>,
     /// What is sent to the visitor before the body.
     pub out: Vec<u8>,
 }
@@ -303,6 +305,7 @@ impl Scratch {
             + self.path.capacity()
             + self.key.capacity()
             + self.forward.capacity()
+            + self.via.capacity()
             + self.out.capacity()
     }
 }
