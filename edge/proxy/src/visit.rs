@@ -51,6 +51,8 @@ pub struct Visit<'a> {
     pub(crate) manner: Manner,
     /// Why an endpoint was asked, if one was.
     forwarded: Option<Forwarded>,
+    /// Its route serves compressed forms of what is stored.
+    compresses: bool,
     pub(crate) body: RequestBody,
     /// Which responses are pages to be put together; known once it matters.
     esi: Esi,
@@ -92,6 +94,7 @@ impl<'a> Visit<'a> {
             why,
             manner,
             forwarded: None,
+            compresses: false,
             body,
             esi: Esi::Off,
             body_pending: true,
@@ -122,6 +125,7 @@ impl<'a> Visit<'a> {
         }
         let searches = &self.thread.shared.searches;
         let place = route(&view, searches, self.scratch, &mut asked, &mut self.why)?;
+        self.compresses = view.prepared.caching(place.caching).compress;
         // Before the cache: a body that may not be sent must not cost a look-up.
         self.accept_body(asked, place)?;
         // What follows a hit is here, in the connection's own task; everything slower has memory of its own.
@@ -336,7 +340,9 @@ impl<'a> Visit<'a> {
         }
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
-        deliver::object(self.visitor, out, object, own, request, reply).await.map_err(Stop::Failed)
+        let form = self.compresses.then(|| self.thread.shared.forms.of(object, request)).flatten();
+        let sent = deliver::object(self.visitor, out, object, form, own, request, reply).await;
+        sent.map_err(Stop::Failed)
     }
 
     /// Delivers an object whose content is on disk; `None` when it cannot be read, and nothing was sent.
