@@ -60,6 +60,7 @@ fn help_is_short_and_concrete() {
         &["report", "--help"],
         &["cache", "--help"],
         &["cache", "purge", "--help"],
+        &["cache", "warm", "--help"],
         &["status", "--help"],
     ] {
         let output = tentpole(typed);
@@ -375,6 +376,32 @@ fn status_is_a_table_of_pools_and_endpoints() {
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("status", out(&output));
     });
+}
+
+#[test]
+fn status_says_how_telling_content_networks_goes() {
+    let networks = r#","content_networks":[{"name":"front","kind":"fastly","waiting":2,"passed_on":40,"failed":1,
+        "trouble":{"at_unix_ms":1,"text":"fastly answers 401: no"}}]}"#;
+    let status = format!("{}{networks}", STATUS.strip_suffix('}').unwrap());
+    let (address, asked) = admin(vec![json("200 OK", &status)]);
+    let output = tentpole(&["status", "--admin", &address]);
+    let expected =
+        "front (fastly): 40 purges passed on, 2 waiting, 1 failed\n  last trouble: fastly answers 401: no\n";
+    assert!(out(&output).ends_with(expected), "{}{}", out(&output), err(&output));
+    asked.join().unwrap();
+}
+
+#[cfg(not(feature = "content-networks"))]
+#[test]
+fn a_build_without_https_says_so_before_it_starts() {
+    let folder = folder(&format!("{APP}[content_network.front]\nkind = \"fastly\"\nservice = \"S\"\n"));
+    for typed in ["check", "up"] {
+        let output = tentpole_in(folder.path(), &[typed]);
+        assert_eq!(output.status.code(), Some(2), "{typed}");
+        let expected = "error: [content_network.front] needs HTTPS, which this build does not speak; build it with \
+                        --features content-networks\n";
+        assert_eq!(err(&output), expected);
+    }
 }
 
 #[test]

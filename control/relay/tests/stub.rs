@@ -91,15 +91,14 @@ struct Told {
 }
 
 fn relay(api: SocketAddr, service: impl FnOnce(Secret) -> ContentService) -> Told {
+    relay_to(format!("http://{api}"), service)
+}
+
+fn relay_to(api: String, service: impl FnOnce(Secret) -> ContentService) -> Told {
     let mut file = NamedTempFile::new().unwrap();
     writeln!(file, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY").unwrap();
     let secret = Secret::File(file.path().to_owned());
-    let network = ContentNetwork {
-        name: "front".into(),
-        service: service(secret),
-        sites: None,
-        api: format!("http://{api}"),
-    };
+    let network = ContentNetwork { name: "front".into(), service: service(secret), sites: None, api };
     let snapshot = Snapshot {
         sites: vec![Site {
             name: "shop".into(),
@@ -315,4 +314,15 @@ fn a_queue_that_is_full_loses_the_newest_and_says_so() {
     let status = &told.relay.status()[0];
     assert!(status.failed > 0 && status.waiting <= 1_024 + 256, "{status:?}");
     assert!(told.events.lock().unwrap()[0].contains("1024 purges wait already"));
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn an_api_that_does_not_speak_tls_is_trouble_and_no_panic() {
+    let stub = Stub::answers(&[]);
+    let told = relay_to(format!("https://{}", stub.address), fastly);
+    told.purge(PurgeWhat::All, false);
+    assert_eq!(told.settled(), (0, 1));
+    let (_, trouble) = told.relay.status()[0].trouble.clone().unwrap();
+    assert!(trouble.contains("cannot be reached: "), "{trouble}");
 }

@@ -75,6 +75,11 @@ impl Body {
         body
     }
 
+    /// See [`crate::Object::assembles`].
+    pub(crate) fn assembles(&self) -> bool {
+        self.template.is_some()
+    }
+
     /// Where it is kept, if not in memory.
     #[inline]
     pub(crate) fn place(&self) -> Option<&Arc<dyn Any + Send + Sync>> {

@@ -90,6 +90,11 @@ impl Object {
         self.body.place()
     }
 
+    /// Whether it may be a page to be put together: see [`Object::plan`].
+    pub fn assembles(&self) -> bool {
+        self.body.assembles()
+    }
+
     /// The content, in order; no chunk is empty.
     pub fn chunks(&self) -> &[Bytes] {
         self.body.chunks()
@@ -133,6 +138,18 @@ impl Object {
     #[inline]
     pub fn derived(&self, coding: Coding) -> Option<&Arc<Derived>> {
         self.forms.get(coding)
+    }
+
+    /// Whether it has forms in a content coding, or may have some: otherwise no request need be asked what it accepts.
+    #[inline]
+    pub fn may_have_forms(&self) -> bool {
+        self.forms.are_possible()
+    }
+
+    /// Whether somebody makes the form in this coding, has made it, or found that it is not worth it.
+    #[inline]
+    pub fn is_claimed(&self, coding: Coding) -> bool {
+        self.forms.is_claimed(coding)
     }
 
     /// Bytes that it takes from the cache's limit, overhead and forms included.

@@ -1,6 +1,7 @@
 //! Starts and ends the data plane: takes over the listening sockets, starts a thread for each set of them, waits for
 //! the last request. Knows who does what, and does nothing itself.
 
+use crate::forms::Forms;
 use crate::on_disk;
 use crate::prepare::Prepared;
 use crate::purge::Purger;
@@ -112,12 +113,14 @@ impl Bound {
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let relays = !snapshot.content_networks.is_empty();
         let (purging, purged) = Purging::new(snapshot.purging.secret.as_ref(), relays);
+        let cache = Cache::new(snapshot.cache, ledger.clone());
         let shared = Arc::new(Shared {
             searches: Searches::new(),
             prepared: Published::new(prepared),
             membership,
             dials,
-            cache: Cache::new(snapshot.cache, ledger.clone()),
+            forms: Arc::new(Forms::new(&cache, &ledger)),
+            cache,
             disk: snapshot.disk.as_ref().map(|settings| Disk::start(settings, &ledger)),
             ledger: ledger.clone(),
             wait_max: snapshot.cache.wait_max,
@@ -165,6 +168,12 @@ impl Bound {
     pub fn queued(&self) -> Arc<dyn Fn() -> Vec<u32> + Send + Sync> {
         let shared = self.shared.clone();
         Arc::new(move || shared.prepared.get().pools.iter().map(|pool| pool.gate.length()).collect())
+    }
+
+    /// Asks how many compressed forms were made, and what that saved.
+    pub fn compressed(&self) -> Arc<dyn Fn() -> tentpole_compress::Stats + Send + Sync> {
+        let forms = self.shared.forms.clone();
+        Arc::new(move || forms.stats())
     }
 
     /// What the cache's part on disk holds and did, if there is one.

@@ -4,6 +4,7 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing};
+use crate::forms;
 use crate::group::puts_into_another_group;
 use crate::head::{self, Keeping};
 use crate::on_disk::ForDisk;
@@ -16,9 +17,7 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{
-    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, no_new_head,
-};
+use tentpole_cache::{Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room};
 use tentpole_freshness::{RequestFacts, ResponseFacts, Trouble, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_key::SearchVariance;
@@ -139,7 +138,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
         exchange.finish(&thread);
         let tags = named.as_deref();
-        let confirmed = Confirmed { head: stored, facts, tags, new_head: &no_new_head };
+        let (lines, status) = (stored.lines.clone(), stored.status);
+        let new_head = |coding, _: &_| forms::renewed(&lines, status, coding);
+        let confirmed = Confirmed { head: stored, facts, tags, new_head: &new_head };
         let object = lead.refreshed(&stale, confirmed);
         for_disk.into_iter().for_each(|for_disk| for_disk.confirmed(&object));
         let _ = answer.send((Led::Refreshed(object, own), attempts));
@@ -156,6 +157,11 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         let _ = answer.send((Led::Own(Box::new(Own { exchange, response, bypass })), attempts));
         return;
     }
+    let length = match exchange.body.framing {
+        Framing::Length(length) => Some(length),
+        Framing::None => Some(0),
+        Framing::Chunked | Framing::UntilClose => None,
+    };
     let seen = head::facts(&response, now);
     let started = match puts_into_another_group(&response, &fields, caching) {
         // What the key says of the visitor is no longer true of this response.
@@ -165,12 +171,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
             let stored = part.may_store(&thread.shared.cache, &key, &response, framing, |status| {
                 may_store(&facts, &ResponseFacts { status, ..seen }, caching, requested, now)
             });
-            stored.and_then(|facts| head::stored(&response, keeping, now).map(|head| (facts, head)))
+            stored.and_then(|facts| head::stored(&response, keeping, false, now).map(|head| (facts, head)))
         }
         false => may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
             let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
             thread.shared.searches.learn(&key, response.status, said)?;
-            head::stored(&response, keeping, now).map(|head| (facts, head))
+            let has_forms = forms::may_have_forms(&response, caching, length);
+            head::stored(&response, keeping, has_forms, now).map(|head| (facts, head))
         }),
     };
     let (facts, head) = match started {
@@ -196,11 +203,6 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     };
     let vary: Vec<&[u8]> = response.fields.all(Name::Vary).flat_map(tokens).collect();
     let tags = tags_of(&response, &key);
-    let length = match exchange.body.framing {
-        Framing::Length(length) => Some(length),
-        Framing::None => Some(0),
-        Framing::Chunked | Framing::UntilClose => None,
-    };
     let is_template = part.is_none() && is_page(caching.esi, &response);
     let copy = |name| response.fields.get(name).map(Bytes::copy_from_slice);
     let new = NewObject {
@@ -215,7 +217,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         length,
     };
     let cache = &thread.shared.cache;
-    let through = for_disk.as_ref().is_some_and(|for_disk| for_disk.takes_through(length, cache, &facts));
+    let through = for_disk
+        .as_ref()
+        .is_some_and(|for_disk| for_disk.takes_through(length, new.assembles, cache, &facts));
     let started = if through { lead.start_through(new) } else { lead.start(new) };
     match started {
         Ok((filling, reader)) => {

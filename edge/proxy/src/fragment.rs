@@ -26,7 +26,7 @@ use tentpole_esi::Include;
 use tentpole_freshness::Trouble;
 use tentpole_http1::{self as http1, Parsed, split_authority};
 use tentpole_message::{Name, RequestHead, ResponseHead};
-use tentpole_model::{Assembly, AssemblyFault, Method, Refused, Why};
+use tentpole_model::{Assembly, AssemblyFault, Bypass, Method, Refused, Why};
 use tentpole_runtime::deadline::Deadline;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -262,7 +262,12 @@ fn look_up(around: &Rc<Around>, chain: &Rc<Chain>, address: &str) -> Result<(Ask
 async fn obtain(around: &Rc<Around>, ask: Ask, looked: Looked) -> Result<Fragment, AssemblyFault> {
     let (deadline, mut attempts, mut forwarded) = (Deadline::new(), Attempts::default(), None);
     let mut inquiry = ask.inquiry(around, &deadline, &mut attempts, &mut forwarded);
-    match inquiry.obtain(looked).await.map_err(fault_of_no)? {
+    let got = match inquiry.obtain(looked).await.map_err(fault_of_no)? {
+        // Its content is on disk, too large for memory: it is fetched for this page alone.
+        Got::Object { object, .. } if object.place().is_some() => Got::Pass(Bypass::TooLarge),
+        got => got,
+    };
+    match got {
         Got::Object { object, .. } => of_object(around, &ask.chain, object),
         Got::Reader { reader, .. } => {
             let (status, assembles) = (reader.head().status, reader.assembles());
@@ -311,6 +316,9 @@ async fn of_response(
 
 fn of_object(around: &Rc<Around>, chain: &Rc<Chain>, object: Arc<Object>) -> Result<Fragment, AssemblyFault> {
     usable(object.status(), is_stored_encoded(object.lines()))?;
+    if object.place().is_some() {
+        return Err(AssemblyFault::Failed);
+    }
     match stored_plan(&object)? {
         None => Ok(Fragment::Object(object)),
         Some(plan) => Ok(Fragment::Page(Page::begin(around, chain, Content::Object(object.clone()), plan))),

@@ -1,6 +1,7 @@
 //! What a response's head says about caching, and what is kept of it: when it is stored, and when a 304 updates it.
 //! Decides nothing about cacheability: `decide/freshness` does.
 
+use crate::forms::{is_digest, varies_by_coding};
 use crate::tags::is_for_caches;
 use tentpole_cache::Object;
 use tentpole_freshness::{
@@ -49,13 +50,22 @@ pub fn facts(response: &ResponseHead, now: u64) -> ResponseFacts {
     }
 }
 
-/// Serialises the stored part of a head: all that does not change with the request, and is for everybody.
-pub fn stored(response: &ResponseHead, keeping: Keeping<'_>, now: u64) -> Result<StoredHead, Bypass> {
+/// Serialises the stored part of a head: all that does not change with the request, and is for everybody. What may get
+/// forms in other codings (`has_forms`) says so from now on, also where it is sent as it came (RFC 9110 section 12.5.5).
+pub fn stored(
+    response: &ResponseHead,
+    keeping: Keeping<'_>,
+    has_forms: bool,
+    now: u64,
+) -> Result<StoredHead, Bypass> {
     let mut lines = Vec::with_capacity(response.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, response.status, response.reason());
     keeping.write(&mut lines, response);
     if !response.fields.has(Name::Date) {
         http1::write_field(&mut lines, b"Date", &clock::http_date(now));
+    }
+    if has_forms && !varies_by_coding(response) {
+        http1::write_field(&mut lines, b"Vary", b"Accept-Encoding");
     }
     if lines.len() > STORED_HEAD_MAX + if keeping.sends_tags { TAGS_BYTES_MAX } else { 0 } {
         return Err(Bypass::HeadTooLarge);
@@ -124,10 +134,7 @@ pub fn refreshed(
 /// spelling of it. `Vary` has selected the object; cookies and ages are not stored.
 fn stays(field: &Field<'_>) -> bool {
     use Name::{Age, ContentEncoding, ContentRange, Etag, SetCookie, Vary};
-    matches!(field.id, Age | ContentEncoding | ContentRange | Etag | SetCookie | Vary)
-        || [&b"content-md5"[..], b"content-digest", b"repr-digest", b"digest"]
-            .iter()
-            .any(|digest| field.name.eq_ignore_ascii_case(digest))
+    matches!(field.id, Age | ContentEncoding | ContentRange | Etag | SetCookie | Vary) || is_digest(field)
 }
 
 /// `Content-Type` without its parameters, in lower case. A 304 may change the parameters only: what PHP puts on each 304 is
@@ -163,7 +170,7 @@ fn used_up(facts: &StoredFacts, now: u64) -> StoredFacts {
 }
 
 /// A head of our own writing, without its last line. Such a head parses; if it did not, nothing would be known of it.
-fn parsed(mut lines: Vec<u8>) -> ResponseHead {
+pub fn parsed(mut lines: Vec<u8>) -> ResponseHead {
     let limits =
         http1::Limits { head_bytes_max: usize::MAX, fields_max: http1::FIELDS_MAX, ..Default::default() };
     lines.extend_from_slice(b"\r\n");

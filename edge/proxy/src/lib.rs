@@ -12,6 +12,7 @@ mod edge;
 mod exchange;
 mod fetch;
 mod fill;
+mod forms;
 mod forward;
 mod fragment;
 mod from_disk;
@@ -40,3 +41,4 @@ mod visit;
 
 pub use edge::{Bound, Edge, EdgeParts, StartError};
 pub use prepare::Prepared;
+pub use tentpole_compress::Stats as CompressionStats;

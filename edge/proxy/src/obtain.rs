@@ -228,7 +228,10 @@ impl Inquiry<'_> {
     pub fn stored(&self) -> Option<Arc<Object>> {
         let cache = &self.thread.shared.cache;
         let looks = goes_past(self.asked, self.place).is_none();
-        looks.then(|| cache.peek(&cache.key(self.key), self.presented())).flatten()
+        looks
+            .then(|| cache.peek(&cache.key(self.key), self.presented()))
+            .flatten()
+            .filter(|object| on_disk::is_there(object))
     }
 
     /// What is stored, if the endpoint has failed a moment ago: not every visitor need wait for that.

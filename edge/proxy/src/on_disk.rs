@@ -134,7 +134,7 @@ fn site_of(prepared: &Prepared, disk: &Disk, key: &[u8]) -> Option<u64> {
 }
 
 /// Whether an object's content can be read, wherever it is kept.
-fn is_there(object: &Object) -> bool {
+pub fn is_there(object: &Object) -> bool {
     stored_body(object).is_none_or(StoredBody::is_there)
 }
 
@@ -174,17 +174,22 @@ impl ForDisk {
     }
 
     /// Whether a response of this length is too large for memory and not for the disk.
-    pub fn takes_through(&self, length: Option<u64>, cache: &Cache, facts: &StoredFacts) -> bool {
+    pub fn takes_through(
+        &self,
+        length: Option<u64>,
+        assembles: bool,
+        cache: &Cache,
+        facts: &StoredFacts,
+    ) -> bool {
         let fits = |length| length > cache.object_bytes_max() && length <= self.disk.object_bytes_max();
-        length.is_some_and(fits) && is_worth_it(facts, USEFUL_MIN)
+        !assembles && length.is_some_and(fits) && is_worth_it(facts, USEFUL_MIN)
     }
 
     /// The response begins. One that may turn out to be too large for memory is remembered.
     pub fn begins(&mut self, reader: &FillReader, through: bool) {
-        if (through || reader.length().is_none())
-            && !reader.assembles()
-            && is_worth_it(reader.facts(), USEFUL_MIN)
-        {
+        // A page to be put together must be whole in memory.
+        let may_be = through || (reader.length().is_none() && !reader.assembles());
+        if may_be && is_worth_it(reader.facts(), USEFUL_MIN) {
             let meta = Meta {
                 facts: *reader.facts(),
                 status: reader.head().status,
@@ -290,7 +295,7 @@ fn meta_of(object: &Object, site: u64) -> Meta {
         vary: selecting(object.vary()),
         tags: object.tags().map(|tag| number_of(&tag)).collect(),
         site,
-        assembles: object.plan().is_some(),
+        assembles: object.assembles(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What one data thread has: its view of what is published, its idle connections, its scratch memory, its record.
 //! Everything here is for that thread alone; what threads share is in `Shared`.
 
+use crate::forms::Forms;
 use crate::prepare::Prepared;
 use crate::purging::Purging;
 use crate::search::Searches;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub dials: Arc<Published<Dials>>,
     /// The memory cache.
     pub cache: Arc<Cache>,
+    /// The compressed forms of what it holds.
+    pub forms: Arc<Forms>,
     /// Its part on disk.
     pub disk: Option<Arc<Disk>>,
     /// The account of bytes.

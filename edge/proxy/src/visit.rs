@@ -52,6 +52,8 @@ pub struct Visit<'a> {
     pub(crate) manner: Manner,
     /// Why an endpoint was asked, if one was.
     forwarded: Option<Forwarded>,
+    /// Its route serves compressed forms of what is stored.
+    compresses: bool,
     pub(crate) body: RequestBody,
     /// Which responses are pages to be put together; known once it matters.
     esi: Esi,
@@ -93,6 +95,7 @@ impl<'a> Visit<'a> {
             why,
             manner,
             forwarded: None,
+            compresses: false,
             body,
             esi: Esi::Off,
             body_pending: true,
@@ -124,6 +127,7 @@ impl<'a> Visit<'a> {
         let searches = &self.thread.shared.searches;
         let place = route(&view, searches, self.scratch, &mut asked, &mut self.why)?;
         asked.part = part::choose(&self.thread.shared.cache, self.scratch, asked, place);
+        self.compresses = view.prepared.caching(place.caching).compress;
         // Before the cache: a body that may not be sent must not cost a look-up.
         self.accept_body(asked, place)?;
         // What follows a hit is here, in the connection's own task; everything slower has memory of its own.
@@ -323,6 +327,12 @@ impl<'a> Visit<'a> {
         cache: CacheOutcome,
         asked: Asked,
     ) -> Result<Sent, Stop> {
+        if object.place().is_some() {
+            // In memory of its own, as all that is slower than a hit.
+            let sent = Box::pin(self.deliver_from_disk(object, own, cache, asked)).await?;
+            let gone = || Stop::Failed(Failure::internal(Phase::ReadBody, Cause::FillAborted));
+            return sent.ok_or_else(gone);
+        }
         self.why.cache = cache;
         self.why.status = object.status();
         match stored_plan(object) {
@@ -332,7 +342,9 @@ impl<'a> Visit<'a> {
         }
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
-        deliver::object(self.visitor, out, object, own, request, reply).await.map_err(Stop::Failed)
+        let form = self.compresses.then(|| self.thread.shared.forms.of(object, request)).flatten();
+        let sent = deliver::object(self.visitor, out, object, form, own, request, reply).await;
+        sent.map_err(Stop::Failed)
     }
 
     /// Delivers an object whose content is on disk; `None` when it cannot be read, and nothing was sent.

@@ -291,12 +291,15 @@ fn small_memory(snapshot: &mut Snapshot) {
     snapshot.cache.object_bytes_max = 256 << 10;
 }
 
+/// Waits until the object that was just fetched can be found on disk.
+fn written(running: &Running) {
+    let disk = running.disk.clone().unwrap();
+    until("it is written", || disk.stats().writes == 1);
+}
+
 fn large(running: &Running, whole: &str) {
-    until("it is on disk", || {
-        let answer = running.get("/", "");
-        assert!(body(&answer) == whole, "{}", &answer[..300]);
-        is_from_disk(&answer)
-    });
+    let answer = running.get("/", "");
+    assert!(is_from_disk(&answer) && body(&answer) == whole, "{}", &answer[..300]);
     let part = running.get("/", "Range: bytes=262000-786500\r\n");
     assert!(part.starts_with("HTTP/1.1 206") && body(&part) == &whole[262_000..=786_500], "{}", &part[..300]);
     assert!(part.contains(&format!("Content-Range: bytes 262000-786500/{}", whole.len())));
@@ -318,6 +321,8 @@ fn an_object_larger_than_memory_goes_through_and_comes_from_disk() {
     let (address, asked) =
         endpoint(move |_| page(&says, "Cache-Control: max-age=600\r\nETag: \"large\"\r\n"));
     let running = start_with(address, directory.path(), small_memory);
+    assert_eq!(body(&running.get("/", "")), whole);
+    written(&running);
     large(&running, &whole);
     assert_eq!(asked.lock().unwrap().len(), 1, "one fetch, however often it is asked for");
     drop(running);
@@ -343,6 +348,7 @@ fn a_length_that_nobody_announced_may_turn_out_to_be_too_large_for_memory() {
     });
     let running = start_with(address, directory.path(), small_memory);
     assert!(running.get("/", "").ends_with("0\r\n\r\n"));
+    written(&running);
     large(&running, &whole);
 }
 
@@ -355,11 +361,10 @@ fn many_readers_of_a_large_object_need_little_memory() {
     let running = start_with(address, directory.path(), small_memory);
     until("it is on disk", || is_from_disk(&running.get("/", "")));
     let (highest, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let before = running.ledger.total();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                highest.fetch_max(running.ledger.total().saturating_sub(before) as usize, Ordering::Relaxed);
+                highest.fetch_max(running.ledger.held(Account::Disk) as usize, Ordering::Relaxed);
                 std::thread::yield_now();
             }
         });
@@ -424,4 +429,21 @@ fn all_who_want_what_lies_on_disk_get_it_and_no_endpoint_is_asked() {
     assert!(answers.iter().all(|answer| body(answer) == "page 0"));
     assert!(answers.iter().any(|answer| is_from_disk(answer)));
     assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_page_that_is_put_together_is_so_after_a_restart_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, asked) = endpoint(|head| match head.starts_with("GET /basket") {
+        true => page("your basket", "Cache-Control: private\r\n"),
+        false => page(
+            "<html><esi:include src=\"/basket\"/></html>",
+            "Content-Type: text/html\r\nCache-Control: max-age=600\r\nSurrogate-Control: content=\"ESI/1.0\"\r\n",
+        ),
+    });
+    for _ in 0..2 {
+        let answer = start(address, directory.path()).get("/", "");
+        assert!(answer.contains("your basket") && !answer.contains("esi:include"), "{answer}");
+    }
+    assert_eq!(asked.lock().unwrap().iter().filter(|head| head.starts_with("GET / ")).count(), 1);
 }
