@@ -190,7 +190,7 @@ pub enum Bypass {
     SwitchedOff,
     /// The method is not GET or HEAD.
     Method,
-    /// The request asks for a range and nothing is stored.
+    /// What came is not the part that was asked for.
     Range,
     /// The request said `no-store`.
     RequestNoStore,

@@ -8,6 +8,7 @@ use crate::forms;
 use crate::group::puts_into_another_group;
 use crate::head::{self, Keeping, Refreshed};
 use crate::on_disk::ForDisk;
+use crate::part::{Part, note_large};
 use crate::place::Place;
 use crate::tags::{names_tags, tags_of};
 use crate::template::{fetch_readable, is_encoded, is_page};
@@ -17,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room};
-use tentpole_freshness::{RequestFacts, Trouble, may_store};
+use tentpole_freshness::{RequestFacts, ResponseFacts, Trouble, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_key::SearchVariance;
 use tentpole_message::{Fields, Name, ResponseHead, tokens};
@@ -74,6 +75,8 @@ pub struct Wanted {
     pub place: Place,
     /// The key that it is wanted under.
     pub key: Vec<u8>,
+    /// The part that is wanted of it, if not the whole.
+    pub part: Option<Part>,
     /// The head that goes to the endpoint.
     pub head: Vec<u8>,
     /// What the endpoint is told of the visitor's fields, for Vary.
@@ -96,9 +99,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let mut response = ResponseHead::new();
     let mut attempts = Attempts::default();
     let requested = clock::coarse().unix_seconds();
-    let Wanted { view, place, key, head, fields, facts, now: arrived } = wanted;
+    let Wanted { view, place, key, part, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
-    let mut for_disk = ForDisk::begin(&thread.shared, &prepared, place.caching, lead.key());
+    // Parts are kept in memory only.
+    let mut for_disk = match part {
+        None => ForDisk::begin(&thread.shared, &prepared, place.caching, lead.key()),
+        Some(_) => None,
+    };
     let caching = prepared.caching(place.caching);
     let keeping = Keeping { caching, sends_tags: thread.shared.sends_tags };
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
@@ -125,6 +132,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     };
     let now = clock::coarse().unix_seconds();
     if response.status == 304
+        && part.is_none()
         && let Some(stale) = lead.stale.clone()
     {
         let Refreshed { head: stored, facts, is_own } =
@@ -164,6 +172,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let started = match puts_into_another_group(&response, &fields, caching) {
         // What the key says of the visitor is no longer true of this response.
         true => Err(Bypass::SetCookie),
+        false if let Some(part) = part => {
+            let framing = exchange.body.framing;
+            let stored = part.may_store(&thread.shared.cache, &key, &response, framing, |status| {
+                may_store(&facts, &ResponseFacts { status, ..seen }, caching, requested, now)
+            });
+            stored.and_then(|facts| head::stored(&response, keeping, false, now).map(|head| (facts, head)))
+        }
         false => may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
             let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
             thread.shared.searches.learn(&key, response.status, said)?;
@@ -196,6 +211,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     };
     let vary: Vec<&[u8]> = response.fields.all(Name::Vary).flat_map(tokens).collect();
     let tags = tags_of(&response, &key);
+    let is_template = part.is_none() && is_page(caching.esi, &response);
     let copy = |name| response.fields.get(name).map(Bytes::copy_from_slice);
     let new = NewObject {
         head,
@@ -205,7 +221,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
         tags: &tags,
-        assembles: is_page(caching.esi, &response) && !is_encoded(&response.fields),
+        assembles: is_template && !is_encoded(&response.fields),
         length,
     };
     let cache = &thread.shared.cache;
@@ -223,6 +239,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
             pump(&thread, exchange, filling, for_disk, &deadline).await;
         }
         Err(bypass) => {
+            if bypass == Bypass::TooLarge && part.is_none() && !is_template {
+                note_large(cache, &key, &response, &facts, length);
+            }
             let own = Own { exchange, response, bypass };
             let _ = answer.send((Led::Own(Box::new(own)), attempts));
         }

@@ -54,6 +54,13 @@ pub enum Purpose<'a> {
     Visitor,
     /// For the cache: the whole response, so the visitor's conditions stay here.
     Store,
+    /// The same for one part of it, which no condition may turn into the whole.
+    Part {
+        /// Its first byte.
+        first: u64,
+        /// Its last byte, which counts.
+        last: u64,
+    },
     /// For the cache, which has a copy that may still hold.
     Revalidate {
         /// Its entity tag.
@@ -98,6 +105,10 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
         if let Some(last_modified) = last_modified {
             http1::write_field(out, b"If-Modified-Since", last_modified);
         }
+    }
+    if let Purpose::Part { first, last } = forward.purpose {
+        // Writing into a Vec cannot fail.
+        let _ = write!(out, "Range: bytes={first}-{last}\r\n");
     }
     if let Some(device) = forward.device {
         http1::write_field(out, b"X-Device", device.as_bytes());

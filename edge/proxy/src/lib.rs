@@ -27,6 +27,7 @@ mod obtain;
 mod on_disk;
 mod outbox;
 mod page;
+mod part;
 mod place;
 mod prepare;
 mod purge;

@@ -21,6 +21,7 @@ use crate::invalidate;
 use crate::learn;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::on_disk;
+use crate::part;
 use crate::place::{Place, route};
 use crate::purging::is_purge;
 use crate::stop::{After, Stop};
@@ -167,6 +168,7 @@ impl<'a> Visit<'a> {
         }
         let searches = &self.thread.shared.searches;
         let place = route(&view, searches, self.scratch, &mut asked, &mut self.why)?;
+        asked.part = part::choose(&self.thread.shared.cache, self.scratch, asked, place);
         self.compresses = view.prepared.caching(place.caching).compress;
         // Before the cache: a body that may not be sent must not cost a look-up.
         self.accept_body(asked, place)?;
