@@ -96,6 +96,7 @@ impl Edge {
             observed: observed.clone(),
             ledger: Ledger::new(1 << 20),
             purge: purges.clone(),
+            advice: Arc::new(String::new),
             queued: Arc::new(|| vec![7]),
             purged: Some(Arc::new(tokio::sync::Mutex::new(purged))),
             state: state.path().to_owned(),

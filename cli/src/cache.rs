@@ -1,5 +1,6 @@
 //! `tentpole cache`: what is done with the cache of a running Tentpole, one file a subcommand.
 
+mod advise;
 mod purge;
 mod warm;
 
@@ -16,6 +17,7 @@ pub struct Cache {
 
 #[derive(Subcommand, Debug)]
 enum CacheCommand {
+    Advise(advise::Advise),
     Purge(purge::Purge),
     Warm(warm::Warm),
 }
@@ -23,6 +25,7 @@ enum CacheCommand {
 /// Runs the subcommand.
 pub fn run(typed: &Cache) -> ExitCode {
     match &typed.command {
+        CacheCommand::Advise(typed) => advise::run(typed),
         CacheCommand::Purge(typed) => purge::run(typed),
         CacheCommand::Warm(typed) => warm::run(typed),
     }

@@ -237,6 +237,10 @@ pub enum Bypass {
     HeadTooLarge,
     /// The response ended early or broke its framing.
     Incomplete,
+    /// It was learned that the page may be shared, and the request says more about who asks than that.
+    SaysWho,
+    /// It was learned that the page may be shared, and this request found out whether that still holds.
+    Probe,
 }
 
 /// Why a request was refused by the edge itself.
@@ -442,6 +446,8 @@ labels!(Bypass {
     Purged = "purged",
     HeadTooLarge = "head_too_large",
     Incomplete = "incomplete",
+    SaysWho = "says_who",
+    Probe = "probe",
 });
 
 labels!(AssemblyFault {

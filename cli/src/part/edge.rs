@@ -116,6 +116,7 @@ async fn make(given: Given) -> Result<Ready, String> {
         dials: dials.clone(),
         cells: cells.clone(),
         observed: observed.clone(),
+        learning: tentpole_proxy::LearningLimits::default(),
     };
     let waits_for = match known {
         true => Vec::new(),
@@ -134,6 +135,7 @@ async fn make(given: Given) -> Result<Ready, String> {
         ledger: bound.ledger().clone(),
         purge: bound.purger(),
         queued: bound.queued(),
+        advice: bound.advice(),
         purged: bound.purged().map(|purged| Arc::new(Mutex::new(purged))),
         state,
         started: clock::now(),

@@ -25,7 +25,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 const REQUESTS_SHOWN: usize = 50;
 
 /// What there is: method, path, what it does.
-const CALLS: [(&str, &str, &str); 12] = [
+const CALLS: [(&str, &str, &str); 13] = [
     ("GET", "/healthz", "says ok while the control plane runs"),
     ("GET", "/metrics", "all counters, in Prometheus' text format"),
     ("GET", "/api", "this list"),
@@ -39,6 +39,7 @@ const CALLS: [(&str, &str, &str); 12] = [
     ("GET", "/api/fleets", "instances, and what each fleet decided and why"),
     ("GET", "/api/events?limit=50", "what happened, newest first"),
     ("GET", "/api/requests?limit=50", "the last requests and why each went as it did, newest first"),
+    ("GET", "/api/cache/advice", "what was learned about pages that say nothing about caching"),
     (
         "POST",
         "/api/purge",
@@ -75,6 +76,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/fleets", get(live::fleets))
         .route("/api/events", get(events::list))
         .route("/api/requests", get(requests))
+        .route("/api/cache/advice", get(advice))
         .route("/api/purge", post(purge::purge))
         .route("/api/pools/{pool}/endpoints/{authority}/drain", post(endpoints::drain))
         .route("/api/pools/{pool}/endpoints/{authority}/resume", post(endpoints::resume));
@@ -110,6 +112,12 @@ async fn status(Shared(state): Shared<Arc<State>>) -> Json<Status> {
 #[derive(Deserialize)]
 struct HowMany {
     limit: Option<usize>,
+}
+
+/// What was learned, as the edge writes it: docs/learning.md.
+async fn advice(Shared(state): Shared<Arc<State>>) -> Result<Response, ApiError> {
+    let json = ask_text(&state, Question::CacheAdvice).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
 }
 
 async fn requests(

@@ -14,6 +14,7 @@ const STORED: StoredFacts = StoredFacts {
     must_revalidate: false,
     immutable: false,
     heuristic: false,
+    learned: false,
     validator: true,
     stale_while_revalidate: 0,
     stale_if_error: 0,

@@ -116,7 +116,7 @@ prop_compose! {
     ) -> StoredFacts {
         let [no_cache, must_revalidate, immutable, heuristic, validator] = flags;
         StoredFacts {
-            lifetime, initial_age, response_time, no_cache, must_revalidate, immutable, heuristic, validator,
+            lifetime, initial_age, response_time, no_cache, must_revalidate, immutable, heuristic, learned: false, validator,
             stale_while_revalidate, stale_if_error, stale_if_unreachable,
         }
     }

@@ -32,6 +32,7 @@ fn filled(request: &Fields, vary: &[&[u8]]) -> Arc<Cache> {
         must_revalidate: false,
         immutable: false,
         heuristic: false,
+        learned: false,
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,

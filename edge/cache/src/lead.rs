@@ -52,6 +52,17 @@ pub struct NewObject<'a> {
     pub length: Option<u64>,
 }
 
+impl Cache {
+    /// A response that is never found in the cache: for one who has it whole and gives it to one visitor.
+    pub fn unstored(&self, new: NewObject<'_>, chunks: Vec<Bytes>) -> Arc<Object> {
+        let NewObject { head, facts, etag, last_modified, .. } = new;
+        let (vary, tags, key, hash) = (Vary::default(), Arc::default(), Arc::default(), 0);
+        let assembles = false;
+        let frame = Frame { facts, head, etag, last_modified, vary, tags, key, hash, assembles };
+        Arc::new(frame.with_chunks(&self.ledger, chunks))
+    }
+}
+
 /// What a 304 makes of a stored response.
 pub struct Confirmed<'a> {
     /// Status line and fields as they will be sent.

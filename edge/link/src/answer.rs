@@ -18,7 +18,7 @@ pub(crate) fn answer(shared: &Shared, question: Question) -> Answer {
         Question::Metrics => Answer::Text(metrics(shared)),
         Question::Requests { limit } => Answer::Text(requests(shared, limit)),
         Question::Purge(order) => Answer::Purged(shared.parts.purge.purge(&order)),
-        Question::CacheAdvice => Answer::Text("{\"rules\":[]}".to_owned()),
+        Question::CacheAdvice => Answer::Text((shared.parts.advice)()),
     }
 }
 

@@ -49,6 +49,8 @@ pub struct LinkParts {
     pub ledger: Arc<Ledger>,
     /// Empties the cache.
     pub purge: Arc<dyn PurgePort>,
+    /// What was learned about caching, as one JSON document.
+    pub advice: Arc<dyn Fn() -> String + Send + Sync>,
     /// How many requests wait in each pool.
     pub queued: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
     /// Purge requests that were carried out, for content networks to hear of; `None` when there are none.

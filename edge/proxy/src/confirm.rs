@@ -2,7 +2,7 @@
 //! date, or makes the stored response stale. Decides nothing about cacheability.
 
 use crate::forms;
-use crate::head::{Keeping, refreshed};
+use crate::head::{Keeping, Refreshed, refreshed};
 use crate::tags::{names_tags, tags_of};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -22,14 +22,15 @@ pub fn update(
     requested: u64,
     now: u64,
 ) {
-    let applies = response.status == 200 && stored.status() == 200;
+    // What was learned to be shared was fetched without saying who asks; this request may have said more.
+    let applies = response.status == 200 && stored.status() == 200 && !stored.facts().learned;
     if !applies || request.cookie || request.authorization || request.cache_control.no_store {
         return;
     }
     let renew = |lines: &Bytes, coding| forms::renewed(lines, stored.status(), coding);
     if is_same(stored, response) {
         let as_get = RequestFacts { method: Method::Get, range: false, ..*request };
-        let (head, facts) = refreshed(stored, response, &as_get, keeping, requested, now);
+        let Refreshed { head, facts, .. } = refreshed(stored, response, &as_get, keeping, requested, now);
         let named = names_tags(&response.fields).then(|| tags_of(response, stored.key()));
         let tags = named.as_deref();
         let lines = head.lines.clone();

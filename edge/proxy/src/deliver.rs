@@ -4,6 +4,7 @@
 
 use crate::answer::{self, Manner};
 use crate::exchange::{Exchange, NoResponse, Upload};
+use crate::learn::Watch;
 use crate::obtain::Forwarded;
 use crate::status;
 use crate::tags::is_for_caches;
@@ -48,6 +49,8 @@ pub struct Reply {
     pub forwarded: Option<Forwarded>,
     /// What it answered.
     pub forward_status: Option<u16>,
+    /// What is sent was learned to be shared.
+    pub learned: bool,
     /// Now, in seconds since 1970.
     pub now: u64,
     /// Tags and other fields for caches stay in what is sent.
@@ -110,6 +113,7 @@ pub fn object_head(
     let facts = object.facts();
     let age = facts.age(reply.now);
     let _ = write!(out, "Age: {age}\r\n");
+    let reply = Reply { learned: facts.learned, ..reply };
     status::write(out, &reply, Some(i64::from(facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
@@ -205,6 +209,7 @@ pub async fn reader(
     if age > 0 && reply.cache == CacheOutcome::Joined {
         let _ = write!(out, "Age: {age}\r\n");
     }
+    let reply = Reply { learned: facts.learned, ..reply };
     status::write(out, &reply, None);
     answer::connection(out, manner);
     out.extend_from_slice(b"\r\n");
@@ -257,6 +262,7 @@ pub async fn exchange(
     response: &ResponseHead,
     exchange: &mut Exchange,
     body: &mut tentpole_listener::RequestBody,
+    watch: &mut Option<Watch>,
     reply: Reply,
 ) -> Result<Sent, Failure> {
     let framing = to_visitor(exchange.body.framing, reply.manner);
@@ -278,6 +284,9 @@ pub async fn exchange(
             Some(Piece::Data { skip, len }) => {
                 let (start, end) = frame_of(framing, len, &mut frame);
                 let content = &exchange.connection.filled()[skip..skip + len];
+                if let Some(watch) = watch {
+                    watch.take(content);
+                }
                 let parts = [start, content, end];
                 bytes += write_parts(visitor, head, parts.into_iter()).await?;
                 exchange.connection.consume(skip + len);

@@ -2,6 +2,7 @@
 //! the last request. Knows who does what, and does nothing itself.
 
 use crate::forms::Forms;
+use crate::learn;
 use crate::on_disk;
 use crate::prepare::Prepared;
 use crate::purge::Purger;
@@ -45,6 +46,8 @@ pub struct EdgeParts {
     pub cells: Arc<Cells>,
     /// Where requests are counted and recorded.
     pub observed: Arc<Observed>,
+    /// What is asked of evidence before a page is shared that says nothing about caching.
+    pub learning: tentpole_learn::Limits,
 }
 
 /// A data plane that has its sockets and takes no connection yet: the control plane can be joined to it first.
@@ -103,7 +106,7 @@ impl Bound {
     /// # Panics
     /// Without a thread, or with more than [`THREADS_MAX`].
     pub fn new(parts: EdgeParts, listeners: Vec<Vec<TcpListener>>) -> Result<Self, StartError> {
-        let EdgeParts { snapshot, membership, dials, cells, observed } = parts;
+        let EdgeParts { snapshot, membership, dials, cells, observed, learning } = parts;
         let count = listeners.len();
         assert!((1..=THREADS_MAX).contains(&count), "1 to {THREADS_MAX} data threads, not {count}");
         let of_disk = snapshot.disk.as_ref().map_or(0, Disk::memory_bytes_max);
@@ -111,9 +114,11 @@ impl Bound {
         let gates = Gates::default();
         let prepared = Prepared::new(snapshot.clone(), &cells, &gates).map_err(StartError::Routes)?;
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let cache = Cache::new(snapshot.cache, ledger.clone());
+        let (learning, observations) =
+            learn::start_learner(cache.clone(), learning).map_err(StartError::System)?;
         let relays = !snapshot.content_networks.is_empty();
         let (purging, purged) = Purging::new(snapshot.purging.secret.as_ref(), relays);
-        let cache = Cache::new(snapshot.cache, ledger.clone());
         let shared = Arc::new(Shared {
             searches: Searches::new(),
             prepared: Published::new(prepared),
@@ -121,6 +126,8 @@ impl Bound {
             dials,
             forms: Arc::new(Forms::new(&cache, &ledger)),
             cache,
+            learning,
+            observations,
             disk: snapshot.disk.as_ref().map(|settings| Disk::start(settings, &ledger)),
             ledger: ledger.clone(),
             wait_max: snapshot.cache.wait_max,
@@ -156,6 +163,12 @@ impl Bound {
     /// For the control plane: empties the cache.
     pub fn purger(&self) -> Arc<dyn PurgePort> {
         Arc::new(Purger { shared: self.shared.clone() })
+    }
+
+    /// Asks what was learned about caching, as one JSON document.
+    pub fn advice(&self) -> Arc<dyn Fn() -> String + Send + Sync> {
+        let learning = self.shared.learning.clone();
+        Arc::new(move || learning.advice())
     }
 
     /// Purge requests that were carried out, for content networks to hear of; `None` when there are none, or when it was

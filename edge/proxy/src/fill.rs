@@ -6,7 +6,7 @@ use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing};
 use crate::forms;
 use crate::group::puts_into_another_group;
-use crate::head::{self, Keeping};
+use crate::head::{self, Keeping, Refreshed};
 use crate::on_disk::ForDisk;
 use crate::part::{Part, note_large};
 use crate::place::Place;
@@ -51,6 +51,8 @@ pub enum Led {
     Kept(Arc<Object>),
     /// It may not be shared: the response is this visitor's own.
     Own(Box<Own>),
+    /// It is this visitor's own, and whole already.
+    Collected(Arc<Object>, Bypass),
     /// No response.
     None(NoResponse),
 }
@@ -101,7 +103,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let prepared = view.prepared.clone();
     // Parts are kept in memory only.
     let mut for_disk = match part {
-        None => ForDisk::begin(&thread.shared, &prepared, lead.key()),
+        None => ForDisk::begin(&thread.shared, &prepared, place.caching, lead.key()),
         Some(_) => None,
     };
     let caching = prepared.caching(place.caching);
@@ -133,9 +135,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         && part.is_none()
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) = head::refreshed(&stale, &response, &facts, keeping, requested, now);
+        let Refreshed { head: stored, facts, is_own } =
+            head::refreshed(&stale, &response, &facts, keeping, requested, now);
         let named = names_tags(&response.fields).then(|| tags_of(&response, &key));
-        let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
+        let mut own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
+        if is_own {
+            own.extend(head::beside(&stale, &response));
+        }
         exchange.finish(&thread);
         let tags = named.as_deref();
         let (lines, status) = (stored.lines.clone(), stored.status);
@@ -194,6 +200,8 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
                 _ if is_personal => lead.personal(HIT_FOR_MISS),
                 // An error of a moment must not let everybody through to the endpoint for long.
                 Bypass::Status => lead.uncacheable(bypass, HIT_FOR_ERROR),
+                // It was learned meanwhile that it may be shared.
+                _ if thread.learn.has_rule(lead.key()) => lead.uncacheable(bypass, Duration::ZERO),
                 _ => lead.uncacheable(bypass, HIT_FOR_MISS),
             }
             let own = Own { exchange, response, bypass };
@@ -356,7 +364,7 @@ fn broke_off(exchange: &Exchange, filling: Filling, failure: Failure) {
     filling.failed(failure);
 }
 
-fn failure_of(no: &NoResponse) -> Failure {
+pub fn failure_of(no: &NoResponse) -> Failure {
     match no {
         NoResponse::Failed(failure) => *failure,
         NoResponse::Refused(_) => Failure::internal(Phase::Permit, Cause::QueueFull),

@@ -3,6 +3,7 @@
 
 use crate::forms::{is_digest, varies_by_coding};
 use crate::tags::is_for_caches;
+use bytes::Bytes;
 use tentpole_cache::Object;
 use tentpole_freshness::{
     Age, Control, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_date,
@@ -90,8 +91,19 @@ impl Keeping<'_> {
     }
 }
 
+/// What a 304 makes of a stored head.
+pub struct Refreshed {
+    /// The head from now on.
+    pub head: StoredHead,
+    /// What has to be remembered of it.
+    pub facts: StoredFacts,
+    /// The fields of the 304 are not for others, and are not in the head.
+    pub is_own: bool,
+}
+
 /// A stored head after a 304, and what has to be remembered of it from now on: the fields of the 304 replace those of the
 /// same name (RFC 9111 section 3.2), except those that describe the content, that select it, or that are for one visitor.
+/// Where what it describes may not be stored, they are all for one visitor.
 pub fn refreshed(
     stale: &Object,
     response: &ResponseHead,
@@ -99,7 +111,7 @@ pub fn refreshed(
     keeping: Keeping<'_>,
     requested: u64,
     now: u64,
-) -> (StoredHead, StoredFacts) {
+) -> Refreshed {
     let known = parsed(stale.lines().to_vec());
     let mut lines = Vec::with_capacity(stale.lines().len() + response.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, stale.status(), known.reason());
@@ -121,12 +133,28 @@ pub fn refreshed(
     let selects_alike = !response.fields.has(Name::Vary) || selecting(response) == selecting(&known);
     let stored_anew =
         may_store(request, &seen, keeping.caching, requested, now).ok().filter(|_| selects_alike);
-    let facts = stored_anew.unwrap_or_else(|| used_up(&stale.facts(), now));
+    let Some(facts) = stored_anew else {
+        let head = StoredHead { lines: Bytes::copy_from_slice(stale.lines()), status };
+        return Refreshed { head, facts: used_up(&stale.facts(), now), is_own: true };
+    };
 
     let mut lines = Vec::with_capacity(updated.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, status, updated.reason());
     keeping.write(&mut lines, &updated);
-    (StoredHead { lines: lines.into(), status }, facts)
+    Refreshed { head: StoredHead { lines: lines.into(), status }, facts, is_own: false }
+}
+
+/// The field lines of a 304 for its visitor alone, beside the stored head: those that this does not have, and what they
+/// say about keeping it.
+pub fn beside(stale: &Object, response: &ResponseHead) -> Vec<u8> {
+    let known = parsed(stale.lines().to_vec());
+    let mut lines = Vec::new();
+    http1::write_fields(&mut lines, &response.fields, |field| match field.id {
+        Name::CacheControl => false,
+        Name::SetCookie | Name::Date => true,
+        _ => stays(&field) || is_for_caches(&field) || known.fields.find(field.name).next().is_some(),
+    });
+    lines
 }
 
 /// Fields that a 304 does not change. Those of the content: its coding, its range and its digests are those of the bytes

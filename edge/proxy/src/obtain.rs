@@ -7,6 +7,7 @@ use crate::exchange::NoResponse;
 use crate::fetch::Attempts;
 use crate::fill::{self, Led, Own, Wanted, trouble_of};
 use crate::forward::{self, Forward, Purpose};
+use crate::learn;
 use crate::on_disk::{self, Revived};
 use crate::place::Place;
 use crate::purge::host_of;
@@ -14,6 +15,7 @@ use crate::thread::{Thread, View};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, Presented, Release, Waiter};
 use tentpole_freshness::{RequestFacts, StoredFacts, Trouble, Use};
 use tentpole_http1::{self as http1, Framing};
@@ -118,7 +120,8 @@ impl Inquiry<'_> {
             _ => None,
         };
         if let Some(bypass) = only_look {
-            let found = cache.peek(&key, presented);
+            let found =
+                cache.peek(&key, presented).filter(|object| self.refuses_learned(&object.facts()).is_none());
             match found.map(|object| (object.facts().may_use(&facts, now), object)) {
                 Some((Use::Fresh | Use::StaleAccepted, object)) => return Ok(Looked::Hit(object)),
                 _ if facts.cache_control.only_if_cached => {
@@ -130,6 +133,7 @@ impl Inquiry<'_> {
             }
         }
         let looked = cache.look_up(&key, presented, |object| match object.facts().may_use(&facts, now) {
+            _ if let Some(bypass) = self.refuses_learned(&object.facts()) => Judged::Pass(bypass),
             Use::Fresh | Use::StaleAccepted => Judged::Use,
             Use::Revalidate if object.facts().serves_while_revalidating(&facts, now) => Judged::UseStale,
             Use::Revalidate | Use::OnlyIfCached => Judged::Revalidate,
@@ -176,6 +180,10 @@ impl Inquiry<'_> {
                         }
                     };
                     *self.forwarded = Some(self.why_forwarded(lead.missed, lead.stale.as_ref()));
+                    if learn::is_only_witness(self) {
+                        lead.uncacheable(Bypass::NoLifetime, Duration::ZERO);
+                        return self.pass(Bypass::NoLifetime);
+                    }
                     return self.lead(lead).await;
                 }
                 Looked::Joined(waiter) => {
@@ -185,10 +193,10 @@ impl Inquiry<'_> {
             };
             match arrival {
                 // What must be asked for each time was asked for someone else: he may get another answer.
-                Arrival::Object(object) if let Some(bypass) = refuses(self.asked, &object.facts()) => {
+                Arrival::Object(object) if let Some(bypass) = self.refuses(&object.facts()) => {
                     return self.pass(bypass);
                 }
-                Arrival::Reader(reader) if let Some(bypass) = refuses(self.asked, reader.facts()) => {
+                Arrival::Reader(reader) if let Some(bypass) = self.refuses(reader.facts()) => {
                     return self.pass(bypass);
                 }
                 Arrival::Object(object) => return Ok(Got::object(object, CacheOutcome::Joined)),
@@ -258,6 +266,25 @@ impl Inquiry<'_> {
         }
     }
 
+    /// Why a response that another request has just fetched is not for this one.
+    fn refuses(&self, facts: &StoredFacts) -> Option<Bypass> {
+        if let Some(bypass) = self.refuses_learned(facts) {
+            return Some(bypass);
+        }
+        match facts.may_use(&self.asked.facts, self.asked.now) {
+            Use::Fresh | Use::StaleAccepted => None,
+            Use::Pass => Some(for_whom(self.asked)),
+            Use::Revalidate | Use::OnlyIfCached => Some(Bypass::AlreadyStale),
+        }
+    }
+
+    /// Why what was learned to be shared is not for this request. Nothing for what says itself that it is.
+    #[inline]
+    fn refuses_learned(&self, facts: &StoredFacts) -> Option<Bypass> {
+        let hash = || self.thread.shared.cache.hash(self.key);
+        self.thread.learn.may_use(facts, hash, &self.asked, &self.request.fields)
+    }
+
     /// Waits for the head of a fill that someone else leads.
     async fn join(&self, mut waiter: Waiter) -> Arrival {
         let presented = self.presented();
@@ -284,6 +311,7 @@ impl Inquiry<'_> {
             }
             Led::Kept(object) => Ok(Got::object(object, CacheOutcome::StaleIfError)),
             Led::Own(own) if !self.suits(&own) => Ok(Got::Pass(own.bypass)),
+            Led::Collected(object, bypass) => Ok(Got::object(object, CacheOutcome::Bypass(bypass))),
             Led::Own(own) => Ok(Got::Own(own)),
             Led::None(no) => Err(no),
         }
@@ -305,7 +333,13 @@ impl Inquiry<'_> {
         let (view, place, key, now) = (self.view.clone(), self.place, self.key.to_vec(), self.asked.now);
         // What is fetched is the whole, or a part that is an object of its own.
         let facts = RequestFacts { method: Method::Get, range: false, ..self.asked.facts };
-        fill::start(self.thread, lead, Wanted { view, place, key, part, head, fields, facts, now })
+        // Nothing is learned from a part.
+        let plan = if part.is_none() { learn::Plan::of(self, &lead, &fields) } else { None };
+        let wanted = Wanted { view, place, key, part, head, fields, facts, now };
+        match plan {
+            Some(plan) => learn::start(self.thread, lead, wanted, plan),
+            None => fill::start(self.thread, lead, wanted),
+        }
     }
 
     /// The request as `Vary` compares it.
@@ -358,15 +392,6 @@ pub fn goes_past(asked: Asked, place: Place) -> Option<Bypass> {
             asked.facts.cache_control.no_store.then_some(Bypass::RequestNoStore)
         }
         _ => Some(Bypass::Method),
-    }
-}
-
-/// Why a response that another request has just fetched is not for this one.
-fn refuses(asked: Asked, facts: &StoredFacts) -> Option<Bypass> {
-    match facts.may_use(&asked.facts, asked.now) {
-        Use::Fresh | Use::StaleAccepted => None,
-        Use::Pass => Some(for_whom(asked)),
-        Use::Revalidate | Use::OnlyIfCached => Some(Bypass::AlreadyStale),
     }
 }
 

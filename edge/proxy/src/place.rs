@@ -11,13 +11,17 @@ use tentpole_freshness::CacheControl;
 use tentpole_http1 as http1;
 use tentpole_key::{Cookies, KeyRules};
 use tentpole_message::Name;
-use tentpole_model::{Bypass, CachingId, Canonical, Method, PoolId, Refused, Route, RouteCache, SiteId, Why};
+use tentpole_model::{
+    Bypass, CachingId, Canonical, Method, PoolId, Refused, Route, RouteCache, RouteId, SiteId, Why,
+};
 
 /// Where a request belongs.
 #[derive(Clone, Copy)]
 pub struct Place {
     /// Who answers.
     pub pool: PoolId,
+    /// Its route.
+    pub route: RouteId,
     /// Whether it may be cached.
     pub cache: RouteCache,
     /// How it is cached: [`Prepared::caching`](crate::Prepared::caching).
@@ -120,5 +124,6 @@ fn find(view: &View, site: SiteId, path: &[u8], why: &mut Why) -> Result<(Place,
     let route = view.prepared.route(matched.route);
     let &Route { pool, cache, caching, body_bytes_max, .. } = route;
     let (cookies, keyless) = (Cookies::default(), None);
-    Ok((Place { pool, cache, caching, body_bytes_max, cookies, keyless }, matched.swallowed))
+    let route = matched.route;
+    Ok((Place { pool, route, cache, caching, body_bytes_max, cookies, keyless }, matched.swallowed))
 }

@@ -40,14 +40,17 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply, ttl: Option<i64>) {
         CacheOutcome::Bypass(bypass) => {
             let forwarded = match bypass {
                 Bypass::Method => "; fwd=method",
-                Bypass::RequestNoStore => "; fwd=request",
+                Bypass::RequestNoStore | Bypass::SaysWho => "; fwd=request",
                 Bypass::SwitchedOff | Bypass::Upgrade | Bypass::HitForMiss => "; fwd=bypass",
-                Bypass::TooManyWaiters | Bypass::WaitedTooLong => "; fwd=bypass",
+                Bypass::TooManyWaiters | Bypass::WaitedTooLong | Bypass::Probe => "; fwd=bypass",
                 _ => forwarded,
             };
             write!(out, "{forwarded}; detail={}", bypass.label())
         }
     };
+    if reply.learned && !matches!(reply.cache, CacheOutcome::Bypass(_)) {
+        out.extend_from_slice(b"; detail=learned");
+    }
     if let Some(ttl) = ttl {
         let _ = write!(out, "; ttl={ttl}");
     }

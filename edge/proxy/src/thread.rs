@@ -2,6 +2,7 @@
 //! Everything here is for that thread alone; what threads share is in `Shared`.
 
 use crate::forms::Forms;
+use crate::learn::{self, Learning};
 use crate::prepare::Prepared;
 use crate::purging::Purging;
 use crate::search::Searches;
@@ -9,9 +10,11 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
+use tentpole_learn::Observation;
 use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Member, Membership, PoolId};
 use tentpole_observe::{EdgeMetrics, Recorder};
@@ -44,6 +47,10 @@ pub struct Shared {
     pub searches: Searches,
     /// How long a request waits for another's fill.
     pub wait_max: Duration,
+    /// What is learned of what passes.
+    pub learning: Arc<Learning>,
+    /// Where it is told.
+    pub observations: SyncSender<Observation>,
     /// Purge requests.
     pub purging: Purging,
     /// Tags stay in responses: a content network in front reads them.
@@ -66,6 +73,8 @@ pub struct Thread {
     pub random: RefCell<Random>,
     /// Whether the edge is ending: answers say `Connection: close`.
     pub draining: Cell<bool>,
+    /// What it tells the learner, and does with the rules.
+    pub learn: learn::OfThread,
     /// Connections of visitors open on this thread.
     pub open: Cell<usize>,
     reading: RefCell<Reading>,
@@ -126,6 +135,7 @@ impl Thread {
         seed: u64,
     ) -> Rc<Self> {
         let reading = Reading::new(&shared);
+        let learn = learn::OfThread::new(shared.learning.clone(), shared.observations.clone(), !seed);
         Rc::new(Self {
             number,
             shared,
@@ -134,6 +144,7 @@ impl Thread {
             recorder: RefCell::new(recorder),
             random: RefCell::new(Random::from_seed(seed)),
             draining: Cell::new(false),
+            learn,
             open: Cell::new(0),
             reading: RefCell::new(reading),
             scratches: RefCell::default(),

@@ -17,6 +17,7 @@ use crate::fill::{Own, is_error};
 use crate::from_disk::{self, Source};
 use crate::head::Keeping;
 use crate::invalidate;
+use crate::learn;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::on_disk;
 use crate::part;
@@ -35,8 +36,8 @@ use tentpole_http1::{self as http1, Framing};
 use tentpole_listener::{Next, RequestBody, Visitor};
 use tentpole_message::Name;
 use tentpole_model::{
-    AssemblyFault, Bypass, CacheOutcome, Cause, End, Esi, Failure, Method, Outcome, Phase, Refused, Retry,
-    Side, Why,
+    AssemblyFault, Bypass, CacheOutcome, Cause, End, Esi, Failure, Learn, Method, Outcome, Phase, Refused,
+    Retry, Side, Why,
 };
 use tentpole_observe::Texts;
 use tentpole_runtime::clock;
@@ -187,6 +188,7 @@ impl<'a> Visit<'a> {
         self.esi = view.prepared.caching(place.caching).esi;
         // Others may need the buffer while this request waits.
         self.visitor.rest();
+        let learn = view.prepared.caching(place.caching).learn;
         let mut got = self.inquiry(&view, asked, place).obtain(looked).await?;
         if let Got::Object { object, own_lines, outcome } = &got
             && object.place().is_some()
@@ -214,7 +216,7 @@ impl<'a> Visit<'a> {
                 let Own { exchange, response, bypass } = *own;
                 self.why.cache = CacheOutcome::Bypass(bypass);
                 self.scratch.response = response;
-                self.deliver_exchange(exchange, asked).await
+                self.deliver_exchange(exchange, asked, place, learn).await
             }
             Got::Pass(bypass) => self.pass(view, asked, place, bypass).await,
         }
@@ -291,7 +293,8 @@ impl<'a> Visit<'a> {
                 invalidate::by_route(&self.thread.shared, key, paths).await;
             }
         }
-        self.deliver_exchange(exchange, asked).await
+        let learn = view.prepared.caching(place.caching).learn;
+        self.deliver_exchange(exchange, asked, place, learn).await
     }
 
     /// What is stored for GET learns what a HEAD was answered.
@@ -389,7 +392,13 @@ impl<'a> Visit<'a> {
     }
 
     /// Delivers the response whose head is in the scratch.
-    async fn deliver_exchange(&mut self, mut exchange: Exchange, asked: Asked) -> Result<Sent, Stop> {
+    async fn deliver_exchange(
+        &mut self,
+        mut exchange: Exchange,
+        asked: Asked,
+        place: Place,
+        learn: Learn,
+    ) -> Result<Sent, Stop> {
         if is_page(self.esi, &self.scratch.response) {
             if !is_encoded(&self.scratch.response.fields) {
                 return Box::pin(self.assemble_exchange(exchange, asked)).await;
@@ -397,11 +406,29 @@ impl<'a> Visit<'a> {
             self.why.assembly.fault = Some(AssemblyFault::PageEncoded);
         }
         let reply = self.reply(asked);
-        let Scratch { response, out, .. } = &mut *self.scratch;
+        let Scratch { request, key, response, out, .. } = &mut *self.scratch;
+        let told = learn::Told {
+            fields: &request.fields,
+            asked: &asked,
+            key,
+            peer: self.visitor.peer.ip(),
+            route: place.route,
+            cache: place.cache,
+            learn,
+            sent: self.visitor.arrived,
+            stripped: None,
+            must: false,
+        };
+        let length = if let Framing::Length(length) = exchange.body.framing { Some(length) } else { None };
+        let mut watch = learn::Watch::begin(&self.thread.learn, &told, response, length);
         self.why.status = response.status;
-        let sent = deliver::exchange(self.visitor, out, response, &mut exchange, &mut self.body, reply).await;
+        let (body, passing) = (&mut self.body, &mut watch);
+        let sent = deliver::exchange(self.visitor, out, response, &mut exchange, body, passing, reply).await;
         match sent {
             Ok(sent) => {
+                if let Some(watch) = watch {
+                    watch.end(&self.thread.learn, learn::took_us(&self.why.attempts));
+                }
                 exchange.finish(self.thread);
                 Ok(sent)
             }
@@ -426,6 +453,7 @@ impl<'a> Visit<'a> {
             cache: self.why.cache,
             forwarded: self.forwarded,
             forward_status: answered.next_back(),
+            learned: false,
             now: asked.now,
         }
     }
@@ -459,6 +487,7 @@ impl<'a> Visit<'a> {
         // One read of the clock a request: without it, all that happens within one turn takes no time.
         self.why.took_us = micros(clock::renew().since(self.visitor.arrived));
         self.thread.metrics.record(&self.why);
+        self.thread.learn.count_origin(&self.why.attempts);
         let mut recorder = self.thread.recorder.borrow_mut();
         let head = &self.scratch.request;
         let texts = recorder.wants_texts(&self.why).then(|| Texts {

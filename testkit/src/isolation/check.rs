@@ -24,6 +24,8 @@ pub(super) fn answer(
     report.answers += 1;
     *report.statuses.entry(answer.status).or_default() += 1;
     report.hits += u64::from(answer.is_hit());
+    let says_learned = answer.all("cache-status").any(|status| status.contains("detail=learned"));
+    report.learned += u64::from(answer.is_hit() && says_learned);
     if answer.status >= 500 {
         report.add_error(format!("error: {} asked {asked} and got {}", person.name, answer.status));
     }

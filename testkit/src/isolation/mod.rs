@@ -56,6 +56,15 @@ pub enum Purge {
     Never,
     /// With `POST /api/purge {"url": …}` at this address.
     Admin(SocketAddr),
+    /// With every kind of purge that the admin API at this address has (URL, prefix, tag, everything; hard and soft), and
+    /// with changes of what is published between them: these endpoints are drained and resumed in turn, so that the
+    /// weights change all the time. Name two, so that one always serves.
+    Thorough {
+        /// The admin API.
+        admin: SocketAddr,
+        /// Paths below `/api/pools/`: `app/endpoints/127.0.0.1:3000`.
+        endpoints: Vec<String>,
+    },
     /// By calling this with the URL, which must not take long.
     Call(Arc<dyn Fn(&str) + Send + Sync>),
 }
@@ -65,6 +74,9 @@ impl std::fmt::Debug for Purge {
         match self {
             Self::Never => out.write_str("Never"),
             Self::Admin(address) => out.debug_tuple("Admin").field(address).finish(),
+            Self::Thorough { admin, endpoints } => {
+                out.debug_tuple("Thorough").field(admin).field(endpoints).finish()
+            }
             Self::Call(_) => out.write_str("Call"),
         }
     }
@@ -91,6 +103,8 @@ pub struct Isolation {
     pub seed: u64,
     /// How pages are purged meanwhile.
     pub purge: Purge,
+    /// Everybody has an address of their own, in 127.0.0.0/8: what is learned from visitors tells them apart by it.
+    pub own_addresses: bool,
 }
 
 /// Why a run could not begin.
@@ -152,6 +166,7 @@ impl Isolation {
             requests: 5_000,
             seed: 1,
             purge: Purge::Never,
+            own_addresses: false,
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Report {
     pub own_markers: u64,
     /// Answers from the cache (`Cache-Status`).
     pub hits: u64,
+    /// Those of them that say nothing about caching: it was learned that they may be shared.
+    pub learned: u64,
     /// Visitors who left before their answer.
     pub left_early: u64,
     /// Kept connections that the other side had closed meanwhile; the request was sent again.

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
+use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
 use super::mix::{self, Errand, Manner};
@@ -33,9 +34,12 @@ impl Shared {
 /// Walks through all steps on one connection at a time.
 pub(super) async fn visit(shared: Rc<Shared>, number: usize) {
     let isolation = &shared.isolation;
+    let at = number / isolation.connections_each;
+    let [high, low] = u16::try_from(at).unwrap_or(u16::MAX).to_be_bytes();
     let mut walker = Walker {
         shared: &shared,
-        person: &isolation.people[number / isolation.connections_each],
+        person: &isolation.people[at],
+        from: isolation.own_addresses.then(|| Ipv4Addr::new(127, 2, high, low).into()),
         visitor: None,
         tags: HashMap::new(),
     };
@@ -52,6 +56,7 @@ pub(super) async fn visit(shared: Rc<Shared>, number: usize) {
 struct Walker<'a> {
     shared: &'a Shared,
     person: &'a Person,
+    from: Option<IpAddr>,
     visitor: Option<Visitor>,
     /// The entity tags seen, by target.
     tags: HashMap<String, String>,
@@ -122,7 +127,8 @@ impl Walker<'_> {
             Some(visitor) => Ok(visitor),
             None => {
                 let isolation = &self.shared.isolation;
-                Ok(Visitor::try_connect(isolation.address).await?.host(&isolation.host))
+                let visitor = Visitor::try_connect_from(self.from, isolation.address).await?;
+                Ok(visitor.host(&isolation.host))
             }
         }
     }
@@ -150,7 +156,14 @@ pub(super) async fn purge(shared: Rc<Shared>) {
         let url = format!("http://{}{target}", isolation.host);
         let answer = match &isolation.purge {
             Purge::Never => continue,
-            Purge::Admin(address) => purge_once(&mut visitor, *address, &url).await,
+            Purge::Admin(address) => post(&mut visitor, *address, "/api/purge", &json!({ "url": url })).await,
+            Purge::Thorough { admin, endpoints } => {
+                let number = shared.report.borrow().purges;
+                match change(number, endpoints) {
+                    Some(path) => post(&mut visitor, *admin, &path, &json!({})).await,
+                    None => post(&mut visitor, *admin, "/api/purge", &order(number, &url)).await,
+                }
+            }
             Purge::Call(call) => {
                 call(&url);
                 shared.report.borrow_mut().purges += 1;
@@ -168,9 +181,39 @@ pub(super) async fn purge(shared: Rc<Shared>) {
     }
 }
 
-async fn purge_once(kept: &mut Option<Visitor>, address: SocketAddr, url: &str) -> Result<Answer, Trouble> {
-    let body = serde_json::json!({ "url": url }).to_string();
-    let ask = Ask::post("/api/purge", body).header("Content-Type", "application/json");
+/// Each kind of purge in turn; everything seldom, for little is stored after it.
+fn order(number: u64, url: &str) -> Value {
+    match number % 32 {
+        31 => json!({ "all": true }),
+        number => match number % 6 {
+            0 => json!({ "url": url }),
+            1 => json!({ "url": url, "soft": true }),
+            2 => json!({ "tags": ["pages"] }),
+            3 => json!({ "tags": ["pages"], "soft": true }),
+            4 => json!({ "prefix": url }),
+            _ => json!({ "prefix": url, "soft": true }),
+        },
+    }
+}
+
+/// Every eighth time an endpoint is drained, and the next time it serves again.
+fn change(number: u64, endpoints: &[String]) -> Option<String> {
+    let what = match number % 8 {
+        3 => "drain",
+        4 => "resume",
+        _ => return None,
+    };
+    let at = usize::try_from(number / 8).unwrap_or(0) % endpoints.len().max(1);
+    endpoints.get(at).map(|endpoint| format!("/api/pools/{endpoint}/{what}"))
+}
+
+async fn post(
+    kept: &mut Option<Visitor>,
+    address: SocketAddr,
+    path: &str,
+    body: &Value,
+) -> Result<Answer, Trouble> {
+    let ask = Ask::post(path, body.to_string()).header("Content-Type", "application/json");
     if let Some(mut visitor) = kept.take()
         && let Ok(answer) = visitor.try_ask(&ask).await
     {

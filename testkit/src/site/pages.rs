@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tentpole_runtime::clock;
+
 use super::gzip;
 use super::people::{ANONYMOUS, ANYONE, Account, People};
 use crate::origin::{Response, Seen, Step};
@@ -55,6 +57,12 @@ pub const PAGES: &[Page] = &[
     page("slow-greeting", true, "personal, slow, no caching headers"),
     page("my-redirect", true, "302 to a place of one's own, no caching headers"),
     page("account", true, "302 to the login for who is not logged in, no caching headers"),
+    page("token", true, "a token that may be used once, without a cookie and without caching headers"),
+    page(
+        "turning",
+        true,
+        "in turns of 15 s the same for everyone, for who is logged in, and with a token for each; no caching headers",
+    ),
     page("api-mine", true, "needs Authorization; max-age=60 without public"),
     page("api-public", false, "needs Authorization; public, max-age=60, the same for everyone"),
 ];
@@ -62,6 +70,8 @@ pub const PAGES: &[Page] = &[
 const MINUTE: (&str, &str) = ("Cache-Control", "max-age=60");
 const PUBLIC_MINUTE: (&str, &str) = ("Cache-Control", "public, max-age=60");
 const SLOW: Duration = Duration::from_millis(5);
+/// How long a page that turns stays as it is, in microseconds.
+const TURN_US: u64 = 15_000_000;
 
 /// What the site answers.
 pub(super) fn answer(people: &People, seen: &Seen) -> Response {
@@ -170,6 +180,12 @@ impl Visit<'_> {
                 let cookie = format!("token={token}; Path=/; SameSite=Strict");
                 made_for(self.owner(), Response::ok(form).header("Set-Cookie", cookie))
             }
+            "token" => self.token(),
+            "turning" => match clock::now().as_micros() / TURN_US % 3 {
+                0 => self.common(Response::status(200)),
+                1 => self.personal(Response::status(200)),
+                _ => self.token(),
+            },
             "chunked" => {
                 let text = self.text(self.owner());
                 let (first, second) = text.split_at(text.len() / 2);
@@ -203,6 +219,12 @@ impl Visit<'_> {
             },
             _ => self.personal(Response::status(200)),
         }
+    }
+
+    /// A token for each answer, and nothing that says so.
+    fn token(&self) -> Response {
+        let text = format!("{}token once-{}\n", self.text(self.owner()), self.people.random());
+        made_for(self.owner(), Response::ok(text))
     }
 
     /// Sets a cookie under a lifetime. A guest's basket has a token that nobody else may get.
@@ -240,7 +262,7 @@ impl Visit<'_> {
     }
 
     fn common(&self, response: Response) -> Response {
-        made_for(ANYONE, response.body(self.text(ANYONE)))
+        made_for(ANYONE, response.header("Cache-Tag", "pages").body(self.text(ANYONE)))
     }
 
     fn personal(&self, response: Response) -> Response {

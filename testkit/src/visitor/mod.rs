@@ -8,12 +8,12 @@ mod ask;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 pub use answer::Answer;
 pub use ask::Ask;
@@ -118,7 +118,18 @@ impl Visitor {
 
     /// Connects.
     pub async fn try_connect(address: SocketAddr) -> Result<Self, Trouble> {
-        let connect = tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await;
+        Self::try_connect_from(None, address).await
+    }
+
+    /// Connects, from this address of the machine. All of 127.0.0.0/8 is its own.
+    pub async fn try_connect_from(from: Option<IpAddr>, address: SocketAddr) -> Result<Self, Trouble> {
+        let connecting = async {
+            let Some(from) = from else { return TcpStream::connect(address).await };
+            let socket = if from.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            socket.bind(SocketAddr::new(from, 0))?;
+            socket.connect(address).await
+        };
+        let connect = tokio::time::timeout(PATIENCE, connecting).await;
         let stream = connect.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let stream = stream.map_err(|error| Trouble::Connect(address, error))?;
         stream.set_nodelay(true).ok();

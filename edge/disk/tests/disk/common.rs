@@ -59,6 +59,7 @@ pub fn meta(version: u64, length: usize) -> Meta {
         no_cache: false,
         must_revalidate: false,
         heuristic: false,
+        learned: false,
         validator: true,
         stale_while_revalidate: 0,
         stale_if_error: 0,
@@ -74,6 +75,7 @@ pub fn meta(version: u64, length: usize) -> Meta {
         vary: vec![],
         tags: vec![],
         site: 0,
+        rules: 0,
         assembles: false,
     }
 }

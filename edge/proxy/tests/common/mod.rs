@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_disk::Disk;
+use tentpole_learn::Limits;
 use tentpole_model::{
     Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolMembers, PurgePort, Route, Site,
     Snapshot,
@@ -26,6 +27,7 @@ pub struct Running {
     pub dials: Arc<Published<Dials>>,
     pub disk: Option<Arc<Disk>>,
     pub ledger: Arc<Ledger>,
+    pub advice: Arc<dyn Fn() -> String + Send + Sync>,
     queue: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
     compressed: Arc<dyn Fn() -> CompressionStats + Send + Sync>,
     edge: Option<Edge>,
@@ -78,6 +80,11 @@ pub fn read_head(connection: &mut TcpStream) -> Option<String> {
 
 /// An edge of one thread with one pool of one endpoint, which `change` may alter.
 pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running {
+    learning_edge(endpoint, Limits::default(), change)
+}
+
+/// The same, with these limits of what is learned.
+pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce(&mut Snapshot)) -> Running {
     let mut snapshot = snapshot(endpoint);
     change(&mut snapshot);
     let snapshot = Arc::new(snapshot);
@@ -92,13 +99,14 @@ pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running
         cells: cells.clone(),
         observed: Observed::new(&snapshot.log),
         snapshot,
+        learning,
     };
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
-    let (purger, queue) = (bound.purger(), bound.queued());
+    let (purger, queue, advice) = (bound.purger(), bound.queued(), bound.advice());
     let (compressed, disk, ledger) = (bound.compressed(), bound.disk(), bound.ledger().clone());
     let edge = Some(bound.open().unwrap());
-    Running { address, cells, purger, membership, dials, disk, ledger, queue, compressed, edge }
+    Running { address, cells, purger, membership, dials, disk, ledger, queue, advice, compressed, edge }
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {

@@ -1,0 +1,322 @@
+//! The last answers of one URL, and what they prove together. A pure look at a short list: nothing is remembered
+//! between two looks.
+
+use crate::limits::Limits;
+use crate::observation::{Dims, Trait, Traits};
+use std::collections::VecDeque;
+
+/// Answers kept of one URL.
+pub(crate) const ANSWERS_MAX: usize = 24;
+/// Groups that are told apart in a rule.
+const GROUPS_MAX: usize = 8;
+/// Equal answers of two sorts of visitors, each, before what tells them apart does not matter.
+const ALIKE_MIN: usize = 2;
+
+/// One answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    pub sent_ms: u64,
+    pub done_ms: u64,
+    pub hash: u64,
+    pub visitor: u64,
+    pub traits: Traits,
+    pub coding: u8,
+    pub stripped: bool,
+    pub storable: bool,
+    /// Fields that its `Vary` names.
+    pub needs: Dims,
+}
+
+/// The last answers, in the order in which they were asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers(VecDeque<Sample>);
+
+/// What the answers prove.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Evidence {
+    /// For each group whose present answer may be stored and went to a visitor, its hash.
+    pub agreed: Vec<(u64, u64)>,
+    /// The present answer of some group may be stored.
+    pub storable: bool,
+    /// Of the group with the most evidence: equal answers to whole requests, and visitors who got them.
+    pub samples: usize,
+    pub visitors: usize,
+    /// That evidence is enough for a rule.
+    pub enough: bool,
+}
+
+/// The answers contradict that they may be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contradiction {
+    /// An answer, another one, and the first again: they do not follow one another in time.
+    Alternates,
+    /// Each is another one.
+    Restless,
+}
+
+/// Those that are compared with one another: alike in coding and in the fields that matter.
+pub(crate) fn group_of(coding: u8, traits: &Traits, vary: Dims) -> u64 {
+    let each = Dims::EACH.iter().zip(traits);
+    each.fold(u64::from(coding) + 1, |group, (dim, value)| {
+        let part = if vary.has(*dim) { u64::from(value.exact) + 1 } else { 0 };
+        // Mixed like SplitMix64 does: values that differ give groups that differ.
+        let mixed = (group ^ part).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed ^ mixed >> 29
+    })
+}
+
+impl Answers {
+    /// Adds one, at its place in time; forgets what is too old, and the oldest when there are too many.
+    pub fn add(&mut self, sample: Sample, limits: &Limits) {
+        let at = self.0.partition_point(|other| other.sent_ms <= sample.sent_ms);
+        self.0.insert(at, sample);
+        let oldest = sample.done_ms.saturating_sub(limits.answer_age_ms);
+        while self.0.len() > ANSWERS_MAX || self.0.front().is_some_and(|first| first.done_ms < oldest) {
+            self.0.pop_front();
+        }
+    }
+
+    /// The last answer to a whole request that nobody but one visitor need have seen, not older than this.
+    pub fn last_whole(&self, since_ms: u64) -> Option<&Sample> {
+        self.0.iter().rev().find(|sample| !sample.stripped && sample.done_ms >= since_ms)
+    }
+
+    /// Fields that any of them names in its `Vary`.
+    pub fn needs(&self) -> Dims {
+        self.0.iter().fold(Dims::NONE, |needs, sample| needs.with(sample.needs))
+    }
+
+    /// What was answered last in a group.
+    pub fn present(&self, group: u64, vary: Dims) -> Option<&Sample> {
+        self.0.iter().rev().find(|sample| sample.group(vary) == group)
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Weighs them, compared within the groups that are alike in `vary`.
+    pub fn weigh(&self, vary: Dims, limits: &Limits) -> Result<Evidence, Contradiction> {
+        let mut groups: Vec<(u64, Vec<&Sample>)> = Vec::new();
+        for sample in &self.0 {
+            let group = sample.group(vary);
+            match groups.iter_mut().find(|(of, _)| *of == group) {
+                Some((_, samples)) => samples.push(sample),
+                None => groups.push((group, vec![sample])),
+            }
+        }
+        let mut evidence = Evidence::default();
+        // The latest last, so that they stay when there are too many.
+        groups.sort_by_key(|(_, samples)| samples.last().map(|last| last.sent_ms));
+        for (group, samples) in &groups {
+            weigh_group(*group, samples, limits, &mut evidence)?;
+        }
+        let surplus = evidence.agreed.len().saturating_sub(GROUPS_MAX);
+        evidence.agreed.drain(..surplus);
+        evidence.agreed.sort_unstable();
+        Ok(evidence)
+    }
+
+    /// The fewest fields beyond `vary` among which nothing contradicts: what has to be told apart after all.
+    pub fn explained_by(&self, vary: Dims, limits: &Limits) -> Option<Dims> {
+        let [language, agent, accept] = Dims::EACH;
+        let pairs = [language.with(agent), language.with(accept), agent.with(accept), Dims::ALL];
+        let tries = Dims::EACH.into_iter().chain(pairs).filter(|dims| !vary.has(*dims));
+        tries.map(|dims| vary.with(dims)).find(|&dims| self.weigh(dims, limits).is_ok())
+    }
+
+    /// Fields of `vary` that do not matter: visitors who differ in them got the same, and nothing contradicts if they are
+    /// not told apart. As many as possible at once, for most browsers differ in several.
+    pub fn irrelevant(&self, vary: Dims, limits: &Limits) -> Dims {
+        let [language, agent, accept] = Dims::EACH;
+        let most = [Dims::ALL, language.with(agent), language.with(accept), agent.with(accept)];
+        let sets = most.into_iter().chain(Dims::EACH).filter(|dims| vary.has(*dims));
+        let proven = |dims: &Dims| {
+            let without = vary.without(*dims);
+            let mut each = Dims::EACH.into_iter().enumerate().filter(|(_, dim)| dims.has(*dim));
+            self.weigh(without, limits).is_ok() && each.all(|(at, _)| self.differ_alike(at, without))
+        };
+        sets.into_iter().find(proven).unwrap_or(Dims::NONE)
+    }
+
+    /// Whether a group's present answer went to visitors of different sorts in one of their fields.
+    fn differ_alike(&self, field: usize, vary: Dims) -> bool {
+        self.0.iter().any(|sample| {
+            let group = sample.group(vary);
+            let Some(present) = self.present(group, vary).filter(|present| present.storable) else {
+                return false;
+            };
+            let equal = || {
+                let alike = move |other: &&Sample| other.group(vary) == group && other.hash == present.hash;
+                self.0.iter().filter(alike).filter(|other| !other.stripped)
+            };
+            // What has no sorts is told apart by its value.
+            let sort = |sample: &Sample| match sample.traits[field] {
+                Trait { class: 0, exact } => (0, exact),
+                Trait { class, .. } => (class, 0),
+            };
+            let count = |of: (u16, u32)| equal().filter(|other| sort(other) == of).count();
+            let others = equal().filter(|other| sort(other) != sort(sample)).count();
+            count(sort(sample)) >= ALIKE_MIN && others >= ALIKE_MIN
+        })
+    }
+}
+
+impl Sample {
+    pub fn group(&self, vary: Dims) -> u64 {
+        group_of(self.coding, &self.traits, vary)
+    }
+}
+
+fn weigh_group(
+    group: u64,
+    samples: &[&Sample],
+    limits: &Limits,
+    evidence: &mut Evidence,
+) -> Result<(), Contradiction> {
+    if alternates(samples) {
+        return Err(Contradiction::Alternates);
+    }
+    let tail = &samples[samples.len().saturating_sub(limits.restless)..];
+    let all_differ =
+        tail.iter().enumerate().all(|(at, one)| tail[..at].iter().all(|two| two.hash != one.hash));
+    if tail.len() == limits.restless && all_differ {
+        return Err(Contradiction::Restless);
+    }
+    let Some(present) = samples.last().filter(|last| last.storable) else { return Ok(()) };
+    evidence.storable = true;
+    let equal = || samples.iter().filter(|sample| sample.hash == present.hash && !sample.stripped);
+    // What only the edge's own request was answered, no visitor has got yet.
+    if equal().next().is_some() {
+        evidence.agreed.push((group, present.hash));
+    }
+    let mut visitors: Vec<u64> = equal().map(|sample| sample.visitor).collect();
+    visitors.sort_unstable();
+    visitors.dedup();
+    let count = equal().count();
+    let first = equal().map(|sample| sample.sent_ms).min().unwrap_or(present.sent_ms);
+    let last = equal().map(|sample| sample.sent_ms).max().unwrap_or(first);
+    evidence.enough |= count >= limits.samples_min
+        && visitors.len() >= limits.visitors_min
+        && last - first >= limits.span_ms;
+    if (count, visitors.len()) > (evidence.samples, evidence.visitors) {
+        (evidence.samples, evidence.visitors) = (count, visitors.len());
+    }
+    Ok(())
+}
+
+/// Whether an answer came back after another one had taken its place. Answers that were under way at the same time are
+/// in no order, and prove nothing.
+fn alternates(samples: &[&Sample]) -> bool {
+    let before = |one: &Sample, two: &Sample| one.done_ms < two.sent_ms;
+    samples.iter().enumerate().any(|(at, middle)| {
+        let earlier = samples[..at].iter().filter(|one| one.hash != middle.hash && before(one, middle));
+        earlier
+            .into_iter()
+            .any(|one| samples[at..].iter().any(|again| again.hash == one.hash && before(middle, again)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        samples_min: 6,
+        visitors_min: 3,
+        span_ms: 1_000,
+        shape_pages_min: 5,
+        answer_age_ms: 600_000,
+        restless: 4,
+        lifetime_first_s: 5,
+        lifetime_max_s: 60,
+        bar_first_ms: 600_000,
+        bar_max_ms: 86_400_000,
+        pages_max: 100,
+        shapes_max: 100,
+        proposal_samples_min: 20,
+        proposal_visitors_min: 5,
+        proposal_pages_min: 3,
+    };
+
+    /// At this second, with this answer, by this visitor.
+    fn sample(second: u64, hash: u64, visitor: u64) -> Sample {
+        let (sent_ms, done_ms) = (second * 1_000, second * 1_000 + 100);
+        let (coding, stripped, storable) = (0, false, true);
+        Sample {
+            sent_ms,
+            done_ms,
+            hash,
+            visitor,
+            traits: Traits::default(),
+            coding,
+            stripped,
+            storable,
+            needs: Dims::NONE,
+        }
+    }
+
+    fn speaking(language: u16, sample: Sample) -> Sample {
+        let trait_ = Trait { exact: u32::from(language), class: language };
+        Sample { traits: [trait_, Trait::default(), Trait::default()], ..sample }
+    }
+
+    fn answers(samples: impl IntoIterator<Item = Sample>) -> Answers {
+        let mut answers = Answers::default();
+        samples.into_iter().for_each(|sample| answers.add(sample, &LIMITS));
+        answers
+    }
+
+    #[test]
+    fn six_equal_answers_to_three_visitors_over_a_while_are_enough() {
+        let alike = |count: u64, visitors: u64| answers((0..count).map(|n| sample(n, 7, n % visitors)));
+        let enough = |answers: Answers| answers.weigh(Dims::NONE, &LIMITS).map(|evidence| evidence.enough);
+        assert_eq!(enough(alike(6, 3)), Ok(true));
+        assert_eq!(enough(alike(5, 3)), Ok(false));
+        assert_eq!(enough(alike(20, 2)), Ok(false));
+        let at_once = answers((0..20).map(|n| sample(3, 7, n)));
+        assert_eq!(enough(at_once), Ok(false));
+    }
+
+    #[test]
+    fn content_may_change_for_all_but_not_back() {
+        let changes = answers([sample(1, 7, 1), sample(2, 7, 2), sample(3, 8, 1), sample(4, 8, 2)]);
+        assert!(changes.weigh(Dims::NONE, &LIMITS).is_ok());
+        let back = answers([sample(1, 7, 1), sample(2, 8, 2), sample(3, 7, 1)]);
+        assert_eq!(back.weigh(Dims::NONE, &LIMITS), Err(Contradiction::Alternates));
+    }
+
+    #[test]
+    fn answers_that_were_under_way_together_are_in_no_order() {
+        let slow = Sample { done_ms: 2_500, ..sample(2, 8, 2) };
+        let together = answers([sample(1, 7, 1), slow, Sample { sent_ms: 2_100, ..sample(2, 7, 3) }]);
+        assert!(together.weigh(Dims::NONE, &LIMITS).is_ok());
+    }
+
+    #[test]
+    fn what_differs_each_time_is_seen_before_it_comes_back() {
+        let each = answers((0..4).map(|n| sample(n, n, n)));
+        assert_eq!(each.weigh(Dims::NONE, &LIMITS), Err(Contradiction::Restless));
+    }
+
+    #[test]
+    fn what_no_visitor_got_is_agreed_by_nobody() {
+        let own = Sample { stripped: true, ..sample(9, 8, 0) };
+        let before = (0..6).map(|n| sample(n, 7, n));
+        assert!(answers(before.clone().chain([own])).weigh(Dims::NONE, &LIMITS).unwrap().agreed.is_empty());
+        let given = answers(before.chain([own, sample(10, 8, 1)])).weigh(Dims::NONE, &LIMITS).unwrap();
+        assert_eq!(given.agreed.iter().map(|(_, hash)| *hash).collect::<Vec<_>>(), [8]);
+    }
+
+    #[test]
+    fn a_field_matters_when_answers_follow_it_and_not_when_they_do_not() {
+        let by_language = answers((0..12).map(|n| speaking(1 + n as u16 % 2, sample(n, n % 2, n))));
+        assert_eq!(by_language.explained_by(Dims::NONE, &LIMITS), Some(Dims::LANGUAGE));
+        assert_eq!(by_language.irrelevant(Dims::LANGUAGE, &LIMITS), Dims::NONE);
+        let alike = answers((0..12).map(|n| speaking(1 + n as u16 % 2, sample(n, 7, n))));
+        assert_eq!(alike.irrelevant(Dims::LANGUAGE, &LIMITS), Dims::LANGUAGE);
+        let one_language = answers((0..12).map(|n| speaking(1, sample(n, 7, n))));
+        assert_eq!(one_language.irrelevant(Dims::LANGUAGE, &LIMITS), Dims::NONE);
+    }
+}

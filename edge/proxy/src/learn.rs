@@ -1,0 +1,266 @@
+//! Learned caching, the edge's side: tells the learner what endpoints answer, takes its rules over, and purges what they
+//! withdraw. What may be learned is `decide/learn`; that no rule can give one visitor's page to another is held here:
+//! by `stripped.rs` (what the endpoint is told), `fetch.rs` (what is stored) and [`OfThread::may_use`] (who gets it).
+
+mod advice;
+mod fetch;
+mod head;
+mod stripped;
+mod watch;
+
+pub use fetch::{Plan, is_only_witness, start};
+pub use watch::{Told, Watch};
+
+use crate::asked::Asked;
+use crate::fetch::Attempts;
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tentpole_cache::{Cache, StoredFacts};
+use tentpole_learn::{Change, Learner, Limits, Observation, Rule, Rules, says_nothing};
+use tentpole_message::{Fields, Name};
+use tentpole_model::Bypass;
+use tentpole_runtime::{Published, Random, clock};
+
+/// Observations that wait for the learner; further ones are dropped and counted.
+const WAITING_MAX: usize = 1_024;
+/// How long a new rule may wait for others, so that a burst of them is published once. A withdrawal never waits.
+const PUBLISH_EVERY: Duration = Duration::from_millis(20);
+/// Answers that one data thread hashes in a second: what comes beyond is not looked at. (At 200 a second and 64 KiB
+/// each, hashing takes about 1 % of a core.)
+const SAMPLES_A_SECOND: u32 = 200;
+/// Bytes that one data thread hashes in a second.
+const BYTES_A_SECOND: u64 = 16 << 20;
+/// Of so many requests that the cache could serve by a rule, one on average goes to the endpoint, whole.
+const PROBE_EVERY: u32 = 50;
+/// One goes after so many seconds too, if at least a few were served meanwhile.
+const PROBE_SECONDS: u64 = 4;
+/// These few.
+const PROBE_SERVED_MIN: u32 = 4;
+/// Pages whose probes one thread counts at a time; another page takes the place of one.
+const PROBED_PAGES: usize = 256;
+
+/// What data threads, learner and API share.
+pub struct Learning {
+    rules: Arc<Published<Rules>>,
+    learner: Mutex<Learner>,
+    /// Keys of this process: what is hashed with them means nothing elsewhere.
+    keys: RandomState,
+    dropped: AtomicU64,
+    /// Microseconds that endpoints worked in all, learned from or not.
+    origin_us: AtomicU64,
+}
+
+/// What one data thread has.
+pub struct OfThread {
+    learning: Arc<Learning>,
+    observations: SyncSender<Observation>,
+    /// The second that is counted for, and what of it is used up.
+    second: Cell<u64>,
+    samples: Cell<u32>,
+    bytes: Cell<u64>,
+    /// Requests that could have been looked at since the last that was.
+    skipped: Cell<u32>,
+    probed: RefCell<Box<[Probed]>>,
+    random: RefCell<Random>,
+    /// Requests that the probe under way stands for.
+    probe_served: Cell<u32>,
+}
+
+/// How often one page was served by its rule since somebody went to see.
+#[derive(Clone, Copy, Default)]
+struct Probed {
+    url: u64,
+    since: u64,
+    served: u32,
+    /// The one that goes to see, drawn by lot: nobody can tell which, and no rhythm of visitors can keep one of them
+    /// from ever being it.
+    due: u32,
+}
+
+/// Starts the learner on a thread of its own; it ends when the last data thread is gone.
+pub fn start_learner(
+    cache: Arc<Cache>,
+    limits: Limits,
+) -> io::Result<(Arc<Learning>, SyncSender<Observation>)> {
+    let (observations, coming) = sync_channel(WAITING_MAX);
+    let learning = Arc::new(Learning {
+        rules: Published::new(Rules::default()),
+        learner: Mutex::new(Learner::new(limits)),
+        keys: RandomState::new(),
+        dropped: AtomicU64::new(0),
+        origin_us: AtomicU64::new(0),
+    });
+    let here = learning.clone();
+    std::thread::Builder::new().name("edge-learn".into()).spawn(move || here.learn(&coming, &cache))?;
+    Ok((learning, observations))
+}
+
+impl Learning {
+    /// Takes observations in until nobody sends any.
+    fn learn(&self, coming: &Receiver<Observation>, cache: &Cache) {
+        let mut rules = Rules::default();
+        // Since when there is something to publish, and keys of rules that are new.
+        let (mut unpublished, mut set) = (None, Vec::new());
+        loop {
+            let seen = match unpublished {
+                Some(since) => coming.recv_timeout(PUBLISH_EVERY.saturating_sub(clock::now().since(since))),
+                None => coming.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let changes = match seen {
+                Ok(seen) => self.learner().observe(&seen),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => Vec::new(),
+            };
+            for change in &changes {
+                rules.take(change);
+                if let Change::Set { key, .. } = change {
+                    set.push(key.clone());
+                }
+            }
+            let withdraws = changes.iter().any(|change| matches!(change, Change::Withdraw { .. }));
+            if !changes.is_empty() {
+                unpublished = unpublished.or_else(|| Some(clock::now()));
+            }
+            let is_time = unpublished.is_some_and(|since| clock::now().since(since) >= PUBLISH_EVERY);
+            if is_time || withdraws {
+                self.rules.publish(rules.clone());
+                unpublished = None;
+                // Those who come now may share what had to be asked for by each a moment ago.
+                set.drain(..).for_each(|key| cache.clear_mark(&cache.key(&key)));
+            }
+            // After the rules: whoever stores now has seen that he may not, or is under way and is purged.
+            for change in &changes {
+                if let Change::Withdraw { key, .. } | Change::Outdated { key } = change {
+                    cache.purge(&cache.key(key), false);
+                }
+            }
+        }
+    }
+
+    /// The rule in force for a URL.
+    fn rule(&self, url: u64) -> Option<Rule> {
+        self.rules.get().of(url).cloned()
+    }
+
+    fn learner(&self) -> MutexGuard<'_, Learner> {
+        self.learner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hash(&self, bytes: &[u8]) -> u64 {
+        self.keys.hash_one(bytes)
+    }
+}
+
+impl OfThread {
+    /// What a data thread needs.
+    pub fn new(learning: Arc<Learning>, observations: SyncSender<Observation>, seed: u64) -> Self {
+        Self {
+            learning,
+            observations,
+            second: Cell::new(0),
+            samples: Cell::new(0),
+            bytes: Cell::new(0),
+            skipped: Cell::new(0),
+            probed: RefCell::new(vec![Probed::default(); PROBED_PAGES].into()),
+            random: RefCell::new(Random::from_seed(seed)),
+            probe_served: Cell::new(0),
+        }
+    }
+
+    /// Why an object that was learned to be shared is not for this request, if it is not: the request may say who asks,
+    /// or is the one that goes to see. Costs nothing for other objects, and allocates nothing.
+    #[inline]
+    pub fn may_use(
+        &self,
+        facts: &StoredFacts,
+        hash: impl FnOnce() -> u64,
+        asked: &Asked,
+        fields: &Fields,
+    ) -> Option<Bypass> {
+        match facts.learned {
+            false => None,
+            true if !is_anonymous(asked, fields) => Some(Bypass::SaysWho),
+            true => self.probe_is_due(hash(), asked.now).then_some(Bypass::Probe),
+        }
+    }
+
+    /// Whether a rule holds for a key now.
+    pub fn has_rule(&self, key: &[u8]) -> bool {
+        self.learning.rules.get().of(self.learning.hash(key)).is_some()
+    }
+
+    /// Counts what endpoints worked for one request.
+    pub fn count_origin(&self, attempts: &Attempts) {
+        if attempts[0].is_some() {
+            self.learning.origin_us.fetch_add(u64::from(took_us(attempts)), Ordering::Relaxed);
+        }
+    }
+
+    fn probe_is_due(&self, hash: u64, now: u64) -> bool {
+        let mut probed = self.probed.borrow_mut();
+        let page = &mut probed[hash as usize % PROBED_PAGES];
+        let begun = |due| Probed { url: hash, since: now, served: 0, due };
+        if page.url != hash {
+            *page = begun(self.draw());
+        }
+        page.served += 1;
+        let old = now.saturating_sub(page.since) >= PROBE_SECONDS && page.served >= PROBE_SERVED_MIN;
+        if page.served < page.due && !old {
+            return false;
+        }
+        self.probe_served.set(page.served - 1);
+        *page = begun(self.draw());
+        true
+    }
+
+    /// 1 to twice [`PROBE_EVERY`] less one.
+    fn draw(&self) -> u32 {
+        1 + (self.random.borrow_mut().next_u64() % u64::from(2 * PROBE_EVERY - 1)) as u32
+    }
+
+    /// Whether there is time to hash one more answer in this second.
+    fn has_time(&self) -> bool {
+        let second = clock::coarse().as_micros() / 1_000_000;
+        if self.second.replace(second) != second {
+            self.samples.set(0);
+            self.bytes.set(0);
+        }
+        self.samples.get() < SAMPLES_A_SECOND && self.bytes.get() < BYTES_A_SECOND
+    }
+
+    fn tell(&self, seen: Observation) {
+        if self.observations.try_send(seen).is_err() {
+            self.learning.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Microseconds that endpoints worked for one request, as far as the first byte tells.
+pub fn took_us(attempts: &Attempts) -> u32 {
+    attempts.iter().flatten().fold(0, |sum: u32, attempt| sum.saturating_add(attempt.first_byte_us))
+}
+
+/// Whether a key is a host and what an endpoint is asked for, and nothing else: no group of visitors, whose cookie would
+/// have to be told, and no query of which a part is left out only here.
+pub fn is_plain(key: &[u8]) -> bool {
+    key.iter().filter(|&&byte| byte == 0).count() == 1
+}
+
+/// Whether a request says nothing about who asks: no `Authorization`, no cookie but ignored ones, and no field but those
+/// that everybody sends.
+pub fn is_anonymous(asked: &Asked, fields: &Fields) -> bool {
+    !asked.facts.cookie && !asked.facts.authorization && has_only_everybodys(fields)
+}
+
+/// Fields beside `Cookie` and `Authorization`.
+fn has_only_everybodys(fields: &Fields) -> bool {
+    fields.iter().all(|field| match field.id {
+        Name::Cookie | Name::Authorization => true,
+        _ => says_nothing(field.name),
+    })
+}

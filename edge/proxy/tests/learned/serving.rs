@@ -1,0 +1,132 @@
+//! What is learned, what it is told, and how it ends.
+
+use crate::crowd::{Crowd, Switch, page, with};
+
+#[test]
+fn a_page_that_is_the_same_for_all_is_served_from_the_cache_and_says_so() {
+    let crowd = Crowd::before(|_| page("news"));
+    crowd.until_hit("/news");
+    let got = crowd.ask(9, "/news", "");
+    assert!(got.hit && got.head.contains("detail=learned") && got.body == "news", "{}", got.head);
+    let row = crowd.row("shop.example/*");
+    assert_eq!((&row["state"], &row["ruled"]), (&"applied".into(), &1.into()), "{row:#}");
+}
+
+#[test]
+fn what_is_stored_was_asked_for_without_a_word_about_who_asks() {
+    let crowd = Crowd::before(|_| page("news"));
+    let tracked = |visitor: u8| format!("Referer: http://from/{visitor}\r\nSec-CH-UA: \"{visitor}\"\r\n");
+    for round in 0..60u8 {
+        let visitor = 1 + round % 6;
+        crowd.ask(visitor, "/news", &tracked(visitor));
+        std::thread::sleep(std::time::Duration::from_millis(3));
+    }
+    assert!(crowd.hits() > 10, "{:#}", crowd.advice());
+    let asked = crowd.asked();
+    let stripped: Vec<_> = asked.iter().filter(|head| !head.contains("Referer")).collect();
+    assert!(!stripped.is_empty());
+    for head in stripped {
+        for word in ["127.1.0", "Cookie", "Sec-", "Forwarded-For", "Accept-Language", "Firefox", "from/"] {
+            assert!(!head.contains(word), "{head}");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_the_page_reaches_all_soon_and_one_endpoint_request_is_not_made_many() {
+    let version = Switch::default();
+    let crowd = Crowd::before({
+        let version = version.clone();
+        move |_| page(format!("version {}", version.get()))
+    });
+    crowd.until_hit("/");
+    version.set(1);
+    // The stored page is served until a probe sees the new one, or it is stale.
+    let served_old = (0..200).take_while(|_| crowd.ask(2, "/", "").body == "version 0").count();
+    assert!(served_old <= 110, "one of the first 99 goes to see, not {served_old}");
+    crowd.until_hit("/");
+    assert_eq!(crowd.ask(3, "/", "").body, "version 1");
+}
+
+#[test]
+fn pages_that_speak_for_themselves_are_left_alone() {
+    let crowd = Crowd::before(|seen| match seen.path() {
+        "/private" => with("Cache-Control: private\r\n", "p"),
+        "/old" => with("Expires: Thu, 19 Nov 1981 08:52:00 GMT\r\nPragma: no-cache\r\n", "o"),
+        "/star" => with("Vary: *\r\n", "s"),
+        "/here" => page("here"),
+        _ => with("Surrogate-Control: no-store\r\n", "n"),
+    });
+    for path in ["/private", "/old", "/star", "/surrogate"] {
+        assert_eq!(crowd.rounds(40, path, |_| String::new()), 0, "{path}");
+    }
+    crowd.until_hit("/here");
+}
+
+#[test]
+fn the_tenth_page_of_a_kind_needs_less_than_the_first() {
+    let crowd = Crowd::before(|seen| page(seen.path()));
+    for number in 0..6 {
+        crowd.until_hit(&format!("/post/{number}"));
+    }
+    crowd.ask(1, "/post/new", "");
+    crowd.until_in_force(7);
+    // Not for the one who was seen already: one is no evidence.
+    assert!(!crowd.ask(1, "/post/new", "").hit && !crowd.ask(1, "/post/new", "").hit);
+    let before = crowd.asked().len();
+    assert!(!crowd.ask(2, "/post/new", "").hit);
+    assert!(crowd.ask(3, "/post/new", "").hit, "after one request of another visitor");
+    assert_eq!(
+        crowd.asked().len(),
+        before + 1,
+        "that said nothing about who asks: {:?}",
+        crowd.asked().last()
+    );
+}
+
+#[test]
+fn a_page_that_turns_into_an_error_page_is_no_longer_served_and_an_overload_withdraws_nothing() {
+    let status = Switch::default();
+    let crowd = Crowd::before({
+        let status = status.clone();
+        move |_| match status.get() {
+            0 => page("news"),
+            1 => "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy".to_owned(),
+            _ => "HTTP/1.1 404 Gone\r\nContent-Length: 4\r\n\r\ngone".to_owned(),
+        }
+    });
+    crowd.until_hit("/news");
+    status.set(1);
+    crowd.rounds(120, "/news", |_| String::new());
+    assert_eq!(crowd.row("shop.example/*")["ruled"], 1, "{:#}", crowd.advice());
+    status.set(2);
+    crowd.rounds(120, "/news", |_| String::new());
+    assert_eq!(crowd.row("shop.example/*")["ruled"], 0, "{:#}", crowd.advice());
+    assert_eq!(crowd.ask(1, "/news", "").body, "gone");
+}
+
+#[test]
+fn requests_that_say_who_asks_go_past_and_say_why() {
+    let crowd = Crowd::before(|_| page("news"));
+    crowd.until_hit("/news");
+    for fields in ["Cookie: a=b\r\n", "Authorization: Basic eDp5\r\n", "X-User: me\r\n"] {
+        let got = crowd.ask(2, "/news", fields);
+        let why = got.head.contains("detail=says_who")
+            || got.head.contains("detail=cookie_without_lifetime")
+            || got.head.contains("detail=authorization");
+        assert!(!got.hit && why, "{fields}: {}", got.head);
+    }
+    assert!(crowd.ask(2, "/news", "").hit);
+}
+
+#[test]
+fn nothing_is_applied_where_it_is_only_to_be_told() {
+    use tentpole_model::Learn;
+    let (address, _asked) = crate::common::endpoint(|_| page("news"));
+    let edge = crate::common::edge(address, |snapshot| snapshot.cachings[0].learn = Learn::Advise);
+    for _ in 0..30 {
+        assert!(!edge.get("/news", "").contains("tentpole; hit"));
+    }
+    let advice: serde_json::Value = serde_json::from_str(&(edge.advice)()).unwrap();
+    assert_eq!(advice["rules"][0]["state"], "watching", "one visitor is no evidence: {advice:#}");
+}
