@@ -86,6 +86,9 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
         // It changes what an endpoint answers, and a visitor's browser is no surrogate.
         Name::SurrogateCapability => true,
         Name::AcceptEncoding => forward.identity,
+        // For a proxy, and we ask for none (RFC 9110 section 11.7.2).
+        Name::ProxyAuthorization => true,
+        Name::Via => forward.shared,
         Name::Other => {
             is_claim(field.name)
                 || forward.address_field.is_some_and(|name| is_alike(field.name, name.as_bytes()))
@@ -147,6 +150,10 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
 const CLAIMS: &[&[u8]] = &[
     // All that begin so: For, Host, Proto, Port, Prefix, Scheme, Server, Ssl, Path, Uri.
     b"x-forwarded-*",
+    b"x-forwarded",
+    b"x-original-forwarded-*",
+    b"x-envoy-original-*",
+    b"x-envoy-external-address",
     b"x-real-ip",
     b"x-client-ip",
     b"x-cluster-client-ip",
@@ -182,6 +189,8 @@ const FOR_ONE: &[&[u8]] = &[
     b"x-method-override",
     b"x-http-path-override",
     b"x-http-destinationurl",
+    b"destination",
+    b"base-url",
     // What Next.js says to itself (CVE-2025-29927, CVE-2024-46982).
     b"x-middleware-*",
     b"x-invoke-*",
