@@ -27,6 +27,7 @@ mod site;
 mod syntax;
 mod table;
 mod top;
+mod visitors;
 mod words;
 
 pub use flags::Flags;

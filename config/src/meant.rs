@@ -57,6 +57,7 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
         sites,
         pools: pools.typed.into_iter().map(|typed| typed.pool).collect(),
         visitors: typed.visitors,
+        front: typed.front,
         cache: typed.cache.settings,
         disk: typed.cache.disk,
         cachings: cachings.all,

@@ -6,7 +6,7 @@ use crate::report::Place;
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::show_duration;
-use crate::{endpoint, fleet};
+use crate::{endpoint, fleet, visitors};
 use std::time::Duration;
 use tentpole_model::{Balance, Endpoint, HealthCheck, Pool, QueueSettings, UpstreamTimeouts};
 use toml::de::DeValue;
@@ -15,7 +15,7 @@ pub(crate) static SECTION: Section = Section {
     header: "[pool.NAME]",
     also: None,
     about: "Endpoints that serve the same thing. The name is yours; routes, logs and metrics use it.",
-    settings: &[&ENDPOINTS, &FLEET, &BALANCE, &HEALTH, &FAILURES_MAX, &TIMEOUTS, &QUEUE],
+    settings: &[&ENDPOINTS, &FLEET, &BALANCE, &HEALTH, &FAILURES_MAX, &TIMEOUTS, &QUEUE, &SEND],
 };
 
 pub(crate) static ENDPOINTS: Setting<Shaped> = Setting {
@@ -82,6 +82,16 @@ static QUEUE: Setting<Shaped> = Setting {
     default: Fallback::Absent("as below"),
     about: "Where requests wait while all endpoints are at `requests_max` or `connections_max`.",
     example: "{ length = 1000, wait = \"10s\" }",
+};
+
+static SEND: Setting<Shaped> = Setting {
+    name: "send",
+    form: Shaped { what: "a table of fields, each with where its value is", inside: None },
+    default: Fallback::Absent("nothing"),
+    about: "Fields that each request to its endpoints brings, probes too, so that they can turn away whoever comes round \
+            Tentpole. What visitors send under these names is dropped. Values are read when Tentpole starts, from an \
+            environment variable or a file.",
+    example: "{ X-Origin-Key = \"env:ORIGIN_KEY\" }",
 };
 
 pub(crate) static HEALTH_SECTION: Section = Section {
@@ -234,6 +244,7 @@ pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
         failures_max: table.value(&FAILURES_MAX) as u32,
         timeouts: read_timeouts(table),
         queue: read_queue(table, name, &endpoints),
+        send: visitors::secret_fields(table, &SEND),
         ..usual(name, endpoints)
     };
     Typed { pool, place: table.place().clone(), endpoint_places }
@@ -250,6 +261,7 @@ pub(crate) fn usual(name: &str, endpoints: Vec<Endpoint>) -> Pool {
         failures_max: FAILURES_MAX.usual() as u32,
         timeouts: UpstreamTimeouts::default(),
         queue: QueueSettings::default(),
+        send: Vec::new(),
     }
 }
 

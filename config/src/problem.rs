@@ -268,6 +268,23 @@ problems! {
         "route {path:?} stores responses that set a cookie, without the cookie: whatever stands in them for one visitor \
          reaches all. Keep it only where pages hold nothing of a visitor: no name, no basket, no form token.";
 
+    // Proxies in front.
+
+    /// Everybody is believed.
+    Error TrustAll { typed: String } =>
+        "{typed:?} is every address, so that each visitor could say who he is; name the addresses of what stands in \
+         front of Tentpole.";
+    /// Not a field that names an address.
+    Error NotAnAddressField { typed: String, why: &'static str } =>
+        "address_field is {typed:?}; {why}.";
+    /// Not a field in which a secret can stand.
+    Error NotASecretsField { name: &'static str, typed: String } =>
+        "{typed:?} in `{name}` cannot hold a secret; take a name of letters, digits and `-` that means nothing to HTTP, like \
+         X-Origin-Key.";
+    /// It says something that nobody is believed in.
+    Error NobodyTrusted { name: &'static str } =>
+        "`{name}` needs `trusted`: nobody else is believed. Name the addresses of what stands in front of Tentpole.";
+
     // Purges and content networks.
 
     /// Not an address or network.

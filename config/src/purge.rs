@@ -80,21 +80,32 @@ impl Typed {
 /// Reads `[purge]`.
 pub(crate) fn read(table: &Table<'_>) -> Typed {
     let cure = "name the addresses that may, or leave it out.";
-    let typed = table.texts(&FROM, NETWORKS_MAX, "networks", Some(cure)).unwrap_or_default();
-    let mut from = Vec::new();
+    let from = networks(table, &FROM, cure, |typed| Problem::PurgeFromAll { typed });
+    let tags = table.optional(&TAGS).map(|tags| tags.value);
+    Typed { from, secret: secret(table, &SECRET), tags }
+}
+
+/// Reads a list of networks; `of_all` is what is told of one that is every address.
+pub(crate) fn networks(
+    table: &Table<'_>,
+    setting: &Setting<Shaped>,
+    when_empty: &'static str,
+    of_all: fn(String) -> Problem,
+) -> Vec<Network> {
+    let typed = table.texts(setting, NETWORKS_MAX, "networks", Some(when_empty)).unwrap_or_default();
+    let mut networks = Vec::new();
     for At { value, place } in typed {
         match network(&value) {
             Ok(network) => {
                 if network.bits == 0 {
-                    table.tell(Problem::PurgeFromAll { typed: value }, &place);
+                    table.tell(of_all(value), &place);
                 }
-                from.push(network);
+                networks.push(network);
             }
             Err(problem) => table.tell(problem, &place),
         }
     }
-    let tags = table.optional(&TAGS).map(|tags| tags.value);
-    Typed { from, secret: secret(table, &SECRET), tags }
+    networks
 }
 
 /// `10.0.0.5`, `10.0.0.0/8`, `2001:db8::/32`.
@@ -131,7 +142,7 @@ pub(crate) fn secret(table: &Table<'_>, setting: &Setting<Text>) -> Option<Secre
     }
 }
 
-fn parse_secret(typed: &str) -> Option<Secret> {
+pub(crate) fn parse_secret(typed: &str) -> Option<Secret> {
     match typed.split_once(':')? {
         ("env", name) if is_variable(name) => Some(Secret::Variable(name.to_owned())),
         ("file", path) if !path.is_empty() && !path.contains('\0') => Some(Secret::File(PathBuf::from(path))),

@@ -207,6 +207,7 @@ mod tests {
                             "[pool.app]\n{pool}\n[[site.shop.route]]\npath = \"/\"\n[site.shop.route.cache]\n{line}\n"
                         )
                     }
+                    "[visitors]" => with("[visitors]", "trusted = \"10.0.0.5\""),
                     "[cache.disk]" => with("[cache.disk]", "directory = \"/var/cache/tentpole\""),
                     "[[site.NAME.route]]" => with("[[site.shop.route]]", "path = \"/\""),
                     "[content_network.NAME]" => {

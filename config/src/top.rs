@@ -7,9 +7,11 @@ use crate::report::{Place, Problems};
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::Cure;
-use crate::{cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site};
+use crate::{
+    cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site, visitors,
+};
 use std::net::{Ipv4Addr, SocketAddr};
-use tentpole_model::{LogSettings, VisitorLimits};
+use tentpole_model::{Front, LogSettings, VisitorLimits};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -17,7 +19,19 @@ pub(crate) static SECTION: Section = Section {
     header: "the top of the file",
     also: None,
     about: "Before the first `[section]`.",
-    settings: &[&LISTEN, &ADMIN, &THREADS, &LOG, &LIMITS, &CACHE, &POOL, &SITE, &PURGE, &CONTENT_NETWORK],
+    settings: &[
+        &LISTEN,
+        &ADMIN,
+        &THREADS,
+        &LOG,
+        &LIMITS,
+        &VISITORS,
+        &CACHE,
+        &POOL,
+        &SITE,
+        &PURGE,
+        &CONTENT_NETWORK,
+    ],
 };
 
 static LISTEN: Setting<Shaped> = Setting {
@@ -54,6 +68,13 @@ static LIMITS: Setting<Shaped> = part(
     "What a visitor's connection may cost.",
     "as below",
     "{ connections = 20000 }",
+);
+static VISITORS: Setting<Shaped> = part(
+    "visitors",
+    &visitors::SECTION,
+    "Who in front of Tentpole is believed in what he says of visitors.",
+    "nobody",
+    "{ trusted = [\"10.0.0.5\"] }",
 );
 static CACHE: Setting<Shaped> =
     part("cache", &cache::SECTION, "The shared cache.", "as below", "{ memory = \"1GiB\" }");
@@ -99,11 +120,12 @@ const fn part(
 }
 
 /// Every section, in the order of the reference.
-pub(crate) fn sections() -> [&'static Section; 18] {
+pub(crate) fn sections() -> [&'static Section; 19] {
     [
         &SECTION,
         &log::SECTION,
         &limits::SECTION,
+        &visitors::SECTION,
         &cache::SECTION,
         &disk::SECTION,
         &pool::SECTION,
@@ -138,6 +160,7 @@ pub(crate) struct Typed {
     pub(crate) threads: Option<usize>,
     pub(crate) log: LogSettings,
     pub(crate) visitors: VisitorLimits,
+    pub(crate) front: Front,
     pub(crate) cache: cache::TypedSection,
     /// `None` when they could not be told apart, which is told already; so with `sites`.
     pub(crate) pools: Option<Vec<pool::Typed>>,
@@ -156,6 +179,7 @@ impl Default for Typed {
             threads: None,
             log: LogSettings::default(),
             visitors: VisitorLimits::default(),
+            front: Front::default(),
             cache: cache::TypedSection::default(),
             pools: Some(Vec::new()),
             sites: Some(Vec::new()),
@@ -175,6 +199,7 @@ pub(crate) fn read<'t>(file: &'t Spanned<DeTable<'t>>, problems: &'t Problems<'t
         threads: table.optional(&THREADS).map(|threads| threads.value as usize),
         log: table.table(&LOG).map_or(usual.log, |log| log::read(&log)),
         visitors: table.table(&LIMITS).map_or(usual.visitors, |limits| limits::read(&limits)),
+        front: table.table(&VISITORS).map_or(usual.front, |visitors| visitors::read(&visitors)),
         cache: table.table(&CACHE).map_or(usual.cache, |cache| cache::read(&cache)),
         pools: named(&table, &POOL, "pool", POOLS_MAX, pool::read),
         sites: named(&table, &SITE, "site", SITES_MAX, site::read),

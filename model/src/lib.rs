@@ -5,6 +5,7 @@ mod caching;
 mod dials;
 mod failure;
 mod fleet;
+mod front;
 pub mod link;
 mod membership;
 mod port;
@@ -19,6 +20,7 @@ pub use fleet::{
     Fleet, FleetAddresses, FleetDecision, FleetStatus, Instance, InstanceId, InstancePhase, InstanceStatus,
     Launch, Provider, ProviderError, STATE_VARIABLE,
 };
+pub use front::{Front, SecretField};
 pub use link::{EdgeGone, EdgePort, EdgeReport, EndpointReport};
 pub use membership::{DownReason, Health, Member, Membership, PoolMembers};
 pub use port::{PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged};

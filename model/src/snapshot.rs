@@ -3,6 +3,7 @@
 
 use crate::caching::{Caching, CachingId, DiskSettings};
 use crate::fleet::Fleet;
+use crate::front::{Front, SecretField};
 use crate::purging::{ContentNetwork, Purging};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub pools: Vec<Pool>,
     /// What a visitor's connection may cost.
     pub visitors: VisitorLimits,
+    /// Which proxies in front are believed.
+    pub front: Front,
     /// The shared cache.
     pub cache: CacheSettings,
     /// Its part on disk; `None` is memory only.
@@ -130,6 +133,8 @@ pub struct Pool {
     pub timeouts: UpstreamTimeouts,
     /// What waits when all endpoints are at their limit.
     pub queue: QueueSettings,
+    /// Fields that each request to its endpoints brings, by which they know us.
+    pub send: Vec<SecretField>,
 }
 
 /// One address in a pool.
@@ -264,6 +269,7 @@ impl Default for Snapshot {
             sites: Vec::new(),
             pools: Vec::new(),
             visitors: VisitorLimits::default(),
+            front: Front::default(),
             cache: CacheSettings::default(),
             disk: None,
             cachings: vec![Caching::default()],
@@ -313,6 +319,7 @@ impl Default for Pool {
             failures_max: 3,
             timeouts: UpstreamTimeouts::default(),
             queue: QueueSettings::default(),
+            send: Vec::new(),
         }
     }
 }

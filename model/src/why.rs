@@ -190,7 +190,7 @@ pub enum Bypass {
     SwitchedOff,
     /// The method is not GET or HEAD.
     Method,
-    /// The request asks for a range and nothing is stored.
+    /// What came is not the part that was asked for.
     Range,
     /// The request said `no-store`.
     RequestNoStore,
@@ -298,6 +298,10 @@ pub enum Refused {
     PurgeUnclear,
     /// A purge request that waited too long for those before it.
     PurgeBusy,
+    /// A connection of a trusted peer without the PROXY protocol's header, or with one that is not right.
+    ProxyHeader,
+    /// Without the field that `[visitors] require` names: it came round the content network in front.
+    NotThroughFront,
 }
 
 impl Why {
@@ -498,6 +502,8 @@ labels!(Refused {
     PurgeDenied = "purge_denied",
     PurgeUnclear = "purge_unclear",
     PurgeBusy = "purge_busy",
+    ProxyHeader = "proxy_header",
+    NotThroughFront = "not_through_front",
 });
 
 impl Refused {
@@ -522,6 +528,8 @@ impl Refused {
             Self::PurgeDenied => 403,
             Self::PurgeUnclear => 400,
             Self::PurgeBusy => 503,
+            Self::ProxyHeader => 400,
+            Self::NotThroughFront => 403,
         }
     }
 }

@@ -32,6 +32,18 @@ pub fn read(secret: &Secret) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Reads it for a field of HTTP, which takes visible characters and spaces.
+///
+/// # Errors
+/// As [`read`], and when it has another character in it.
+pub fn read_for_field(secret: &Secret) -> Result<String, String> {
+    let text = read(secret)?;
+    match text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        true => Ok(text),
+        false => Err("it holds a character that no field takes, such as a line's end".to_owned()),
+    }
+}
+
 fn read_file(path: &std::path::Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
@@ -48,6 +60,8 @@ mod tests {
         let file = std::env::temp_dir().join(format!("tentpole-secret-{}", std::process::id()));
         std::fs::write(&file, " s3cret\n").unwrap();
         assert_eq!(read(&Secret::File(file.clone())), Ok("s3cret".to_owned()));
+        std::fs::write(&file, "one\r\nHost: two\n").unwrap();
+        assert!(read_for_field(&Secret::File(file.clone())).unwrap_err().contains("character"));
         std::fs::write(&file, "\n").unwrap();
         assert!(read(&Secret::File(file.clone())).unwrap_err().ends_with("is empty"));
         std::fs::remove_file(&file).unwrap();

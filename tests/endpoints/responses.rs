@@ -42,7 +42,7 @@ async fn a_kept_connection_on_which_something_arrives_unasked_is_given_up() {
 
 #[tokio::test]
 async fn a_response_that_is_not_http_is_a_502_and_its_connection_is_given_up() {
-    let large = format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 0\r\n\r\n", "x".repeat(80 * 1024));
+    let large = format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 0\r\n\r\n", "x".repeat(200 * 1024));
     let shapes = [
         "SSH-2.0-OpenSSH_9.2\r\n",
         "HTTP/1.1 2x0 OK\r\nContent-Length: 0\r\n\r\n",

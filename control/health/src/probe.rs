@@ -42,18 +42,19 @@ impl std::fmt::Display for Bad {
     }
 }
 
-/// Asks for `path` and expects a status of 200 to 399. The connection goes to the first address that takes it.
+/// Asks for `path`, with these field lines, and expects a status of 200 to 399. The connection goes to the first address that takes it.
 pub(crate) async fn get(
     addresses: &[SocketAddr],
     authority: &str,
     path: &str,
+    own_lines: &str,
     time: Duration,
 ) -> Result<(), Bad> {
     let asked = timeout(time, async {
         let mut stream = TcpStream::connect(addresses).await.map_err(Bad::Io)?;
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: tentpole-probe\r\nAccept: */*\r\n\
-             Connection: close\r\n\r\n"
+             {own_lines}Connection: close\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.map_err(Bad::Io)?;
         let status = read_status(&mut stream).await?;
@@ -133,10 +134,11 @@ mod tests {
             stream.write_all(answer).await.unwrap();
             String::from_utf8(request[..length].to_vec()).unwrap()
         });
-        let result = get(&[address], "shop.example:80", "/up?deep=1", Duration::from_secs(10)).await;
+        let result =
+            get(&[address], "shop.example:80", "/up?deep=1", "X-Key: a\r\n", Duration::from_secs(10)).await;
         let request = endpoint.await.unwrap();
         assert!(request.starts_with("GET /up?deep=1 HTTP/1.1\r\nHost: shop.example:80\r\n"), "{request}");
-        assert!(request.ends_with("\r\n\r\n"));
+        assert!(request.contains("\r\nX-Key: a\r\n") && request.ends_with("\r\n\r\n"));
         result
     }
 
@@ -155,7 +157,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let time = Duration::from_millis(20);
-        assert!(matches!(get(&[address], "x", "/", time).await, Err(Bad::TimedOut(_))));
+        assert!(matches!(get(&[address], "x", "/", "", time).await, Err(Bad::TimedOut(_))));
         connect(&[address], Duration::from_secs(10)).await.unwrap();
         drop(listener);
         assert!(matches!(connect(&[address], Duration::from_secs(10)).await, Err(Bad::Io(_))));

@@ -23,7 +23,7 @@ pub use cache_control::CacheControl;
 pub use condition::{not_modified, range_applies};
 pub use date::parse_date;
 pub use facts::{Age, Expires, RequestFacts, ResponseFacts};
-pub use range::{Ranged, byte_range};
+pub use range::{ContentRange, Ranged, byte_range, content_range};
 pub use reuse::{StoredFacts, Trouble, Use};
 pub use store::{
     ERROR_LIFETIME_MAX, HEURISTIC_LIFETIME_MAX, STALE_IF_UNREACHABLE, heuristically_cacheable, invalidates,

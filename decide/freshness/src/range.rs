@@ -36,6 +36,28 @@ pub fn byte_range(range: &[u8], length: u64) -> Ranged {
     }
 }
 
+/// The one range that a 206 brings, as its `Content-Range` says (RFC 9110 section 14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentRange {
+    /// The first byte.
+    pub first: u64,
+    /// The last byte, which counts.
+    pub last: u64,
+    /// Bytes of the whole.
+    pub total: u64,
+}
+
+/// Reads the value of a `Content-Range` field. `None` when it is not one range of bytes of a whole of known length, or
+/// when it contradicts itself.
+pub fn content_range(value: &[u8]) -> Option<ContentRange> {
+    let (unit, spec) = split_at_byte(trim(value), b' ')?;
+    let (range, total) = split_at_byte(spec, b'/')?;
+    let (first, last) = split_at_byte(range, b'-')?;
+    let (first, last, total) = (digits(first)?, digits(last)?, digits(total)?);
+    let is_sound = unit.eq_ignore_ascii_case(b"bytes") && first <= last && last < total;
+    is_sound.then_some(ContentRange { first, last, total })
+}
+
 enum Wanted {
     From { first: u64, last: Option<u64> },
     Last(u64),
@@ -120,6 +142,30 @@ mod tests {
         ] {
             assert_eq!(byte_range(range.as_bytes(), 100), Ranged::Whole, "{range}");
         }
+    }
+
+    #[test]
+    fn a_content_range_names_one_part_of_a_known_whole_14_4() {
+        let part = ContentRange { first: 2, last: 4, total: 10 };
+        assert_eq!(content_range(b"bytes 2-4/10"), Some(part));
+        assert_eq!(content_range(b" BYTES 2-4/10 "), Some(part));
+        for value in [
+            "",
+            "bytes",
+            "bytes */10",
+            "bytes 2-4/*",
+            "bytes 4-2/10",
+            "bytes 2-10/10",
+            "bytes 2-4",
+            "bytes=2-4/10",
+            "bytes 2-4/10, bytes 6-7/10",
+            "bytes -4/10",
+            "lines 2-4/10",
+        ] {
+            assert_eq!(content_range(value.as_bytes()), None, "{value}");
+        }
+        let beyond = content_range(b"bytes 0-99999999999999999999999/99999999999999999999999");
+        assert_eq!(beyond, None, "a number that cannot be held ends nowhere");
     }
 
     #[test]

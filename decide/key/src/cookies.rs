@@ -85,6 +85,7 @@ impl CookieRules {
                 () if self.keys(pair.name) => keyed = true,
                 () if self.keyed.iter().any(|name| is_taken_for(pair.name, name)) => return Err(Unclear),
                 () if self.ignores(pair) => ignored = true,
+                () if self.hides_in(pair.whole) => return Err(Unclear),
                 () => {
                     cookies.personal = true;
                     remaining |= 1_u64.checked_shl(number as u32).unwrap_or(0);
@@ -114,6 +115,29 @@ impl CookieRules {
 
     fn keys(&self, name: &[u8]) -> bool {
         self.keyed.iter().any(|keyed| **keyed == *name)
+    }
+
+    /// Whether there is a keyed cookie in it for an application that takes commas or white space for separators as well
+    /// (RFC 2109 allowed commas; Python's `http.cookies` splits at blanks).
+    fn hides_in(&self, whole: &[u8]) -> bool {
+        if self.keyed.is_empty() || !whole.iter().any(|&byte| is_separator(byte)) {
+            return false;
+        }
+        let named = |piece: &[u8]| {
+            let name = &piece[..piece.iter().position(|&byte| byte == b'=')?];
+            let name = name.trim_ascii_end();
+            let begins = name.iter().rposition(|&byte| is_separator(byte))? + 1;
+            Some(self.keyed.iter().any(|keyed| is_taken_for(&name[begins..], keyed)))
+        };
+        let mut rest = whole;
+        while !rest.is_empty() {
+            if named(rest) == Some(true) {
+                return true;
+            }
+            let equals = rest.iter().position(|&byte| byte == b'=').unwrap_or(rest.len() - 1);
+            rest = &rest[equals + 1..];
+        }
+        false
     }
 
     fn ignores(&self, pair: Pair<'_>) -> bool {
@@ -163,6 +187,10 @@ fn is_taken_for(name: &[u8], keyed: &[u8]) -> bool {
     };
     let outer = decoded(name).position(|byte| byte == b'[').unwrap_or(usize::MAX);
     folded(name).eq(folded(keyed)) || folded(name).take(outer).eq(folded(keyed))
+}
+
+fn is_separator(byte: u8) -> bool {
+    byte == b',' || byte.is_ascii_whitespace()
 }
 
 fn append(out: &mut Vec<u8>, from: usize, pair: Pair<'_>) {
@@ -231,8 +259,28 @@ mod tests {
         for taken in ["my.group", "my group", "My_Group", "my%5fgroup", "my_group[x]", "my_group%5Bx%5D"] {
             assert_eq!(sorted(&groups, &[&format!("{taken}=vip")]), Err(Unclear), "{taken}");
         }
-        for other in ["my_group2", "amy_group", "group", "my-group"] {
+        for other in ["my_group2", "amy_group", "group", "my-group", "a=my_group,b"] {
             assert_eq!(sorted(&groups, &[&format!("{other}=vip")]).unwrap().2, "", "{other}");
+        }
+    }
+
+    #[test]
+    fn a_keyed_cookie_behind_what_only_some_take_for_a_separator_names_no_group() {
+        let groups = rules(&["_ga"], &["group"]);
+        for hidden in
+            ["a=b, group=vip", "a=b,group=vip", "a=b group=vip", "a=\"b\",\tGROUP =vip", "a,group=vip"]
+        {
+            assert_eq!(sorted(&groups, &[hidden]), Err(Unclear), "{hidden}");
+            assert_eq!(sorted(&groups, &["sid=1", hidden]), Err(Unclear), "{hidden}");
+        }
+        // What no endpoint is told, none can read so; what the key holds, it may.
+        assert_eq!(
+            sorted(&groups, &["_ga=1, group=vip"]).unwrap(),
+            (cookies(false, true), String::new(), String::new())
+        );
+        assert_eq!(sorted(&groups, &["group=a, group=b"]).unwrap().2, "group=a, group=b");
+        for plain in ["a=b c, d", "a=group", "a=x group", "a=the group, b=c"] {
+            assert_eq!(sorted(&groups, &[plain]).unwrap().2, "", "{plain}");
         }
     }
 

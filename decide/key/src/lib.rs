@@ -14,7 +14,7 @@ mod no_vary_search;
 mod query;
 mod structured;
 
-pub use codings::Codings;
+pub use codings::{CodingWeights, Codings};
 pub use cookies::{CookieRules, Cookies, KEYED_BYTES_MAX, Unclear};
 pub use device::Device;
 pub use language::lookup;

@@ -4,6 +4,7 @@
 
 use crate::entry::Entry;
 use crate::fill::{Fill, Join};
+use crate::large::LargeOnes;
 use crate::shard::Shard;
 use crate::{Key, Lead, Object, Presented, Waiter};
 use foldhash::quality::RandomState;
@@ -45,6 +46,7 @@ pub struct Cache {
     pub(crate) hand: AtomicUsize,
     /// Held while a purge by tag goes on.
     pub(crate) purging: Mutex<()>,
+    pub(crate) large: LargeOnes,
     pub(crate) counts: Counts,
 }
 
@@ -139,7 +141,8 @@ impl Cache {
         let shards =
             (0..shards(settings.memory_bytes_max)).map(|_| Padded(Mutex::new(Shard::new(&ledger)))).collect();
         let (seed, hand, counts) = (RandomState::default(), AtomicUsize::new(0), Counts::default());
-        Arc::new(Self { settings, ledger, seed, shards, hand, purging: Mutex::new(()), counts })
+        let (purging, large) = (Mutex::new(()), LargeOnes::default());
+        Arc::new(Self { settings, ledger, seed, shards, hand, purging, large, counts })
     }
 
     /// The hash of a key's bytes. Its seed is random in each process.

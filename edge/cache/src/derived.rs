@@ -43,6 +43,8 @@ impl Coding {
 /// Bits of what is not worth it, above those of what is claimed.
 const DECLINED_SHIFT: u8 = 4;
 const DECLINED: u8 = 0xf0;
+/// All codings are claimed, and not worth it.
+const NONE_WORTH_IT: u8 = 0x77;
 
 /// A stored response in one content coding. Freshness, key, `Vary` and tags are its object's.
 #[derive(Debug)]
@@ -112,6 +114,17 @@ impl Forms {
     #[inline]
     pub(crate) fn get(&self, coding: Coding) -> Option<&Arc<Derived>> {
         self.made.get()?[coding as usize].get()
+    }
+
+    /// Whether there is one, or may be one.
+    #[inline]
+    pub(crate) fn are_possible(&self) -> bool {
+        self.claimed.load(Ordering::Relaxed) != NONE_WORTH_IT
+    }
+
+    #[inline]
+    pub(crate) fn is_claimed(&self, coding: Coding) -> bool {
+        self.claimed.load(Ordering::Relaxed) & coding.bit() != 0
     }
 
     fn all(&self) -> impl Iterator<Item = (Coding, &Arc<Derived>)> {
@@ -202,6 +215,12 @@ impl Claim {
     pub fn decline(mut self) {
         self.settled = true;
         self.object.forms.claimed.fetch_or(self.coding.bit() << DECLINED_SHIFT, Ordering::Relaxed);
+    }
+
+    /// No form of the object is worth it, in any coding, until it changes: for what is not text.
+    pub fn decline_all(mut self) {
+        self.settled = true;
+        self.object.forms.claimed.fetch_or(NONE_WORTH_IT, Ordering::Relaxed);
     }
 
     pub(crate) fn settle(

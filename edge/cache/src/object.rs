@@ -140,6 +140,18 @@ impl Object {
         self.forms.get(coding)
     }
 
+    /// Whether it has forms in a content coding, or may have some: otherwise no request need be asked what it accepts.
+    #[inline]
+    pub fn may_have_forms(&self) -> bool {
+        self.forms.are_possible()
+    }
+
+    /// Whether somebody makes the form in this coding, has made it, or found that it is not worth it.
+    #[inline]
+    pub fn is_claimed(&self, coding: Coding) -> bool {
+        self.forms.is_claimed(coding)
+    }
+
     /// Bytes that it takes from the cache's limit, overhead and forms included.
     pub fn cost(&self) -> u64 {
         self.own_cost() + self.shared_cost()

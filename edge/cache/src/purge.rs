@@ -1,5 +1,6 @@
 //! Purges. When one returns, no thread finds what it was about, or joins a fill of it; a soft one leaves it where it is
-//! and makes it stale. No lock is held for longer than some hundred objects take, so visitors hardly notice.
+//! and makes it stale. Parts of what is too large for memory are not found after any purge that may be about them, soft or
+//! not. No lock is held for longer than some hundred objects take, so visitors hardly notice.
 
 use crate::doubts::TagPurge;
 use crate::fill::Fill;
@@ -18,6 +19,7 @@ impl Cache {
     /// no thread finds what was stored or joins what was under way. Soft: the objects stay, stale from now on
     /// ([`Object::facts`](crate::Object::facts)).
     pub fn purge(&self, key: &Key<'_>, soft: bool) -> Purged {
+        self.large.forget(key.hash);
         let (met, fills) = self.shard(key.hash).purge(key, manner(soft));
         let mut purged = Purged::default();
         self.refuse(&fills, &mut purged);
@@ -30,6 +32,7 @@ impl Cache {
     /// few seconds.
     pub fn purge_where(&self, meant: impl Fn(&[u8]) -> bool, soft: bool) -> Purged {
         let (manner, mut purged) = (manner(soft), Purged::default());
+        self.large.renumber();
         for shard in &self.shards {
             let mut locked = shard.lock();
             // First: what is stored from here on was fetched after the purge.
@@ -52,6 +55,7 @@ impl Cache {
     pub fn purge_tags(&self, tags: &TagSet, within: impl Fn(&[u8]) -> bool, soft: bool) -> Purged {
         let (manner, mut purged) = (manner(soft), Purged::default());
         let remembered = TagPurge::new(&self.ledger, tags);
+        self.large.renumber();
         // Each turns the rings of its tags once; two at a time would hide objects from one another.
         let _one_at_a_time = self.purging.lock().unwrap_or_else(PoisonError::into_inner);
         for shard in &self.shards {
@@ -87,6 +91,7 @@ impl Cache {
             return self.purge_where(|_| true, true);
         }
         let mut purged = Purged::default();
+        self.large.forget_all();
         for shard in &self.shards {
             let contents = shard.lock().empty(&self.ledger);
             self.refuse(&contents.fills, &mut purged);

@@ -80,6 +80,8 @@ impl Cache {
         let stored = attached && reserved;
         let removed = if stored { shard.insert(object.clone(), superseded) } else { Vec::new() };
         if stored {
+            // It is not too large any more.
+            self.large.forget(fill.hash);
             // Under the lock: a purge right after it subtracts.
             self.counts.stored(object);
         }

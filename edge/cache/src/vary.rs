@@ -7,6 +7,9 @@ use tentpole_message::Name;
 /// Names in one `Vary` that are compared; a response that names more is treated like `Vary: *`.
 pub const VARY_NAMES_MAX: usize = 16;
 
+/// What an endpoint is told by us and not by the visitor: what he sent of it says nothing about what was answered.
+const WRITTEN_BY_US: &[u8] = b"x-forwarded-for";
+
 /// The selecting fields of one stored response (RFC 9111 section 4.1). Without names it matches every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vary {
@@ -31,7 +34,7 @@ type Value = Option<Box<[u8]>>;
 
 impl Vary {
     /// The names of a response's `Vary`, in any case and order, with the values of the request that it answers.
-    /// `None` when it names `*` or more than [`VARY_NAMES_MAX`]: nothing can be selected by it.
+    /// `None` when it names `*`, the visitor's address or more than [`VARY_NAMES_MAX`]: nothing can be selected by it.
     pub fn of<'a, N: AsRef<[u8]>>(names: &[N], request: impl Into<Presented<'a>>) -> Option<Self> {
         let request = request.into();
         let mut lower: Vec<Box<[u8]>> =
@@ -39,7 +42,8 @@ impl Vary {
         lower.retain(|name| !name.is_empty());
         lower.sort_unstable();
         lower.dedup();
-        if lower.len() > VARY_NAMES_MAX || lower.iter().any(|name| **name == *b"*") {
+        let cannot_select = |name: &[u8]| name == b"*" || name == WRITTEN_BY_US;
+        if lower.len() > VARY_NAMES_MAX || lower.iter().any(|name| cannot_select(name)) {
             return None;
         }
         Some(Self { fields: lower.into_iter().map(|name| Selecting::of(name, &request)).collect() })

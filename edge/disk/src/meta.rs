@@ -28,6 +28,8 @@ pub struct Meta {
     pub tags: Vec<u64>,
     /// Hash of its site's name.
     pub site: u64,
+    /// Hash of the rules that it was stored by, as far as others would have kept it apart or not at all.
+    pub rules: u64,
     /// It may be a page to be put together.
     pub assembles: bool,
 }
@@ -71,6 +73,7 @@ impl Meta {
         out.push(flags.iter().enumerate().map(|(bit, &set)| u8::from(set) << bit).sum());
         out.extend_from_slice(&self.status.to_le_bytes());
         out.extend_from_slice(&self.site.to_le_bytes());
+        out.extend_from_slice(&self.rules.to_le_bytes());
         put_bytes(&mut out, Some(&self.head));
         put_bytes(&mut out, self.etag.as_deref());
         put_bytes(&mut out, self.last_modified.as_deref());
@@ -114,7 +117,7 @@ impl Meta {
             immutable: flag(4),
         };
         let status = u16::from_le_bytes(from.take(2)?[..].try_into().ok()?);
-        let site = from.long()?;
+        let (site, rules) = (from.long()?, from.long()?);
         let head = from.bytes()??;
         let (etag, last_modified) = (from.bytes()?, from.bytes()?);
         let mut vary = Vec::new();
@@ -126,7 +129,7 @@ impl Meta {
         let whole = from.at == bytes.len();
         let assembles = flag(5);
         whole.then_some((
-            Self { facts, status, head, etag, last_modified, vary, tags, site, assembles },
+            Self { facts, status, head, etag, last_modified, vary, tags, site, rules, assembles },
             parts,
         ))
     }
@@ -231,6 +234,7 @@ mod tests {
             ],
             tags: vec![1, u64::MAX],
             site: 9,
+            rules: 10,
             assembles: true,
         }
     }
@@ -253,7 +257,7 @@ mod tests {
     fn the_bytes_are_those_of_this_format() {
         // Who changes what is written changes this sum, and with it `FORMAT`.
         let bytes = meta().encode(&PARTS).unwrap();
-        assert_eq!((crate::record::FORMAT, bytes.len(), crc32fast::hash(&bytes)), (1, 181, 397_263_691));
+        assert_eq!((crate::record::FORMAT, bytes.len(), crc32fast::hash(&bytes)), (2, 189, 1_196_388_470));
     }
 
     #[test]
@@ -283,7 +287,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_cut_or_longer_is_nothing(cut in 0..181usize, more in 1..9usize) {
+        fn what_is_cut_or_longer_is_nothing(cut in 0..189usize, more in 1..9usize) {
             let mut bytes = meta().encode(&PARTS).unwrap();
             prop_assert_eq!(Meta::decode(&Bytes::copy_from_slice(&bytes[..cut])), None);
             bytes.resize(bytes.len() + more, 0);

@@ -3,6 +3,7 @@
 
 mod accept;
 mod bind;
+mod proxy_protocol;
 mod visitor;
 
 pub use accept::{Doors, Handover, Open, accept, take_over};

@@ -2,6 +2,7 @@
 //! nothing about a request beyond whether it is one.
 
 use crate::accept::Open;
+use crate::proxy_protocol::{self, Parsed as Header, Source};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
@@ -25,6 +26,12 @@ pub struct Visitor {
     pub deadline: Deadline,
     /// Where the connection comes from.
     pub peer: SocketAddr,
+    /// For whom it is: the peer himself, or whom he named by the PROXY protocol.
+    pub source: SocketAddr,
+    /// The peer speaks for somebody else.
+    pub proxied: bool,
+    /// The peer was spoken to by TLS, and says so.
+    pub https: bool,
     limits: VisitorLimits,
     codec: Limits,
     /// Requests served before the present one.
@@ -81,6 +88,9 @@ impl Visitor {
             socket,
             deadline: Deadline::new(),
             peer,
+            source: peer,
+            proxied: false,
+            https: false,
             limits,
             codec,
             served: 0,
@@ -103,6 +113,39 @@ impl Visitor {
         let filled = self.deadline.guard(|context| socket.poll_fill(context, bytes_max)).await;
         self.arrived = clock::coarse();
         matches!(filled, Ok(Ok(count)) if count > 0)
+    }
+
+    /// Reads the PROXY protocol's header, with which a connection of a trusted peer must begin where that is said. Takes
+    /// what it says of the visitor; false when the peer left before all of it was there.
+    ///
+    /// # Errors
+    /// When it is another beginning, or takes longer than [`VisitorLimits::head_time`].
+    pub async fn read_proxy_header(&mut self) -> Result<bool, Refused> {
+        // Once for the whole header: a byte now and then does not buy more time.
+        self.deadline.set_in(self.limits.head_time);
+        loop {
+            let filled = self.socket.filled();
+            match proxy_protocol::parse(filled) {
+                Ok(Header::Whole { bytes, source, https }) => {
+                    self.socket.consume(bytes);
+                    self.https = https;
+                    self.proxied = source != Source::Balancer;
+                    if let Source::Address(address) = source {
+                        self.source = SocketAddr::new(address.ip().to_canonical(), address.port());
+                    }
+                    return Ok(true);
+                }
+                Ok(Header::Partial) => {}
+                Err(proxy_protocol::Malformed) => return Err(Refused::ProxyHeader),
+            }
+            let socket = &mut self.socket;
+            let bytes_max = self.limits.head_bytes_max.max(proxy_protocol::V2_BYTES_MAX);
+            match self.deadline.guard(|context| socket.poll_fill(context, bytes_max)).await {
+                Ok(Ok(0)) | Ok(Err(_)) => return Ok(false),
+                Ok(Ok(_)) => {}
+                Err(_) => return Err(Refused::HeadTimeout),
+            }
+        }
     }
 
     /// Reads the request's head, of which something is there: within [`VisitorLimits::head_time`].

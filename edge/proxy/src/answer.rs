@@ -112,6 +112,8 @@ fn words(refused: Refused) -> &'static str {
         Refused::PurgeDenied => "you may not purge here.",
         Refused::PurgeUnclear => "this purge is not understood.",
         Refused::PurgeBusy => "other purges are under way. Please try again in 4 s.",
+        Refused::ProxyHeader => "this connection must begin with the PROXY protocol.",
+        Refused::NotThroughFront => "this address is not for visitors. Please use the site's own.",
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a request's head means, beyond its fields. Refuses what cannot be understood in one way only; knows no
 //! route.
 
+use crate::part::Part;
 use tentpole_freshness::{CacheControl, RequestFacts};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_message::{Name, RequestHead};
@@ -16,10 +17,14 @@ pub struct Asked {
     pub framing: Framing,
     /// Whether it asks to change to a protocol that we tunnel.
     pub upgrades: bool,
+    /// The part that is wanted of a response of which parts are kept.
+    pub part: Option<Part>,
     /// What it says about caching.
     pub facts: RequestFacts,
     /// Its arrival, in seconds since 1970.
     pub now: u64,
+    /// It was asked by https, of a proxy in front that is believed.
+    pub https: bool,
 }
 
 /// Understands a head that was parsed.
@@ -39,7 +44,7 @@ pub fn understand(head: &RequestHead) -> Result<Asked, Refused> {
         && matches!(framing, Framing::None | Framing::Length(0))
         && http1::upgrade(head).is_some_and(may_upgrade);
     let now = clock::coarse().unix_seconds();
-    Ok(Asked { method: head.method, framing, upgrades, facts, now })
+    Ok(Asked { method: head.method, framing, upgrades, part: None, facts, now, https: false })
 }
 
 /// Behind `h2c` a visitor would speak past every rule of ours; what is not known is not forwarded.

@@ -13,6 +13,7 @@ use crate::stop::Stop;
 use crate::stream::{Stream, collect};
 use crate::tags::is_for_caches;
 use crate::template::{self, Kept, PAGE_BYTES_MAX, browser_seconds, plan_of};
+use crate::thread::Scratch;
 use crate::visit::Visit;
 use bytes::Bytes;
 use std::io::Write;
@@ -153,8 +154,8 @@ impl Visit<'_> {
     }
 
     fn around(&self) -> Rc<Around> {
-        let (view, peer) = (self.thread.view(), self.visitor.peer.ip());
-        Around::new(self.thread, view, &self.scratch.request, peer)
+        let Scratch { request, via, .. } = &*self.scratch;
+        Around::new(self.thread, self.thread.view(), request, self.came, via)
     }
 
     fn begins(&self, around: &Rc<Around>, content: Content, plan: &Plan) -> Page {

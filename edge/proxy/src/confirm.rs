@@ -1,11 +1,12 @@
 //! What the answer to a HEAD says of what is stored for GET (RFC 9111 section 4.3.5): it brings the stored fields up to
 //! date, or makes the stored response stale. Decides nothing about cacheability.
 
-use crate::head::{Keeping, refreshed};
+use crate::forms;
+use crate::head::{Keeping, Refreshed, refreshed};
 use crate::tags::{names_tags, tags_of};
 use bytes::Bytes;
 use std::sync::Arc;
-use tentpole_cache::{Cache, Confirmed, Object, no_new_head};
+use tentpole_cache::{Cache, Confirmed, Object};
 use tentpole_freshness::{RequestFacts, StoredFacts};
 use tentpole_message::{Name, ResponseHead, StoredHead};
 use tentpole_model::Method;
@@ -26,16 +27,22 @@ pub fn update(
     if !applies || request.cookie || request.authorization || request.cache_control.no_store {
         return;
     }
+    let renew = |lines: &Bytes, coding| forms::renewed(lines, stored.status(), coding);
     if is_same(stored, response) {
         let as_get = RequestFacts { method: Method::Get, range: false, ..*request };
-        let (head, facts) = refreshed(stored, response, &as_get, keeping, requested, now);
+        let Refreshed { head, facts, .. } = refreshed(stored, response, &as_get, keeping, requested, now);
         let named = names_tags(&response.fields).then(|| tags_of(response, stored.key()));
         let tags = named.as_deref();
-        cache.update(stored, Confirmed { head, facts, tags, new_head: &no_new_head });
+        let lines = head.lines.clone();
+        cache.update(stored, Confirmed { head, facts, tags, new_head: &|coding, _| renew(&lines, coding) });
     } else {
         let head = StoredHead { lines: Bytes::copy_from_slice(stored.lines()), status: stored.status() };
         let facts = StoredFacts { lifetime: 0, ..stored.facts() };
-        cache.update(stored, Confirmed { head, facts, tags: None, new_head: &no_new_head });
+        let lines = head.lines.clone();
+        cache.update(
+            stored,
+            Confirmed { head, facts, tags: None, new_head: &|coding, _| renew(&lines, coding) },
+        );
     }
 }
 

@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::io::{IoSlice, Write};
 use std::ops::Range;
 use std::task::Poll;
-use tentpole_cache::{FillReader, Object};
+use tentpole_cache::{Derived, FillReader, Object};
 use tentpole_freshness::{self as freshness, Ranged};
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_listener::Visitor;
@@ -57,50 +57,55 @@ pub struct Reply {
     pub sends_tags: bool,
 }
 
-/// Sends a stored object, or as much of it as the visitor's conditions ask for, with field lines of his own.
+/// Sends a stored object, in another form where there is one for this visitor, or as much of it as his conditions ask
+/// for, with field lines of his own.
 pub async fn object(
     visitor: &mut Visitor,
     out: &mut Vec<u8>,
     object: &Object,
+    form: Option<&Derived>,
     own_lines: &[u8],
     request: &RequestHead,
     reply: Reply,
 ) -> Result<Sent, Failure> {
-    let (status, range) = object_head(out, object, own_lines, request, reply);
-    let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
-    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(object.chunks(), range)).await?;
+    let (status, range) = object_head(out, object, form, own_lines, request, reply);
+    let content = Content::of(object, form);
+    let stored: &[u8] = if status == object.status() { content.lines } else { b"" };
+    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(content.chunks, range)).await?;
     Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
 }
 
-/// Writes what comes behind the stored lines of an object's head, or the whole head where the status is another than
-/// the stored one. Returns the status, and what of the content is wanted.
+/// Writes what comes behind the stored lines of an object's head, or of its form's, or the whole head where the status
+/// is another than the stored one. Returns the status, and what of the content is wanted.
 pub fn object_head(
     out: &mut Vec<u8>,
     object: &Object,
+    form: Option<&Derived>,
     own_lines: &[u8],
     request: &RequestHead,
     reply: Reply,
 ) -> (u16, Range<u64>) {
-    let asked = Asked::of(object, request, reply.now);
+    let content = Content::of(object, form);
+    let asked = Asked::of(object, content, request, reply.now);
     out.clear();
     let (status, range) = match asked {
         Asked::Whole => {
             // RFC 9110 section 8.6: a 204 states no length.
             if object.status() != 204 {
-                write_length(out, object.body_bytes());
+                write_length(out, content.bytes);
             }
-            (object.status(), 0..object.body_bytes())
+            (object.status(), 0..content.bytes)
         }
         Asked::NotModified => {
-            not_modified_lines(out, object.lines());
+            not_modified_lines(out, content.lines);
             (304, 0..0)
         }
         Asked::Part(range) => {
-            part_lines(out, object.lines(), &range, object.body_bytes());
+            part_lines(out, content.lines, &range, content.bytes);
             (206, range)
         }
         Asked::Unsatisfiable => {
-            unsatisfiable_lines(out, object.body_bytes());
+            unsatisfiable_lines(out, content.bytes);
             (416, 0..0)
         }
     };
@@ -113,6 +118,34 @@ pub fn object_head(
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
     (status, if reply.manner.head_only { 0..0 } else { range })
+}
+
+/// What of a stored object is sent.
+#[derive(Clone, Copy)]
+struct Content<'a> {
+    lines: &'a [u8],
+    etag: Option<&'a [u8]>,
+    chunks: &'a [Bytes],
+    bytes: u64,
+}
+
+impl<'a> Content<'a> {
+    fn of(object: &'a Object, form: Option<&'a Derived>) -> Self {
+        match form {
+            Some(form) => Self {
+                lines: form.lines(),
+                etag: form.etag(),
+                chunks: form.chunks(),
+                bytes: form.body_bytes(),
+            },
+            None => Self {
+                lines: object.lines(),
+                etag: object.etag(),
+                chunks: object.chunks(),
+                bytes: object.body_bytes(),
+            },
+        }
+    }
 }
 
 /// Sends a fill's object while it arrives, with field lines of the visitor's own.
@@ -357,15 +390,15 @@ enum Asked {
 }
 
 impl Asked {
-    fn of(object: &Object, request: &RequestHead, now: u64) -> Self {
+    fn of(object: &Object, content: Content<'_>, request: &RequestHead, now: u64) -> Self {
         if object.status() != 200 {
             return Self::Whole;
         }
-        let (etag, last_modified) = (object.etag(), object.last_modified());
-        if holds(request, object.lines(), etag, last_modified, now) {
+        let (etag, last_modified) = (content.etag, object.last_modified());
+        if holds(request, content.lines, etag, last_modified, now) {
             return Self::NotModified;
         }
-        Self::part_of(object.body_bytes(), etag, last_modified, request, now)
+        Self::part_of(content.bytes, etag, last_modified, request, now)
     }
 
     /// Which part of a representation of `length` bytes.

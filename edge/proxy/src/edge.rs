@@ -1,6 +1,7 @@
 //! Starts and ends the data plane: takes over the listening sockets, starts a thread for each set of them, waits for
 //! the last request. Knows who does what, and does nothing itself.
 
+use crate::forms::Forms;
 use crate::learn;
 use crate::on_disk;
 use crate::prepare::Prepared;
@@ -123,6 +124,7 @@ impl Bound {
             prepared: Published::new(prepared),
             membership,
             dials,
+            forms: Arc::new(Forms::new(&cache, &ledger)),
             cache,
             learning,
             observations,
@@ -179,6 +181,12 @@ impl Bound {
     pub fn queued(&self) -> Arc<dyn Fn() -> Vec<u32> + Send + Sync> {
         let shared = self.shared.clone();
         Arc::new(move || shared.prepared.get().pools.iter().map(|pool| pool.gate.length()).collect())
+    }
+
+    /// Asks how many compressed forms were made, and what that saved.
+    pub fn compressed(&self) -> Arc<dyn Fn() -> tentpole_compress::Stats + Send + Sync> {
+        let forms = self.shared.forms.clone();
+        Arc::new(move || forms.stats())
     }
 
     /// What the cache's part on disk holds and did, if there is one.

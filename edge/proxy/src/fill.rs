@@ -4,9 +4,11 @@
 
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing};
+use crate::forms;
 use crate::group::puts_into_another_group;
-use crate::head::{self, Keeping};
+use crate::head::{self, Keeping, Refreshed};
 use crate::on_disk::ForDisk;
+use crate::part::{Part, note_large};
 use crate::place::Place;
 use crate::tags::{names_tags, tags_of};
 use crate::template::{fetch_readable, is_encoded, is_page};
@@ -15,10 +17,8 @@ use bytes::Bytes;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_cache::{
-    Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room, no_new_head,
-};
-use tentpole_freshness::{RequestFacts, Trouble, may_store};
+use tentpole_cache::{Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room};
+use tentpole_freshness::{RequestFacts, ResponseFacts, Trouble, may_store};
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_key::SearchVariance;
 use tentpole_message::{Fields, Name, ResponseHead, tokens};
@@ -75,6 +75,8 @@ pub struct Wanted {
     pub place: Place,
     /// The key that it is wanted under.
     pub key: Vec<u8>,
+    /// The part that is wanted of it, if not the whole.
+    pub part: Option<Part>,
     /// The head that goes to the endpoint.
     pub head: Vec<u8>,
     /// What the endpoint is told of the visitor's fields, for Vary.
@@ -97,9 +99,13 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let mut response = ResponseHead::new();
     let mut attempts = Attempts::default();
     let requested = clock::coarse().unix_seconds();
-    let Wanted { view, place, key, head, fields, facts, now: arrived } = wanted;
+    let Wanted { view, place, key, part, head, fields, facts, now: arrived } = wanted;
     let prepared = view.prepared.clone();
-    let mut for_disk = ForDisk::begin(&thread.shared, &prepared, lead.key());
+    // Parts are kept in memory only.
+    let mut for_disk = match part {
+        None => ForDisk::begin(&thread.shared, &prepared, place.caching, lead.key()),
+        Some(_) => None,
+    };
     let caching = prepared.caching(place.caching);
     let keeping = Keeping { caching, sends_tags: thread.shared.sends_tags };
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
@@ -126,14 +132,21 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     };
     let now = clock::coarse().unix_seconds();
     if response.status == 304
+        && part.is_none()
         && let Some(stale) = lead.stale.clone()
     {
-        let (stored, facts) = head::refreshed(&stale, &response, &facts, keeping, requested, now);
+        let Refreshed { head: stored, facts, is_own } =
+            head::refreshed(&stale, &response, &facts, keeping, requested, now);
         let named = names_tags(&response.fields).then(|| tags_of(&response, &key));
-        let own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
+        let mut own = lines_of(&response, Name::SetCookie, b"Set-Cookie");
+        if is_own {
+            own.extend(head::beside(&stale, &response));
+        }
         exchange.finish(&thread);
         let tags = named.as_deref();
-        let confirmed = Confirmed { head: stored, facts, tags, new_head: &no_new_head };
+        let (lines, status) = (stored.lines.clone(), stored.status);
+        let new_head = |coding, _: &_| forms::renewed(&lines, status, coding);
+        let confirmed = Confirmed { head: stored, facts, tags, new_head: &new_head };
         let object = lead.refreshed(&stale, confirmed);
         for_disk.into_iter().for_each(|for_disk| for_disk.confirmed(&object));
         let _ = answer.send((Led::Refreshed(object, own), attempts));
@@ -150,14 +163,27 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         let _ = answer.send((Led::Own(Box::new(Own { exchange, response, bypass })), attempts));
         return;
     }
+    let length = match exchange.body.framing {
+        Framing::Length(length) => Some(length),
+        Framing::None => Some(0),
+        Framing::Chunked | Framing::UntilClose => None,
+    };
     let seen = head::facts(&response, now);
     let started = match puts_into_another_group(&response, &fields, caching) {
         // What the key says of the visitor is no longer true of this response.
         true => Err(Bypass::SetCookie),
+        false if let Some(part) = part => {
+            let framing = exchange.body.framing;
+            let stored = part.may_store(&thread.shared.cache, &key, &response, framing, |status| {
+                may_store(&facts, &ResponseFacts { status, ..seen }, caching, requested, now)
+            });
+            stored.and_then(|facts| head::stored(&response, keeping, false, now).map(|head| (facts, head)))
+        }
         false => may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
             let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
             thread.shared.searches.learn(&key, response.status, said)?;
-            head::stored(&response, keeping, now).map(|head| (facts, head))
+            let has_forms = forms::may_have_forms(&response, caching, length);
+            head::stored(&response, keeping, has_forms, now).map(|head| (facts, head))
         }),
     };
     let (facts, head) = match started {
@@ -185,11 +211,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     };
     let vary: Vec<&[u8]> = response.fields.all(Name::Vary).flat_map(tokens).collect();
     let tags = tags_of(&response, &key);
-    let length = match exchange.body.framing {
-        Framing::Length(length) => Some(length),
-        Framing::None => Some(0),
-        Framing::Chunked | Framing::UntilClose => None,
-    };
+    let is_template = part.is_none() && is_page(caching.esi, &response);
     let copy = |name| response.fields.get(name).map(Bytes::copy_from_slice);
     let new = NewObject {
         head,
@@ -199,7 +221,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         etag: copy(Name::Etag),
         last_modified: copy(Name::LastModified),
         tags: &tags,
-        assembles: is_page(caching.esi, &response) && !is_encoded(&response.fields),
+        assembles: is_template && !is_encoded(&response.fields),
         length,
     };
     let cache = &thread.shared.cache;
@@ -217,6 +239,9 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
             pump(&thread, exchange, filling, for_disk, &deadline).await;
         }
         Err(bypass) => {
+            if bypass == Bypass::TooLarge && part.is_none() && !is_template {
+                note_large(cache, &key, &response, &facts, length);
+            }
             let own = Own { exchange, response, bypass };
             let _ = answer.send((Led::Own(Box::new(own)), attempts));
         }

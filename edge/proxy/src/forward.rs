@@ -1,6 +1,7 @@
 //! Writes the request that goes to an endpoint. Framing is written from what was parsed, never copied; what
 //! belongs to one connection stays behind; what a visitor may not claim about himself is replaced.
 
+use crate::lock::Lock;
 use std::io::Write;
 use std::net::IpAddr;
 use tentpole_cache::DEVICE_FIELD;
@@ -26,6 +27,16 @@ pub struct Forward<'a> {
     pub framing: Framing,
     /// The visitor's address.
     pub peer: IpAddr,
+    /// The proxies that are believed between him and us, each behind a comma.
+    pub via: &'a [u8],
+    /// He asked one of them by https.
+    pub https: bool,
+    /// The field in which they name his address.
+    pub address_field: Option<&'a str>,
+    /// By what the endpoint knows us.
+    pub send: &'a Lock,
+    /// By what we know who is in front.
+    pub require: &'a Lock,
     /// What the cache wants of it.
     pub purpose: Purpose<'a>,
     /// Pages are put together here, and the endpoint is told.
@@ -43,6 +54,13 @@ pub enum Purpose<'a> {
     Visitor,
     /// For the cache: the whole response, so the visitor's conditions stay here.
     Store,
+    /// The same for one part of it, which no condition may turn into the whole.
+    Part {
+        /// Its first byte.
+        first: u64,
+        /// Its last byte, which counts.
+        last: u64,
+    },
     /// For the cache, which has a copy that may still hold.
     Revalidate {
         /// Its entity tag.
@@ -57,14 +75,23 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     http1::write_request_line(out, forward.method, forward.target);
     http1::write_field(out, b"Host", forward.host);
     let for_cache = forward.purpose != Purpose::Visitor;
+    let is_secret = |name: &[u8]| {
+        let mut ours = forward.send.names().chain(forward.require.names());
+        ours.any(|ours| is_alike(name, ours.as_bytes()))
+    };
     http1::write_fields(out, forward.fields, |field| match field.id {
+        _ if is_secret(field.name) => true,
         Name::Host | Name::Forwarded => true,
         Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => true,
         // It changes what an endpoint answers, and a visitor's browser is no surrogate.
         Name::SurrogateCapability => true,
         Name::AcceptEncoding => forward.identity,
+        // For a proxy, and we ask for none (RFC 9110 section 11.7.2).
+        Name::ProxyAuthorization => true,
+        Name::Via => forward.shared,
         Name::Other => {
             is_claim(field.name)
+                || forward.address_field.is_some_and(|name| is_alike(field.name, name.as_bytes()))
                 || (forward.shared && is_for_one(field.name))
                 || (forward.device.is_some() && is_spelt(field.name, DEVICE_FIELD))
         }
@@ -82,14 +109,22 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
             http1::write_field(out, b"If-Modified-Since", last_modified);
         }
     }
+    if let Purpose::Part { first, last } = forward.purpose {
+        // Writing into a Vec cannot fail.
+        let _ = write!(out, "Range: bytes={first}-{last}\r\n");
+    }
     if let Some(device) = forward.device {
         http1::write_field(out, b"X-Device", device.as_bytes());
     }
     out.extend_from_slice(b"X-Forwarded-For: ");
     // Writing into a Vec cannot fail.
     let _ = write!(out, "{}", forward.peer);
-    out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
+    out.extend_from_slice(forward.via);
+    let scheme: &[u8] = if forward.https { b"https" } else { b"http" };
+    out.extend_from_slice(b"\r\n");
+    http1::write_field(out, b"X-Forwarded-Proto", scheme);
     http1::write_field(out, b"X-Forwarded-Host", forward.host);
+    out.extend_from_slice(forward.send.lines());
     out.extend_from_slice(b"Via: 1.1 tentpole\r\n");
     if forward.identity {
         out.extend_from_slice(b"Accept-Encoding: identity\r\n");
@@ -115,6 +150,10 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
 const CLAIMS: &[&[u8]] = &[
     // All that begin so: For, Host, Proto, Port, Prefix, Scheme, Server, Ssl, Path, Uri.
     b"x-forwarded-*",
+    b"x-forwarded",
+    b"x-original-forwarded-*",
+    b"x-envoy-original-*",
+    b"x-envoy-external-address",
     b"x-real-ip",
     b"x-client-ip",
     b"x-cluster-client-ip",
@@ -150,6 +189,8 @@ const FOR_ONE: &[&[u8]] = &[
     b"x-method-override",
     b"x-http-path-override",
     b"x-http-destinationurl",
+    b"destination",
+    b"base-url",
     // What Next.js says to itself (CVE-2025-29927, CVE-2024-46982).
     b"x-middleware-*",
     b"x-invoke-*",
@@ -163,6 +204,14 @@ fn is_claim(name: &[u8]) -> bool {
 
 fn is_for_one(name: &[u8]) -> bool {
     FOR_ONE.iter().any(|known| is_spelt(name, known))
+}
+
+/// [`is_spelt`] for a name in any case.
+fn is_alike(name: &[u8], known: &[u8]) -> bool {
+    let same = |(byte, wanted): (&u8, &u8)| {
+        byte.eq_ignore_ascii_case(wanted) || !(byte.is_ascii_alphanumeric() || wanted.is_ascii_alphanumeric())
+    };
+    name.len() == known.len() && name.iter().zip(known).all(same)
 }
 
 /// Whether an application may read the name so, however it is spelt: CGI and WSGI read `_` as `-`. A `*` at the end of

@@ -4,6 +4,7 @@
 
 use crate::address::resolve;
 use crate::asked::{Asked, understand};
+use crate::came::Came;
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing};
 use crate::fill::{Own, is_error};
@@ -18,7 +19,6 @@ use crate::template::{
 use crate::thread::{Scratch, Thread, View};
 use bytes::Bytes;
 use std::cell::Cell;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use tentpole_cache::{Looked, Object};
@@ -46,8 +46,9 @@ pub struct Around {
     pub thread: Rc<Thread>,
     /// Pinned for the whole page: its pieces are of one structure.
     pub view: Rc<View>,
-    /// The visitor's address.
-    pub peer: IpAddr,
+    /// Where the visitor comes from, and the proxies between him and us.
+    came: Came,
+    via: Vec<u8>,
     /// His fields that go along, and those that do only to his own host.
     lines: Vec<u8>,
     own_lines: Vec<u8>,
@@ -99,7 +100,13 @@ struct Ask {
 
 impl Around {
     /// For a page that this request asks for.
-    pub fn new(thread: &Rc<Thread>, view: Rc<View>, request: &RequestHead, peer: IpAddr) -> Rc<Self> {
+    pub fn new(
+        thread: &Rc<Thread>,
+        view: Rc<View>,
+        request: &RequestHead,
+        came: Came,
+        via: &[u8],
+    ) -> Rc<Self> {
         let (mut lines, mut own_lines) = (Vec::new(), Vec::new());
         let is_own = |id| matches!(id, Name::Cookie | Name::Authorization);
         http1::write_fields(&mut lines, &request.fields, |field| stays_behind(field.id) || is_own(field.id));
@@ -107,7 +114,8 @@ impl Around {
         Rc::new(Self {
             thread: thread.clone(),
             view,
-            peer,
+            came,
+            via: via.to_vec(),
             lines,
             own_lines,
             host: http1::host(request).unwrap_or_default().to_vec(),
@@ -389,6 +397,7 @@ impl Ask {
             ];
             parse(&head.concat(), &mut scratch.request)?;
             let mut asked = understand(&scratch.request).map_err(|_| AssemblyFault::Refused)?;
+            asked.https = around.came.https;
             let searches = &around.thread.shared.searches;
             match route(&around.view, searches, &mut scratch, &mut asked, &mut Why::new()) {
                 Ok(place) => break (place, asked),
@@ -415,7 +424,8 @@ impl Ask {
     ) -> Inquiry<'a> {
         let Scratch { request, target, shared_target, key, cookies, .. } = &*self.scratch;
         let cookies = self.place.cookies.reduced.then_some(&cookies[..]);
-        let (thread, view, peer) = (&around.thread, &around.view, around.peer);
+        let (thread, view, peer) = (&around.thread, &around.view, around.came.address);
+        let via = &around.via[..];
         let (asked, place) = (self.asked, self.place);
         Inquiry {
             thread,
@@ -428,6 +438,7 @@ impl Ask {
             asked,
             place,
             peer,
+            via,
             deadline,
             attempts,
             forwarded,

@@ -38,7 +38,7 @@ pub async fn object(
     request: &RequestHead,
     reply: Reply,
 ) -> Result<Option<Sent>, Failure> {
-    let (status, range) = object_head(out, object, own_lines, request, reply);
+    let (status, range) = object_head(out, object, None, own_lines, request, reply);
     let stored: &[u8] = if status == object.status() { object.lines() } else { b"" };
     let mut parts = Parts::new(source, range);
     // Before the head: what cannot be read is fetched instead.

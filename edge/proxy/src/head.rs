@@ -1,7 +1,9 @@
 //! What a response's head says about caching, and what is kept of it: when it is stored, and when a 304 updates it.
 //! Decides nothing about cacheability: `decide/freshness` does.
 
+use crate::forms::{is_digest, varies_by_coding};
 use crate::tags::is_for_caches;
+use bytes::Bytes;
 use tentpole_cache::Object;
 use tentpole_freshness::{
     Age, Control, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_date,
@@ -49,13 +51,22 @@ pub fn facts(response: &ResponseHead, now: u64) -> ResponseFacts {
     }
 }
 
-/// Serialises the stored part of a head: all that does not change with the request, and is for everybody.
-pub fn stored(response: &ResponseHead, keeping: Keeping<'_>, now: u64) -> Result<StoredHead, Bypass> {
+/// Serialises the stored part of a head: all that does not change with the request, and is for everybody. What may get
+/// forms in other codings (`has_forms`) says so from now on, also where it is sent as it came (RFC 9110 section 12.5.5).
+pub fn stored(
+    response: &ResponseHead,
+    keeping: Keeping<'_>,
+    has_forms: bool,
+    now: u64,
+) -> Result<StoredHead, Bypass> {
     let mut lines = Vec::with_capacity(response.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, response.status, response.reason());
     keeping.write(&mut lines, response);
     if !response.fields.has(Name::Date) {
         http1::write_field(&mut lines, b"Date", &clock::http_date(now));
+    }
+    if has_forms && !varies_by_coding(response) {
+        http1::write_field(&mut lines, b"Vary", b"Accept-Encoding");
     }
     if lines.len() > STORED_HEAD_MAX + if keeping.sends_tags { TAGS_BYTES_MAX } else { 0 } {
         return Err(Bypass::HeadTooLarge);
@@ -80,8 +91,19 @@ impl Keeping<'_> {
     }
 }
 
+/// What a 304 makes of a stored head.
+pub struct Refreshed {
+    /// The head from now on.
+    pub head: StoredHead,
+    /// What has to be remembered of it.
+    pub facts: StoredFacts,
+    /// The fields of the 304 are not for others, and are not in the head.
+    pub is_own: bool,
+}
+
 /// A stored head after a 304, and what has to be remembered of it from now on: the fields of the 304 replace those of the
 /// same name (RFC 9111 section 3.2), except those that describe the content, that select it, or that are for one visitor.
+/// Where what it describes may not be stored, they are all for one visitor.
 pub fn refreshed(
     stale: &Object,
     response: &ResponseHead,
@@ -89,7 +111,7 @@ pub fn refreshed(
     keeping: Keeping<'_>,
     requested: u64,
     now: u64,
-) -> (StoredHead, StoredFacts) {
+) -> Refreshed {
     let known = parsed(stale.lines().to_vec());
     let mut lines = Vec::with_capacity(stale.lines().len() + response.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, stale.status(), known.reason());
@@ -111,12 +133,28 @@ pub fn refreshed(
     let selects_alike = !response.fields.has(Name::Vary) || selecting(response) == selecting(&known);
     let stored_anew =
         may_store(request, &seen, keeping.caching, requested, now).ok().filter(|_| selects_alike);
-    let facts = stored_anew.unwrap_or_else(|| used_up(&stale.facts(), now));
+    let Some(facts) = stored_anew else {
+        let head = StoredHead { lines: Bytes::copy_from_slice(stale.lines()), status };
+        return Refreshed { head, facts: used_up(&stale.facts(), now), is_own: true };
+    };
 
     let mut lines = Vec::with_capacity(updated.fields.bytes().len() + 64);
     http1::write_status_line(&mut lines, status, updated.reason());
     keeping.write(&mut lines, &updated);
-    (StoredHead { lines: lines.into(), status }, facts)
+    Refreshed { head: StoredHead { lines: lines.into(), status }, facts, is_own: false }
+}
+
+/// The field lines of a 304 for its visitor alone, beside the stored head: those that this does not have, and what they
+/// say about keeping it.
+pub fn beside(stale: &Object, response: &ResponseHead) -> Vec<u8> {
+    let known = parsed(stale.lines().to_vec());
+    let mut lines = Vec::new();
+    http1::write_fields(&mut lines, &response.fields, |field| match field.id {
+        Name::CacheControl => false,
+        Name::SetCookie | Name::Date => true,
+        _ => stays(&field) || is_for_caches(&field) || known.fields.find(field.name).next().is_some(),
+    });
+    lines
 }
 
 /// Fields that a 304 does not change. Those of the content: its coding, its range and its digests are those of the bytes
@@ -124,10 +162,7 @@ pub fn refreshed(
 /// spelling of it. `Vary` has selected the object; cookies and ages are not stored.
 fn stays(field: &Field<'_>) -> bool {
     use Name::{Age, ContentEncoding, ContentRange, Etag, SetCookie, Vary};
-    matches!(field.id, Age | ContentEncoding | ContentRange | Etag | SetCookie | Vary)
-        || [&b"content-md5"[..], b"content-digest", b"repr-digest", b"digest"]
-            .iter()
-            .any(|digest| field.name.eq_ignore_ascii_case(digest))
+    matches!(field.id, Age | ContentEncoding | ContentRange | Etag | SetCookie | Vary) || is_digest(field)
 }
 
 /// `Content-Type` without its parameters, in lower case. A 304 may change the parameters only: what PHP puts on each 304 is
@@ -163,7 +198,7 @@ fn used_up(facts: &StoredFacts, now: u64) -> StoredFacts {
 }
 
 /// A head of our own writing, without its last line. Such a head parses; if it did not, nothing would be known of it.
-fn parsed(mut lines: Vec<u8>) -> ResponseHead {
+pub fn parsed(mut lines: Vec<u8>) -> ResponseHead {
     let limits =
         http1::Limits { head_bytes_max: usize::MAX, fields_max: http1::FIELDS_MAX, ..Default::default() };
     lines.extend_from_slice(b"\r\n");

@@ -1,6 +1,7 @@
 //! What a cache key is made of, and which keys answer one URL. A key is the host, a NUL, and the path and query that an
 //! endpoint is asked for when the answer may be stored. Behind it may stand the number of the rule by which a response
-//! said what of the query matters (`search.rs`), and the visitor's group (keyed cookies), each behind a NUL of its own.
+//! said what of the query matters (`search.rs`), that it was asked for by https, and the visitor's group (keyed cookies),
+//! each behind a NUL of its own.
 
 use crate::purge::write_key;
 use crate::search::Searches;
@@ -8,6 +9,10 @@ use tentpole_cache::{Selector, Tag, TagSet};
 
 /// Stands before the visitor's group.
 pub const GROUP: &[u8] = b"\0c";
+
+/// What stands for a visitor's https, which ends at a proxy in front: endpoints are told, and may answer otherwise. It
+/// has the form of a group, so that a purge of a URL finds both; no cookie holds a NUL.
+pub const HTTPS: &[u8] = b"\0c\0https";
 
 /// The tag of what is stored for a group: the key without the group. By it all groups of a URL are found at once. No
 /// application can name it, for none of its tags holds a NUL.
@@ -97,6 +102,8 @@ mod tests {
         let grouped = b"shop.example\0/p?utm=1&a=1\0cgroup=vip";
         assert!(selector.selects(grouped, group_tag(grouped)));
         assert!(selector.selects(b"shop.example\0/p?utm=1&a=1", []));
+        let https = [b"shop.example\0/p?utm=1&a=1", HTTPS, b"\0cgroup=vip"].concat();
+        assert!(selector.selects(&https, group_tag(&https)), "and however it was asked for");
         let other = b"shop.example\0/p?utm=1&a=2\0cgroup=vip";
         assert!(!selector.selects(other, group_tag(other)));
         assert_eq!(group_tag(b"shop.example\0/p"), None);

@@ -63,6 +63,8 @@ pub struct Inquiry<'a> {
     pub place: Place,
     /// The visitor's address.
     pub peer: IpAddr,
+    /// The proxies that are believed between him and us, each behind a comma.
+    pub via: &'a [u8],
     /// Bounds what it waits for.
     pub deadline: &'a Deadline,
     /// What was tried at endpoints on its behalf.
@@ -327,12 +329,19 @@ impl Inquiry<'_> {
     /// Starts a fill in a task of its own.
     fn start(&self, lead: Lead) -> oneshot::Receiver<(Led, Attempts)> {
         let mut head = Vec::with_capacity(self.request.fields.bytes().len() + 256);
-        let fields = self.write_forward(&mut head, purpose_of(&lead)).unwrap_or_default();
+        let part = self.asked.part;
+        let purpose = part.map_or_else(|| purpose_of(&lead), |part| part.purpose());
+        let fields = self.write_forward(&mut head, purpose).unwrap_or_default();
         let (view, place, key, now) = (self.view.clone(), self.place, self.key.to_vec(), self.asked.now);
-        // What is fetched is the whole, whatever was asked for.
+        // What is fetched is the whole, or a part that is an object of its own.
         let facts = RequestFacts { method: Method::Get, range: false, ..self.asked.facts };
-        let plan = learn::Plan::of(self, &lead, &fields);
-        let wanted = Wanted { view, place, key, head, fields, facts, now };
+<<<<<<< HEAD
+        // Parts are not learned from.
+=======
+        // Nothing is learned from a part.
+>>>>>>> parts
+        let plan = if part.is_none() { learn::Plan::of(self, &lead, &fields) } else { None };
+        let wanted = Wanted { view, place, key, part, head, fields, facts, now };
         match plan {
             Some(plan) => learn::start(self.thread, lead, wanted, plan),
             None => fill::start(self.thread, lead, wanted),
@@ -369,6 +378,11 @@ impl Inquiry<'_> {
             host: host_of(self.key),
             framing: self.asked.framing,
             peer: self.peer,
+            via: self.via,
+            https: self.asked.https,
+            send: &prepared.pools[usize::from(self.place.pool.0)].send,
+            require: &prepared.require,
+            address_field: prepared.snapshot.front.address_field.as_deref(),
             purpose,
             assembles: prepared.caching(self.place.caching).esi != Esi::Off,
             identity: prepared.asks_for_identity(self.place.caching),
@@ -380,7 +394,7 @@ impl Inquiry<'_> {
 }
 
 /// Requests that have nothing to do with the cache.
-fn goes_past(asked: Asked, place: Place) -> Option<Bypass> {
+pub fn goes_past(asked: Asked, place: Place) -> Option<Bypass> {
     match asked.method {
         _ if asked.upgrades => Some(Bypass::Upgrade),
         _ if place.cache == RouteCache::Off => Some(Bypass::SwitchedOff),

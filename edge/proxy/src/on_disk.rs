@@ -16,7 +16,7 @@ use tentpole_cache::{
 use tentpole_disk::{Disk, Found, HeldBody, Meta, NewObject, Purge, Purging, Standing, StoredBody, Writing};
 use tentpole_freshness::{RequestFacts, StoredFacts, Use};
 use tentpole_message::StoredHead;
-use tentpole_model::Purged;
+use tentpole_model::{Caching, CachingId, Purged};
 use tentpole_observe::{DiskFigures, Observed};
 use tentpole_runtime::clock;
 
@@ -86,13 +86,16 @@ pub async fn revive(inquiry: &Inquiry<'_>, mut lead: Lead) -> Revived {
 
 /// The newest that answers for the request.
 async fn find(inquiry: &Inquiry<'_>, disk: &Disk) -> Option<Found> {
-    let site = site_of(&inquiry.view.prepared, disk, inquiry.key)?;
+    let prepared = &inquiry.view.prepared;
+    let site = site_of(prepared, disk, inquiry.key)?;
+    let rules = rules_of(prepared, disk, inquiry.place.caching);
     let mut looking = pin!(disk.look_up(inquiry.key, inquiry.asked.now));
     inquiry.deadline.set_in(READ_MAX);
     let found = inquiry.deadline.guard(|context| looking.as_mut().poll(context)).await.ok()?;
     let presented = inquiry.presented();
-    // A site that was renamed could not be purged by its name.
-    found.into_iter().find(|found| found.meta.site == site && vary_of(&found.meta).matches(presented))
+    // A site that was renamed could not be purged by its name; by other rules it may have been somebody's own.
+    let is_ours = |meta: &Meta| meta.site == site && meta.rules == rules && vary_of(meta).matches(presented);
+    found.into_iter().find(|found| is_ours(&found.meta))
 }
 
 /// The content as memory will hold it; `None` when it cannot be read.
@@ -133,6 +136,14 @@ fn site_of(prepared: &Prepared, disk: &Disk, key: &[u8]) -> Option<u64> {
     Some(disk.name(prepared.site(site).name.as_bytes()))
 }
 
+/// The hash of the rules that keep visitors apart and cookies out: what was stored without them may be shared by more
+/// than it is for. What else says which requests are the same need not be in it, for an endpoint was told no more than
+/// the key holds.
+fn rules_of(prepared: &Prepared, disk: &Disk, caching: CachingId) -> u64 {
+    let Caching { cookies_keyed, despite_set_cookie, visitors_keep, esi, .. } = prepared.caching(caching);
+    disk.name(format!("{cookies_keyed:?} {despite_set_cookie} {visitors_keep} {esi:?}").as_bytes())
+}
+
 /// Whether an object's content can be read, wherever it is kept.
 pub fn is_there(object: &Object) -> bool {
     stored_body(object).is_none_or(StoredBody::is_there)
@@ -154,12 +165,19 @@ pub fn lost(shared: &Shared, object: &Arc<Object>) {
     shared.disk.iter().for_each(|disk| disk.forget(object.key()));
 }
 
+/// Where what is stored belongs: hashes of its site's name and of its rules.
+#[derive(Clone, Copy)]
+struct Belongs {
+    site: u64,
+    rules: u64,
+}
+
 /// What is to be kept on disk of a response that is fetched.
 pub struct ForDisk {
     disk: Arc<Disk>,
     /// The purges that came before the fetch.
     sequence: u64,
-    site: u64,
+    belongs: Belongs,
     key: Bytes,
     /// Set while the content does not go into memory.
     through: Option<(Meta, Option<Writing>)>,
@@ -167,10 +185,17 @@ pub struct ForDisk {
 
 impl ForDisk {
     /// To be called before an endpoint is asked; `None` without a disk.
-    pub fn begin(shared: &Shared, prepared: &Prepared, key: &[u8]) -> Option<Self> {
+    pub fn begin(shared: &Shared, prepared: &Prepared, caching: CachingId, key: &[u8]) -> Option<Self> {
         let disk = shared.disk.clone()?;
         let site = site_of(prepared, &disk, key)?;
-        Some(Self { sequence: disk.sequence(), site, key: Bytes::copy_from_slice(key), through: None, disk })
+        let belongs = Belongs { site, rules: rules_of(prepared, &disk, caching) };
+        Some(Self {
+            sequence: disk.sequence(),
+            belongs,
+            key: Bytes::copy_from_slice(key),
+            through: None,
+            disk,
+        })
     }
 
     /// Whether a response of this length is too large for memory and not for the disk.
@@ -198,7 +223,8 @@ impl ForDisk {
                 last_modified: reader.last_modified().cloned(),
                 vary: selecting(reader.vary()),
                 tags: reader.tags().iter().map(number_of).collect(),
-                site: self.site,
+                site: self.belongs.site,
+                rules: self.belongs.rules,
                 assembles: false,
             };
             self.through = Some((meta, through.then(|| self.disk.begin())));
@@ -230,7 +256,7 @@ impl ForDisk {
     pub fn finished(self, finished: &Finished, cache: &Cache) {
         let Self { disk, sequence, key, through, .. } = self;
         match (finished, through) {
-            (Finished::Stored(object), _) => keep(&disk, object, self.site, sequence, USEFUL_MIN),
+            (Finished::Stored(object), _) => keep(&disk, object, self.belongs, sequence, USEFUL_MIN),
             (Finished::NotStored(_), Some((meta, Some(writing)))) => {
                 if writing.finish(NewObject { key: key.clone(), meta, sequence }) {
                     // It can be found from now on: nobody need go past the cache for it.
@@ -243,17 +269,17 @@ impl ForDisk {
 
     /// What was stored still holds.
     pub fn confirmed(self, object: &Arc<Object>) {
-        let Self { disk, sequence, site, .. } = self;
+        let Self { disk, sequence, belongs, .. } = self;
         match stored_body(object) {
             Some(body) if is_worth_it(&object.facts(), CONFIRMED_MIN) => {
-                let meta = meta_of(object, site);
+                let meta = meta_of(object, belongs);
                 disk.write_again(
                     NewObject { key: Bytes::copy_from_slice(object.key()), meta, sequence },
                     body,
                 );
             }
             None if is_worth_it(&object.facts(), CONFIRMED_MIN) => {
-                keep(&disk, object, site, sequence, CONFIRMED_MIN);
+                keep(&disk, object, belongs, sequence, CONFIRMED_MIN);
             }
             _ => {}
         }
@@ -265,13 +291,13 @@ impl ForDisk {
     }
 }
 
-fn keep(disk: &Disk, object: &Arc<Object>, site: u64, sequence: u64, useful_min: u64) {
+fn keep(disk: &Disk, object: &Arc<Object>, belongs: Belongs, sequence: u64, useful_min: u64) {
     let facts = object.facts();
     if object.is_softly_purged() || !is_worth_it(&facts, useful_min) {
         return disk.forget(object.key());
     }
     let key = Bytes::copy_from_slice(object.key());
-    let new = NewObject { key, meta: meta_of(object, site), sequence };
+    let new = NewObject { key, meta: meta_of(object, belongs), sequence };
     disk.write(new, object.chunks().to_vec());
 }
 
@@ -284,7 +310,7 @@ fn is_worth_it(facts: &StoredFacts, seconds: u64) -> bool {
     !facts.heuristic && !facts.no_cache && facts.lifetime > 0 && left >= seconds
 }
 
-fn meta_of(object: &Object, site: u64) -> Meta {
+fn meta_of(object: &Object, belongs: Belongs) -> Meta {
     let copy = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
     Meta {
         facts: object.facts(),
@@ -294,7 +320,8 @@ fn meta_of(object: &Object, site: u64) -> Meta {
         last_modified: copy(object.last_modified()),
         vary: selecting(object.vary()),
         tags: object.tags().map(|tag| number_of(&tag)).collect(),
-        site,
+        site: belongs.site,
+        rules: belongs.rules,
         assembles: object.assembles(),
     }
 }

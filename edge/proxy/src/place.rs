@@ -2,7 +2,7 @@
 //! nothing and forwards nothing.
 
 use crate::asked::Asked;
-use crate::key::GROUP;
+use crate::key::{GROUP, HTTPS};
 use crate::purge::write_key;
 use crate::search::Searches;
 use crate::stop::Stop;
@@ -82,6 +82,9 @@ pub fn route(
     write_key(key, host, target);
     searches.write_query(&shared_target[target.len()..], key);
     target.extend_from_slice(query);
+    if asked.https {
+        key.extend_from_slice(HTTPS);
+    }
 
     cookies.clear();
     match group(counts, request.fields.all(Name::Cookie), cookies, key) {

@@ -1,6 +1,7 @@
 //! What is computed once when a Snapshot is published, so that no request has to: compiled routes, and for each
 //! endpoint its cell and gate.
 
+use crate::lock::Lock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tentpole_key::KeyRules;
@@ -18,6 +19,8 @@ pub struct Prepared {
     pub table: Table,
     /// Parallel to `snapshot.pools`.
     pub pools: Vec<PreparedPool>,
+    /// What each request must bring.
+    pub require: Lock,
     /// What makes two requests the same; parallel to `snapshot.cachings`.
     keys: Vec<KeyRules>,
     /// For each route of all sites: its site and its index there.
@@ -33,6 +36,8 @@ pub struct PreparedPool {
     pub gate: Arc<Gate>,
     /// Parallel to the pool's endpoints.
     pub cells: Vec<Arc<Cell>>,
+    /// By what its endpoints know us.
+    pub send: Lock,
     /// Whose turn it is, for round robin.
     pub turn: AtomicU64,
 }
@@ -44,6 +49,7 @@ impl Prepared {
         let prepare = |pool: &Pool| PreparedPool {
             gate: gates.of(&pool.name),
             cells: pool.endpoints.iter().map(|e| cells.of(&pool.name, &e.authority())).collect(),
+            send: Lock::read(&pool.send, "it is not sent"),
             turn: AtomicU64::new(0),
         };
         let pools = snapshot.pools.iter().map(prepare).collect();
@@ -53,7 +59,8 @@ impl Prepared {
         let routes = snapshot.sites.iter().enumerate().flat_map(indexed).collect();
         let keys = snapshot.cachings.iter().map(KeyRules::new).collect();
         let compressed_pages = snapshot.cachings.iter().map(|_| AtomicBool::new(false)).collect();
-        Ok(Self { snapshot, table, pools, keys, routes, compressed_pages })
+        let require = Lock::read(&snapshot.front.require, "nobody is let in");
+        Ok(Self { snapshot, table, pools, require, keys, routes, compressed_pages })
     }
 
     /// The site with this number.
@@ -86,9 +93,9 @@ impl Prepared {
         &self.keys[usize::from(caching.0)]
     }
 
-    /// Whether any route puts visitors into groups by their cookies.
+    /// Whether any route puts visitors into groups by their cookies, or somebody may say that they asked by https.
     pub fn groups(&self) -> bool {
-        self.keys.iter().any(|rules| rules.cookies.key_some())
+        !self.snapshot.front.trusted.is_empty() || self.keys.iter().any(|rules| rules.cookies.key_some())
     }
 
     /// How responses are cached, by its number.

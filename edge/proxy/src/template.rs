@@ -179,12 +179,27 @@ fn describes_template(line: &[u8]) -> bool {
         CacheControl | CdnCacheControl | Expires | Pragma | SurrogateControl => true,
         Name::Other => {
             let name = &line[..line.iter().position(|&byte| byte == b':').unwrap_or(0)];
-            [&b"content-md5"[..], b"digest", b"content-digest", b"repr-digest"]
-                .iter()
-                .any(|known| name.eq_ignore_ascii_case(known))
+            [
+                &b"content-md5"[..],
+                b"digest",
+                b"content-digest",
+                b"repr-digest",
+                b"x-accel-expires",
+                b"edge-control",
+            ]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
+                || is_for_one_cache(name)
         }
         _ => false,
     }
+}
+
+/// Whether a field speaks to the caches of one network (RFC 9213 section 2): `Cloudflare-CDN-Cache-Control` and its like.
+/// What it allows is the template, and not a page with somebody's own in it.
+fn is_for_one_cache(name: &[u8]) -> bool {
+    const END: &[u8] = b"-cache-control";
+    name.len().checked_sub(END.len()).is_some_and(|at| name[at..].eq_ignore_ascii_case(END))
 }
 
 /// Field lines, without the status line.
@@ -302,6 +317,7 @@ mod tests {
     fn the_head_of_a_page_says_nothing_of_its_template_alone() {
         clock::renew();
         let template = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nETag: \"1\"\r\nX-Magento: 1\r\n\
+            Cloudflare-CDN-Cache-Control: max-age=60\r\nX-Accel-Expires: 60\r\nEdge-Control: max-age=60\r\n\
             Last-Modified: x\r\nSurrogate-Control: content=\"ESI/1.0\"\r\nCache-Control: max-age=60\r\n\
             Content-Digest: x\r\nDate: x\r\n";
         let mut out = Vec::new();

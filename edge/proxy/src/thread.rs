@@ -1,6 +1,7 @@
 //! What one data thread has: its view of what is published, its idle connections, its scratch memory, its record.
 //! Everything here is for that thread alone; what threads share is in `Shared`.
 
+use crate::forms::Forms;
 use crate::learn::{self, Learning};
 use crate::prepare::Prepared;
 use crate::purging::Purging;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub dials: Arc<Published<Dials>>,
     /// The memory cache.
     pub cache: Arc<Cache>,
+    /// The compressed forms of what it holds.
+    pub forms: Arc<Forms>,
     /// Its part on disk.
     pub disk: Option<Arc<Disk>>,
     /// The account of bytes.
@@ -118,6 +121,8 @@ pub struct Scratch {
     pub key: Vec<u8>,
     /// The head that goes to the endpoint.
     pub forward: Vec<u8>,
+    /// The proxies that are believed between the visitor and the edge, each behind a comma.
+    pub via: Vec<u8>,
     /// What is sent to the visitor before the body.
     pub out: Vec<u8>,
 }
@@ -300,6 +305,7 @@ impl Scratch {
             + self.path.capacity()
             + self.key.capacity()
             + self.forward.capacity()
+            + self.via.capacity()
             + self.out.capacity()
     }
 }

@@ -9,6 +9,7 @@
 
 use crate::answer::Manner;
 use crate::asked::{Asked, understand};
+use crate::came::{Came, came};
 use crate::confirm;
 use crate::deliver::{self, Reply, Sent};
 use crate::exchange::{Exchange, Upload};
@@ -20,6 +21,7 @@ use crate::invalidate;
 use crate::learn;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::on_disk;
+use crate::part;
 use crate::place::{Place, route};
 use crate::purging::is_purge;
 use crate::stop::{After, Stop};
@@ -48,10 +50,14 @@ pub struct Visit<'a> {
     pub(crate) visitor: &'a mut Visitor,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) why: Why,
+    /// Where it comes from.
+    pub(crate) came: Came,
     /// How the visitor is answered; closes until the head was understood.
     pub(crate) manner: Manner,
     /// Why an endpoint was asked, if one was.
     forwarded: Option<Forwarded>,
+    /// Its route serves compressed forms of what is stored.
+    compresses: bool,
     pub(crate) body: RequestBody,
     /// Which responses are pages to be put together; known once it matters.
     esi: Esi,
@@ -61,6 +67,21 @@ pub struct Visit<'a> {
 
 /// Serves one connection, request after request.
 pub async fn serve(thread: Rc<Thread>, mut visitor: Visitor) {
+    if begins_with_proxy_header(&thread, &visitor) {
+        if !visitor.awaits_request().await {
+            return;
+        }
+        match visitor.read_proxy_header().await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(refused) => {
+                let mut scratch = thread.scratch();
+                Visit::new(&thread, &mut visitor, &mut scratch).turn_away(refused).await;
+                thread.put_back(scratch);
+                return visitor.linger().await;
+            }
+        }
+    }
     while visitor.awaits_request().await {
         let mut scratch = thread.scratch();
         let after = Visit::new(&thread, &mut visitor, &mut scratch).run().await;
@@ -74,16 +95,24 @@ pub async fn serve(thread: Rc<Thread>, mut visitor: Visitor) {
     }
 }
 
+/// Whether the connection is one of a trusted peer who says first whom it is for.
+fn begins_with_proxy_header(thread: &Rc<Thread>, visitor: &Visitor) -> bool {
+    let view = thread.view();
+    let front = &view.prepared.snapshot.front;
+    front.proxy_protocol && front.trusts(visitor.peer.ip())
+}
+
 impl<'a> Visit<'a> {
     fn new(thread: &'a Rc<Thread>, visitor: &'a mut Visitor, scratch: &'a mut Scratch) -> Self {
         let why = Why {
             arrived_unix_us: visitor.arrived.unix_us(),
-            peer: visitor.peer.ip(),
-            peer_port: visitor.peer.port(),
+            peer: visitor.source.ip(),
+            peer_port: visitor.source.port(),
             connection_reused: visitor.served > 0,
             thread: thread.number as u8,
             ..Why::new()
         };
+        let came = Came { address: visitor.source.ip(), https: visitor.https, proxied: visitor.proxied };
         let manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
         let body = RequestBody::none();
         Self {
@@ -91,12 +120,22 @@ impl<'a> Visit<'a> {
             visitor,
             scratch,
             why,
+            came,
             manner,
             forwarded: None,
+            compresses: false,
             body,
             esi: Esi::Off,
             body_pending: true,
         }
+    }
+
+    /// Answers a connection that does not begin as it must.
+    async fn turn_away(mut self, refused: Refused) {
+        // It holds another visitor's request.
+        self.scratch.request.clear();
+        self.stopped(Stop::Refused(refused)).await;
+        self.record();
     }
 
     /// Serves the request and records why it went as it did.
@@ -117,12 +156,20 @@ impl<'a> Visit<'a> {
         self.read_head().await?;
         let mut asked = self.understand()?;
         let view = self.thread.view();
+        // Before the route: by https, what is stored is something else.
+        asked.https = self.hear_of_visitor(&view);
         if asked.method == Method::Other && is_purge(self.scratch.request.method_bytes()) {
             // Before the route: its own fields say whom it is about.
             return Box::pin(self.purge(view, asked)).await;
         }
+        // After purges, which have a right of their own.
+        if !view.prepared.require.opens(&self.scratch.request.fields) {
+            return Err(Stop::Refused(Refused::NotThroughFront));
+        }
         let searches = &self.thread.shared.searches;
         let place = route(&view, searches, self.scratch, &mut asked, &mut self.why)?;
+        asked.part = part::choose(&self.thread.shared.cache, self.scratch, asked, place);
+        self.compresses = view.prepared.caching(place.caching).compress;
         // Before the cache: a body that may not be sent must not cost a look-up.
         self.accept_body(asked, place)?;
         // What follows a hit is here, in the connection's own task; everything slower has memory of its own.
@@ -137,6 +184,7 @@ impl<'a> Visit<'a> {
     async fn read_head(&mut self) -> Result<(), Stop> {
         // It holds another visitor's request, which the log would show if this one cannot be understood.
         self.scratch.request.clear();
+        self.scratch.via.clear();
         match self.visitor.read_head(&mut self.scratch.request).await {
             Next::Request => Ok(()),
             Next::Gone => Err(Stop::Gone),
@@ -158,6 +206,21 @@ impl<'a> Visit<'a> {
             return Err(Stop::Refused(Refused::Method));
         }
         Ok(asked)
+    }
+
+    /// Takes the word of a proxy in front, if it is believed, for where the request comes from. True when it was asked
+    /// by https.
+    fn hear_of_visitor(&mut self, view: &View) -> bool {
+        let Scratch { request, via, .. } = &mut *self.scratch;
+        let front = &view.prepared.snapshot.front;
+        let Some(came) = came(front, self.came.address, &request.fields, via) else { return self.came.https };
+        if came.address != self.came.address {
+            self.why.peer = came.address;
+            // Which port he has, nobody says.
+            self.why.peer_port = 0;
+        }
+        self.came = Came { proxied: came.proxied || self.came.proxied, ..came };
+        came.https
     }
 
     fn accept_body(&mut self, asked: Asked, place: Place) -> Result<(), Stop> {
@@ -218,9 +281,9 @@ impl<'a> Visit<'a> {
 
     /// What is asked for, without the connection that it came over.
     fn inquiry<'b>(&'b mut self, view: &'b Rc<View>, asked: Asked, place: Place) -> Inquiry<'b> {
-        let Scratch { request, target, shared_target, key, cookies, .. } = &*self.scratch;
+        let Scratch { request, target, shared_target, key, cookies, via, .. } = &*self.scratch;
         let cookies = place.cookies.reduced.then_some(&cookies[..]);
-        let (peer, deadline) = (self.visitor.peer.ip(), &self.visitor.deadline);
+        let (peer, deadline) = (self.came.address, &self.visitor.deadline);
         let (thread, attempts, forwarded) = (self.thread, &mut self.why.attempts, &mut self.forwarded);
         Inquiry {
             thread,
@@ -233,6 +296,7 @@ impl<'a> Visit<'a> {
             asked,
             place,
             peer,
+            via,
             deadline,
             attempts,
             forwarded,
@@ -339,7 +403,9 @@ impl<'a> Visit<'a> {
         }
         let reply = self.reply(asked);
         let Scratch { request, out, .. } = &mut *self.scratch;
-        deliver::object(self.visitor, out, object, own, request, reply).await.map_err(Stop::Failed)
+        let form = self.compresses.then(|| self.thread.shared.forms.of(object, request)).flatten();
+        let sent = deliver::object(self.visitor, out, object, form, own, request, reply).await;
+        sent.map_err(Stop::Failed)
     }
 
     /// Delivers an object whose content is on disk; `None` when it cannot be read, and nothing was sent.

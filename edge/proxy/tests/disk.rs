@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tentpole_model::{DiskSettings, PurgeOrder, PurgeWhat, Snapshot};
+use tentpole_model::{Caching, DiskSettings, PurgeOrder, PurgeWhat, Snapshot};
 use tentpole_runtime::ledger::Account;
 
 const MIB: u64 = 1 << 20;
@@ -198,6 +198,43 @@ fn each_variant_is_found_by_the_request_that_selects_it() {
     assert_eq!(bodies(&running), before);
     assert_eq!(asked.lock().unwrap().len(), 3);
     assert_eq!(body(&running.get("/", "Accept-Language: fr\r\n")), "page in fr");
+}
+
+#[test]
+fn what_was_stored_by_other_rules_is_not_served_by_stricter_ones() {
+    let rules = |keyed: &[&str], despite_set_cookie| Caching {
+        cookies_keyed: keyed.iter().map(|&name| name.to_owned()).collect(),
+        despite_set_cookie,
+        ..Caching::default()
+    };
+    let by = |caching: &Caching| {
+        let caching = caching.clone();
+        move |snapshot: &mut Snapshot| snapshot.cachings = vec![caching]
+    };
+    // A page of a group that nobody had said there was; one that set a cookie.
+    for (before, after, is_kept) in [
+        (rules(&[], false), rules(&["group"], false), false),
+        (rules(&[], true), rules(&[], false), false),
+        (rules(&[], true), rules(&[], true), true),
+        (
+            rules(&["group"], false),
+            Caching { negative: Duration::from_secs(9), ..rules(&["group"], false) },
+            true,
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let fields = match before.despite_set_cookie {
+            true => "Cache-Control: max-age=600\r\nSet-Cookie: sid=1\r\n",
+            false => "Cache-Control: max-age=600\r\n",
+        };
+        let (address, asked) = counting(fields);
+        start_with(address, directory.path(), by(&before)).get("/", "Cookie: group=vip\r\n");
+        let edge = start_with(address, directory.path(), by(&after));
+        let fields = if after.cookies_keyed.is_empty() || !is_kept { "" } else { "Cookie: group=vip\r\n" };
+        let answer = edge.get("/", fields);
+        assert_eq!(is_from_disk(&answer), is_kept, "{answer}");
+        assert_eq!(asked.lock().unwrap().len(), if is_kept { 1 } else { 2 });
+    }
 }
 
 #[test]

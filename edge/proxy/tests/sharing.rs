@@ -53,6 +53,43 @@ fn a_cookie_set_by_a_304_reaches_its_visitor_and_nobody_else() {
 }
 
 #[test]
+fn what_a_304_says_that_is_for_one_visitor_reaches_nobody_else() {
+    for forbids in ["private, max-age=60", "no-store"] {
+        let (address, _) =
+            endpoint(move |head| match (head.contains("If-None-Match"), head.contains("user=a")) {
+                (false, _) => page("Cache-Control: max-age=0\r\nETag: \"1\"\r\nX-Build: 1\r\n"),
+                (true, true) => format!(
+                    "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nX-User: of-a\r\nX-Build: of-a\r\n\
+                 Cache-Control: {forbids}\r\n\r\n"
+                ),
+                (true, false) => "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n".into(),
+            });
+        let edge = edge(address, |_| {});
+        edge.get("/a", "");
+        let own = edge.get("/a", "Cookie: user=a\r\n");
+        assert!(own.contains("X-User: of-a\r\n") && own.contains("fwd-status=304"), "{own}");
+        assert!(own.contains(&format!("Cache-Control: {forbids}\r\n")), "his browser learns of it: {own}");
+        for _ in 0..2 {
+            let others = edge.get("/a", "Cookie: user=b\r\n");
+            assert!(!others.contains("of-a") && others.ends_with("page"), "{others}");
+        }
+    }
+}
+
+#[test]
+fn what_varies_by_the_visitors_address_is_not_shared() {
+    for names in ["X-Forwarded-For", "Accept, x-forwarded-FOR"] {
+        let (address, asked) =
+            endpoint(move |_| page(&format!("Cache-Control: max-age=60\r\nVary: {names}\r\n")));
+        let edge = edge(address, |_| {});
+        edge.get("/a", "");
+        let another = edge.get("/a", "");
+        assert!(!another.contains("; hit"), "{another}");
+        assert_eq!(asked.lock().unwrap().len(), 2, "{names}");
+    }
+}
+
+#[test]
 fn a_304_that_varies_otherwise_does_not_widen_what_is_shared() {
     let (address, asked) = endpoint(|head| match head.contains("If-None-Match") {
         false => page("Cache-Control: max-age=0\r\nETag: \"1\"\r\n"),

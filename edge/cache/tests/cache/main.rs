@@ -7,6 +7,8 @@ mod derived;
 #[cfg(test)]
 mod fills;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod pages;

@@ -73,6 +73,10 @@ enum Step {
     PurgeAll {
         soft: bool,
     },
+    /// What is fetched turns out to be too large for memory.
+    NoteLarge {
+        key: u8,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -92,6 +96,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (tags, option::of(0..2u8), any::<bool>())
             .prop_map(|(tags, parity, soft)| Step::PurgeTags { tags, parity, soft }),
         1 => any::<bool>().prop_map(|soft| Step::PurgeAll { soft }),
+        6 => (0..4u8).prop_map(|key| Step::NoteLarge { key }),
     ];
     proptest::collection::vec(step, 1..160)
 }
@@ -174,6 +179,11 @@ struct World {
     evicts: bool,
     stored: HashMap<(u8, u8), Stored>,
     marked: [bool; 4],
+    /// What was noted of it as too large, and nothing has undone: at which step, and which numbers were used before its
+    /// present one.
+    large: [Option<(u64, u64)>; 4],
+    /// The highest number that such a note ever had.
+    large_number: u64,
     fetches: Vec<Fetch>,
     /// With the step at which they joined.
     waiters: Vec<(u8, u8, u64, Waiter)>,
@@ -191,6 +201,8 @@ impl World {
             evicts,
             stored: HashMap::new(),
             marked: [false; 4],
+            large: [None; 4],
+            large_number: 0,
             fetches: Vec::new(),
             waiters: Vec::new(),
             version: 0,
@@ -216,12 +228,15 @@ impl World {
                 let purged = cache.purge(&cache.key(key.to_string().as_bytes()), soft);
                 self.check_purge(purged, soft, |other, _| other == key);
                 self.marked[usize::from(key)] = false;
+                self.large[usize::from(key)] = None;
             }
             Step::PurgeWhere { parity, soft } => {
+                self.renumber_large();
                 let purged = cache.purge_where(|key| key[0] % 2 == parity, soft);
                 self.check_purge(purged, soft, |key, _| key % 2 == parity);
             }
             Step::PurgeTags { tags, parity, soft } => {
+                self.renumber_large();
                 let within = |key: u8| parity.is_none_or(|parity| key % 2 == parity);
                 let set = TagSet::new(&tags_of(tags));
                 let purged = cache.purge_tags(&set, |key| within(key[0]), soft);
@@ -237,17 +252,54 @@ impl World {
             Step::PurgeAll { soft } => {
                 let purged = cache.purge_all(soft);
                 self.check_purge(purged, soft, |_, _| true);
+                self.renumber_large();
+                if !soft {
+                    self.large = [None; 4];
+                }
                 if !soft {
                     self.marked = [false; 4];
                 }
             }
+            Step::NoteLarge { .. } => {}
         }
+        if let Step::NoteLarge { key } = *step {
+            self.note_large(key);
+        }
+        self.check_large();
         let stats = self.edge.cache.stats();
         assert!(stats.bytes <= stats.bytes_max && stats.derived_bytes <= stats.bytes);
         assert_eq!(stats.fills as usize, self.fetches.len());
         self.check_count(stats.objects, self.stored.len());
         let tags: u32 = self.stored.values().map(|stored| stored.tags.count_ones()).sum();
         self.check_count(stats.tags, tags as usize);
+    }
+
+    fn note_large(&mut self, key: u8) {
+        let cache = &self.edge.cache;
+        cache.note_large(&cache.key(key.to_string().as_bytes()), b"\"1\"", self.now);
+        self.large[usize::from(key)] = Some((self.now, self.large_number));
+    }
+
+    /// Their parts are found by other numbers from now on.
+    fn renumber_large(&mut self) {
+        for (_, used) in self.large.iter_mut().flatten() {
+            *used = self.large_number;
+        }
+    }
+
+    /// What was noted is known, under a number that was not used before whatever has made its parts unknown.
+    fn check_large(&mut self) {
+        for (key, expected) in self.large.into_iter().enumerate() {
+            let cache = &self.edge.cache;
+            let known = cache.large(&cache.key(key.to_string().as_bytes()));
+            assert_eq!(known.as_ref().map(|large| large.total), expected.map(|(noted, _)| noted));
+            let (number, used) =
+                (known.map_or(u64::MAX, |large| large.number()), expected.map_or(0, |(_, used)| used));
+            assert!(number > used, "its old parts are still found");
+            if number < u64::MAX {
+                self.large_number = self.large_number.max(number);
+            }
+        }
     }
 
     /// What a purge says that it did, against what it should have. `meant` takes a key, and tags once they are known.
@@ -382,6 +434,7 @@ impl World {
                 let stored = Stored { fetched: version, body, tags, soft: false, derived: false };
                 self.check_object(&object, &stored);
                 self.stored.insert((key, selected(key, variant)), stored);
+                self.large[usize::from(key)] = None;
             }
             tentpole_cache::Finished::NotStored(bypass) => {
                 assert_eq!((attached, bypass), (false, Bypass::Purged))

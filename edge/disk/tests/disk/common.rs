@@ -75,6 +75,7 @@ pub fn meta(version: u64, length: usize) -> Meta {
         vary: vec![],
         tags: vec![],
         site: 0,
+        rules: 0,
         assembles: false,
     }
 }

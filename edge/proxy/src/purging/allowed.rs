@@ -20,11 +20,12 @@ pub enum Denied {
     Proxied,
 }
 
-/// Whether a request may purge.
+/// Whether a request may purge. `peer` is the connection's, and `proxied` says that it is known to be a proxy's.
 pub fn may_purge(
     purging: &Purging,
     secret: Option<&[u8]>,
     peer: IpAddr,
+    proxied: bool,
     fields: &Fields,
 ) -> Result<(), Denied> {
     if !purging.is_on() {
@@ -39,12 +40,12 @@ pub fn may_purge(
         return Err(Denied::Address);
     }
     let through_a_proxy =
-        [Name::XForwardedFor, Name::Forwarded, Name::Via].into_iter().any(|name| fields.has(name));
+        proxied || [Name::XForwardedFor, Name::Forwarded, Name::Via].into_iter().any(|name| fields.has(name));
     if through_a_proxy { Err(Denied::Proxied) } else { Ok(()) }
 }
 
 /// Takes as long wherever they differ.
-fn same(one: &[u8], other: &[u8]) -> bool {
+pub fn same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len()
         && one.iter().zip(other).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
 }
@@ -76,7 +77,7 @@ mod tests {
         peer: &str,
         all: &[(&str, &str)],
     ) -> Result<(), Denied> {
-        may_purge(purging, secret.map(str::as_bytes), peer.parse().unwrap(), &fields(all))
+        may_purge(purging, secret.map(str::as_bytes), peer.parse().unwrap(), false, &fields(all))
     }
 
     #[test]
@@ -106,6 +107,14 @@ mod tests {
         for field in ["X-Forwarded-For", "forwarded", "VIA"] {
             assert_eq!(judged(&purging, None, "127.0.0.1", &[(field, "203.0.113.9")]), Err(Denied::Proxied));
         }
+    }
+
+    #[test]
+    fn whoever_speaks_for_another_has_no_right_of_his_own() {
+        let purging = purging(&[("127.0.0.1", 32)], false);
+        let peer = "127.0.0.1".parse().unwrap();
+        assert_eq!(may_purge(&purging, None, peer, true, &fields(&[])), Err(Denied::Proxied));
+        assert_eq!(may_purge(&purging, None, peer, false, &fields(&[])), Ok(()));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod allowed;
 mod pattern;
 mod wish;
 
+pub use allowed::same;
 pub use wish::{is_purge, pool_tag};
 
 use crate::answer;
@@ -90,8 +91,10 @@ impl Visit<'_> {
         let prepared = &view.prepared;
         let head = &self.scratch.request;
         let purging = &self.thread.shared.purging;
+        // Of the connection: what a proxy says of somebody behind it gives no right.
         let peer = self.visitor.peer.ip();
-        may_purge(&prepared.snapshot.purging, purging.secret.as_deref(), peer, &head.fields)
+        let proxied = self.came.proxied;
+        may_purge(&prepared.snapshot.purging, purging.secret.as_deref(), peer, proxied, &head.fields)
             .map_err(|denied| denial(denied, &peer.to_canonical().to_string()))?;
         let host = wish::host_of(head);
         let wish = wish::understand(head, host)

@@ -14,7 +14,8 @@ use tentpole_model::{
     Snapshot,
 };
 use tentpole_observe::Observed;
-use tentpole_proxy::{Bound, Edge, EdgeParts};
+use tentpole_proxy::{Bound, CompressionStats, Edge, EdgeParts};
+use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cells, Ledger, Published};
 
 /// A running edge; ended when dropped.
@@ -28,6 +29,7 @@ pub struct Running {
     pub ledger: Arc<Ledger>,
     pub advice: Arc<dyn Fn() -> String + Send + Sync>,
     queue: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
+    compressed: Arc<dyn Fn() -> CompressionStats + Send + Sync>,
     edge: Option<Edge>,
 }
 
@@ -102,9 +104,9 @@ pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
     let (purger, queue, advice) = (bound.purger(), bound.queued(), bound.advice());
-    let (disk, ledger) = (bound.disk(), bound.ledger().clone());
+    let (compressed, disk, ledger) = (bound.compressed(), bound.disk(), bound.ledger().clone());
     let edge = Some(bound.open().unwrap());
-    Running { address, cells, purger, membership, dials, disk, ledger, queue, advice, edge }
+    Running { address, cells, purger, membership, dials, disk, ledger, queue, advice, compressed, edge }
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {
@@ -123,6 +125,16 @@ fn snapshot(endpoint: SocketAddr) -> Snapshot {
 }
 
 impl Running {
+    /// What was compressed.
+    pub fn compressed(&self) -> CompressionStats {
+        (self.compressed)()
+    }
+
+    /// Bytes in one account.
+    pub fn held(&self, account: Account) -> u64 {
+        self.ledger.held(account)
+    }
+
     /// Requests that wait for a permit, in each pool.
     pub fn queued(&self) -> Vec<u32> {
         (self.queue)()

@@ -1,0 +1,182 @@
+//! `[visitors]`: who in front of Tentpole is believed in what he says of visitors.
+
+use crate::forms::{Shaped, Switch, Text};
+use crate::problem::Problem;
+use crate::purge::{networks, parse_secret};
+use crate::report::Place;
+use crate::setting::{Fallback, Section, Setting};
+use crate::table::Table;
+use tentpole_model::{Front, SecretField};
+use toml::de::DeValue;
+
+pub(crate) static SECTION: Section = Section {
+    header: "[visitors]",
+    also: None,
+    about: "Who in front of Tentpole is believed in what he says of visitors: a content network, a balancer. Nobody is, \
+            until he is named here.",
+    settings: &[&TRUSTED, &ADDRESS_FIELD, &PROXY_PROTOCOL, &REQUIRE],
+};
+
+static TRUSTED: Setting<Shaped> = Setting {
+    name: "trusted",
+    form: Shaped { what: "an address or a network in quotes or a list of them", inside: None },
+    default: Fallback::Absent("nobody"),
+    about: "Addresses of what stands in front. What they say counts: the visitor's address is the last one in \
+            `X-Forwarded-For` that is not itself named here, and endpoints hear their `X-Forwarded-Proto`. From all others \
+            such fields are replaced. Name only what nobody else can connect from.",
+    example: "[\"10.0.0.5\", \"173.245.48.0/20\"]",
+};
+
+static ADDRESS_FIELD: Setting<Text> = Setting {
+    name: "address_field",
+    form: Text { what: "the name of a field in quotes" },
+    default: Fallback::Absent("`X-Forwarded-For`"),
+    about: "The one field in which they name the visitor's address, where that is another: `CF-Connecting-IP`, \
+            `Fastly-Client-IP`, `True-Client-IP`, `X-Real-IP`. It must be one that they set on each request, whatever the \
+            visitor sent.",
+    example: "\"CF-Connecting-IP\"",
+};
+
+static PROXY_PROTOCOL: Setting<Switch> = Setting {
+    name: "proxy_protocol",
+    form: Switch,
+    default: Fallback::Value(|| false),
+    about: "Those who are trusted begin each connection with the PROXY protocol (version 1 or 2: HAProxy's `send-proxy` and \
+            `send-proxy-v2`, balancers of clouds that pass TCP on). Then they must: a connection of theirs without it gets \
+            a 400. From others it is an error. Where the visitor that it names is trusted himself, his fields count too.",
+    example: "true",
+};
+
+static REQUIRE: Setting<Shaped> = Setting {
+    name: "require",
+    form: Shaped { what: "a table of fields, each with where its value is", inside: None },
+    default: Fallback::Absent("nothing"),
+    about: "Fields that each request must bring, with these values: a content network adds them, so that nobody gets in \
+            past it. Others get a 403. Endpoints do not get them. Values are read when the edge starts, from an environment \
+            variable or a file; without one nobody is let in.",
+    example: "{ X-Edge-Key = \"env:EDGE_KEY\" }",
+};
+
+/// Bytes of a field's name at most.
+pub(crate) const NAME_BYTES_MAX: usize = 64;
+
+/// Reads `[visitors]`.
+pub(crate) fn read(table: &Table<'_>) -> Front {
+    let when_empty = "name what stands in front of Tentpole, or leave it out.";
+    let trusted = networks(table, &TRUSTED, when_empty, |typed| Problem::TrustAll { typed });
+    let (field, protocol) = (table.raw(&ADDRESS_FIELD), table.raw(&PROXY_PROTOCOL));
+    let proxy_protocol = table.value(&PROXY_PROTOCOL);
+    for (name, value) in
+        [(ADDRESS_FIELD.name, field), (PROXY_PROTOCOL.name, protocol.filter(|_| proxy_protocol))]
+    {
+        if let (None, Some(value)) = (table.raw(&TRUSTED), value) {
+            table.tell(Problem::NobodyTrusted { name }, &Place::Bytes(value.span()));
+        }
+    }
+    let address_field = table.optional(&ADDRESS_FIELD).and_then(|typed| match check_field(&typed.value) {
+        Ok(()) => Some(typed.value),
+        Err(why) => {
+            table.tell(Problem::NotAnAddressField { typed: typed.value, why }, &typed.place);
+            None
+        }
+    });
+    Front { trusted, address_field, proxy_protocol, require: secret_fields(table, &REQUIRE) }
+}
+
+/// Fields that one table takes.
+const SECRET_FIELDS_MAX: usize = 16;
+
+/// Reads a table of fields and where their values are.
+pub(crate) fn secret_fields(table: &Table<'_>, setting: &Setting<Shaped>) -> Vec<SecretField> {
+    let Some(value) = table.raw(setting) else { return Vec::new() };
+    let place = Place::Bytes(value.span());
+    let DeValue::Table(entries) = value.get_ref() else {
+        table.wrong_type(setting, value);
+        return Vec::new();
+    };
+    if entries.len() > SECRET_FIELDS_MAX {
+        let (count, most) = (entries.len(), SECRET_FIELDS_MAX);
+        table.tell(Problem::TooMany { what: "fields", count, most }, &place);
+    }
+    let mut fields = Vec::new();
+    for (key, value) in entries.iter().take(SECRET_FIELDS_MAX) {
+        let name: &str = key.get_ref();
+        if !is_field_name(name) || is_of_the_protocol(name) {
+            let problem = Problem::NotASecretsField { name: setting.name, typed: name.to_owned() };
+            table.tell(problem, &Place::Bytes(key.span()));
+        }
+        let DeValue::String(typed) = value.get_ref() else {
+            table.no_text(setting, format!("{name:?} in `{}`", setting.name), value);
+            continue;
+        };
+        match parse_secret(typed) {
+            Some(secret) => fields.push(SecretField { name: name.to_owned(), value: secret }),
+            None => {
+                let problem = Problem::NotASecretsPlace { name: setting.name };
+                table.tell(problem, &Place::Bytes(value.span()));
+            }
+        }
+    }
+    fields
+}
+
+/// Fields that mean something to HTTP or to the cache, so that no secret can stand in them.
+fn is_of_the_protocol(name: &str) -> bool {
+    const THEIRS: [&str; 20] = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "age",
+        "cache-control",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "pragma",
+        "range",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+    ];
+    let name = name.to_ascii_lowercase();
+    let beginnings = ["if-", "proxy-", "x-forwarded-", "surrogate-"];
+    THEIRS.contains(&name.as_str()) || beginnings.iter().any(|beginning| name.starts_with(beginning))
+}
+
+fn check_field(typed: &str) -> Result<(), &'static str> {
+    if !is_field_name(typed) {
+        return Err("a field's name is made of letters, digits and `-`");
+    }
+    match typed.to_ascii_lowercase().as_str() {
+        "x-forwarded-for" => Err("that is read without being named: leave it out"),
+        "forwarded" => Err("that one is not read; most proxies also send `X-Forwarded-For`"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether it is one that no parser reads in another way.
+pub(crate) fn is_field_name(typed: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&typed.len())
+        && typed.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_names_an_address_is_told_from_what_is_not_one() {
+        for typed in ["CF-Connecting-IP", "x-real-ip"] {
+            assert_eq!(check_field(typed), Ok(()), "{typed}");
+        }
+        for typed in ["", "X-Forwarded-For", "forwarded", "X Real", "X-Real-IP:", &"a".repeat(65)] {
+            assert!(check_field(typed).is_err(), "{typed}");
+        }
+    }
+}

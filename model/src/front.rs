@@ -1,0 +1,34 @@
+//! What stands in front of the edge: which proxies are believed in what they say of visitors. Already checked.
+
+use crate::purging::{Network, Secret};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Content networks and balancers in front. Nobody is believed by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Front {
+    /// Peers that are believed.
+    pub trusted: Vec<Network>,
+    /// The one field in which they name the visitor's address; `None` is `X-Forwarded-For`.
+    pub address_field: Option<String>,
+    /// They begin each connection with the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// What each request must bring; who does not is refused.
+    pub require: Vec<SecretField>,
+}
+
+/// A field whose value is a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretField {
+    /// Its name.
+    pub name: String,
+    /// Where its value is.
+    pub value: Secret,
+}
+
+impl Front {
+    /// Whether what this peer says of a visitor is believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(peer))
+    }
+}
