@@ -131,13 +131,23 @@ impl Answers {
     pub fn irrelevant(&self, vary: Dims, limits: &Limits) -> Dims {
         let [language, agent, accept] = Dims::EACH;
         let most = [Dims::ALL, language.with(agent), language.with(accept), agent.with(accept)];
-        let sets = most.into_iter().chain(Dims::EACH).filter(|dims| vary.has(*dims));
+        // Mostly there is nothing to find, and that is seen at once.
+        let told_apart = Dims::EACH.into_iter().enumerate().filter(|(at, _)| self.has_sorts(*at));
+        let told_apart = told_apart.fold(Dims::NONE, |all, (_, dim)| all.with(dim)).both(vary);
+        let sets = most.into_iter().chain(Dims::EACH).filter(|dims| told_apart.has(*dims));
         let proven = |dims: &Dims| {
             let without = vary.without(*dims);
             let mut each = Dims::EACH.into_iter().enumerate().filter(|(_, dim)| dims.has(*dim));
             self.weigh(without, limits).is_ok() && each.all(|(at, _)| self.differ_alike(at, without))
         };
         sets.into_iter().find(proven).unwrap_or(Dims::NONE)
+    }
+
+    /// Whether visitors were of different sorts in one of their fields.
+    fn has_sorts(&self, field: usize) -> bool {
+        let mut sorts = self.0.iter().map(|sample| sort_of(sample, field));
+        let first = sorts.next();
+        sorts.any(|sort| Some(sort) != first)
     }
 
     /// Whether a group's present answer went to visitors of different sorts in one of their fields.
@@ -151,15 +161,19 @@ impl Answers {
                 let alike = move |other: &&Sample| other.group(vary) == group && other.hash == present.hash;
                 self.0.iter().filter(alike).filter(|other| !other.stripped)
             };
-            // What has no sorts is told apart by its value.
-            let sort = |sample: &Sample| match sample.traits[field] {
-                Trait { class: 0, exact } => (0, exact),
-                Trait { class, .. } => (class, 0),
-            };
+            let sort = |sample: &Sample| sort_of(sample, field);
             let count = |of: (u16, u32)| equal().filter(|other| sort(other) == of).count();
             let others = equal().filter(|other| sort(other) != sort(sample)).count();
             count(sort(sample)) >= ALIKE_MIN && others >= ALIKE_MIN
         })
+    }
+}
+
+/// The sort of visitor that asked. What has no sorts is told apart by its value.
+fn sort_of(sample: &Sample, field: usize) -> (u16, u32) {
+    match sample.traits[field] {
+        Trait { class: 0, exact } => (0, exact),
+        Trait { class, .. } => (class, 0),
     }
 }
 

@@ -19,7 +19,7 @@ fn run(app: App, seed: u64, requests: usize, strip: Strip) -> Outcome {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn nobody_gets_what_was_made_for_somebody_else(seed: u64) {

@@ -335,7 +335,7 @@ impl Inquiry<'_> {
         let (view, place, key, now) = (self.view.clone(), self.place, self.key.to_vec(), self.asked.now);
         // What is fetched is the whole, or a part that is an object of its own.
         let facts = RequestFacts { method: Method::Get, range: false, ..self.asked.facts };
-        // Parts are not learned from.
+        // Nothing is learned from a part.
         let plan = if part.is_none() { learn::Plan::of(self, &lead, &fields) } else { None };
         let wanted = Wanted { view, place, key, part, head, fields, facts, now };
         match plan {
