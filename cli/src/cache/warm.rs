@@ -41,7 +41,7 @@ pub struct Warm {
     /// Of a log, URLs with a query too; they may do something, like ?add-to-cart=7
     #[arg(long, requires = "log")]
     pub queries: bool,
-    /// The site whose paths a list or a log holds, like http://shop.example
+    /// The site whose paths a list or a log holds
     #[arg(long, value_name = "URL", conflicts_with = "sitemap")]
     pub host: Option<String>,
     /// Tentpole's address [default: the host of the first URL]
