@@ -36,8 +36,32 @@ const EVERYBODYS: &[&str] = &[
     "user-agent",
     "viewport-width",
     "width",
-    // What a balancer or a content network in front of us adds about the connection. The address in them is a
-    // visitor's, so they stay behind like the rest.
+    // What a balancer or a content network in front of us adds about the connection, or for tracing. Exact names: others
+    // of the same makers carry logins (`Cf-Access-Jwt-Assertion`). The address in them is a visitor's, so they stay behind
+    // like the rest.
+    "cdn-loop",
+    "cf-connecting-ip",
+    "cf-ipcountry",
+    "cf-ray",
+    "cf-visitor",
+    "cloudfront-forwarded-proto",
+    "cloudfront-is-desktop-viewer",
+    "cloudfront-is-mobile-viewer",
+    "cloudfront-is-smarttv-viewer",
+    "cloudfront-is-tablet-viewer",
+    "cloudfront-viewer-country",
+    "fastly-client-ip",
+    "fastly-ff",
+    "fastly-ssl",
+    "true-client-ip",
+    "x-amz-cf-id",
+    "x-amzn-trace-id",
+    "x-client-ip",
+    "x-cloud-trace-context",
+    "x-correlation-id",
+    "x-real-ip",
+    "x-request-id",
+    "x-varnish",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
@@ -85,9 +109,16 @@ mod tests {
         for name in ["Accept", "USER-AGENT", "Sec-Fetch-Mode", "sec-ch-ua", "If-None-Match", "Referer"] {
             assert!(says_nothing(name.as_bytes()), "{name}");
         }
-        for name in
-            ["X-Api-Key", "X-User", "Cookie", "Authorization", "Sec-", "Sec-Token", "X-Requested-With"]
-        {
+        for name in [
+            "X-Api-Key",
+            "X-User",
+            "Cookie",
+            "Authorization",
+            "Sec-",
+            "Sec-Token",
+            "X-Requested-With",
+            "Cf-Access-Jwt-Assertion",
+        ] {
             assert!(!says_nothing(name.as_bytes()), "{name}");
         }
     }

@@ -13,6 +13,8 @@ pub use watch::{Told, Watch};
 
 use crate::asked::Asked;
 use crate::fetch::Attempts;
+use crate::key::HTTPS;
+use crate::prepare::Prepared;
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -181,10 +183,11 @@ impl OfThread {
         hash: impl FnOnce() -> u64,
         asked: &Asked,
         fields: &Fields,
+        prepared: &Prepared,
     ) -> Option<Bypass> {
         match facts.learned {
             false => None,
-            true if !is_anonymous(asked, fields) => Some(Bypass::SaysWho),
+            true if !is_anonymous(asked, fields, prepared) => Some(Bypass::SaysWho),
             true => self.probe_is_due(hash(), asked.now).then_some(Bypass::Probe),
         }
     }
@@ -248,19 +251,26 @@ pub fn took_us(attempts: &Attempts) -> u32 {
 /// Whether a key is a host and what an endpoint is asked for, and nothing else: no group of visitors, whose cookie would
 /// have to be told, and no query of which a part is left out only here.
 pub fn is_plain(key: &[u8]) -> bool {
+    // Whether it was https is told, too.
+    let key = key.strip_suffix(HTTPS).unwrap_or(key);
     key.iter().filter(|&&byte| byte == 0).count() == 1
 }
 
 /// Whether a request says nothing about who asks: no `Authorization`, no cookie but ignored ones, and no field but those
 /// that everybody sends.
-pub fn is_anonymous(asked: &Asked, fields: &Fields) -> bool {
-    !asked.facts.cookie && !asked.facts.authorization && has_only_everybodys(fields)
+pub fn is_anonymous(asked: &Asked, fields: &Fields, prepared: &Prepared) -> bool {
+    !asked.facts.cookie && !asked.facts.authorization && has_only_everybodys(fields, prepared)
 }
 
-/// Fields beside `Cookie` and `Authorization`.
-fn has_only_everybodys(fields: &Fields) -> bool {
+/// Fields beside `Cookie` and `Authorization`. Those by which a proxy in front is known, and in which it names the
+/// visitor's address, are on all requests that come by it.
+fn has_only_everybodys(fields: &Fields, prepared: &Prepared) -> bool {
+    let of_front = |name: &[u8]| {
+        let address = prepared.snapshot.front.address_field.as_deref();
+        prepared.require.names().chain(address).any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    };
     fields.iter().all(|field| match field.id {
         Name::Cookie | Name::Authorization => true,
-        _ => says_nothing(field.name),
+        _ => says_nothing(field.name) || of_front(field.name),
     })
 }

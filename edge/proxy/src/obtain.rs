@@ -284,7 +284,8 @@ impl Inquiry<'_> {
     #[inline]
     fn refuses_learned(&self, facts: &StoredFacts) -> Option<Bypass> {
         let hash = || self.thread.shared.cache.hash(self.key);
-        self.thread.learn.may_use(facts, hash, &self.asked, &self.request.fields)
+        let (fields, prepared) = (&self.request.fields, &self.view.prepared);
+        self.thread.learn.may_use(facts, hash, &self.asked, fields, prepared)
     }
 
     /// Waits for the head of a fill that someone else leads.

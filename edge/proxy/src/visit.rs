@@ -37,8 +37,8 @@ use tentpole_http1::{self as http1, Framing};
 use tentpole_listener::{Next, RequestBody, Visitor};
 use tentpole_message::Name;
 use tentpole_model::{
-    AssemblyFault, Bypass, CacheOutcome, Cause, End, Esi, Failure, Learn, Method, Outcome, Phase, Refused,
-    Retry, Side, Why,
+    AssemblyFault, Bypass, CacheOutcome, Cause, End, Esi, Failure, Method, Outcome, Phase, Refused, Retry,
+    Side, Why,
 };
 use tentpole_observe::Texts;
 use tentpole_runtime::clock;
@@ -245,7 +245,6 @@ impl<'a> Visit<'a> {
         self.esi = view.prepared.caching(place.caching).esi;
         // Others may need the buffer while this request waits.
         self.visitor.rest();
-        let learn = view.prepared.caching(place.caching).learn;
         let mut got = self.inquiry(&view, asked, place).obtain(looked).await?;
         if let Got::Object { object, own_lines, outcome } = &got
             && object.place().is_some()
@@ -273,7 +272,7 @@ impl<'a> Visit<'a> {
                 let Own { exchange, response, bypass } = *own;
                 self.why.cache = CacheOutcome::Bypass(bypass);
                 self.scratch.response = response;
-                self.deliver_exchange(exchange, asked, place, learn).await
+                self.deliver_exchange(&view, exchange, asked, place).await
             }
             Got::Pass(bypass) => self.pass(view, asked, place, bypass).await,
         }
@@ -351,8 +350,7 @@ impl<'a> Visit<'a> {
                 invalidate::by_route(&self.thread.shared, key, paths).await;
             }
         }
-        let learn = view.prepared.caching(place.caching).learn;
-        self.deliver_exchange(exchange, asked, place, learn).await
+        self.deliver_exchange(&view, exchange, asked, place).await
     }
 
     /// What is stored for GET learns what a HEAD was answered.
@@ -452,10 +450,10 @@ impl<'a> Visit<'a> {
     /// Delivers the response whose head is in the scratch.
     async fn deliver_exchange(
         &mut self,
+        view: &View,
         mut exchange: Exchange,
         asked: Asked,
         place: Place,
-        learn: Learn,
     ) -> Result<Sent, Stop> {
         if is_page(self.esi, &self.scratch.response) {
             if !is_encoded(&self.scratch.response.fields) {
@@ -468,11 +466,12 @@ impl<'a> Visit<'a> {
         let told = learn::Told {
             fields: &request.fields,
             asked: &asked,
+            prepared: &view.prepared,
             key,
-            peer: self.visitor.peer.ip(),
+            peer: self.came.address,
             route: place.route,
             cache: place.cache,
-            learn,
+            learn: view.prepared.caching(place.caching).learn,
             sent: self.visitor.arrived,
             stripped: None,
             must: false,

@@ -110,10 +110,13 @@ impl Plan {
         }
         let learning = &thread.learn.learning;
         let url = learning.hash(key);
-        let rule = learning.rule(url).filter(|_| is_anonymous(asked, &request.fields))?;
+        let rule = learning.rule(url).filter(|_| is_anonymous(asked, &request.fields, &view.prepared))?;
         let mut head = Vec::with_capacity(512);
         let device = inquiry.presented().device();
-        stripped::write_head(&mut head, shared_target, host_of(key), told, device, rule.vary);
+        let send = view.prepared.pools[usize::from(place.pool.0)].send.lines();
+        let how =
+            stripped::How { target: shared_target, host: host_of(key), https: asked.https, send, device };
+        stripped::write_head(&mut head, told, &how, rule.vary);
         let (fields, prepared, caching) = (request.fields.clone(), view.prepared.clone(), place.caching);
         Some(Self {
             prepared,
@@ -331,6 +334,7 @@ impl Fetcher<'_> {
         let told = Told {
             fields: &self.plan.fields,
             asked: &self.plan.asked,
+            prepared: &self.plan.prepared,
             key: &self.plan.key,
             peer: self.plan.peer,
             route: self.place.route,

@@ -9,17 +9,25 @@ use tentpole_message::{Fields, Name};
 /// What an application is told of the browser where that was seen not to matter.
 const ANY_AGENT: &[u8] = b"Mozilla/5.0 (compatible; Tentpole)";
 
+/// What is not the visitor's.
+pub struct How<'a> {
+    /// Path, and what counts of the query.
+    pub target: &'a [u8],
+    /// The authority that was asked for.
+    pub host: &'a [u8],
+    /// It was asked for by https, which the key says too.
+    pub https: bool,
+    /// Lines by which the endpoint knows us.
+    pub send: &'a [u8],
+    /// The class of the device, where that is all that is compared.
+    pub device: Option<&'a str>,
+}
+
 /// Appends the head. Of the visitor's fields only `Accept-Encoding` and those that `vary` names go along, as they are
 /// compared (`cache::Presented`): the stored answer is selected by them. Where only the class of a device is compared, it
 /// alone is told.
-pub fn write_head(
-    out: &mut Vec<u8>,
-    target: &[u8],
-    host: &[u8],
-    fields: &Fields,
-    device: Option<&str>,
-    vary: Dims,
-) {
+pub fn write_head(out: &mut Vec<u8>, fields: &Fields, how: &How<'_>, vary: Dims) {
+    let &How { target, host, https, send, device } = how;
     http1::write_request_line(out, b"GET", target);
     http1::write_field(out, b"Host", host);
     let own = |out: &mut Vec<u8>, id, name: &[u8]| {
@@ -42,8 +50,9 @@ pub fn write_head(
     if let Some(device) = device.filter(|_| vary.has(Dims::AGENT)) {
         http1::write_field(out, b"X-Device", device.as_bytes());
     }
-    http1::write_field(out, b"X-Forwarded-Proto", b"http");
+    http1::write_field(out, b"X-Forwarded-Proto", if https { b"https" } else { b"http" });
     http1::write_field(out, b"X-Forwarded-Host", host);
+    out.extend_from_slice(send);
     out.extend_from_slice(b"Via: 1.1 tentpole\r\n\r\n");
 }
 
@@ -88,7 +97,14 @@ mod tests {
             fields.push(name.as_bytes(), value.as_bytes());
         }
         let mut out = Vec::new();
-        write_head(&mut out, b"/p?q=1", b"shop.example", &fields, device, vary);
+        let how = How {
+            target: b"/p?q=1",
+            host: b"shop.example",
+            https: false,
+            send: b"X-Origin-Key: k\r\n",
+            device,
+        };
+        write_head(&mut out, &fields, &how, vary);
         String::from_utf8(out).unwrap()
     }
 
@@ -98,7 +114,7 @@ mod tests {
             written(Dims::NONE, None),
             "GET /p?q=1 HTTP/1.1\r\nHost: shop.example\r\nAccept: */*\r\nAccept-Encoding: gzip, br\r\n\
              User-Agent: Mozilla/5.0 (compatible; Tentpole)\r\nX-Forwarded-Proto: http\r\n\
-             X-Forwarded-Host: shop.example\r\nVia: 1.1 tentpole\r\n\r\n"
+             X-Forwarded-Host: shop.example\r\nX-Origin-Key: k\r\nVia: 1.1 tentpole\r\n\r\n"
         );
         assert_eq!(selecting(Dims::NONE), [b"Accept-Encoding"]);
     }

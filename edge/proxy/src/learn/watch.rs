@@ -3,6 +3,7 @@
 use super::head::{self, BODY_BYTES_MAX, Meaning};
 use super::{OfThread, has_only_everybodys, is_plain};
 use crate::asked::Asked;
+use crate::prepare::Prepared;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
 use tentpole_http1::Framing;
@@ -18,6 +19,8 @@ pub struct Told<'a> {
     pub fields: &'a Fields,
     /// What it means.
     pub asked: &'a Asked,
+    /// What is served.
+    pub prepared: &'a Prepared,
     /// Its cache key.
     pub key: &'a [u8],
     /// The visitor's address.
@@ -77,7 +80,7 @@ impl Watch {
         of.samples.set(of.samples.get() + 1);
         let who = match asked.facts {
             _ if told.stripped.is_some() => Who::Nobody,
-            facts if facts.authorization || !has_only_everybodys(fields) => Who::Somebody,
+            facts if facts.authorization || !has_only_everybodys(fields, told.prepared) => Who::Somebody,
             facts if facts.cookie => Who::Cookies(head::cookies(fields)),
             _ => Who::Nobody,
         };

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tentpole_model::{Learn, PurgeOrder, PurgeWhat};
+use tentpole_model::{Learn, PurgeOrder, PurgeWhat, Snapshot};
 use tentpole_proxy::LearningLimits;
 use tentpole_runtime::clock;
 
@@ -73,17 +73,22 @@ pub fn with(fields: &str, body: impl AsRef<str>) -> String {
 impl Crowd {
     pub fn before(application: impl Fn(&Seen<'_>) -> String + Send + Sync + 'static) -> Self {
         let limits = LearningLimits { span_ms: 30, bar_first_ms: 60_000, ..LearningLimits::default() };
-        Self::with_limits(limits, application)
+        Self::behind(limits, |_| {}, application)
     }
 
-    pub fn with_limits(
+    /// With other settings.
+    pub fn behind(
         limits: LearningLimits,
+        change: impl FnOnce(&mut Snapshot),
         application: impl Fn(&Seen<'_>) -> String + Send + Sync + 'static,
     ) -> Self {
         let number = AtomicU64::new(0);
         let (address, asked) =
             endpoint(move |head| application(&Seen { head, number: number.fetch_add(1, Ordering::Relaxed) }));
-        let edge = learning_edge(address, limits, |snapshot| snapshot.cachings[0].learn = Learn::Apply);
+        let edge = learning_edge(address, limits, |snapshot| {
+            snapshot.cachings[0].learn = Learn::Apply;
+            change(snapshot);
+        });
         Self { edge, asked, once: Mutex::default(), hits: AtomicU64::new(0) }
     }
 

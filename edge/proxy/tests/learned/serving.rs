@@ -1,6 +1,8 @@
 //! What is learned, what it is told, and how it ends.
 
 use crate::crowd::{Crowd, Switch, page, with};
+use tentpole_model::{Front, Network};
+use tentpole_proxy::LearningLimits;
 
 #[test]
 fn a_page_that_is_the_same_for_all_is_served_from_the_cache_and_says_so() {
@@ -129,4 +131,35 @@ fn nothing_is_applied_where_it_is_only_to_be_told() {
     }
     let advice: serde_json::Value = serde_json::from_str(&(edge.advice)()).unwrap();
     assert_eq!(advice["rules"][0]["state"], "watching", "one visitor is no evidence: {advice:#}");
+}
+
+#[test]
+fn behind_a_content_network_visitors_are_told_apart_by_what_it_says_of_them() {
+    let limits = LearningLimits { span_ms: 30, ..LearningLimits::default() };
+    let front = Front {
+        trusted: vec![Network { address: "127.0.0.0".parse().unwrap(), bits: 8 }],
+        address_field: Some("X-Visitor".into()),
+        ..Front::default()
+    };
+    let crowd = Crowd::behind(
+        limits,
+        |snapshot| snapshot.front = front,
+        |seen| page(format!("{} for all", seen.field("X-Forwarded-Proto").unwrap())),
+    );
+    let by = |visitor: u8, scheme: &str| {
+        format!("X-Visitor: 10.0.0.{visitor}\r\nX-Forwarded-Proto: {scheme}\r\nCF-Ray: 7\r\n")
+    };
+    // One visitor, by whatever address of the network, is no evidence.
+    for round in 0..60 {
+        assert!(!crowd.ask(round % 9 + 1, "/", &by(1, "https")).hit);
+    }
+    for scheme in ["https", "http"] {
+        let hits = (0..200u8).filter(|round| {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            let got = crowd.ask(round % 9 + 1, "/", &by(round % 9 + 1, scheme));
+            assert_eq!(got.body, format!("{scheme} for all"));
+            got.hit
+        });
+        assert!(hits.count() > 20, "{scheme}: {:#}", crowd.advice());
+    }
 }
