@@ -130,7 +130,10 @@ pub fn refreshed(
     let set_cookie = response.fields.has(Name::SetCookie);
     let age = Age::parse(response.fields.all(Name::Age));
     let seen = ResponseFacts { status, set_cookie, age, ..facts(&updated, now) };
-    let selects_alike = !response.fields.has(Name::Vary) || selecting(response) == selecting(&known);
+    // What is selected by more than the 304 names is still right for those who get it.
+    let known_names = selecting(&known);
+    let selects_alike =
+        selecting(response).all(|name| known_names.clone().any(|known| known.eq_ignore_ascii_case(name)));
     let stored_anew =
         may_store(request, &seen, keeping.caching, requested, now).ok().filter(|_| selects_alike);
     let Some(facts) = stored_anew else {
@@ -173,12 +176,9 @@ fn media_type(head: &ResponseHead) -> Option<Vec<u8>> {
     Some(value[..end].trim_ascii().to_ascii_lowercase())
 }
 
-/// Names in `Vary`, in an order of their own.
-fn selecting(head: &ResponseHead) -> Vec<Vec<u8>> {
-    let mut names: Vec<_> =
-        head.fields.all(Name::Vary).flat_map(tokens).map(<[u8]>::to_ascii_lowercase).collect();
-    names.sort_unstable();
-    names
+/// Names in `Vary`.
+fn selecting(head: &ResponseHead) -> impl Iterator<Item = &[u8]> + Clone {
+    head.fields.all(Name::Vary).flat_map(tokens)
 }
 
 /// For what may not be stored as the 304 describes it: it answers whoever asked, and has to be asked for each time.

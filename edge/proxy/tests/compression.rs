@@ -339,6 +339,21 @@ fn a_page_that_still_holds_keeps_its_forms_under_its_new_head() {
 }
 
 #[test]
+fn a_304_that_repeats_what_the_application_varies_by_makes_the_page_fresh() {
+    let (address, asked) = endpoint(|head| match head.contains("If-None-Match: \"1\"\r\n") {
+        true => "HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=60\r\nVary: Accept\r\n\r\n".into(),
+        false => response(&format!("{HTML}Vary: Accept\r\n"), &page()),
+    });
+    let edge = edge(address, |_| {});
+    get(&edge, BROWSER);
+    let refreshed = get(&edge, &format!("{BROWSER}Cache-Control: no-cache\r\n"));
+    assert!(refreshed.field("cache-status").unwrap().contains("fwd-status=304"));
+    let next = get(&edge, BROWSER);
+    assert!(next.field("cache-status").unwrap().contains("hit"), "{:?}", next.field("cache-status"));
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[test]
 fn what_comes_without_a_length_is_compressed_once_it_is_whole() {
     let (address, _) = endpoint(|_| {
         let page = page();
