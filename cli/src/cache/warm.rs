@@ -23,7 +23,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Fill the cache before the visitors come
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  tentpole cache warm http://shop.example/sitemap.xml --at 127.0.0.1:8080\n  tentpole cache warm --list top-pages.txt --host http://shop.example --rate 50\n  tentpole cache warm --log last-sale.log --top 2000 --at 127.0.0.1:8080\n  tentpole cache warm --list pages.txt --as 'Accept-Language: de' --as 'Accept-Language: en'\n\nIt asks through Tentpole, as a visitor without cookies. Only GET; stops when half\nof the answers are errors."
+    after_help = "Examples:\n  tentpole cache warm http://shop.example/sitemap.xml --at 127.0.0.1:8080\n  tentpole cache warm --list top-pages.txt --host http://shop.example --rate 50\n  tentpole cache warm --log last-sale.log --top 2000 --at 127.0.0.1:8080\n  tentpole cache warm --list pages.txt --as 'Accept-Language: de'\n\nIt asks through Tentpole, with GET, as a visitor without cookies, and stops when\nhalf of the answers are errors."
 )]
 pub struct Warm {
     /// A sitemap, or an index of sitemaps
