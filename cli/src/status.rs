@@ -1,6 +1,7 @@
 //! `tentpole status`: the pools and endpoints of a running Tentpole as a table, or as the API's JSON.
 
 use crate::admin_client::{self, AdminError};
+use crate::columns::{plain, table};
 use crate::{args, say};
 use serde_json::Value;
 use std::fmt::Write;
@@ -91,36 +92,6 @@ fn health(endpoint: &Value) -> String {
         Value::Null => health,
         reason => format!("{health}: {}", plain(reason).replace('_', " ")),
     }
-}
-
-/// A value in words; control characters never reach the terminal.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.chars().filter(|c| !c.is_control()).collect(),
-        other => other.to_string(),
-    }
-}
-
-/// Columns side by side: the first two to the left, the numbers to the right.
-fn table(rows: &[[String; 8]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::from(" ");
-        for (column, cell) in row.iter().enumerate() {
-            let _ = match column {
-                0 | 1 => write!(line, " {cell:<width$}", width = width(column)),
-                _ => write!(line, "  {cell:>width$}", width = width(column)),
-            };
-            if column == 0 {
-                line.push(' ');
-            }
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
 }
 
 /// `3d 4h`, `4h 5m`, `5m 6s`, `6s`: the two largest units.

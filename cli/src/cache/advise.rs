@@ -2,6 +2,7 @@
 //! or as the API's JSON. Changes nothing.
 
 use crate::admin_client::{self, AdminError};
+use crate::columns::{plain, table};
 use crate::{args, say};
 use clap::Args;
 use serde_json::Value;
@@ -147,33 +148,6 @@ fn propose(proposal: &Value) -> String {
 
 fn percent(share: &Value) -> String {
     format!("{:.1} %", share.as_f64().unwrap_or(0.0) * 100.0)
-}
-
-/// A value in words; control characters never reach the terminal.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.chars().filter(|c| !c.is_control()).collect(),
-        other => other.to_string(),
-    }
-}
-
-/// Columns side by side: words to the left, numbers to the right.
-fn table(rows: &[[String; 6]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::from(" ");
-        for (column, cell) in row.iter().enumerate() {
-            let _ = match column {
-                0 | 1 => write!(line, " {cell:<width$} ", width = width(column)),
-                _ => write!(line, "  {cell:>width$}", width = width(column)),
-            };
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
 }
 
 #[cfg(test)]
