@@ -143,12 +143,7 @@ fn what_a_head_is_answered_fouls_no_page() {
     // So that visitors can have the endpoint asked for what is stored and fresh.
     let edge = edge(address, |snapshot| snapshot.cachings[0].visitors_revalidate = true);
     edge.get("/", "");
-    for fields in [
-        "Cache-Control: no-cache\r\n",
-        "Cache-Control: max-age=0\r\n",
-        "Range: bytes=0-1\r\n",
-        "Authorization: Basic x\r\n",
-    ] {
+    for fields in ["Cache-Control: no-cache\r\n", "Cache-Control: no-cache\r\nRange: bytes=0-1\r\n"] {
         edge.ask(&format!("HEAD / HTTP/1.1\r\nHost: shop.example\r\n{fields}Connection: close\r\n\r\n"));
         let page = edge.get("/", "");
         assert!(page.starts_with("HTTP/1.1 200 ") && page.ends_with("\r\n\r\npage"), "{page}");
@@ -156,7 +151,7 @@ fn what_a_head_is_answered_fouls_no_page() {
             assert!(!page.contains(word), "{word} after {fields}: {page}");
         }
     }
-    assert!(asked.lock().unwrap().iter().filter(|head| head.starts_with("HEAD ")).count() >= 2);
+    assert!(asked.lock().unwrap().iter().filter(|head| head.starts_with("HEAD ")).count() == 2);
 }
 
 #[test]
