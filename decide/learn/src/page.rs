@@ -151,8 +151,10 @@ impl Page {
         if self.is_barred(sample.done_ms) {
             return Step::Nothing;
         }
-        self.refused =
-            if sample.stripped { (0, 0) } else { (self.refused.0, self.refused.1.saturating_add(1)) };
+        self.refused = match self.refused {
+            (errors @ 1.., answers) if !sample.stripped => (errors, answers.saturating_add(1)),
+            _ => (0, 0),
+        };
         if self.refused.0 >= REFUSED_MIN && self.refused.1 >= REFUSED_MIN {
             self.refused = (0, 0);
             return self.contradicted(Withdrawn::Refuses, sample.done_ms, shape, limits);
