@@ -53,6 +53,8 @@ pub enum Led {
     Own(Box<Own>),
     /// It is this visitor's own, and whole already.
     Collected(Arc<Object>, Bypass),
+    /// It may not be shared, and he has to ask for his own.
+    Pass(Bypass),
     /// No response.
     None(NoResponse),
 }
