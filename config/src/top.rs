@@ -8,7 +8,8 @@ use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::Cure;
 use crate::{
-    cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site, visitors,
+    assets, cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site, store,
+    visitors,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use tentpole_model::{Front, LogSettings, VisitorLimits};
@@ -120,7 +121,7 @@ const fn part(
 }
 
 /// Every section, in the order of the reference.
-pub(crate) fn sections() -> [&'static Section; 19] {
+pub(crate) fn sections() -> [&'static Section; 21] {
     [
         &SECTION,
         &log::SECTION,
@@ -132,6 +133,7 @@ pub(crate) fn sections() -> [&'static Section; 19] {
         &endpoint::SECTION,
         &fleet::SECTION,
         &pool::HEALTH_SECTION,
+        &store::SECTION,
         &pool::TIMEOUTS_SECTION,
         &pool::QUEUE_SECTION,
         &site::SECTION,
@@ -139,6 +141,7 @@ pub(crate) fn sections() -> [&'static Section; 19] {
         &caching::SECTION,
         &caching::ROUTE_SECTION,
         &caching::QUERY_SECTION,
+        &assets::SECTION,
         &purge::SECTION,
         &content_network::SECTION,
     ]
