@@ -2,6 +2,7 @@
 //! the last request. Knows who does what, and does nothing itself.
 
 use crate::forms::Forms;
+use crate::invalidate::{Changes, Told};
 use crate::learn;
 use crate::on_disk;
 use crate::prepare::Prepared;
@@ -121,6 +122,8 @@ impl Bound {
         let (purging, purged) = Purging::new(snapshot.purging.secret.as_ref(), relays);
         let shared = Arc::new(Shared {
             searches: Searches::new(),
+            changes: Changes::default(),
+            told: Told::default(),
             prepared: Published::new(prepared),
             membership,
             dials,
