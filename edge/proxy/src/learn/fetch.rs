@@ -8,13 +8,14 @@ use super::watch::{Told, Watch};
 use super::{OfThread, is_anonymous, is_comparable, is_plain};
 use crate::asked::Asked;
 use crate::exchange::{Exchange, NoResponse};
-use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::fetch::{Attempts, Outgoing};
 use crate::fill::{Led, Own, Wanted, failure_of};
 use crate::obtain::Inquiry;
 use crate::place::Place;
 use crate::prepare::Prepared;
 use crate::purge::host_of;
 use crate::tags::tags_of;
+use crate::template::fetch_readable;
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -113,8 +114,9 @@ impl Plan {
         let mut head = Vec::with_capacity(512);
         let device = inquiry.presented().device();
         let send = view.prepared.pools[usize::from(place.pool.0)].send.lines();
-        let how =
-            stripped::How { target: shared_target, host: host_of(key), https: asked.https, send, device };
+        let identity = view.prepared.asks_for_identity(place.caching);
+        let (target, host, https) = (*shared_target, host_of(key), asked.https);
+        let how = stripped::How { target, host, https, send, device, identity };
         stripped::write_head(&mut head, told, &how, rule.vary);
         let (fields, prepared, caching) = (request.fields.clone(), view.prepared.clone(), place.caching);
         Some(Self {
@@ -347,8 +349,9 @@ impl Fetcher<'_> {
         let outgoing = Outgoing { head, method: Method::Get, pool: self.place.pool, upgrades: false };
         self.attempts = Attempts::default();
         let attempts = &mut self.attempts;
+        let (thread, view, place) = (self.thread, self.view.clone(), self.place);
         let fetched =
-            fetch(self.thread, self.view.clone(), &outgoing, None, &mut response, attempts, &deadline).await;
+            fetch_readable(thread, view, place, &outgoing, None, &mut response, attempts, &deadline).await;
         let exchange = match fetched {
             Ok(exchange) => exchange,
             Err(no) => return Gathered::Failed(no),
@@ -390,13 +393,9 @@ impl Fetcher<'_> {
         let (mut chunks, mut bytes) = (Vec::new(), 0);
         loop {
             deadline.set_in(exchange.timeouts.stall);
-            let piece = {
-                let Exchange { connection, body, .. } = &mut *exchange;
-                deadline.guard(|context| connection.poll_piece(context, body)).await
-            };
-            match piece {
+            match deadline.guard(|context| exchange.poll_piece(context)).await {
                 Ok(Ok(Piece::Data { skip, len })) => {
-                    let content = &exchange.connection.filled()[skip..skip + len];
+                    let content = &exchange.bytes()[skip..skip + len];
                     watch.take(content);
                     bytes += len as u64;
                     if bytes > BODY_BYTES_MAX {
@@ -404,7 +403,7 @@ impl Fetcher<'_> {
                         return Gathered::TooLong;
                     }
                     chunks.push(Bytes::copy_from_slice(content));
-                    exchange.connection.consume(skip + len);
+                    exchange.consume(skip + len);
                 }
                 Ok(Ok(Piece::End)) => break,
                 Ok(Err(failure)) => return self.broke_off(&exchange, failure),
