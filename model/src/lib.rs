@@ -31,5 +31,6 @@ pub use snapshot::{
     VisitorLimits,
 };
 pub use why::{
-    ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, End, Method, Outcome, Refused, Why,
+    ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, End, Method, Outcome, Refused,
+    Version, Why,
 };

@@ -3,9 +3,11 @@
 
 mod accept;
 mod bind;
+mod http2;
 mod proxy_protocol;
 mod visitor;
 
 pub use accept::{Doors, Handover, Open, accept, take_over};
 pub use bind::{BindError, bind};
-pub use visitor::{BodyError, Next, RequestBody, Visitor};
+pub use http2::{Connection as Http2, Ended};
+pub use visitor::{BodyError, Guise, Next, RequestBody, Visitor};
