@@ -348,6 +348,10 @@ impl<'a> Visit<'a> {
         if self.scratch.response.status == 101 {
             return self.upgrade(exchange, asked).await;
         }
+        if self.visitor.challenge().is_some() && matches!(self.scratch.response.status, 200..=299) {
+            // There, success means that a tunnel is open (RFC 8441 section 5).
+            return Err(Stop::Failed(Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed)));
+        }
         if asked.method == Method::Head {
             self.update_by_head(&view, asked, place, requested);
         }

@@ -128,6 +128,11 @@ impl Raw {
         raw
     }
 
+    /// The same connection, to be read by another thread.
+    pub fn other(&self) -> Self {
+        Self { stream: self.stream.try_clone().unwrap() }
+    }
+
     /// Sends; false when the edge has closed.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
