@@ -12,7 +12,8 @@ use common::{Running, edge, endpoint};
 use frames::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tentpole_runtime::clock;
 use tentpole_runtime::ledger::Account;
 
 const PROTOCOL_ERROR: u32 = 1;
@@ -25,9 +26,9 @@ fn page(fields: &str) -> String {
 
 /// Waits until `holds`, and fails when it never does.
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let latest = Instant::now() + PATIENCE;
+    let latest = clock::now().after(PATIENCE);
     while !holds() {
-        assert!(Instant::now() < latest, "{what} did not come");
+        assert!(clock::now() < latest, "{what} did not come");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -150,7 +151,7 @@ fn requests_taken_back_once_they_have_begun_are_counted_too() {
 
 #[test]
 fn requests_that_were_taken_back_count_until_they_have_ended() {
-    let (go, gone_ahead) = std::sync::mpsc::channel::<()>();
+    let (go, gone_ahead) = std::sync::mpsc::sync_channel::<()>(4);
     let gone_ahead = Mutex::new(gone_ahead);
     let (address, asked) = endpoint(move |head| {
         if head.starts_with("POST") {
@@ -324,14 +325,15 @@ fn a_connection_that_asks_nothing_ends_whatever_else_it_sends() {
     let (address, _) = endpoint(|_| page(""));
     let edge = edge(address, |snapshot| snapshot.visitors.head_time = Duration::from_millis(300));
     let mut raw = Raw::connect(edge.address);
-    let began = Instant::now();
+    let began = clock::now();
     let mut reader = raw.other();
     let ended = std::thread::spawn(move || while reader.next().is_some() {});
     // Less than the budget, so that it is the time which ends it.
-    while began.elapsed() < PATIENCE && raw.send(&frame(PING, 0, 0, &[7; 8])) {
+    while clock::now().since(began) < PATIENCE && raw.send(&frame(PING, 0, 0, &[7; 8])) {
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    let took = clock::now().since(began);
+    assert!(took < Duration::from_secs(10), "{took:?}");
     ended.join().unwrap();
 }
 
