@@ -1,7 +1,7 @@
 //! A visitor's connection, or one stream of it: requests to read, bodies to stream, bytes to write, each within its time.
 //! Decides nothing about a request beyond whether it is one.
 
-use crate::accept::Open;
+use crate::accept::{Open, Port};
 use crate::http2::{self, Came, Stream};
 use crate::proxy_protocol::{self, Parsed as Header, Source};
 use std::io::{self, IoSlice};
@@ -12,7 +12,7 @@ use tentpole_http1::{
     self as http1, BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, Piece, parse_request,
 };
 use tentpole_message::{Fields, RequestHead};
-use tentpole_model::{Cause, Failure, Phase, Refused, Version, VisitorLimits};
+use tentpole_model::{Cause, Failure, Phase, Refused, Tls, Version, VisitorLimits};
 use tentpole_runtime::Ledger;
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
@@ -35,8 +35,12 @@ pub struct Visitor {
     pub source: SocketAddr,
     /// The peer speaks for somebody else.
     pub proxied: bool,
-    /// The peer was spoken to by TLS, and says so.
+    /// The visitor asks by https: he speaks TLS here, or the peer was spoken to by TLS, and says so.
     pub https: bool,
+    /// What is spoken on the socket that he came by.
+    pub port: Port,
+    /// What the TLS handshake came to.
+    pub tls: Option<Tls>,
     limits: VisitorLimits,
     codec: Limits,
     /// Requests served before the present one.
@@ -63,6 +67,8 @@ pub struct Guise {
     source: SocketAddr,
     proxied: bool,
     https: bool,
+    port: Port,
+    tls: Option<Tls>,
     limits: VisitorLimits,
 }
 
@@ -105,10 +111,10 @@ pub enum BodyError {
 
 impl Visitor {
     /// A connection that was just accepted.
-    pub fn new(socket: Socket, open: Open, limits: VisitorLimits) -> Self {
+    pub fn new(socket: Socket, port: Port, open: Open, limits: VisitorLimits) -> Self {
         let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         let peer = socket.peer().unwrap_or(unknown);
-        let guise = Guise { peer, source: peer, proxied: false, https: false, limits };
+        let guise = Guise { peer, source: peer, proxied: false, https: false, port, tls: None, limits };
         Self { open: Some(open), ..Self::of(Way::Http1(socket), guise) }
     }
 
@@ -119,21 +125,34 @@ impl Visitor {
     }
 
     fn of(way: Way, guise: Guise) -> Self {
-        let Guise { peer, source, proxied, https, limits } = guise;
+        let Guise { peer, source, proxied, https, port, tls, limits } = guise;
         let codec = Limits {
             head_bytes_max: limits.head_bytes_max,
             fields_max: limits.fields_max,
             ..Limits::default()
         };
-        let (deadline, arrived) = (Deadline::new(), clock::coarse());
-        Self { way, deadline, peer, source, proxied, https, limits, codec, served: 0, arrived, open: None }
+        Self {
+            way,
+            deadline: Deadline::new(),
+            peer,
+            source,
+            proxied,
+            https,
+            port,
+            tls,
+            limits,
+            codec,
+            served: 0,
+            arrived: clock::coarse(),
+            open: None,
+        }
     }
 
     /// The same connection, which speaks HTTP/2 from its first unread byte on, and what is known of the visitor. `None`
     /// for a stream.
     pub fn into_http2(self, ledger: Arc<Ledger>) -> Option<(http2::Connection, Guise)> {
-        let Self { way, peer, source, proxied, https, limits, open, .. } = self;
-        let guise = Guise { peer, source, proxied, https, limits };
+        let Self { way, peer, source, proxied, https, port, tls, limits, open, .. } = self;
+        let guise = Guise { peer, source, proxied, https, port, tls, limits };
         match (way, open) {
             (Way::Http1(socket), Some(open)) => {
                 Some((http2::Connection::new(socket, open, limits, ledger), guise))
@@ -222,6 +241,7 @@ impl Visitor {
                 // Only at the beginning: behind a request, a proxy in front could be made to send it.
                 Err(_)
                     if self.served == 0
+                        && self.tls.is_none()
                         && self.limits.http2_without_tls
                         && socket.filled().starts_with(http2::PREFACE_BEGINS) =>
                 {
@@ -435,6 +455,24 @@ impl Visitor {
         }
     }
 
+    /// The socket, and the deadline of what is waited for on it; `None` for a stream.
+    pub(crate) fn parts(&mut self) -> Option<(&mut Socket, &Deadline)> {
+        match &mut self.way {
+            Way::Http1(socket) => Some((socket, &self.deadline)),
+            Way::Http2(_) => None,
+        }
+    }
+
+    /// Whether HTTP/2 was agreed on with TLS (ALPN, RFC 9113 section 3.2).
+    pub fn chose_http2(&self) -> bool {
+        matches!(&self.way, Way::Http1(socket) if socket.alpn() == Some(b"h2"))
+    }
+
+    /// How long a handshake may take, as a head.
+    pub(crate) fn head_time(&self) -> std::time::Duration {
+        self.limits.head_time
+    }
+
     /// How long this connection's peer may stand still.
     pub fn stall_time(&self) -> std::time::Duration {
         self.limits.stall_time
@@ -539,7 +577,7 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         let (doors, _handovers) = Doors::new(1, 1, Ledger::new(1 << 20));
         let open = doors.enter(0).unwrap();
-        let mut visitor = Visitor::new(Socket::new(stream), open, VisitorLimits::default());
+        let mut visitor = Visitor::new(Socket::new(stream), Port::Clear, open, VisitorLimits::default());
         let mut body = RequestBody::new(Framing::Length(5), 5).unwrap();
         client.write_all(b"helloGET / HTTP/1.1\r\n").await.unwrap();
 
