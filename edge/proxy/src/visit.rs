@@ -154,7 +154,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Serves the request and records why it went as it did.
-    async fn run(mut self) -> After {
+    async fn run(&mut self) -> After {
         let after = match self.steps().await {
             Ok(sent) => self.completed(sent),
             Err(Stop::Gone) => return After::Close,
@@ -378,7 +378,7 @@ impl<'a> Visit<'a> {
             invalidate::after_change(&self.thread.shared, key, shared_target, response);
             let paths = &view.prepared.caching(place.caching).purges;
             if !paths.is_empty() {
-                invalidate::by_route(&self.thread.shared, key, paths).await;
+                invalidate::by_route(self.thread, key, paths).await;
             }
         }
         self.deliver_exchange(&view, exchange, asked, place).await
@@ -395,7 +395,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Turns the connection into a tunnel, if the endpoint changed to what the visitor asked for.
-    async fn upgrade(&mut self, mut exchange: Exchange, asked: Asked) -> Result<Sent, Stop> {
+    async fn upgrade(&mut self, mut exchange: Box<Exchange>, asked: Asked) -> Result<Sent, Stop> {
         let Scratch { response, out, .. } = &mut *self.scratch;
         let Some(protocol) = http1::upgraded(response).filter(|_| asked.upgrades) else {
             let unasked = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
@@ -482,7 +482,7 @@ impl<'a> Visit<'a> {
     async fn deliver_exchange(
         &mut self,
         view: &View,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         asked: Asked,
         place: Place,
     ) -> Result<Sent, Stop> {
