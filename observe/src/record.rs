@@ -56,6 +56,7 @@ mod flag {
     pub const SITE: u8 = 4;
     pub const ROUTE: u8 = 8;
     pub const TEXTS: u8 = 16;
+    pub const LEARNED: u8 = 32;
 }
 
 impl Encoded {
@@ -77,6 +78,7 @@ pub(crate) fn encode(why: &Why, texts: Option<&Texts<'_>>) -> Encoded {
     put(&mut out, 16, why.bytes_in.to_le_bytes());
     put(&mut out, 24, why.bytes_out.to_le_bytes());
     let mut flags = if why.connection_reused { flag::REUSED } else { 0 };
+    flags |= if why.learned { flag::LEARNED } else { 0 };
     match why.peer {
         IpAddr::V4(address) => put(&mut out, 32, address.octets()),
         IpAddr::V6(address) => {
@@ -153,6 +155,7 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         method: *Method::ALL.get(base[58] as usize)?,
         minor_version: base[59],
         connection_reused: flags & flag::REUSED != 0,
+        learned: flags & flag::LEARNED != 0,
         thread: base[61],
         site: (flags & flag::SITE != 0).then_some(SiteId(u16::from_le_bytes(get(base, 52)?))),
         route: (flags & flag::ROUTE != 0).then_some(RouteId(u32::from_le_bytes(get(base, 54)?))),

@@ -4,6 +4,7 @@
 use crate::forms::Forms;
 use crate::learn::{self, Learning};
 use crate::prepare::Prepared;
+use crate::purge_log::PurgeLog;
 use crate::purging::Purging;
 use crate::search::Searches;
 use std::cell::{Cell, RefCell};
@@ -53,6 +54,8 @@ pub struct Shared {
     pub observations: SyncSender<Observation>,
     /// Purge requests.
     pub purging: Purging,
+    /// What was purged lately.
+    pub purges: Arc<PurgeLog>,
     /// Tags stay in responses: a content network in front reads them.
     pub sends_tags: bool,
 }

@@ -393,6 +393,7 @@ impl<'a> Visit<'a> {
             return sent.ok_or_else(gone);
         }
         self.why.cache = cache;
+        self.why.learned = object.facts().learned;
         self.why.status = object.status();
         match stored_plan(object) {
             Ok(None) => {}
@@ -438,6 +439,7 @@ impl<'a> Visit<'a> {
         asked: Asked,
     ) -> Result<Sent, Stop> {
         self.why.cache = cache;
+        self.why.learned = reader.facts().learned;
         self.why.status = reader.head().status;
         if reader.assembles() {
             return Box::pin(self.assemble_reader(reader, own, cache, asked)).await;
