@@ -263,6 +263,9 @@ problems! {
     /// Not a path to purge.
     Error PurgedPath { typed: String, why: &'static str, cure: Cure } =>
         "{typed:?} is not a path in `purges`: {why}.{cure}";
+    /// A path in `require_except` that is not one path.
+    Error OpenPath { typed: String, why: &'static str, cure: Cure } =>
+        "{typed:?} is not a path in `require_except`: {why}.{cure}";
     /// A route that stores what sets cookies.
     Warning DespiteSetCookie { path: String } =>
         "route {path:?} stores responses that set a cookie, without the cookie: whatever stands in them for one visitor \

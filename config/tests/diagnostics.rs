@@ -224,6 +224,8 @@ const CASES: &[(&str, &str, &str)] = &[
         "APP[site.shop]\npool = \"app\"\n[content_network.front]\nkind = \"fastly\"\nservice = \"SU1Z\"\n\
          sites = \"shp\"\n",
     ),
+    ("OpenPath", "several", "APP[visitors]\nrequire_except = [\"/up\", \"/health/*\"]\n"),
+    ("OpenPath", "query", "APP[visitors]\nrequire_except = \"/up?deep\"\n"),
     ("PurgedPath", "slash", "APP[[site.shop.route]]\npath = \"/x\"\ncache = { purges = [\"blog/*\"] }\n"),
     ("PurgedPath", "query", "APP[site.shop.cache]\npurges = [\"/\", \"/?page=2\"]\n"),
     ("PurgedPath", "star", "APP[site.shop.cache]\npurges = [\"/blog*\"]\n"),
@@ -414,7 +416,7 @@ fn of_very_many_problems_the_first_are_shown_and_the_rest_is_counted() {
 #[test]
 fn colours_change_nothing_but_colours() {
     let report = what_is_said("threads = 0\n[pool.app]\nendpoints = 3\n");
-    let coloured = report.coloured().to_string();
+    let coloured = report.at_terminal(1_000, true).to_string();
     assert!(coloured.contains("\u{1b}[1;31m"));
     let mut bare = String::new();
     let mut rest = coloured.as_str();

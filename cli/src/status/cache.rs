@@ -19,25 +19,25 @@ pub fn lines(cache: &Value, now_unix_ms: u64) -> String {
     let requests = number(&cache["requests"]);
     if let Some(share) = cache["hit_share"].as_f64() {
         let _ =
-            writeln!(out, "  answered  {:.1} % of {requests} requests without an endpoint", share * 100.0);
+            writeln!(out, "  answered    {:.1} % of {requests} requests without an endpoint", share * 100.0);
     }
     let memory = &cache["memory"];
     let _ = writeln!(
         out,
-        "  memory    {} objects, {} of {}; {} gave way to others",
+        "  memory      {} objects, {} of {}; {} gave way to others",
         number(&memory["objects"]),
         bytes(number(&memory["bytes"])),
         bytes(number(&memory["bytes_max"])),
         number(&memory["evictions"]),
     );
     if !cache["disk"].is_null() {
-        let _ = writeln!(out, "  disk      {}", disk(&cache["disk"]));
+        let _ = writeln!(out, "  disk        {}", disk(&cache["disk"]));
     }
     let compression = &cache["compression"];
     let made = number(&compression["made"]);
     if made > 0 {
         let saved = number(&compression["bytes_in"]).saturating_sub(number(&compression["bytes_out"]));
-        let _ = writeln!(out, "  packed    {made} texts, now {} smaller", bytes(saved));
+        let _ = writeln!(out, "  compressed  {made} texts, {} smaller now", bytes(saved));
     }
     let learning = &cache["learning"];
     let withdrawn: u64 =
@@ -46,13 +46,13 @@ pub fn lines(cache: &Value, now_unix_ms: u64) -> String {
     if rules + withdrawn + observed > 0 {
         let _ = writeln!(
             out,
-            "  learned   {rules} rules in force, {withdrawn} withdrawn, {observed} answers compared; tentpole cache advise",
+            "  learned     {rules} rules in force, {withdrawn} withdrawn, {observed} answers compared; tentpole cache advise",
         );
     }
     let purges = cache["purges"].as_array().map(Vec::as_slice).unwrap_or_default();
     for (nth, purge) in purges.iter().take(PURGES_SHOWN).enumerate() {
         let title = if nth == 0 { "purged" } else { "" };
-        let _ = writeln!(out, "  {title:<9} {}", purged(purge, now_unix_ms));
+        let _ = writeln!(out, "  {title:<11} {}", purged(purge, now_unix_ms));
     }
     out
 }

@@ -19,6 +19,7 @@ use crate::from_disk::{self, Source};
 use crate::head::Keeping;
 use crate::invalidate;
 use crate::learn;
+use crate::lock::is_let_in;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::on_disk;
 use crate::part;
@@ -163,7 +164,7 @@ impl<'a> Visit<'a> {
             return Box::pin(self.purge(view, asked)).await;
         }
         // After purges, which have a right of their own.
-        if !view.prepared.require.opens(&self.scratch.request.fields) {
+        if !is_let_in(&view.prepared, &self.scratch.request, asked.method) {
             return Err(Stop::Refused(Refused::NotThroughFront));
         }
         let searches = &self.thread.shared.searches;
