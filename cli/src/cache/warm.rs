@@ -24,7 +24,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Fill the cache before the visitors come
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  tentpole cache warm http://shop.example/sitemap.xml --at 127.0.0.1:8080\n  tentpole cache warm --list top-pages.txt --host http://shop.example --rate 50\n  tentpole cache warm --log last-sale.log --top 2000 --at 127.0.0.1:8080\n  tentpole cache warm --list pages.txt --as 'Accept-Language: de'\n\nIt asks through Tentpole, with GET, as a visitor without cookies, and stops when\nhalf of the answers are errors. Of https:// it says so (X-Forwarded-Proto), which\ncounts where [visitors] trusted names the address that this command asks from."
+    after_help = "Examples:\n  tentpole cache warm http://shop.example/sitemap.xml --at 127.0.0.1:8080\n  tentpole cache warm --list top-pages.txt --host http://shop.example --rate 50\n  tentpole cache warm --log last-sale.log --top 2000 --at 127.0.0.1:8080\n  tentpole cache warm --list pages.txt --as 'Accept-Language: de'\n\nIt asks through Tentpole, with GET, as a visitor without cookies, and stops when\nhalf of the answers are errors. For https:// it says so (X-Forwarded-Proto);\nthat counts where [visitors] trusted names the address that it asks from."
 )]
 pub struct Warm {
     /// A sitemap, or an index of sitemaps

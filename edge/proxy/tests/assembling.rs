@@ -378,45 +378,6 @@ fn neither_conditions_nor_ranges_nor_head_see_the_template() {
     assert_eq!(asked.lock().unwrap().len(), before, "no fragment is fetched for it");
 }
 
-/// An endpoint that answers ranges of what pages are made of, and lets nobody keep them.
-fn with_ranges(fields: &'static str) -> std::net::SocketAddr {
-    let (endpoint, _) = endpoint(move |head| match path(head) {
-        "/" if field(head, "Range").is_some() => format!(
-            "HTTP/1.1 206 Partial Content\r\n{fields}Cache-Control: private\r\nContent-Range: bytes 0-3/28\r\n\
-             Content-Length: 4\r\n\r\na<es"
-        ),
-        "/" => answer(&format!("{fields}Cache-Control: private\r\n"), "a<esi:include src='/f'/>b"),
-        _ => personal("f"),
-    });
-    endpoint
-}
-
-#[test]
-fn a_range_of_a_page_that_nobody_keeps_is_the_whole_page_too() {
-    let edge = edge(with_ranges("Surrogate-Control: content=\"ESI/1.0\"\r\n"), |_| {});
-    // The second time it is known that nothing can be stored, and nobody waits for a fill.
-    for _ in 0..3 {
-        let got = edge.get("/", "Range: bytes=0-3\r\n");
-        assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
-        assert_eq!(body(&got), "afb");
-    }
-    let edge = common::edge(with_ranges("Content-Type: text/html\r\n"), with_esi(Esi::Always));
-    for _ in 0..3 {
-        assert_eq!(body(&edge.get("/", "Range: bytes=0-3\r\n")), "afb");
-    }
-}
-
-#[test]
-fn an_endpoint_that_answers_a_part_to_who_asked_for_the_whole_is_not_believed() {
-    let (endpoint, _) = endpoint(|_| {
-        "HTTP/1.1 206 Partial Content\r\nSurrogate-Control: content=\"ESI/1.0\"\r\nContent-Range: bytes 0-3/28\r\n\
-         Content-Length: 4\r\n\r\na<es"
-            .into()
-    });
-    let edge = edge(endpoint, |_| {});
-    assert!(edge.get("/", "").starts_with("HTTP/1.1 502 "));
-}
-
 #[test]
 fn visitors_of_http_1_0_get_the_page_until_the_connection_closes() {
     let (endpoint, _) = endpoint(|head| match path(head) {
