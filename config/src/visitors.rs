@@ -6,7 +6,9 @@ use crate::problem::Problem;
 use crate::purge::{networks, parse_secret};
 use crate::report::Place;
 use crate::setting::{Fallback, Section, Setting};
-use crate::table::Table;
+use crate::table::{At, Table};
+use crate::tls;
+use std::path::PathBuf;
 use tentpole_model::{Front, SecretField};
 use toml::de::DeValue;
 
@@ -15,7 +17,7 @@ pub(crate) static SECTION: Section = Section {
     also: None,
     about: "Who in front of Tentpole is believed in what he says of visitors: a content network, a balancer. Nobody is, \
             until he is named here.",
-    settings: &[&TRUSTED, &ADDRESS_FIELD, &PROXY_PROTOCOL, &REQUIRE, &REQUIRE_EXCEPT],
+    settings: &[&TRUSTED, &ADDRESS_FIELD, &PROXY_PROTOCOL, &REQUIRE, &REQUIRE_EXCEPT, &REQUIRE_CERTIFICATE],
 };
 
 static TRUSTED: Setting<Shaped> = Setting {
@@ -62,7 +64,7 @@ static REQUIRE_EXCEPT: Setting<Shaped> = Setting {
     name: "require_except",
     form: Shaped { what: "a path in quotes or a list of them", inside: None },
     default: Fallback::Absent("no path"),
-    about: "Paths that anybody may ask for without `require`, with GET and HEAD: that of the health check of a balancer that \
+    about: "Paths that anybody may ask for without `require`, and in the clear without `require_certificate`, with GET and HEAD: that of the health check of a balancer that \
             cannot send fields. Exactly these paths, with any query. What they answer should tell nothing.",
     example: "[\"/healthz\"]",
 };
@@ -70,11 +72,28 @@ static REQUIRE_EXCEPT: Setting<Shaped> = Setting {
 /// Paths that need no required field.
 const OPEN_PATHS_MAX: usize = 16;
 
+static REQUIRE_CERTIFICATE: Setting<Text> = Setting {
+    name: "require_certificate",
+    form: Text { what: "a file's path in quotes" },
+    default: Fallback::Absent("nothing"),
+    about: "Authorities in a PEM file: who has no certificate of one of them gets no connection by https, and a 403 in the \
+            clear. For a content network that shows one (Cloudflare's authenticated origin pulls), so that nobody gets in \
+            past it. Needs `[tls]`. A changed file is taken within a minute.",
+    example: "\"/etc/tentpole/origin-pull-ca.pem\"",
+};
+
 /// Bytes of a field's name at most.
 pub(crate) const NAME_BYTES_MAX: usize = 64;
 
+/// `[visitors]` as typed.
+#[derive(Default)]
+pub(crate) struct Typed {
+    pub(crate) front: Front,
+    pub(crate) require_certificate: Option<At<PathBuf>>,
+}
+
 /// Reads `[visitors]`.
-pub(crate) fn read(table: &Table<'_>) -> Front {
+pub(crate) fn read(table: &Table<'_>) -> Typed {
     let when_empty = "name what stands in front of Tentpole, or leave it out.";
     let trusted = networks(table, &TRUSTED, when_empty, |typed| Problem::TrustAll { typed });
     let (field, protocol) = (table.raw(&ADDRESS_FIELD), table.raw(&PROXY_PROTOCOL));
@@ -96,7 +115,12 @@ pub(crate) fn read(table: &Table<'_>) -> Front {
     let require = secret_fields(table, &REQUIRE);
     let require_except =
         names::read(table, &REQUIRE_EXCEPT, OPEN_PATHS_MAX, names::open_path).unwrap_or_default();
-    Front { trusted, address_field, proxy_protocol, require, require_except }
+    let front = Front { trusted, address_field, proxy_protocol, require, require_except };
+    let require_certificate = table.optional(&REQUIRE_CERTIFICATE).and_then(|typed| {
+        let place = typed.place.clone();
+        tls::path(&REQUIRE_CERTIFICATE, typed, table).map(|path| At::new(path, place))
+    });
+    Typed { front, require_certificate }
 }
 
 /// Fields that one table takes.

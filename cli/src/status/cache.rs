@@ -5,6 +5,7 @@ use crate::columns::plain;
 use serde_json::Value;
 use std::fmt::Write;
 use std::time::Duration;
+use tentpole_config::count;
 
 /// Purges that are shown.
 const PURGES_SHOWN: usize = 3;
@@ -24,8 +25,8 @@ pub fn lines(cache: &Value, now_unix_ms: u64) -> String {
     let memory = &cache["memory"];
     let _ = writeln!(
         out,
-        "  memory      {} objects, {} of {}; {} gave way to others",
-        number(&memory["objects"]),
+        "  memory      {}, {} of {}; {} gave way to others",
+        several(number(&memory["objects"]), "object"),
         bytes(number(&memory["bytes"])),
         bytes(number(&memory["bytes_max"])),
         number(&memory["evictions"]),
@@ -37,7 +38,7 @@ pub fn lines(cache: &Value, now_unix_ms: u64) -> String {
     let made = number(&compression["made"]);
     if made > 0 {
         let saved = number(&compression["bytes_in"]).saturating_sub(number(&compression["bytes_out"]));
-        let _ = writeln!(out, "  compressed  {made} texts, {} smaller now", bytes(saved));
+        let _ = writeln!(out, "  compressed  {}, {} smaller now", several(made, "text"), bytes(saved));
     }
     let learning = &cache["learning"];
     let withdrawn: u64 =
@@ -46,7 +47,9 @@ pub fn lines(cache: &Value, now_unix_ms: u64) -> String {
     if rules + withdrawn + observed > 0 {
         let _ = writeln!(
             out,
-            "  learned     {rules} rules in force, {withdrawn} withdrawn, {observed} answers compared; tentpole cache advise",
+            "  learned     {} in force, {withdrawn} withdrawn, {} compared (tentpole cache advise)",
+            several(rules, "rule"),
+            several(observed, "answer"),
         );
     }
     let purges = cache["purges"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -63,8 +66,8 @@ fn disk(disk: &Value) -> String {
         return "not in use: its directory cannot be used".to_owned();
     }
     let mut text = format!(
-        "{} objects, {} of {}",
-        number("objects"),
+        "{}, {} of {}",
+        several(number("objects"), "object"),
         bytes(number("bytes")),
         bytes(number("bytes_max"))
     );
@@ -92,8 +95,12 @@ fn purged(purge: &Value, now_unix_ms: u64) -> String {
         Some("learning") => format!("learned otherwise: {}", plain(&purge["why"])),
         _ => plain(&purge["by"]),
     };
-    let noun = if objects == 1 { "object" } else { "objects" };
-    format!("{ago} ago: {}, {objects} {noun}{soft}, {by}", plain(&purge["what"]))
+    format!("{ago} ago: {}, {}{soft}, {by}", plain(&purge["what"]), several(objects, "object"))
+}
+
+/// `1 object`, `2 objects`
+fn several(number: u64, noun: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), noun)
 }
 
 /// `12 B`, `1.5 KiB`, `80.0 MiB`
@@ -120,7 +127,7 @@ mod tests {
             "memory": {"objects": 1_204, "bytes": 83_886_080_u64, "bytes_max": 268_435_456_u64, "evictions": 7},
             "disk": {"on": true, "objects": 300, "bytes": 1_288_490_188_u64, "bytes_max": 10_737_418_240_u64,
                 "errors": 0, "damaged": 2, "writes_dropped": 0},
-            "compression": {"made": 40, "bytes_in": 4_000_000, "bytes_out": 900_000},
+            "compression": {"made": 1, "bytes_in": 4_000_000, "bytes_out": 900_000},
             "learning": {"rules": 12, "observed": 410, "dropped": 0, "withdrawn": {"alternates": 2, "forgotten": 1}},
             "purges": [
                 {"at_unix_ms": 999_000, "by": "admin", "what": "http://shop.example/a\u{1b}[2J", "soft": true, "objects": 1},

@@ -60,9 +60,11 @@ impl Lock {
     }
 }
 
-/// Whether a request brings what each must bring, or asks only for what all may see.
-pub fn is_let_in(prepared: &Prepared, request: &RequestHead, method: Method) -> bool {
-    prepared.require.opens(&request.fields) || {
+/// Whether a request brings what each must bring, or asks only for what all may see. By https it has shown the certificate
+/// that may be wanted.
+pub fn is_let_in(prepared: &Prepared, request: &RequestHead, method: Method, by_https: bool) -> bool {
+    let has_certificate = by_https || prepared.snapshot.tls.client_authority.is_none();
+    (has_certificate && prepared.require.opens(&request.fields)) || {
         let asked_for = http1::split_target(request).path_and_query;
         let path = asked_for.split(|&byte| byte == b'?').next().unwrap_or_default();
         matches!(method, Method::Get | Method::Head) && prepared.snapshot.front.is_open(path)

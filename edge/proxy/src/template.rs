@@ -88,7 +88,7 @@ pub async fn fetch_readable(
     response: &mut ResponseHead,
     attempts: &mut Attempts,
     deadline: &Deadline,
-) -> Result<Exchange, NoResponse> {
+) -> Result<Box<Exchange>, NoResponse> {
     let exchange = fetch(thread, view.clone(), outgoing, upload, response, attempts, deadline).await?;
     let prepared = &view.prepared;
     let esi = prepared.caching(place.caching).esi;

@@ -15,8 +15,14 @@ struct Element {
 }
 
 /// The visitor's address, whether anybody speaks for him, and whether he asked by https: the last element whose address is
-/// not itself believed is the visitor's, and what stands before it is what he claims. Appends the proxies to `via`.
-pub fn read(front: &Front, fields: &Fields, via: &mut Vec<u8>) -> (Option<IpAddr>, bool, bool) {
+/// not itself believed is the visitor's, and what stands before it is what he claims. Where nobody says whether by https, it is as with the
+/// peer. Appends the proxies to `via`.
+pub fn read(
+    front: &Front,
+    peer_https: bool,
+    fields: &Fields,
+    via: &mut Vec<u8>,
+) -> (Option<IpAddr>, bool, bool) {
     let lines = fields.all(Name::Forwarded).count();
     let (mut elements, mut count) = ([Element::default(); ADDRESSES_MAX], 0);
     for line in fields.all(Name::Forwarded).skip(lines.saturating_sub(LINES_MAX)) {
@@ -26,7 +32,7 @@ pub fn read(front: &Front, fields: &Fields, via: &mut Vec<u8>) -> (Option<IpAddr
         };
         if parse(line, &mut keep).is_none() {
             // What stood in it before the mistake does not count either.
-            keep(Element::default());
+            keep(Element { address: None, https: Some(false) });
         }
     }
     // From the edge outwards, as far as believed ones wrote.
@@ -46,7 +52,7 @@ pub fn read(front: &Front, fields: &Fields, via: &mut Vec<u8>) -> (Option<IpAddr
     let mut outermost_first = hops[..hop].iter().rev().copied().flatten();
     let visitor = outermost_first.next();
     outermost_first.for_each(|hop| append(via, hop));
-    (visitor, lines > 0, https == Some(true))
+    (visitor, lines > 0, https.unwrap_or(peer_https))
 }
 
 /// The elements of a line, in order (RFC 7239 section 4); `None` at what the grammar does not know.
@@ -138,7 +144,8 @@ mod tests {
         let mut fields = Fields::new();
         lines.iter().for_each(|line| fields.push(b"Forwarded", line.as_bytes()));
         let mut via = Vec::new();
-        let came = super::super::came(&front(), "10.0.0.1".parse().unwrap(), &fields, &mut via).unwrap();
+        let came =
+            super::super::came(&front(), "10.0.0.1".parse().unwrap(), false, &fields, &mut via).unwrap();
         (format!("{}{}", came.address, String::from_utf8(via).unwrap()), came.https)
     }
 
@@ -190,12 +197,25 @@ mod tests {
     }
 
     #[test]
+    fn where_no_proto_is_said_the_peer_counts_unless_somebody_meddled() {
+        let https = |line: &str| {
+            let mut fields = Fields::new();
+            fields.push(b"Forwarded", line.as_bytes());
+            super::super::came(&front(), "10.0.0.1".parse().unwrap(), true, &fields, &mut Vec::new())
+                .unwrap()
+                .https
+        };
+        assert!(https("for=203.0.113.9") && https("for=203.0.113.9;proto=https"));
+        assert!(!https("for=203.0.113.9;proto=http") && !https("for=\""));
+    }
+
+    #[test]
     fn another_field_says_nothing_here() {
         let mut fields = Fields::new();
         fields.push(b"X-Forwarded-For", b"203.0.113.9");
         fields.push(b"X-Forwarded-Proto", b"https");
-        let came =
-            super::super::came(&front(), "10.0.0.1".parse().unwrap(), &fields, &mut Vec::new()).unwrap();
+        let came = super::super::came(&front(), "10.0.0.1".parse().unwrap(), false, &fields, &mut Vec::new())
+            .unwrap();
         assert_eq!((came.address.to_string(), came.https, came.proxied), ("10.0.0.1".into(), false, false));
     }
 

@@ -70,7 +70,7 @@ enum Gathered {
     /// No whole response.
     Failed(NoResponse),
     /// Its head says already that it is not to be compared; its body is still to come.
-    Passing(Box<(Exchange, ResponseHead)>),
+    Passing(Box<(Box<Exchange>, ResponseHead)>),
     /// It was longer than may be held.
     TooLong,
     /// It is whole.
@@ -360,7 +360,7 @@ impl Fetcher<'_> {
 
     async fn read(
         &self,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         response: &ResponseHead,
         mut watch: Watch,
         bytes_max: u64,
@@ -370,7 +370,7 @@ impl Fetcher<'_> {
         loop {
             deadline.set_in(exchange.timeouts.stall);
             let piece = {
-                let Exchange { connection, body, .. } = &mut exchange;
+                let Exchange { connection, body, .. } = &mut *exchange;
                 deadline.guard(|context| connection.poll_piece(context, body)).await
             };
             match piece {
