@@ -43,6 +43,8 @@ pub struct Why {
     pub route: Option<RouteId>,
     /// What the cache did.
     pub cache: CacheOutcome,
+    /// It got what was learned to be shared.
+    pub learned: bool,
     /// How it ended.
     pub end: End,
     /// The page was put together (ESI): of what.
@@ -341,6 +343,7 @@ impl Why {
             site: None,
             route: None,
             cache: CacheOutcome::NotAsked,
+            learned: false,
             end: End::Open,
             assembly: Assembly { fragments: 0, failed: 0, fault: None },
             attempts: [None; ATTEMPTS_MAX],

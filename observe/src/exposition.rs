@@ -67,11 +67,12 @@ impl Exposition {
         self.connections(&threads);
         self.upstream(&threads);
         self.times(&threads);
+        self.single(&names::LEARNING_SERVED, &[], threads.sum(|thread| &thread.learned));
         self.single(&names::RECORDS_DROPPED, &[], observed.records_dropped());
         self.single(&names::LOG_DROPPED, &[], observed.log_counts.lines_dropped.load(Ordering::Relaxed));
         self.single(&names::LOG_ERRORS, &[], observed.log_counts.errors.load(Ordering::Relaxed));
-        if let Some(figures) = observed.disk() {
-            self.disk(&figures);
+        if let Some(figures) = observed.cache() {
+            self.cache(&figures);
         }
     }
 

@@ -47,6 +47,8 @@ pub struct EdgeMetrics {
     pub cache: [AtomicU64; CACHE_SLOTS],
     /// Requests that bypassed the cache; parallel to [`Bypass::ALL`].
     pub bypasses: [AtomicU64; Bypass::ALL.len()],
+    /// Requests that got what was learned to be shared.
+    pub learned: AtomicU64,
     /// Fragments that pages were put together of.
     pub fragments: AtomicU64,
     /// Those of them that were left out.
@@ -145,6 +147,7 @@ impl Default for EdgeMetrics {
             statuses: zeros(),
             cache: zeros(),
             bypasses: zeros(),
+            learned: AtomicU64::new(0),
             fragments: AtomicU64::new(0),
             fragments_failed: AtomicU64::new(0),
             assembly_faults: zeros(),
@@ -178,6 +181,9 @@ impl EdgeMetrics {
         add(&self.cache[cache_slot(why.cache)], 1);
         if let CacheOutcome::Bypass(bypass) = why.cache {
             add(&self.bypasses[bypass as usize], 1);
+        }
+        if why.learned {
+            add(&self.learned, 1);
         }
         if why.assembly != Assembly::default() {
             self.record_assembly(&why.assembly);
@@ -378,6 +384,7 @@ mod tests {
         let mut why =
             Why { status: 200, bytes_in: 3, bytes_out: 500, took_us: 900, head_us: 700, ..Why::new() };
         why.cache = CacheOutcome::Bypass(Bypass::SetCookie);
+        why.learned = true;
         why.end = End::Complete;
         why.attempted(attempt(Outcome::Failed(failure), false));
         why.attempted(attempt(Outcome::Status(200), true));
@@ -385,6 +392,7 @@ mod tests {
         assert_eq!(get(&metrics.statuses[status_slot(200)]), 1);
         assert_eq!(get(&metrics.cache[cache_slot(why.cache)]), 1);
         assert_eq!(get(&metrics.bypasses[Bypass::SetCookie as usize]), 1);
+        assert_eq!(get(&metrics.learned), 1);
         assert_eq!(
             (get(&metrics.attempts_fresh), get(&metrics.attempts_reused), get(&metrics.retries)),
             (1, 1, 1)

@@ -6,7 +6,7 @@ use crate::histogram::Distribution;
 use crate::metrics::{CACHE_OUTCOMES, STATUS_SLOTS, STATUSES, cache_slot};
 use crate::observed::Observed;
 use std::sync::atomic::Ordering;
-use tentpole_model::{EdgeReport, EndpointReport, Refused, Snapshot};
+use tentpole_model::{CacheFigures, EdgeReport, EndpointReport, Refused, Snapshot};
 use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cells, Instant, Ledger, clock};
 
@@ -65,7 +65,14 @@ impl Counted<'_> {
             memory_max: self.ledger.bytes_max(),
             queued,
             endpoints: self.endpoints(),
+            figures: self.figures(&threads),
         }
+    }
+
+    fn figures(&self, threads: &Threads) -> CacheFigures {
+        let mut figures = self.observed.cache().unwrap_or_default();
+        figures.learning.served = threads.sum(|thread| &thread.learned);
+        figures
     }
 
     fn endpoints(&self) -> Vec<EndpointReport> {

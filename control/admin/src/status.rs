@@ -1,6 +1,7 @@
 //! The status page: what is served and how the endpoints are.
 
 use crate::State;
+use crate::cache::CacheStatus;
 use crate::live::instance_of;
 use serde::Serialize;
 use tentpole_model::{
@@ -17,6 +18,8 @@ pub(crate) struct Status {
     sites: Vec<SiteStatus>,
     pools: Vec<PoolStatus>,
     content_networks: Vec<ContentNetworkStatus>,
+    /// `None` until the edge's first report.
+    cache: Option<CacheStatus>,
 }
 
 /// How telling a content network of purges goes.
@@ -92,6 +95,7 @@ impl Status {
             sites: snapshot.sites.iter().map(|site| SiteStatus::of(site, snapshot)).collect(),
             pools: (0..snapshot.pools.len()).map(|pool| PoolStatus::of(state, pool, report)).collect(),
             content_networks: content_networks(state),
+            cache: report.map(CacheStatus::of),
         }
     }
 }

@@ -55,6 +55,36 @@ impl Withdrawn {
         }
     }
 
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 10] = [
+        Self::Alternates,
+        Self::Restless,
+        Self::SetsCookies,
+        Self::Speaks,
+        Self::Varies,
+        Self::NotStorable,
+        Self::Depends,
+        Self::Refuses,
+        Self::Sibling,
+        Self::Forgotten,
+    ];
+
+    /// The word in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Alternates => "alternates",
+            Self::Restless => "restless",
+            Self::SetsCookies => "sets_cookies",
+            Self::Speaks => "speaks",
+            Self::Varies => "varies",
+            Self::NotStorable => "not_storable",
+            Self::Depends => "depends",
+            Self::Refuses => "refuses",
+            Self::Sibling => "sibling",
+            Self::Forgotten => "forgotten",
+        }
+    }
+
     /// Whether it shows that the page was not to be shared, so that it must wait for a new rule.
     fn bars(self) -> bool {
         !matches!(self, Self::NotStorable | Self::Depends | Self::Sibling | Self::Forgotten)

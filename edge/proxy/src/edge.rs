@@ -1,12 +1,13 @@
 //! Starts and ends the data plane: takes over the listening sockets, starts a thread for each set of them, waits for
 //! the last request. Knows who does what, and does nothing itself.
 
+use crate::figures;
 use crate::forms::Forms;
 use crate::invalidate::{Changes, Told};
 use crate::learn;
-use crate::on_disk;
 use crate::prepare::Prepared;
 use crate::purge::Purger;
+use crate::purge_log::PurgeLog;
 use crate::purging::Purging;
 use crate::search::Searches;
 use crate::secure::Secure;
@@ -126,8 +127,9 @@ impl Bound {
         let prepared = Prepared::new(snapshot.clone(), &cells, &gates).map_err(StartError::Routes)?;
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let cache = Cache::new(snapshot.cache, ledger.clone());
+        let purges = Arc::new(PurgeLog::default());
         let (learning, observations) =
-            learn::start_learner(cache.clone(), learning).map_err(StartError::System)?;
+            learn::start_learner(cache.clone(), learning, purges.clone()).map_err(StartError::System)?;
         let relays = !snapshot.content_networks.is_empty();
         let (purging, purged) = Purging::new(snapshot.purging.secret.as_ref(), relays);
         let secure = match &snapshot.tls {
@@ -152,9 +154,10 @@ impl Bound {
             ledger: ledger.clone(),
             wait_max: snapshot.cache.wait_max,
             purging,
+            purges,
             sends_tags: snapshot.purging.sends_tags,
         });
-        shared.disk.iter().for_each(|disk| on_disk::observe(disk, &observed));
+        figures::observe(&shared, &observed);
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);
         let cut = Arc::new(AtomicUsize::new(0));

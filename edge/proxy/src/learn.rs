@@ -4,6 +4,7 @@
 
 mod advice;
 mod fetch;
+mod figures;
 mod head;
 mod stripped;
 mod watch;
@@ -15,6 +16,7 @@ use crate::asked::Asked;
 use crate::fetch::Attempts;
 use crate::key::HTTPS;
 use crate::prepare::Prepared;
+use crate::purge_log::PurgeLog;
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -54,6 +56,7 @@ pub struct Learning {
     /// Keys of this process: what is hashed with them means nothing elsewhere.
     keys: RandomState,
     dropped: AtomicU64,
+    counts: figures::Counts,
     /// Microseconds that endpoints worked in all, learned from or not.
     origin_us: AtomicU64,
 }
@@ -89,6 +92,7 @@ struct Probed {
 pub fn start_learner(
     cache: Arc<Cache>,
     limits: Limits,
+    purges: Arc<PurgeLog>,
 ) -> io::Result<(Arc<Learning>, SyncSender<Observation>)> {
     let (observations, coming) = sync_channel(WAITING_MAX);
     let learning = Arc::new(Learning {
@@ -96,6 +100,7 @@ pub fn start_learner(
         learner: Mutex::new(Learner::new(limits)),
         keys: RandomState::new(),
         dropped: AtomicU64::new(0),
+        counts: figures::Counts::new(purges),
         origin_us: AtomicU64::new(0),
     });
     let here = learning.clone();
@@ -115,7 +120,10 @@ impl Learning {
                 None => coming.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             let changes = match seen {
-                Ok(seen) => self.learner().observe(&seen),
+                Ok(seen) => {
+                    self.counts.observed();
+                    self.learner().observe(&seen)
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
             };
@@ -139,7 +147,8 @@ impl Learning {
             // After the rules: whoever stores now has seen that he may not, or is under way and is purged.
             for change in &changes {
                 if let Change::Withdraw { key, .. } | Change::Outdated { key } = change {
-                    cache.purge(&cache.key(key), false);
+                    let purged = cache.purge(&cache.key(key), false);
+                    self.counts.changed(change, purged.objects);
                 }
             }
         }

@@ -11,6 +11,7 @@ use crate::learn;
 use crate::on_disk::{self, Revived};
 use crate::place::Place;
 use crate::purge::host_of;
+use crate::template::is_page;
 use crate::thread::{Thread, View};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -325,7 +326,9 @@ impl Inquiry<'_> {
     /// Whether the answer to a plain GET will do for this request alone. Who wants a part may not have to wait for all
     /// that comes before it, and who asks with HEAD must get no body.
     fn suits(&self, own: &Own) -> bool {
-        let whole = matches!(own.response.status, 200 | 206 | 416);
+        let esi = self.view.prepared.caching(self.place.caching).esi;
+        // Of a page that is put together there are no parts.
+        let whole = matches!(own.response.status, 200 | 206 | 416) && !is_page(esi, &own.response);
         self.asked.method == Method::Get && !(self.asked.facts.range && whole)
     }
 

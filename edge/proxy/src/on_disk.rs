@@ -17,7 +17,6 @@ use tentpole_disk::{Disk, Found, HeldBody, Meta, NewObject, Purge, Purging, Stan
 use tentpole_freshness::{RequestFacts, StoredFacts, Use};
 use tentpole_message::StoredHead;
 use tentpole_model::{Caching, CachingId, Purged};
-use tentpole_observe::{DiskFigures, Observed};
 use tentpole_runtime::clock;
 
 /// How long a look-up on disk, or one of its parts, may take; then it is a miss. Deadlines are late by up to a sweep.
@@ -339,29 +338,6 @@ fn selecting(vary: &Vary) -> Vec<(Bytes, Option<Bytes>)> {
 
 fn number_of(tag: &Tag) -> u64 {
     u64::from_le_bytes(tag.to_bytes())
-}
-
-/// Shows the disk's figures with those of the edge.
-pub fn observe(disk: &Arc<Disk>, observed: &Observed) {
-    let disk = Arc::downgrade(disk);
-    observed.ask_disk(move || {
-        let Some(stats) = disk.upgrade().map(|disk| disk.stats()) else { return DiskFigures::default() };
-        DiskFigures {
-            on: stats.on,
-            objects: stats.objects,
-            bytes: stats.bytes,
-            bytes_max: stats.bytes_max,
-            hits: stats.hits,
-            misses: stats.misses,
-            overloaded: stats.overloaded,
-            writes: stats.writes,
-            writes_dropped: stats.writes_dropped,
-            evictions: stats.evictions,
-            purges: stats.purges,
-            errors: stats.errors,
-            damaged: stats.damaged,
-        }
-    });
 }
 
 /// Purges on disk and then in memory, in this order: see [`revive`]. In force when it returns, and safe from a crash when

@@ -5,6 +5,7 @@ use crate::forms::Forms;
 use crate::invalidate::{Changes, Told};
 use crate::learn::{self, Learning};
 use crate::prepare::Prepared;
+use crate::purge_log::PurgeLog;
 use crate::purging::Purging;
 use crate::search::Searches;
 use crate::secure::Secure;
@@ -60,6 +61,8 @@ pub struct Shared {
     pub changes: Changes,
     /// Of which of them content networks were told lately.
     pub told: Told,
+    /// What was purged lately.
+    pub purges: Arc<PurgeLog>,
     /// Tags stay in responses: a content network in front reads them.
     pub sends_tags: bool,
     /// What visitors behind TLS are met with.

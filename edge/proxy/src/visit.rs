@@ -19,6 +19,7 @@ use crate::from_disk::{self, Source};
 use crate::head::Keeping;
 use crate::invalidate;
 use crate::learn;
+use crate::lock::is_let_in;
 use crate::many;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::on_disk;
@@ -184,10 +185,8 @@ impl<'a> Visit<'a> {
             return Box::pin(self.purge(view, asked)).await;
         }
         // After purges, which have a right of their own.
-        let by_certificate = view.prepared.snapshot.tls.client_authority.is_some();
-        if !view.prepared.require.opens(&self.scratch.request.fields)
-            || (by_certificate && self.visitor.tls.is_none())
-        {
+        let by_https = self.visitor.tls.is_some();
+        if !is_let_in(&view.prepared, &self.scratch.request, asked.method, by_https) {
             return Err(Stop::Refused(Refused::NotThroughFront));
         }
         let searches = &self.thread.shared.searches;
@@ -445,6 +444,7 @@ impl<'a> Visit<'a> {
             return sent.ok_or_else(gone);
         }
         self.why.cache = cache;
+        self.why.learned = object.facts().learned;
         self.why.status = object.status();
         match stored_plan(object) {
             Ok(None) => {}
@@ -490,6 +490,7 @@ impl<'a> Visit<'a> {
         asked: Asked,
     ) -> Result<Sent, Stop> {
         self.why.cache = cache;
+        self.why.learned = reader.facts().learned;
         self.why.status = reader.head().status;
         if reader.assembles() {
             return Box::pin(self.assemble_reader(reader, own, cache, asked)).await;
