@@ -28,6 +28,7 @@ mod site;
 mod store;
 mod syntax;
 mod table;
+mod tls;
 mod top;
 mod visitors;
 mod words;

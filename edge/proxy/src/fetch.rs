@@ -60,7 +60,7 @@ pub async fn fetch(
     response: &mut ResponseHead,
     attempts: &mut Attempts,
     deadline: &Deadline,
-) -> Result<Exchange, NoResponse> {
+) -> Result<Box<Exchange>, NoResponse> {
     let mut view = view;
     let mut tried = 0u64;
     let mut fresh = false;
@@ -134,7 +134,7 @@ async fn attempt_once(
     attempt: &mut Attempt,
     fresh: bool,
     deadline: &Deadline,
-) -> Result<Exchange, NoResponse> {
+) -> Result<Box<Exchange>, NoResponse> {
     let cell = &choice.prepared.cells[chosen.index];
     let timeouts = choice.pool.timeouts;
     cell.requests.fetch_add(1, Relaxed);
@@ -177,7 +177,7 @@ async fn attempt_once(
         let keeps_alive = Exchange::keeps_alive(response, &body, outgoing.method);
         let endpoint = (outgoing.pool, chosen.index);
         let permit = chosen.permit;
-        let mut exchange = Exchange {
+        let mut exchange = Box::new(Exchange {
             connection,
             endpoint,
             body,
@@ -186,7 +186,7 @@ async fn attempt_once(
             keeps_alive,
             sending,
             timeouts,
-        };
+        });
         if let Some(store) = store {
             store.understand(response, &mut exchange);
         }

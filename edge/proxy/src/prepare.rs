@@ -23,6 +23,8 @@ pub struct Prepared {
     pub pools: Vec<PreparedPool>,
     /// What each request must bring.
     pub require: Lock,
+    /// The port that https is asked at.
+    pub https_port: u16,
     /// What makes two requests the same; parallel to `snapshot.cachings`.
     keys: Vec<KeyRules>,
     /// Whose links are rewritten; parallel to `snapshot.cachings`.
@@ -69,7 +71,9 @@ impl Prepared {
             snapshot.cachings.iter().map(|caching| caching.assets.as_ref().map(Assets::new)).collect();
         let compressed_pages = snapshot.cachings.iter().map(|_| AtomicBool::new(false)).collect();
         let require = Lock::read(&snapshot.front.require, "nobody is let in");
-        Ok(Self { snapshot, table, pools, require, keys, assets, routes, compressed_pages })
+        // One that a proxy in front has is not known here: it is the usual one.
+        let https_port = snapshot.tls.listen.first().map_or(443, |address| address.port());
+        Ok(Self { snapshot, table, pools, require, https_port, keys, assets, routes, compressed_pages })
     }
 
     /// The site with this number.
