@@ -92,9 +92,10 @@ pub async fn shake_hands(
                 Some(byte) if byte.is_ascii_uppercase() => return Ok(Begun::Clear),
                 Some(_) => {}
             }
-            visitor.socket().secure(begin().map_err(|_| HandshakeFault::Misbehaved)?);
+            let (socket, _) = visitor.parts().ok_or(HandshakeFault::Closed)?;
+            socket.secure(begin().map_err(|_| HandshakeFault::Misbehaved)?);
         }
-        let socket = visitor.socket();
+        let (socket, deadline) = visitor.parts().ok_or(HandshakeFault::Closed)?;
         // Bytes that were said to be there and are not: back to waiting.
         let stepped = poll_fn(|context| Poll::Ready(socket.poll_step(context))).await;
         // Those who are served already come first.
@@ -103,15 +104,14 @@ pub async fn shake_hands(
         match stepped {
             Poll::Ready(Ok(true)) | Poll::Pending => {}
             Poll::Ready(Ok(false)) => return Err(HandshakeFault::Closed),
-            Poll::Ready(Err(_)) => return Err(visitor.socket().fault().unwrap_or(HandshakeFault::Closed)),
+            Poll::Ready(Err(_)) => return Err(socket.fault().unwrap_or(HandshakeFault::Closed)),
         }
-        if !visitor.socket().is_handshaking() {
-            visitor.tls = visitor.socket().tls();
+        if !socket.is_handshaking() {
+            visitor.tls = socket.tls();
             visitor.https = true;
             return Ok(Begun::Secure);
         }
         // The whole answer is out before more is read: it is small, and he can go on only with it.
-        let (socket, deadline) = visitor.parts();
         match deadline.guard(|context| socket.poll_output(context)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(HandshakeFault::Closed),
@@ -123,7 +123,7 @@ pub async fn shake_hands(
 /// Waits for bytes without reading them, so that who waits for his turn holds no buffer; false when the connection
 /// failed.
 async fn arrival(visitor: &mut Visitor) -> Result<bool, HandshakeFault> {
-    let (socket, deadline) = visitor.parts();
+    let (socket, deadline) = visitor.parts().ok_or(HandshakeFault::Closed)?;
     match deadline.guard(|context| socket.poll_arrival(context)).await {
         Ok(arrived) => Ok(arrived.is_ok()),
         Err(_) => Err(HandshakeFault::TimedOut),
@@ -132,10 +132,109 @@ async fn arrival(visitor: &mut Visitor) -> Result<bool, HandshakeFault> {
 
 /// The first byte; `None` when the connection ended before it.
 async fn first_byte(visitor: &mut Visitor) -> Option<u8> {
-    let (socket, deadline) = visitor.parts();
+    let (socket, deadline) = visitor.parts()?;
     if socket.filled().is_empty() {
         let filled = deadline.guard(|context| socket.poll_fill(context, FIRST_BYTES_MAX)).await;
         filled.ok()?.ok()?;
     }
     socket.filled().first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Doors, Port};
+    use std::io::{IoSlice, Write};
+    use std::rc::Rc;
+    use tentpole_model::{Tls, TlsVersion, VisitorLimits};
+    use tentpole_runtime::socket::Socket;
+    use tentpole_runtime::{Ledger, clock};
+
+    /// Counts its steps, and is done after the second.
+    #[derive(Debug)]
+    struct Counted {
+        steps: Rc<Cell<usize>>,
+        own: usize,
+    }
+
+    impl Session for Counted {
+        fn take(&mut self, arrived: &[u8]) -> io::Result<usize> {
+            self.steps.set(self.steps.get() + 1);
+            self.own += 1;
+            Ok(arrived.len())
+        }
+        fn content(&self) -> usize {
+            0
+        }
+        fn read(&mut self, _into: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn has_ended(&self) -> bool {
+            false
+        }
+        fn write(&mut self, _parts: &[IoSlice<'_>]) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn has_output(&self) -> bool {
+            false
+        }
+        fn put_out(&mut self, _to: &mut dyn Write) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn end(&mut self) {}
+        fn is_handshaking(&self) -> bool {
+            self.own < 2
+        }
+        fn alpn(&self) -> Option<&[u8]> {
+            None
+        }
+        fn facts(&self) -> Option<Tls> {
+            Some(Tls { version: TlsVersion::V13, resumed: false })
+        }
+        fn fault(&self) -> Option<HandshakeFault> {
+            None
+        }
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_flood_of_handshakes_leaves_each_turn_to_those_who_are_served() {
+        const VISITORS: usize = 60;
+        clock::renew();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (doors, _handovers) = Doors::new(VISITORS, 1, Ledger::new(1 << 20));
+        let (steps, handshakes) = (Rc::new(Cell::new(0)), Rc::new(Handshakes::new(VISITORS)));
+        let mut clients = Vec::new();
+        let mut flood = Vec::new();
+        for _ in 0..VISITORS {
+            let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.write_all(&[22, 3, 1]).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let open = doors.enter(0).unwrap();
+            let mut visitor = Visitor::new(Socket::new(stream), Port::Tls, open, VisitorLimits::default());
+            let (steps, handshakes) = (steps.clone(), handshakes.clone());
+            flood.push(tokio::task::spawn_local(async move {
+                let session = || Ok(Box::new(Counted { steps, own: 0 }) as Box<dyn Session>);
+                shake_hands(&mut visitor, &handshakes, session).await
+            }));
+            clients.push(client);
+        }
+        let mut most = 0;
+        while steps.get() < VISITORS {
+            let before = steps.get();
+            tokio::task::yield_now().await;
+            most = most.max(steps.get() - before);
+        }
+        // Their second flight, all at once.
+        clients.iter_mut().for_each(|client| client.write_all(&[22, 3, 1]).unwrap());
+        while steps.get() < 2 * VISITORS {
+            let before = steps.get();
+            tokio::task::yield_now().await;
+            most = most.max(steps.get() - before);
+        }
+        assert!((1..=STEPS_A_TURN).contains(&most), "{most} steps between two looks");
+        for one in flood {
+            assert_eq!(one.await.unwrap(), Ok(Begun::Secure));
+        }
+        assert_eq!(handshakes.under_way.get(), 0);
+    }
 }

@@ -177,7 +177,7 @@ async fn attempt_once(
         let keeps_alive = Exchange::keeps_alive(response, &body, outgoing.method);
         let endpoint = (outgoing.pool, chosen.index);
         let permit = chosen.permit;
-        let mut exchange = Box::new(Exchange {
+        let mut exchange = Exchange {
             connection,
             endpoint,
             body,
@@ -186,11 +186,11 @@ async fn attempt_once(
             keeps_alive,
             sending,
             timeouts,
-        });
+        };
         if let Some(store) = store {
             store.understand(response, &mut exchange);
         }
-        Ok(exchange)
+        Ok(Box::new(exchange))
     }
     .await;
     match &outcome {
