@@ -34,5 +34,6 @@ pub use snapshot::{
 };
 pub use tls::{CertificateFiles, HandshakeFault, Tls, TlsSettings, TlsVersion};
 pub use why::{
-    ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, End, Method, Outcome, Refused, Why,
+    ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, End, Method, Outcome, Refused,
+    Version, Why,
 };

@@ -261,6 +261,10 @@ pub struct VisitorLimits {
     pub fields_max: usize,
     /// How long requests in flight may take to finish when the edge ends.
     pub drain_time: Duration,
+    /// Requests under way at once on one connection of HTTP/2.
+    pub streams_max: u32,
+    /// A connection without TLS may begin with HTTP/2 (RFC 9113 section 3.3).
+    pub http2_without_tls: bool,
 }
 
 /// The shared cache in memory.
@@ -397,6 +401,8 @@ impl Default for VisitorLimits {
             head_bytes_max: 32 * 1024,
             fields_max: 100,
             drain_time: Duration::from_secs(30),
+            streams_max: 100,
+            http2_without_tls: true,
         }
     }
 }

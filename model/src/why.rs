@@ -29,8 +29,8 @@ pub struct Why {
     pub status: u16,
     /// Method, as far as it matters.
     pub method: Method,
-    /// Minor version of HTTP/1.
-    pub minor_version: u8,
+    /// The version that the visitor speaks.
+    pub version: Version,
     /// Whether the connection served requests before.
     pub connection_reused: bool,
     /// Behind TLS: what the handshake came to.
@@ -158,6 +158,15 @@ pub enum Method {
     Trace,
     Connect,
     Other,
+}
+
+/// Versions of HTTP, as far as visitors speak them here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is its own name")]
+pub enum Version {
+    Http10,
+    Http11,
+    Http2,
 }
 
 /// What the cache did for a request.
@@ -306,6 +315,8 @@ pub enum Refused {
     /// Without the field that `[visitors] require` names, or in the clear where a client certificate is asked for: it came
     /// round the content network in front.
     NotThroughFront,
+    /// More frames of HTTP/2 that bring nothing, or more requests taken back, than a connection may send.
+    FrameFlood,
     /// HTTP in the clear on a port for https.
     ClearOnTls,
 }
@@ -323,7 +334,7 @@ impl Why {
             peer_port: 0,
             status: 0,
             method: Method::Other,
-            minor_version: 1,
+            version: Version::Http11,
             connection_reused: false,
             tls: None,
             thread: 0,
@@ -446,6 +457,12 @@ labels!(Bypass {
     Probe = "probe",
 });
 
+labels!(Version {
+    Http10 = "1.0",
+    Http11 = "1.1",
+    Http2 = "2.0",
+});
+
 labels!(AssemblyFault {
     TooManyIncludes = "too_many_includes",
     TooDeep = "too_deep",
@@ -496,6 +513,7 @@ labels!(Refused {
     PurgeBusy = "purge_busy",
     ProxyHeader = "proxy_header",
     NotThroughFront = "not_through_front",
+    FrameFlood = "frame_flood",
     ClearOnTls = "clear_on_tls",
 });
 
@@ -523,6 +541,8 @@ impl Refused {
             Self::PurgeBusy => 503,
             Self::ProxyHeader => 400,
             Self::NotThroughFront => 403,
+            // Never sent: the connection closes with ENHANCE_YOUR_CALM.
+            Self::FrameFlood => 429,
             Self::ClearOnTls => 400,
         }
     }

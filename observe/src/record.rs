@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tentpole_model::{
     ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, Cause, End, Failure, Method,
-    Outcome, Phase, Refused, Retry, RouteId, Side, SiteId, Tls, TlsVersion, Why,
+    Outcome, Phase, Refused, Retry, RouteId, Side, SiteId, Tls, TlsVersion, Version, Why,
 };
 
 /// Bytes of the fixed part, before the attempts.
@@ -112,7 +112,7 @@ pub(crate) fn encode(why: &Why, texts: Option<&Texts<'_>>) -> Encoded {
     put(
         &mut out,
         58,
-        [why.method as u8, why.minor_version, flags, why.thread, cache as u8, bypass, attempts as u8],
+        [why.method as u8, why.version as u8, flags, why.thread, cache as u8, bypass, attempts as u8],
     );
     // Place 65 to 79: how it ended.
     match why.end {
@@ -159,7 +159,7 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         peer_port: u16::from_le_bytes(get(base, 48)?),
         status: u16::from_le_bytes(get(base, 50)?),
         method: *Method::ALL.get(base[58] as usize)?,
-        minor_version: base[59],
+        version: *Version::ALL.get(base[59] as usize)?,
         connection_reused: flags & flag::REUSED != 0,
         tls: (flags & flag::TLS != 0).then_some(Tls {
             version: if flags & flag::TLS13 != 0 { TlsVersion::V13 } else { TlsVersion::V12 },

@@ -85,7 +85,7 @@ fn whys() -> impl Strategy<Value = Why> {
             peer_port: n.6,
             status: n.7,
             method,
-            minor_version: n.8,
+            version: Version::ALL[usize::from(n.8) % Version::ALL.len()],
             connection_reused: n.9,
             tls: ids.3.map(tls),
             thread: ids.0,

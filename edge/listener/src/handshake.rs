@@ -92,9 +92,10 @@ pub async fn shake_hands(
                 Some(byte) if byte.is_ascii_uppercase() => return Ok(Begun::Clear),
                 Some(_) => {}
             }
-            visitor.socket().secure(begin().map_err(|_| HandshakeFault::Misbehaved)?);
+            let (socket, _) = visitor.parts().ok_or(HandshakeFault::Closed)?;
+            socket.secure(begin().map_err(|_| HandshakeFault::Misbehaved)?);
         }
-        let socket = visitor.socket();
+        let (socket, deadline) = visitor.parts().ok_or(HandshakeFault::Closed)?;
         // Bytes that were said to be there and are not: back to waiting.
         let stepped = poll_fn(|context| Poll::Ready(socket.poll_step(context))).await;
         // Those who are served already come first.
@@ -103,15 +104,14 @@ pub async fn shake_hands(
         match stepped {
             Poll::Ready(Ok(true)) | Poll::Pending => {}
             Poll::Ready(Ok(false)) => return Err(HandshakeFault::Closed),
-            Poll::Ready(Err(_)) => return Err(visitor.socket().fault().unwrap_or(HandshakeFault::Closed)),
+            Poll::Ready(Err(_)) => return Err(socket.fault().unwrap_or(HandshakeFault::Closed)),
         }
-        if !visitor.socket().is_handshaking() {
-            visitor.tls = visitor.socket().tls();
+        if !socket.is_handshaking() {
+            visitor.tls = socket.tls();
             visitor.https = true;
             return Ok(Begun::Secure);
         }
         // The whole answer is out before more is read: it is small, and he can go on only with it.
-        let (socket, deadline) = visitor.parts();
         match deadline.guard(|context| socket.poll_output(context)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(HandshakeFault::Closed),
@@ -123,7 +123,7 @@ pub async fn shake_hands(
 /// Waits for bytes without reading them, so that who waits for his turn holds no buffer; false when the connection
 /// failed.
 async fn arrival(visitor: &mut Visitor) -> Result<bool, HandshakeFault> {
-    let (socket, deadline) = visitor.parts();
+    let (socket, deadline) = visitor.parts().ok_or(HandshakeFault::Closed)?;
     match deadline.guard(|context| socket.poll_arrival(context)).await {
         Ok(arrived) => Ok(arrived.is_ok()),
         Err(_) => Err(HandshakeFault::TimedOut),
@@ -132,7 +132,7 @@ async fn arrival(visitor: &mut Visitor) -> Result<bool, HandshakeFault> {
 
 /// The first byte; `None` when the connection ended before it.
 async fn first_byte(visitor: &mut Visitor) -> Option<u8> {
-    let (socket, deadline) = visitor.parts();
+    let (socket, deadline) = visitor.parts()?;
     if socket.filled().is_empty() {
         let filled = deadline.guard(|context| socket.poll_fill(context, FIRST_BYTES_MAX)).await;
         filled.ok()?.ok()?;

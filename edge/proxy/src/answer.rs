@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use tentpole_http1 as http1;
-use tentpole_model::{Cause, Failure, Phase, Purged, Refused};
+use tentpole_model::{Cause, Failure, Phase, Purged, Refused, Version};
 use tentpole_runtime::clock;
 
 /// How an answer ends.
@@ -13,8 +13,8 @@ pub struct Manner {
     pub head_only: bool,
     /// Whether the connection goes on.
     pub keep_alive: bool,
-    /// 0 or 1.
-    pub minor_version: u8,
+    /// The version that the visitor speaks.
+    pub version: Version,
     /// How long browsers shall ask this host by https only, in seconds; 0 says nothing of it.
     pub hsts_s: u32,
 }
@@ -112,7 +112,7 @@ fn words(refused: Refused) -> &'static str {
         Refused::Malformed | Refused::RequestLine => "the request is not valid HTTP.",
         Refused::Target => "the address is not valid.",
         Refused::Host => "the Host field is missing or not valid.",
-        Refused::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here.",
+        Refused::Version => "only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here.",
         Refused::ContentLength | Refused::TransferEncoding | Refused::Chunk => {
             "the length of the request's body is not clear."
         }
@@ -135,6 +135,7 @@ fn words(refused: Refused) -> &'static str {
         Refused::PurgeUnclear => "this purge is not understood.",
         Refused::PurgeBusy => "other purges are under way. Please try again in 4 s.",
         Refused::ProxyHeader => "this connection must begin with the PROXY protocol.",
+        Refused::FrameFlood => "too many frames that bring nothing.",
         Refused::ClearOnTls => "this port speaks https. Please begin the address with https://.",
         Refused::NotThroughFront => "this address is not for visitors. Please use the site's own.",
     }
@@ -175,10 +176,12 @@ pub fn connection(out: &mut Vec<u8>, manner: Manner) {
         // fail.
         let _ = write!(out, "Strict-Transport-Security: max-age={}\r\n", manner.hsts_s);
     }
-    match (manner.keep_alive, manner.minor_version) {
+    match (manner.keep_alive, manner.version) {
+        // Whether the connection goes on is said in frames.
+        (_, Version::Http2) => {}
         (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
-        (true, 0) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (true, _) => {}
+        (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (true, Version::Http11) => {}
     }
 }
 
@@ -186,7 +189,8 @@ pub fn connection(out: &mut Vec<u8>, manner: Manner) {
 mod tests {
     use super::*;
 
-    const MANNER: Manner = Manner { head_only: false, keep_alive: false, minor_version: 1, hsts_s: 0 };
+    const MANNER: Manner =
+        Manner { head_only: false, keep_alive: false, version: Version::Http11, hsts_s: 0 };
 
     #[test]
     fn every_refusal_is_a_whole_response_that_counts_its_length_right() {

@@ -282,7 +282,7 @@ impl Edge {
 
 /// What visitors behind TLS are met with.
 fn source(settings: &TlsSettings, local: Option<PathBuf>) -> Source {
-    Source { settings: settings.clone(), protocols: vec![b"http/1.1".to_vec()], local }
+    Source { settings: settings.clone(), protocols: vec![b"h2".to_vec(), b"http/1.1".to_vec()], local }
 }
 
 fn spawn(start: Start, running: Arc<AtomicUsize>) -> io::Result<JoinHandle<()>> {

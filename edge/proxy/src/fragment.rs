@@ -396,7 +396,9 @@ impl Ask {
                 b"\r\n",
             ];
             parse(&head.concat(), &mut scratch.request)?;
-            let mut asked = understand(&scratch.request).map_err(|_| AssemblyFault::Refused)?;
+            let understood = http1::request_framing(&scratch.request)
+                .and_then(|framing| understand(&scratch.request, framing));
+            let mut asked = understood.map_err(|_| AssemblyFault::Refused)?;
             asked.https = around.came.https;
             let searches = &around.thread.shared.searches;
             match route(&around.view, searches, &mut scratch, &mut asked, &mut Why::new()) {

@@ -25,6 +25,7 @@ mod invalidate;
 mod key;
 mod learn;
 mod lock;
+mod many;
 mod obtain;
 mod on_disk;
 mod outbox;
@@ -45,6 +46,7 @@ mod template;
 mod thread;
 mod tunnel;
 mod visit;
+mod websocket;
 
 pub use edge::{Bound, Edge, EdgeParts, StartError};
 pub use prepare::Prepared;
