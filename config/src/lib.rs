@@ -3,6 +3,7 @@
 //! opens no sockets, changes no files.
 
 mod address;
+mod assets;
 mod cache;
 mod caching;
 mod content_network;
@@ -24,6 +25,7 @@ mod reference;
 mod report;
 mod setting;
 mod site;
+mod store;
 mod syntax;
 mod table;
 mod tls;

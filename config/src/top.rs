@@ -8,7 +8,8 @@ use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::Cure;
 use crate::{
-    cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site, tls, visitors,
+    assets, cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site, store, tls,
+    visitors,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use tentpole_model::{LogSettings, VisitorLimits};
@@ -128,7 +129,7 @@ const fn part(
 }
 
 /// Every section, in the order of the reference.
-pub(crate) fn sections() -> [&'static Section; 21] {
+pub(crate) fn sections() -> [&'static Section; 23] {
     [
         &SECTION,
         &tls::SECTION,
@@ -142,6 +143,7 @@ pub(crate) fn sections() -> [&'static Section; 21] {
         &endpoint::SECTION,
         &fleet::SECTION,
         &pool::HEALTH_SECTION,
+        &store::SECTION,
         &pool::TIMEOUTS_SECTION,
         &pool::QUEUE_SECTION,
         &site::SECTION,
@@ -149,6 +151,7 @@ pub(crate) fn sections() -> [&'static Section; 21] {
         &caching::SECTION,
         &caching::ROUTE_SECTION,
         &caching::QUERY_SECTION,
+        &assets::SECTION,
         &purge::SECTION,
         &content_network::SECTION,
     ]

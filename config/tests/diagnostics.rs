@@ -232,9 +232,34 @@ const CASES: &[(&str, &str, &str)] = &[
         "APP[site.shop]\npool = \"app\"\n[content_network.front]\nkind = \"fastly\"\nservice = \"SU1Z\"\n\
          sites = \"shp\"\n",
     ),
-    ("PurgedPath", "slash", "APP[[site.shop.route]]\npath = \"/x\"\ncache = { purges = [\"blog/*\"] }\n"),
-    ("PurgedPath", "query", "APP[site.shop.cache]\npurges = [\"/\", \"/?page=2\"]\n"),
-    ("PurgedPath", "star", "APP[site.shop.cache]\npurges = [\"/blog*\"]\n"),
+    ("PathInList", "slash", "APP[[site.shop.route]]\npath = \"/x\"\ncache = { purges = [\"blog/*\"] }\n"),
+    ("PathInList", "query", "APP[site.shop.cache]\npurges = [\"/\", \"/?page=2\"]\n"),
+    ("PathInList", "star", "APP[site.shop.cache]\npurges = [\"/blog*\"]\n"),
+    (
+        "PathInList",
+        "every_link",
+        "[cache.assets]\nhost = \"https://assets.example\"\npaths = [\"/static/*\", \"/*\"]\nAPP",
+    ),
+    ("NotAnAssetHost", "scheme", "[cache.assets]\nhost = \"assets.example\"\npaths = \"/static/*\"\nAPP"),
+    ("NotAnAssetHost", "path", "[cache.assets]\nhost = \"https://a.example/x\"\npaths = \"/static/*\"\nAPP"),
+    ("Missing", "asset_host", "[cache.assets]\npaths = \"/static/*\"\nAPP"),
+    ("NotABucket", "", "APPobject_store = { bucket = \"My Shop\", region = \"eu-central-1\" }\n"),
+    (
+        "NotAnIndex",
+        "",
+        "APPobject_store = { bucket = \"shop\", region = \"eu-central-1\", index = \"a/index.html\" }\n",
+    ),
+    ("Missing", "region", "APPobject_store = { bucket = \"shop\" }\n"),
+    (
+        "NotASecretsPlace",
+        "store",
+        "APPobject_store = { bucket = \"shop\", region = \"eu\", secret_access_key = \"wJalrXUtnFEMI\" }\n",
+    ),
+    (
+        "StoreAndFleet",
+        "",
+        "[pool.app]\nfleet = { run = \"app {port}\" }\nobject_store = { bucket = \"shop\", region = \"eu\" }\n",
+    ),
     (
         "DespiteSetCookie",
         "",

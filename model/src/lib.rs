@@ -15,7 +15,7 @@ mod snapshot;
 mod tls;
 mod why;
 
-pub use caching::{COOKIES_IGNORED, Caching, CachingId, DiskSettings, Esi, Learn, QueryRules};
+pub use caching::{Assets, COOKIES_IGNORED, Caching, CachingId, DiskSettings, Esi, Learn, QueryRules};
 pub use dials::Dials;
 pub use failure::{Cause, Failure, Phase, Retry, Side};
 pub use fleet::{
@@ -28,9 +28,9 @@ pub use membership::{DownReason, Health, Member, Membership, PoolMembers};
 pub use port::{PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged};
 pub use purging::{ContentNetwork, ContentService, Network, Purging, RelayPort, RelayStatus, Secret};
 pub use snapshot::{
-    AccessLog, Balance, CacheSettings, Canonical, Endpoint, HealthCheck, HostPattern, LogSettings, Pool,
-    PoolId, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId, Snapshot, UpstreamTimeouts,
-    VisitorLimits,
+    AccessLog, Addressing, Balance, CacheSettings, Canonical, Endpoint, HealthCheck, HostPattern,
+    LogSettings, ObjectStore, Pool, PoolId, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId,
+    Snapshot, UpstreamTimeouts, VisitorLimits,
 };
 pub use tls::{CertificateFiles, HandshakeFault, Tls, TlsSettings, TlsVersion};
 pub use why::{

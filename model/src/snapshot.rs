@@ -4,7 +4,7 @@
 use crate::caching::{Caching, CachingId, DiskSettings};
 use crate::fleet::Fleet;
 use crate::front::{Front, SecretField};
-use crate::purging::{ContentNetwork, Purging};
+use crate::purging::{ContentNetwork, Purging, Secret};
 use crate::tls::TlsSettings;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -142,6 +142,36 @@ pub struct Pool {
     pub queue: QueueSettings,
     /// Fields that each request to its endpoints brings, by which they know us.
     pub send: Vec<SecretField>,
+    /// Its endpoints are an object store's.
+    pub object_store: Option<ObjectStore>,
+}
+
+/// An object store that speaks S3's protocol, in the place of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectStore {
+    /// The bucket.
+    pub bucket: String,
+    /// Where it is.
+    pub region: String,
+    /// The access key's id.
+    pub key_id: Secret,
+    /// The access key.
+    pub key: Secret,
+    /// The session token that temporary keys have; one that is not there is no error.
+    pub session: Option<Secret>,
+    /// How it is named in a request.
+    pub addressing: Addressing,
+    /// The object behind a path that ends in a slash.
+    pub index: String,
+}
+
+/// Where in a request a bucket is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Addressing {
+    /// `http://store/bucket/object`
+    Path,
+    /// `http://bucket.store/object`
+    Host,
 }
 
 /// One address in a pool.
@@ -341,6 +371,7 @@ impl Default for Pool {
             timeouts: UpstreamTimeouts::default(),
             queue: QueueSettings::default(),
             send: Vec::new(),
+            object_store: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A connection behind TLS: puts what goes over it through a [`Session`]. Knows no cipher and no certificate; holds a
 //! buffer only while part of a record waits for the rest, so that an idle connection costs what its session does.
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Held};
 use std::fmt::Debug;
 use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
@@ -9,6 +9,10 @@ use std::task::{Context, Poll, ready};
 use tentpole_model::{HandshakeFault, Tls};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+/// What a session holds on the heap while nothing is under way: measured with rustls 0.23 as what an idle connection costs
+/// more than one in the clear.
+const SESSION_BYTES: usize = 8 * 1024;
 
 /// Turns the bytes of a connection into what they mean, and back. Does no input or output of its own.
 pub trait Session: Debug {
@@ -60,13 +64,14 @@ pub(crate) struct Secure {
     taken: usize,
     /// The other side shall see it broken off, not ended.
     pub(crate) breaks: bool,
+    _held: Held,
 }
 
 impl Secure {
     /// A session whose first bytes are in `arrived`.
     pub(crate) fn new(session: Box<dyn Session>, arrived: Option<Buffer>) -> Self {
         let arrived = arrived.filter(|arrived| !arrived.is_empty());
-        Self { session, arrived, taken: 0, breaks: false }
+        Self { session, arrived, taken: 0, breaks: false, _held: Held::new(SESSION_BYTES) }
     }
 
     /// Ready when bytes are there for [`Secure::poll_step`].

@@ -1,10 +1,11 @@
 //! The fast origin answers its paths correctly, however requests arrive. It runs on a thread that ends with the test.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tentpole_testkit::fast::FastOrigin;
 use tentpole_testkit::{Answer, Ask, End, Visitor};
+use tokio::time::Instant;
 
 fn start(threads: usize) -> SocketAddr {
     let origin = FastOrigin::bind(SocketAddr::from(([127, 0, 0, 1], 0)), threads).expect("a free port");

@@ -139,3 +139,102 @@ async fn first_byte(visitor: &mut Visitor) -> Option<u8> {
     }
     socket.filled().first().copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Doors, Port};
+    use std::io::{IoSlice, Write};
+    use std::rc::Rc;
+    use tentpole_model::{Tls, TlsVersion, VisitorLimits};
+    use tentpole_runtime::socket::Socket;
+    use tentpole_runtime::{Ledger, clock};
+
+    /// Counts its steps, and is done after the second.
+    #[derive(Debug)]
+    struct Counted {
+        steps: Rc<Cell<usize>>,
+        own: usize,
+    }
+
+    impl Session for Counted {
+        fn take(&mut self, arrived: &[u8]) -> io::Result<usize> {
+            self.steps.set(self.steps.get() + 1);
+            self.own += 1;
+            Ok(arrived.len())
+        }
+        fn content(&self) -> usize {
+            0
+        }
+        fn read(&mut self, _into: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn has_ended(&self) -> bool {
+            false
+        }
+        fn write(&mut self, _parts: &[IoSlice<'_>]) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn has_output(&self) -> bool {
+            false
+        }
+        fn put_out(&mut self, _to: &mut dyn Write) -> io::Result<usize> {
+            Ok(0)
+        }
+        fn end(&mut self) {}
+        fn is_handshaking(&self) -> bool {
+            self.own < 2
+        }
+        fn alpn(&self) -> Option<&[u8]> {
+            None
+        }
+        fn facts(&self) -> Option<Tls> {
+            Some(Tls { version: TlsVersion::V13, resumed: false })
+        }
+        fn fault(&self) -> Option<HandshakeFault> {
+            None
+        }
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_flood_of_handshakes_leaves_each_turn_to_those_who_are_served() {
+        const VISITORS: usize = 60;
+        clock::renew();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (doors, _handovers) = Doors::new(VISITORS, 1, Ledger::new(1 << 20));
+        let (steps, handshakes) = (Rc::new(Cell::new(0)), Rc::new(Handshakes::new(VISITORS)));
+        let mut clients = Vec::new();
+        let mut flood = Vec::new();
+        for _ in 0..VISITORS {
+            let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.write_all(&[22, 3, 1]).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let open = doors.enter(0).unwrap();
+            let mut visitor = Visitor::new(Socket::new(stream), Port::Tls, open, VisitorLimits::default());
+            let (steps, handshakes) = (steps.clone(), handshakes.clone());
+            flood.push(tokio::task::spawn_local(async move {
+                let session = || Ok(Box::new(Counted { steps, own: 0 }) as Box<dyn Session>);
+                shake_hands(&mut visitor, &handshakes, session).await
+            }));
+            clients.push(client);
+        }
+        let mut most = 0;
+        while steps.get() < VISITORS {
+            let before = steps.get();
+            tokio::task::yield_now().await;
+            most = most.max(steps.get() - before);
+        }
+        // Their second flight, all at once.
+        clients.iter_mut().for_each(|client| client.write_all(&[22, 3, 1]).unwrap());
+        while steps.get() < 2 * VISITORS {
+            let before = steps.get();
+            tokio::task::yield_now().await;
+            most = most.max(steps.get() - before);
+        }
+        assert!((1..=STEPS_A_TURN).contains(&most), "{most} steps between two looks");
+        for one in flood {
+            assert_eq!(one.await.unwrap(), Ok(Begun::Secure));
+        }
+        assert_eq!(handshakes.under_way.get(), 0);
+    }
+}

@@ -278,7 +278,7 @@ pub async fn exchange(
     let mut bytes = 0;
     let mut head: [&[u8]; 2] = [out, b""];
     let mut head_at = None;
-    while !exchange.body.is_done() {
+    while !exchange.is_done() {
         let piece = next_piece(visitor, exchange, body, bytes == 0).await;
         let piece = piece.map_err(|failure| Failure { bytes_sent: bytes, ..failure })?;
         let mut frame = [0; 20];
@@ -286,13 +286,13 @@ pub async fn exchange(
             None => bytes += write_parts(visitor, head, std::iter::empty()).await?,
             Some(Piece::Data { skip, len }) => {
                 let (start, end) = frame_of(framing, len, &mut frame);
-                let content = &exchange.connection.filled()[skip..skip + len];
+                let content = &exchange.bytes()[skip..skip + len];
                 if let Some(watch) = watch {
                     watch.take(content);
                 }
                 let parts = [start, content, end];
                 bytes += write_parts(visitor, head, parts.into_iter()).await?;
-                exchange.connection.consume(skip + len);
+                exchange.consume(skip + len);
             }
             Some(Piece::End) => break,
         }
@@ -301,8 +301,8 @@ pub async fn exchange(
     }
     let mut last = Vec::new();
     if framing == Framing::Chunked {
-        http1::write_last_chunk(&mut last, exchange.body.trailers());
-    } else if let Some(trailers) = exchange.body.trailers() {
+        http1::write_last_chunk(&mut last, exchange.trailers());
+    } else if let Some(trailers) = exchange.trailers() {
         visitor.set_trailers(trailers);
     }
     bytes += write_parts(visitor, head, std::iter::once(last.as_slice())).await?;
@@ -362,10 +362,10 @@ pub async fn next_piece(
 ) -> Result<Option<Piece>, Failure> {
     let mut waited = false;
     poll_fn(|context| {
-        let Exchange { connection, sending, timeouts, .. } = exchange;
         if visitor.poll_gone(context).is_ready() {
             return Poll::Ready(Err(Failure::visitor(Phase::Deliver, Cause::Closed)));
         }
+        let Exchange { connection, sending, .. } = &mut *exchange;
         if let Some(rest) = sending {
             match rest.poll(context, connection, &mut Upload { visitor, body, interim: false }) {
                 Poll::Ready(Ok(())) => *sending = None,
@@ -378,13 +378,13 @@ pub async fn next_piece(
                 Poll::Pending => {}
             }
         }
-        match connection.poll_piece(context, &mut exchange.body) {
+        match exchange.poll_piece(context) {
             Poll::Ready(piece) => Poll::Ready(piece.map(Some)),
             Poll::Pending if first => Poll::Ready(Ok(None)),
             Poll::Pending => {
                 if !waited {
                     waited = true;
-                    visitor.deadline.set_in(timeouts.stall);
+                    visitor.deadline.set_in(exchange.timeouts.stall);
                 }
                 let late = Failure::upstream(Phase::ReadBody, Retry::Never, Cause::TimedOut);
                 visitor.deadline.poll_expired(context).map(|Expired| Err(late))

@@ -2,6 +2,7 @@
 //! the last request. Knows who does what, and does nothing itself.
 
 use crate::forms::Forms;
+use crate::invalidate::{Changes, Told};
 use crate::learn;
 use crate::on_disk;
 use crate::prepare::Prepared;
@@ -138,6 +139,8 @@ impl Bound {
             // The other half is for those who are served already.
             handshakes_max: (snapshot.visitors.connections_max / 2 / count).max(1),
             searches: Searches::new(),
+            changes: Changes::default(),
+            told: Told::default(),
             prepared: Published::new(prepared),
             membership,
             dials,

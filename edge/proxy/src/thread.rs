@@ -2,6 +2,7 @@
 //! Everything here is for that thread alone; what threads share is in `Shared`.
 
 use crate::forms::Forms;
+use crate::invalidate::{Changes, Told};
 use crate::learn::{self, Learning};
 use crate::prepare::Prepared;
 use crate::purging::Purging;
@@ -55,6 +56,10 @@ pub struct Shared {
     pub observations: SyncSender<Observation>,
     /// Purge requests.
     pub purging: Purging,
+    /// Changes by route that wait for a look at what is stored.
+    pub changes: Changes,
+    /// Of which of them content networks were told lately.
+    pub told: Told,
     /// Tags stay in responses: a content network in front reads them.
     pub sends_tags: bool,
     /// What visitors behind TLS are met with.

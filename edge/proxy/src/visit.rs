@@ -392,7 +392,7 @@ impl<'a> Visit<'a> {
             invalidate::after_change(&self.thread.shared, key, shared_target, response);
             let paths = &view.prepared.caching(place.caching).purges;
             if !paths.is_empty() {
-                invalidate::by_route(&self.thread.shared, key, paths).await;
+                invalidate::by_route(self.thread, key, paths).await;
             }
         }
         self.deliver_exchange(&view, exchange, asked, place).await

@@ -57,8 +57,13 @@ impl Purging {
         (Self { secret, places, told: relays.then_some(told) }, relays.then_some(telling))
     }
 
+    /// Whether anybody is told of purges.
+    pub fn tells(&self) -> bool {
+        self.told.is_some()
+    }
+
     /// Tells control of a purge that is done. When control is away for long, the newest are lost, and that is said.
-    fn tell(&self, order: &PurgeOrder) {
+    pub fn tell(&self, order: &PurgeOrder) {
         if let Some(told) = &self.told
             && told.try_send(order.clone()).is_err()
         {
