@@ -5,7 +5,7 @@ use crate::histogram::Histogram;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tentpole_model::{
     Assembly, AssemblyFault, Bypass, CacheOutcome, Cause, End, HandshakeFault, Outcome, Phase, Refused, Side,
-    Tls, TlsVersion, Why,
+    Tls, TlsVersion, Version, Why,
 };
 
 /// Statuses that have a counter of their own; the rest share one for each class.
@@ -74,6 +74,8 @@ pub struct EdgeMetrics {
     pub bytes_in: AtomicU64,
     /// Bytes sent to visitors, heads included.
     pub bytes_out: AtomicU64,
+    /// Finished requests by the version that the visitor spoke; parallel to [`Version::ALL`].
+    pub versions: [AtomicU64; Version::ALL.len()],
     /// Requests on connections that had served before.
     pub keepalive_reuses: AtomicU64,
     /// Connections that became tunnels and have closed.
@@ -160,6 +162,7 @@ impl Default for EdgeMetrics {
             retries: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            versions: zeros(),
             keepalive_reuses: AtomicU64::new(0),
             upgrades: AtomicU64::new(0),
             connections_accepted: AtomicU64::new(0),
@@ -194,6 +197,7 @@ impl EdgeMetrics {
         }
         add(&self.bytes_in, why.bytes_in);
         add(&self.bytes_out, why.bytes_out);
+        add(&self.versions[why.version as usize], 1);
         add(&self.keepalive_reuses, u64::from(why.connection_reused));
         let answered = AnsweredBy::of(why) as usize;
         // A tunnel lasts as long as people talk: that says nothing about how fast anything was.
