@@ -2,10 +2,12 @@
 //! (RFC 9111 section 4.4). Nothing that another origin serves can be emptied from here.
 
 use crate::key::KeysOfUrl;
+use crate::learn;
 use crate::on_disk;
 use crate::purge::{Purger, host_of, write_key};
 use crate::thread::Shared;
 use std::sync::Arc;
+use tentpole_cache::Selector;
 use tentpole_disk::Purge;
 use tentpole_message::{Name, ResponseHead};
 use tentpole_model::{PurgeOrder, PurgeWhat};
@@ -41,7 +43,9 @@ pub async fn by_route(shared: &Arc<Shared>, key: &[u8], paths: &[String]) {
             let whats: Vec<Purge<'_>> = prefixes.iter().map(|prefix| Purge::Prefix(prefix)).collect();
             drop(disk.purge(&whats, false));
         }
-        shared.cache.purge_where(|key| is_named(key, &host, &paths), false)
+        let selector = Selector::Where(Arc::new(move |key| is_named(key, &host, &paths)));
+        shared.cache.purge_selected(&selector, false);
+        learn::tell_purged(&shared.observations, &selector);
     };
     // It panics only if we do.
     let _ = tokio::task::spawn_blocking(purge).await;
@@ -59,7 +63,7 @@ fn is_named(key: &[u8], host: &[u8], paths: &[String]) -> bool {
 
 /// The URL that a reference in a response means (RFC 3986 section 5.2), if it lies on the host that was asked. Which of
 /// http and https it names does not matter: who decrypts in front of us asks for both by http.
-fn same_origin(host: &[u8], target: &[u8], reference: &[u8]) -> Option<String> {
+pub fn same_origin(host: &[u8], target: &[u8], reference: &[u8]) -> Option<String> {
     let (host, target) = (std::str::from_utf8(host).ok()?, std::str::from_utf8(target).ok()?);
     let reference = std::str::from_utf8(reference).ok()?.split('#').next()?;
     let path = &target[..target.find('?').unwrap_or(target.len())];

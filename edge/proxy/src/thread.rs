@@ -14,7 +14,6 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
-use tentpole_learn::Observation;
 use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Member, Membership, PoolId};
 use tentpole_observe::{EdgeMetrics, Recorder};
@@ -50,7 +49,7 @@ pub struct Shared {
     /// What is learned of what passes.
     pub learning: Arc<Learning>,
     /// Where it is told.
-    pub observations: SyncSender<Observation>,
+    pub observations: SyncSender<learn::Heard>,
     /// Purge requests.
     pub purging: Purging,
     /// Tags stay in responses: a content network in front reads them.
