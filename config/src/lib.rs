@@ -26,6 +26,7 @@ mod setting;
 mod site;
 mod syntax;
 mod table;
+mod tls;
 mod top;
 mod visitors;
 mod words;

@@ -285,6 +285,14 @@ problems! {
     Error NobodyTrusted { name: &'static str } =>
         "`{name}` needs `trusted`: nobody else is believed. Name the addresses of what stands in front of Tentpole.";
 
+    /// Client certificates, and nowhere to show one.
+    Error CertificateWithoutTls {} =>
+        "`require_certificate` needs https, where certificates are shown: add [tls] with `listen`.";
+    /// A redirect to where nobody listens.
+    Warning HttpsNowhere {} =>
+        "nobody answers by https: there is neither [tls] nor a proxy in `visitors.trusted` that could say so, and each \
+         request would be redirected to it. Add [tls] with `listen`.";
+
     // Purges and content networks.
 
     /// Not an address or network.

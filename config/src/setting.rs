@@ -207,6 +207,17 @@ mod tests {
                             "[pool.app]\n{pool}\n[[site.shop.route]]\npath = \"/\"\n[site.shop.route.cache]\n{line}\n"
                         )
                     }
+                    "[visitors]" if setting.name() == "require_certificate" => {
+                        with("[tls]\nlisten = \":8443\"\n[visitors]", "")
+                    }
+                    "[tls]" => with("[tls]", "listen = \":8443\""),
+                    "[[tls.certificate]]" => {
+                        let other = if setting.name() == "key" { "chain" } else { "key" };
+                        with(
+                            "[tls]\nlisten = \":8443\"\n[[tls.certificate]]",
+                            &format!("{other} = \"a.pem\""),
+                        )
+                    }
                     "[visitors]" => with("[visitors]", "trusted = \"10.0.0.5\""),
                     "[cache.disk]" => with("[cache.disk]", "directory = \"/var/cache/tentpole\""),
                     "[[site.NAME.route]]" => with("[[site.shop.route]]", "path = \"/\""),

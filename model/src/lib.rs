@@ -6,11 +6,13 @@ mod dials;
 mod failure;
 mod fleet;
 mod front;
+mod labels;
 pub mod link;
 mod membership;
 mod port;
 mod purging;
 mod snapshot;
+mod tls;
 mod why;
 
 pub use caching::{COOKIES_IGNORED, Caching, CachingId, DiskSettings, Esi, Learn, QueryRules};
@@ -30,6 +32,7 @@ pub use snapshot::{
     PoolId, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId, Snapshot, UpstreamTimeouts,
     VisitorLimits,
 };
+pub use tls::{CertificateFiles, HandshakeFault, Tls, TlsSettings, TlsVersion};
 pub use why::{
     ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, End, Method, Outcome, Refused, Why,
 };

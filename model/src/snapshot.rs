@@ -5,6 +5,7 @@ use crate::caching::{Caching, CachingId, DiskSettings};
 use crate::fleet::Fleet;
 use crate::front::{Front, SecretField};
 use crate::purging::{ContentNetwork, Purging};
+use crate::tls::TlsSettings;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub struct PoolId(pub u16);
 pub struct Snapshot {
     /// Addresses that visitors connect to.
     pub listen: Vec<SocketAddr>,
+    /// The same by https.
+    pub tls: TlsSettings,
     /// Address of the admin API; `None` switches it off.
     pub admin: Option<SocketAddr>,
     /// Data threads; `None` means one for each core.
@@ -64,6 +67,10 @@ pub struct Site {
     pub canonical: Canonical,
     /// `//` means the same as `/`. Off for applications that carry URLs inside their paths.
     pub merge_slashes: bool,
+    /// Requests in the clear are sent to the same address by https (308).
+    pub to_https: bool,
+    /// How long browsers shall ask by https only, in seconds (HSTS, RFC 6797); 0 says nothing of it.
+    pub hsts_s: u32,
     /// In configuration order; the most specific match wins, not the first.
     pub routes: Vec<Route>,
 }
@@ -259,11 +266,19 @@ pub enum AccessLog {
     Combined,
 }
 
+impl Snapshot {
+    /// Everywhere that visitors connect to: in the clear first, then by https.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listen.iter().chain(&self.tls.listen).copied().collect()
+    }
+}
+
 /// Serves nothing: a beginning for what is put together by hand.
 impl Default for Snapshot {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            tls: TlsSettings::default(),
             admin: None,
             threads: None,
             sites: Vec::new(),
@@ -288,6 +303,8 @@ impl Default for Site {
             hosts: Vec::new(),
             canonical: Canonical::Rewrite,
             merge_slashes: false,
+            to_https: false,
+            hsts_s: 0,
             routes: Vec::new(),
         }
     }

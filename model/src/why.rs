@@ -1,7 +1,8 @@
 //! Why a request went as it did: one fixed-size record of enums and numbers, filled on its way and never
 //! formatted there. The same values reach the access log, the metrics, `Cache-Status` and the API.
 
-use crate::{Failure, RouteId, SiteId};
+use crate::labels::labels;
+use crate::{Failure, RouteId, SiteId, Tls};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Attempts at endpoints that one request may make, and that a record holds.
@@ -32,6 +33,8 @@ pub struct Why {
     pub minor_version: u8,
     /// Whether the connection served requests before.
     pub connection_reused: bool,
+    /// Behind TLS: what the handshake came to.
+    pub tls: Option<Tls>,
     /// The data thread that served it.
     pub thread: u8,
     /// Site, once known.
@@ -300,8 +303,11 @@ pub enum Refused {
     PurgeBusy,
     /// A connection of a trusted peer without the PROXY protocol's header, or with one that is not right.
     ProxyHeader,
-    /// Without the field that `[visitors] require` names: it came round the content network in front.
+    /// Without the field that `[visitors] require` names, or in the clear where a client certificate is asked for: it came
+    /// round the content network in front.
     NotThroughFront,
+    /// HTTP in the clear on a port for https.
+    ClearOnTls,
 }
 
 impl Why {
@@ -319,6 +325,7 @@ impl Why {
             method: Method::Other,
             minor_version: 1,
             connection_reused: false,
+            tls: None,
             thread: 0,
             site: None,
             route: None,
@@ -409,21 +416,6 @@ impl Method {
     }
 }
 
-/// Gives an enum its list of values and one label each, so that log, metric and header cannot disagree.
-macro_rules! labels {
-    ($type:ty { $($variant:ident = $label:literal),+ $(,)? }) => {
-        impl $type {
-            /// All values, in the order of their declaration: the index of one is its metric slot.
-            pub const ALL: &'static [$type] = &[$(<$type>::$variant),+];
-
-            /// The word that log, metric and header use.
-            pub fn label(self) -> &'static str {
-                match self { $(<$type>::$variant => $label),+ }
-            }
-        }
-    };
-}
-
 labels!(Bypass {
     SwitchedOff = "switched_off",
     Method = "method",
@@ -504,6 +496,7 @@ labels!(Refused {
     PurgeBusy = "purge_busy",
     ProxyHeader = "proxy_header",
     NotThroughFront = "not_through_front",
+    ClearOnTls = "clear_on_tls",
 });
 
 impl Refused {
@@ -530,6 +523,7 @@ impl Refused {
             Self::PurgeBusy => 503,
             Self::ProxyHeader => 400,
             Self::NotThroughFront => 403,
+            Self::ClearOnTls => 400,
         }
     }
 }

@@ -79,6 +79,9 @@ pub fn write_json(out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
     add(out, format_args!(",\"bytes_in\":{},\"bytes_out\":{}", why.bytes_in, why.bytes_out));
     add(out, format_args!(",\"took_us\":{},\"head_us\":{}", why.took_us, why.head_us));
     add(out, format_args!(",\"connection_reused\":{},\"thread\":{}", why.connection_reused, why.thread));
+    if let Some(tls) = why.tls {
+        add(out, format_args!(",\"tls\":\"{}\",\"tls_resumed\":{}", tls.version.label(), tls.resumed));
+    }
     if let Some(site) = why.site.and_then(|site| names.site(site)) {
         json_member(out, "site", site.name.as_bytes());
     }

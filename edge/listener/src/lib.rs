@@ -3,9 +3,11 @@
 
 mod accept;
 mod bind;
+mod handshake;
 mod proxy_protocol;
 mod visitor;
 
-pub use accept::{Doors, Handover, Open, accept, take_over};
+pub use accept::{Doors, Handover, Open, Port, accept, take_over};
 pub use bind::{BindError, bind};
+pub use handshake::{Begun, Handshakes, shake_hands};
 pub use visitor::{BodyError, Next, RequestBody, Visitor};

@@ -1,14 +1,14 @@
 //! A visitor's connection: requests to read, bodies to stream, bytes to write, each within its time. Decides
 //! nothing about a request beyond whether it is one.
 
-use crate::accept::Open;
+use crate::accept::{Open, Port};
 use crate::proxy_protocol::{self, Parsed as Header, Source};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
 use tentpole_http1::{BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, Piece, parse_request};
 use tentpole_message::{Fields, RequestHead};
-use tentpole_model::{Cause, Failure, Phase, Refused, VisitorLimits};
+use tentpole_model::{Cause, Failure, Phase, Refused, Tls, VisitorLimits};
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
 use tentpole_runtime::socket::{Socket, advance};
@@ -30,8 +30,12 @@ pub struct Visitor {
     pub source: SocketAddr,
     /// The peer speaks for somebody else.
     pub proxied: bool,
-    /// The peer was spoken to by TLS, and says so.
+    /// The visitor asks by https: he speaks TLS here, or the peer was spoken to by TLS, and says so.
     pub https: bool,
+    /// What is spoken on the socket that he came by.
+    pub port: Port,
+    /// What the TLS handshake came to.
+    pub tls: Option<Tls>,
     limits: VisitorLimits,
     codec: Limits,
     /// Requests served before the present one.
@@ -76,7 +80,7 @@ pub enum BodyError {
 
 impl Visitor {
     /// A connection that was just accepted.
-    pub fn new(socket: Socket, open: Open, limits: VisitorLimits) -> Self {
+    pub fn new(socket: Socket, port: Port, open: Open, limits: VisitorLimits) -> Self {
         let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         let peer = socket.peer().unwrap_or(unknown);
         let codec = Limits {
@@ -91,6 +95,8 @@ impl Visitor {
             source: peer,
             proxied: false,
             https: false,
+            port,
+            tls: None,
             limits,
             codec,
             served: 0,
@@ -275,6 +281,16 @@ impl Visitor {
         &mut self.socket
     }
 
+    /// The socket, and the deadline of what is waited for on it.
+    pub(crate) fn parts(&mut self) -> (&mut Socket, &Deadline) {
+        (&mut self.socket, &self.deadline)
+    }
+
+    /// How long a handshake may take, as a head.
+    pub(crate) fn head_time(&self) -> std::time::Duration {
+        self.limits.head_time
+    }
+
     /// How long this connection's peer may stand still.
     pub fn stall_time(&self) -> std::time::Duration {
         self.limits.stall_time
@@ -334,7 +350,7 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         let (doors, _handovers) = Doors::new(1, 1, Ledger::new(1 << 20));
         let open = doors.enter(0).unwrap();
-        let mut visitor = Visitor::new(Socket::new(stream), open, VisitorLimits::default());
+        let mut visitor = Visitor::new(Socket::new(stream), Port::Clear, open, VisitorLimits::default());
         let mut body = RequestBody::new(Framing::Length(5), 5).unwrap();
         client.write_all(b"helloGET / HTTP/1.1\r\n").await.unwrap();
 

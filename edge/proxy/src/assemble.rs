@@ -83,7 +83,11 @@ impl Visit<'_> {
     }
 
     /// Delivers a page that is this visitor's alone, whose head is in the scratch.
-    pub(crate) async fn assemble_exchange(&mut self, exchange: Exchange, asked: Asked) -> Result<Sent, Stop> {
+    pub(crate) async fn assemble_exchange(
+        &mut self,
+        exchange: Box<Exchange>,
+        asked: Asked,
+    ) -> Result<Sent, Stop> {
         let mut exchange = exchange;
         match self.assembled_exchange(&mut exchange, asked).await {
             Ok(sent) => {

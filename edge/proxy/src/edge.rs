@@ -8,9 +8,11 @@ use crate::prepare::Prepared;
 use crate::purge::Purger;
 use crate::purging::Purging;
 use crate::search::Searches;
+use crate::secure::Secure;
 use crate::thread::{Shared, Thread};
 use crate::visit;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,12 +21,15 @@ use std::time::Duration;
 use std::{fmt, io};
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
-use tentpole_listener::{Doors, Handover, Visitor, accept, take_over};
-use tentpole_model::{Dials, Membership, PurgeOrder, PurgePort, Refused, Snapshot, VisitorLimits};
+use tentpole_listener::{Doors, Handover, Port, Visitor, accept, take_over};
+use tentpole_model::{
+    Dials, Membership, PurgeOrder, PurgePort, Refused, Snapshot, TlsSettings, VisitorLimits,
+};
 use tentpole_observe::Observed;
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_route::CompileError;
 use tentpole_runtime::{Cells, Ledger, Published, buffer, clock, deadline, notice};
+use tentpole_tls::Source;
 use tentpole_upstream::Gates;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
@@ -48,6 +53,8 @@ pub struct EdgeParts {
     pub observed: Arc<Observed>,
     /// What is asked of evidence before a page is shared that says nothing about caching.
     pub learning: tentpole_learn::Limits,
+    /// Where what outlives this process lies; `None` makes no certificate for this machine's own names.
+    pub state: Option<PathBuf>,
 }
 
 /// A data plane that has its sockets and takes no connection yet: the control plane can be joined to it first.
@@ -65,6 +72,7 @@ pub struct Bound {
 /// A running data plane.
 pub struct Edge {
     disk: Option<Arc<Disk>>,
+    secure: Option<(Arc<Secure>, JoinHandle<()>)>,
     ending: watch::Sender<bool>,
     doors: Arc<Doors>,
     threads: Vec<JoinHandle<()>>,
@@ -78,6 +86,8 @@ pub struct Edge {
 pub enum StartError {
     /// The routes do not compile.
     Routes(CompileError),
+    /// Nobody could be let in by https.
+    Certificates(String),
     /// The system refused a thread or a runtime.
     System(io::Error),
 }
@@ -89,7 +99,7 @@ struct Start {
     observed: Arc<Observed>,
     doors: Arc<Doors>,
     handover: Handover,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Port)>,
     ending: watch::Receiver<bool>,
     limits: VisitorLimits,
     /// Where connections are counted that did not end in time.
@@ -97,16 +107,16 @@ struct Start {
 }
 
 impl Bound {
-    /// Compiles the Snapshot and takes over the listening sockets: for each data thread its own. Connections wait in
-    /// the kernel until [`Bound::open`].
+    /// Compiles the Snapshot and takes over the listening sockets: for each data thread its own, in the order of
+    /// [`Snapshot::addresses`]. Connections wait in the kernel until [`Bound::open`].
     ///
     /// # Errors
-    /// When the routes do not compile.
+    /// When the routes do not compile, or nobody could be let in by https.
     ///
     /// # Panics
     /// Without a thread, or with more than [`THREADS_MAX`].
     pub fn new(parts: EdgeParts, listeners: Vec<Vec<TcpListener>>) -> Result<Self, StartError> {
-        let EdgeParts { snapshot, membership, dials, cells, observed, learning } = parts;
+        let EdgeParts { snapshot, membership, dials, cells, observed, learning, state } = parts;
         let count = listeners.len();
         assert!((1..=THREADS_MAX).contains(&count), "1 to {THREADS_MAX} data threads, not {count}");
         let of_disk = snapshot.disk.as_ref().map_or(0, Disk::memory_bytes_max);
@@ -119,7 +129,14 @@ impl Bound {
             learn::start_learner(cache.clone(), learning).map_err(StartError::System)?;
         let relays = !snapshot.content_networks.is_empty();
         let (purging, purged) = Purging::new(snapshot.purging.secret.as_ref(), relays);
+        let secure = match &snapshot.tls {
+            tls if tls.listen.is_empty() => None,
+            tls => Some(Secure::start(&source(tls, state)).map_err(StartError::Certificates)?),
+        };
         let shared = Arc::new(Shared {
+            secure,
+            // The other half is for those who are served already.
+            handshakes_max: (snapshot.visitors.connections_max / 2 / count).max(1),
             searches: Searches::new(),
             prepared: Published::new(prepared),
             membership,
@@ -138,7 +155,11 @@ impl Bound {
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);
         let cut = Arc::new(AtomicUsize::new(0));
-        let of_thread = listeners.into_iter().zip(handovers).enumerate();
+        let clear = snapshot.listen.len();
+        let port = |at| if at < clear { Port::Clear } else { Port::Tls };
+        let with_port =
+            |of: Vec<TcpListener>| of.into_iter().enumerate().map(|(at, one)| (one, port(at))).collect();
+        let of_thread = listeners.into_iter().map(with_port).zip(handovers).enumerate();
         let starts = of_thread.map(|(number, (listeners, handover))| Start {
             number,
             shared: shared.clone(),
@@ -158,6 +179,11 @@ impl Bound {
     /// The addresses it listens on, with the ports that were found for port 0.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The certificates, when visitors can come by https.
+    pub fn secure(&self) -> Option<Arc<Secure>> {
+        self.shared.secure.clone()
     }
 
     /// For the control plane: empties the cache.
@@ -207,7 +233,9 @@ impl Bound {
             threads.push(spawn(start, running.clone()).map_err(StartError::System)?);
         }
         let Self { shared, ending, doors, cut, drain_time, .. } = self;
-        Ok(Edge { disk: shared.disk.clone(), ending, doors, threads, running, cut, drain_time })
+        let watch = |secure: &Arc<Secure>| secure.watch().map(|thread| (secure.clone(), thread));
+        let secure = shared.secure.as_ref().map(watch).transpose().map_err(StartError::System)?;
+        Ok(Edge { disk: shared.disk.clone(), secure, ending, doors, threads, running, cut, drain_time })
     }
 }
 
@@ -239,10 +267,19 @@ impl Edge {
             // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }
+        if let Some((secure, thread)) = self.secure {
+            secure.end();
+            let _ = thread.join();
+        }
         // What was handed over is written before the process ends.
         self.disk.iter().for_each(|disk| disk.close());
         self.cut.load(Ordering::Acquire)
     }
+}
+
+/// What visitors behind TLS are met with.
+fn source(settings: &TlsSettings, local: Option<PathBuf>) -> Source {
+    Source { settings: settings.clone(), protocols: vec![b"http/1.1".to_vec()], local }
 }
 
 fn spawn(start: Start, running: Arc<AtomicUsize>) -> io::Result<JoinHandle<()>> {
@@ -285,9 +322,9 @@ async fn run(start: Start) {
 
     let serve = {
         let thread = thread.clone();
-        move |socket, open| {
+        move |socket, port, open| {
             let served = Served::new(&thread);
-            let visitor = Visitor::new(socket, open, limits);
+            let visitor = Visitor::new(socket, port, open, limits);
             tokio::task::spawn_local(async move { visit::serve(served.0.clone(), visitor).await });
         }
     };
@@ -296,7 +333,7 @@ async fn run(start: Start) {
         move |why: Refused| thread.metrics.connection_refused(why)
     };
     let mut accepting = Vec::new();
-    for listener in listeners {
+    for (listener, port) in listeners {
         let listener = match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => {
@@ -304,7 +341,8 @@ async fn run(start: Start) {
                 continue;
             }
         };
-        let task = accept(listener, doors.clone(), number, ending.clone(), serve.clone(), refused.clone());
+        let task =
+            accept((listener, port), doors.clone(), number, ending.clone(), serve.clone(), refused.clone());
         accepting.push(tokio::task::spawn_local(task));
     }
     let taking = tokio::task::spawn_local(take_over(handover, doors, number, serve, refused));
@@ -362,6 +400,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Routes(error) => error.fmt(f),
+            Self::Certificates(why) => write!(f, "https cannot be served: {why}"),
             Self::System(error) => write!(f, "the system refused a thread: {error}"),
         }
     }

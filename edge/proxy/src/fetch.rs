@@ -60,7 +60,7 @@ pub async fn fetch(
     response: &mut ResponseHead,
     attempts: &mut Attempts,
     deadline: &Deadline,
-) -> Result<Exchange, NoResponse> {
+) -> Result<Box<Exchange>, NoResponse> {
     let mut view = view;
     let mut tried = 0u64;
     let mut fresh = false;
@@ -134,7 +134,7 @@ async fn attempt_once(
     attempt: &mut Attempt,
     fresh: bool,
     deadline: &Deadline,
-) -> Result<Exchange, NoResponse> {
+) -> Result<Box<Exchange>, NoResponse> {
     let cell = &choice.prepared.cells[chosen.index];
     let timeouts = choice.pool.timeouts;
     cell.requests.fetch_add(1, Relaxed);
@@ -168,7 +168,8 @@ async fn attempt_once(
         let body = ResponseBody::of(response, outgoing.method).map_err(NoResponse::Failed)?;
         let keeps_alive = Exchange::keeps_alive(response, &body, outgoing.method);
         let endpoint = (outgoing.pool, chosen.index);
-        Ok(Exchange { connection, endpoint, body, _permit: chosen.permit, keeps_alive, sending, timeouts })
+        let _permit = chosen.permit;
+        Ok(Box::new(Exchange { connection, endpoint, body, _permit, keeps_alive, sending, timeouts }))
     }
     .await;
     match &outcome {

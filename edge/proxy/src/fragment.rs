@@ -313,12 +313,12 @@ async fn obtain(around: &Rc<Around>, ask: Ask, looked: Looked) -> Result<Fragmen
 async fn of_response(
     around: &Rc<Around>,
     ask: &Ask,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     response: &ResponseHead,
 ) -> Result<Fragment, AssemblyFault> {
     let esi = around.view.prepared.caching(ask.place.caching).esi;
     let (assembles, is_encoded) = (is_page(esi, response), is_encoded(&response.fields));
-    let stream = Stream::Own(Some(Box::new(exchange)), around.thread.clone(), Deadline::new());
+    let stream = Stream::Own(Some(exchange), around.thread.clone(), Deadline::new());
     of_stream(around, &ask.chain, response.status, is_encoded, assembles, stream).await
 }
 

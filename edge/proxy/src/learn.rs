@@ -23,9 +23,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tentpole_cache::{Cache, Selector, StoredFacts};
+use tentpole_http1::Framing;
 use tentpole_learn::{Change, Learner, Limits, Observation, Rule, Rules, says_nothing};
 use tentpole_message::{Fields, Name};
-use tentpole_model::Bypass;
+use tentpole_model::{Bypass, Method};
 use tentpole_runtime::{Published, Random, clock};
 
 /// Observations that wait for the learner; further ones are dropped and counted.
@@ -213,13 +214,17 @@ impl OfThread {
         match facts.learned {
             false => None,
             true if !is_anonymous(asked, fields, prepared) => Some(Bypass::SaysWho),
+            // What the answer to any other says cannot be compared: a probe would be lost.
+            true if !is_comparable(asked) => None,
             true => self.probe_is_due(hash(), asked.now).then_some(Bypass::Probe),
         }
     }
 
     /// Whether a rule holds for a key now.
     pub fn has_rule(&self, key: &[u8]) -> bool {
-        self.learning.rules.get().of(self.learning.hash(key)).is_some()
+        let rules = self.learning.rules.get();
+        // Most often there are none: then the key need not be hashed.
+        !rules.is_empty() && rules.of(self.learning.hash(key)).is_some()
     }
 
     /// Counts what endpoints worked for one request.
@@ -279,6 +284,11 @@ pub fn is_plain(key: &[u8]) -> bool {
     // Whether it was https is told, too.
     let key = key.strip_suffix(HTTPS).unwrap_or(key);
     key.iter().filter(|&&byte| byte == 0).count() == 1
+}
+
+/// Whether the answer to a request is a whole page for what it asks, and nothing else.
+fn is_comparable(asked: &Asked) -> bool {
+    asked.method == Method::Get && asked.framing == Framing::None && !asked.facts.range
 }
 
 /// Whether a request says nothing about who asks: no `Authorization`, no cookie but ignored ones, and no field but those

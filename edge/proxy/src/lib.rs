@@ -33,6 +33,7 @@ mod prepare;
 mod purge;
 mod purging;
 mod search;
+mod secure;
 mod status;
 mod stop;
 mod stream;
@@ -44,5 +45,6 @@ mod visit;
 
 pub use edge::{Bound, Edge, EdgeParts, StartError};
 pub use prepare::Prepared;
+pub use secure::Secure;
 pub use tentpole_compress::Stats as CompressionStats;
 pub use tentpole_learn::Limits as LearningLimits;

@@ -316,6 +316,7 @@ impl Inquiry<'_> {
             Led::Own(own) if !self.suits(&own) => Ok(Got::Pass(own.bypass)),
             Led::Collected(object, bypass) => Ok(Got::object(object, CacheOutcome::Bypass(bypass))),
             Led::Own(own) => Ok(Got::Own(own)),
+            Led::Pass(bypass) => Ok(Got::Pass(bypass)),
             Led::None(no) => Err(no),
         }
     }

@@ -21,6 +21,8 @@ pub struct Prepared {
     pub pools: Vec<PreparedPool>,
     /// What each request must bring.
     pub require: Lock,
+    /// The port that https is asked at.
+    pub https_port: u16,
     /// What makes two requests the same; parallel to `snapshot.cachings`.
     keys: Vec<KeyRules>,
     /// For each route of all sites: its site and its index there.
@@ -60,7 +62,9 @@ impl Prepared {
         let keys = snapshot.cachings.iter().map(KeyRules::new).collect();
         let compressed_pages = snapshot.cachings.iter().map(|_| AtomicBool::new(false)).collect();
         let require = Lock::read(&snapshot.front.require, "nobody is let in");
-        Ok(Self { snapshot, table, pools, require, keys, routes, compressed_pages })
+        // One that a proxy in front has is not known here: it is the usual one.
+        let https_port = snapshot.tls.listen.first().map_or(443, |address| address.port());
+        Ok(Self { snapshot, table, pools, require, https_port, keys, routes, compressed_pages })
     }
 
     /// The site with this number.

@@ -5,6 +5,7 @@ use crate::answer;
 use crate::exchange::NoResponse;
 use crate::visit::{Visit, micros};
 use std::io::IoSlice;
+use tentpole_http1 as http1;
 use tentpole_model::{End, Failure, Phase, Refused, Side};
 use tentpole_runtime::clock;
 
@@ -29,6 +30,8 @@ pub enum Stop {
     Said(Refused, String),
     /// He is sent to the canonical target, which is in the scratch.
     Redirect,
+    /// He is sent to the same target by https, at this port.
+    ToHttps(u16),
     /// Something broke.
     Failed(Failure),
     /// The connection was a tunnel, which has closed.
@@ -52,6 +55,12 @@ impl Visit<'_> {
                 self.why.end = End::Complete;
                 self.why.status = 308;
                 answer::redirect(out, &self.scratch.target, manner);
+            }
+            Stop::ToHttps(port) => {
+                self.why.end = End::Complete;
+                self.why.status = 308;
+                let host = http1::host(&self.scratch.request).unwrap_or_default();
+                answer::to_https(out, host, port, &self.scratch.target, manner);
             }
             Stop::Refused(refused) => {
                 self.why.end = End::Refused(refused);

@@ -75,7 +75,7 @@ pub async fn fetch_readable(
     response: &mut ResponseHead,
     attempts: &mut Attempts,
     deadline: &Deadline,
-) -> Result<Exchange, NoResponse> {
+) -> Result<Box<Exchange>, NoResponse> {
     let exchange = fetch(thread, view.clone(), outgoing, upload, response, attempts, deadline).await?;
     let prepared = &view.prepared;
     let unreadable = is_page(prepared.caching(place.caching).esi, response) && is_encoded(&response.fields);

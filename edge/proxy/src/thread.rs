@@ -6,6 +6,7 @@ use crate::learn::{self, Learning};
 use crate::prepare::Prepared;
 use crate::purging::Purging;
 use crate::search::Searches;
+use crate::secure::Secure;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -14,6 +15,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
+use tentpole_listener::Handshakes;
 use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Member, Membership, PoolId};
 use tentpole_observe::{EdgeMetrics, Recorder};
@@ -54,6 +56,10 @@ pub struct Shared {
     pub purging: Purging,
     /// Tags stay in responses: a content network in front reads them.
     pub sends_tags: bool,
+    /// What visitors behind TLS are met with.
+    pub secure: Option<Arc<Secure>>,
+    /// TLS handshakes that one thread carries at once.
+    pub handshakes_max: usize,
 }
 
 /// What one data thread has.
@@ -76,6 +82,8 @@ pub struct Thread {
     pub learn: learn::OfThread,
     /// Connections of visitors open on this thread.
     pub open: Cell<usize>,
+    /// Those of them that are about to speak TLS.
+    pub handshakes: Handshakes,
     reading: RefCell<Reading>,
     #[allow(
         clippy::vec_box,
@@ -137,8 +145,10 @@ impl Thread {
     ) -> Rc<Self> {
         let reading = Reading::new(&shared);
         let learn = learn::OfThread::new(shared.learning.clone(), shared.observations.clone(), !seed);
+        let handshakes = Handshakes::new(shared.handshakes_max);
         Rc::new(Self {
             number,
+            handshakes,
             shared,
             idle: Idle::default(),
             metrics,

@@ -24,6 +24,7 @@ use crate::on_disk;
 use crate::part;
 use crate::place::{Place, route};
 use crate::purging::is_purge;
+use crate::secure;
 use crate::stop::{After, Stop};
 use crate::template::{fetch_readable, is_encoded, is_page, stored_plan};
 use crate::thread::{Scratch, Thread, View};
@@ -34,7 +35,7 @@ use std::time::Duration;
 use tentpole_cache::{FillReader, Looked, Object};
 use tentpole_freshness::{self as freshness, Trouble};
 use tentpole_http1::{self as http1, Framing};
-use tentpole_listener::{Next, RequestBody, Visitor};
+use tentpole_listener::{Begun, Next, Port, RequestBody, Visitor};
 use tentpole_message::Name;
 use tentpole_model::{
     AssemblyFault, Bypass, CacheOutcome, Cause, End, Esi, Failure, Method, Outcome, Phase, Refused, Retry,
@@ -82,6 +83,19 @@ pub async fn serve(thread: Rc<Thread>, mut visitor: Visitor) {
             }
         }
     }
+    if visitor.port == Port::Tls {
+        // In memory of its own: an idle connection must not carry what only its beginning needs.
+        match Box::pin(secure::begin(&thread, &mut visitor)).await {
+            Begun::Secure => {}
+            Begun::Gone => return,
+            Begun::Clear => {
+                let mut scratch = thread.scratch();
+                Visit::new(&thread, &mut visitor, &mut scratch).turn_away(Refused::ClearOnTls).await;
+                thread.put_back(scratch);
+                return visitor.linger().await;
+            }
+        }
+    }
     while visitor.awaits_request().await {
         let mut scratch = thread.scratch();
         let after = Visit::new(&thread, &mut visitor, &mut scratch).run().await;
@@ -109,11 +123,12 @@ impl<'a> Visit<'a> {
             peer: visitor.source.ip(),
             peer_port: visitor.source.port(),
             connection_reused: visitor.served > 0,
+            tls: visitor.tls,
             thread: thread.number as u8,
             ..Why::new()
         };
         let came = Came { address: visitor.source.ip(), https: visitor.https, proxied: visitor.proxied };
-        let manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
+        let manner = Manner { head_only: false, keep_alive: false, minor_version: 1, hsts_s: 0 };
         let body = RequestBody::none();
         Self {
             thread,
@@ -139,7 +154,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Serves the request and records why it went as it did.
-    async fn run(mut self) -> After {
+    async fn run(&mut self) -> After {
         let after = match self.steps().await {
             Ok(sent) => self.completed(sent),
             Err(Stop::Gone) => return After::Close,
@@ -163,11 +178,15 @@ impl<'a> Visit<'a> {
             return Box::pin(self.purge(view, asked)).await;
         }
         // After purges, which have a right of their own.
-        if !view.prepared.require.opens(&self.scratch.request.fields) {
+        let by_certificate = view.prepared.snapshot.tls.client_authority.is_some();
+        if !view.prepared.require.opens(&self.scratch.request.fields)
+            || (by_certificate && self.visitor.tls.is_none())
+        {
             return Err(Stop::Refused(Refused::NotThroughFront));
         }
         let searches = &self.thread.shared.searches;
         let place = route(&view, searches, self.scratch, &mut asked, &mut self.why)?;
+        self.keep_to_https(&view, asked)?;
         asked.part = part::choose(&self.thread.shared.cache, self.scratch, asked, place);
         self.compresses = view.prepared.caching(place.caching).compress;
         // Before the cache: a body that may not be sent must not cost a look-up.
@@ -208,12 +227,24 @@ impl<'a> Visit<'a> {
         Ok(asked)
     }
 
+    /// Sends who asks in the clear to https, and lets browsers remember that, where the site says so.
+    fn keep_to_https(&mut self, view: &View, asked: Asked) -> Result<(), Stop> {
+        let Some(site) = self.why.site.map(|site| view.prepared.site(site)) else { return Ok(()) };
+        if site.to_https && !asked.https {
+            return Err(Stop::ToHttps(view.prepared.https_port));
+        }
+        self.manner.hsts_s = if asked.https { site.hsts_s } else { 0 };
+        Ok(())
+    }
+
     /// Takes the word of a proxy in front, if it is believed, for where the request comes from. True when it was asked
     /// by https.
     fn hear_of_visitor(&mut self, view: &View) -> bool {
         let Scratch { request, via, .. } = &mut *self.scratch;
         let front = &view.prepared.snapshot.front;
-        let Some(came) = came(front, self.came.address, &request.fields, via) else { return self.came.https };
+        let Some(came) = came(front, self.came.address, self.came.https, &request.fields, via) else {
+            return self.came.https;
+        };
         if came.address != self.came.address {
             self.why.peer = came.address;
             // Which port he has, nobody says.
@@ -366,7 +397,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Turns the connection into a tunnel, if the endpoint changed to what the visitor asked for.
-    async fn upgrade(&mut self, mut exchange: Exchange, asked: Asked) -> Result<Sent, Stop> {
+    async fn upgrade(&mut self, mut exchange: Box<Exchange>, asked: Asked) -> Result<Sent, Stop> {
         let Scratch { response, out, .. } = &mut *self.scratch;
         let Some(protocol) = http1::upgraded(response).filter(|_| asked.upgrades) else {
             let unasked = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
@@ -454,7 +485,7 @@ impl<'a> Visit<'a> {
     async fn deliver_exchange(
         &mut self,
         view: &View,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         asked: Asked,
         place: Place,
         as_keyed: bool,

@@ -5,7 +5,7 @@
 use super::head::{self, BODY_BYTES_MAX};
 use super::stripped;
 use super::watch::{Told, Watch};
-use super::{OfThread, is_anonymous, is_plain};
+use super::{OfThread, is_anonymous, is_comparable, is_plain};
 use crate::asked::Asked;
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
@@ -25,7 +25,7 @@ use tentpole_cache::{Lead, NewObject, Object, Presented, StoredFacts, Tag};
 use tentpole_http1::{Framing, Piece};
 use tentpole_learn::{Dims, Rule};
 use tentpole_message::{Fields, Name, ResponseHead, StoredHead};
-use tentpole_model::{Bypass, CachingId, Cause, Esi, Failure, Learn, Method, Phase, Retry};
+use tentpole_model::{Bypass, CachingId, Cause, Esi, Failure, Learn, Method, Phase, Retry, Side};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::{Deadline, Expired};
 use tentpole_runtime::ledger::Pressure;
@@ -36,9 +36,9 @@ use tokio::sync::oneshot;
 const NOT_SHARED: Duration = Duration::ZERO;
 /// Seconds that it is shared that there is no page: it may be published at any moment.
 const MISSING_SECONDS: u32 = 5;
-/// Bytes of a visitor's own answer that are held until it was compared. It was shorter than a mebibyte for everybody
-/// else a moment ago.
-const OWN_BYTES_MAX: u64 = 16 << 20;
+
+/// See [`Plan::moment`].
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// A fill by a rule.
 pub struct Plan {
@@ -72,7 +72,7 @@ enum Gathered {
     /// No whole response.
     Failed(NoResponse),
     /// Its head says already that it is not to be compared; its body is still to come.
-    Passing(Box<(Exchange, ResponseHead)>),
+    Passing(Box<(Box<Exchange>, ResponseHead)>),
     /// It was longer than may be held.
     TooLong,
     /// It is whole.
@@ -96,13 +96,12 @@ impl Plan {
     /// The plan for a request that would lead a fill; `None` when no rule holds for it.
     pub fn of(inquiry: &Inquiry<'_>, lead: &Lead, told: &Fields) -> Option<Self> {
         let Inquiry { thread, view, request, shared_target, key, asked, place, peer, .. } = inquiry;
-        let plain = asked.method == Method::Get && asked.framing == Framing::None && !asked.facts.range;
         // What is stored speaks for itself, or did: the endpoint is asked whether it still does.
         let speaks = lead.stale.as_ref().is_some_and(|stale| !stale.facts().learned);
         let caching = view.prepared.caching(place.caching);
         // Pages that are put together are another matter: what is stored of them is a template.
         let applies = caching.learn == Learn::Apply && caching.esi != Esi::Always;
-        if !plain
+        if !is_comparable(asked)
             || speaks
             || !applies
             || !is_plain(key)
@@ -138,6 +137,12 @@ impl Plan {
     fn holds(&self, of: &OfThread) -> bool {
         let rules = of.learning.rules.get();
         rules.of(self.url).is_some_and(|now| now.generation == self.rule.generation)
+    }
+
+    /// How long nobody asks again for nobody after an error: an endpoint that has too much to do must not be asked twice
+    /// for each visitor. What the error may be due to, a visitor must not have chosen.
+    fn moment(&self) -> Duration {
+        if self.rule.vary.is_none() { AFTER_ERROR } else { NOT_SHARED }
     }
 
     /// What the endpoint was told, as `Vary` compares it.
@@ -177,30 +182,52 @@ async fn run(
     let first = fetcher.gather(&plan.head, Some(plan.rule.vary)).await;
     let page = match first {
         Gathered::Page(page) => page,
+        // It may be the request that is to blame, which says less than browsers do: the visitor's own may be answered.
+        Gathered::Failed(no) if broke_off_at_once(&no) => {
+            return pass(lead, Bypass::Status, plan.moment(), fetcher.attempts, answer);
+        }
         Gathered::Failed(no) => {
             lead.failed(failure_of(&no));
             let _ = answer.send((Led::None(no), fetcher.attempts));
             return;
         }
-        // An endpoint that has too much to do is not asked once more.
         Gathered::Passing(passing) if passing.1.status >= 500 || passing.1.status == 429 => {
-            lead.uncacheable(Bypass::Status, NOT_SHARED);
-            let (exchange, response) = *passing;
-            let own = Own { exchange, response, bypass: Bypass::Status };
-            let _ = answer.send((Led::Own(Box::new(own)), fetcher.attempts));
-            return;
+            return pass(lead, Bypass::Status, plan.moment(), fetcher.attempts, answer);
         }
         Gathered::Passing(_) | Gathered::TooLong => {
-            return own_answer(lead, fetcher, &own_head, None, answer).await;
+            return pass(lead, Bypass::NoLifetime, NOT_SHARED, fetcher.attempts, answer);
         }
     };
     let of = &thread.learn;
-    let may_be_stored = page.needs.without(plan.rule.vary).is_none();
-    if may_be_stored && plan.was_given(of, &page) && plan.holds(of) {
+    if !page.needs.without(plan.rule.vary).is_none() {
+        return pass(lead, Bypass::NoLifetime, NOT_SHARED, fetcher.attempts, answer);
+    }
+    if plan.was_given(of, &page) && plan.holds(of) {
         let attempts = fetcher.attempts;
         return store(&thread, lead, &plan, *page, &fields, attempts, answer);
     }
-    own_answer(lead, fetcher, &own_head, Some(*page).filter(|_| may_be_stored), answer).await;
+    own_answer(lead, fetcher, &own_head, *page, answer).await;
+}
+
+/// There is nothing that his answer could be compared with, or too much: he gets it as though there were no rule, as it
+/// comes. So do all others for a while.
+fn pass(
+    lead: Lead,
+    bypass: Bypass,
+    others: Duration,
+    attempts: Attempts,
+    answer: oneshot::Sender<(Led, Attempts)>,
+) {
+    lead.uncacheable(bypass, others);
+    let _ = answer.send((Led::Pass(bypass), attempts));
+}
+
+/// The endpoint ended the connection, or answered with what is no response: neither takes long, nor says that it has too
+/// much to do.
+fn broke_off_at_once(no: &NoResponse) -> bool {
+    let NoResponse::Failed(failure) = no else { return false };
+    let answered = matches!(failure.phase, Phase::FirstByte | Phase::ReadHead | Phase::ReadBody);
+    failure.side == Side::Upstream && answered && failure.source != Cause::TimedOut
 }
 
 /// Asks once more, with the visitor's own request, for what he gets. If it equals what nobody's request was answered, it
@@ -209,7 +236,7 @@ async fn own_answer(
     lead: Lead,
     mut fetcher: Fetcher<'_>,
     head: &[u8],
-    nobodys: Option<Page>,
+    nobodys: Page,
     answer: oneshot::Sender<(Led, Attempts)>,
 ) {
     if answer.is_closed() {
@@ -223,24 +250,19 @@ async fn own_answer(
             lead.failed(failure_of(&no));
             Led::None(no)
         }
-        Gathered::TooLong => {
-            lead.uncacheable(Bypass::TooLarge, NOT_SHARED);
-            Led::None(NoResponse::Failed(Failure::internal(Phase::ReadBody, Cause::FillAborted)))
-        }
+        Gathered::TooLong => return pass(lead, Bypass::TooLarge, NOT_SHARED, attempts, answer),
         Gathered::Passing(passing) => {
             lead.uncacheable(bypass, NOT_SHARED);
             let (exchange, response) = *passing;
             Led::Own(Box::new(Own { exchange, response, bypass }))
         }
         Gathered::Page(own) => {
-            let alike = nobodys.filter(|page| page.hash == own.hash && plan.rule.seen_by.is_none());
-            match alike.filter(|_| plan.holds(&thread.learn)) {
-                Some(page) => return store(thread, lead, plan, page, fields, attempts, answer),
-                None => {
-                    lead.uncacheable(bypass, NOT_SHARED);
-                    Led::Collected(alone(thread, *own, fields), bypass)
-                }
+            let is_for_all = nobodys.hash == own.hash && plan.rule.seen_by.is_none();
+            if is_for_all && plan.holds(&thread.learn) {
+                return store(thread, lead, plan, nobodys, fields, attempts, answer);
             }
+            lead.uncacheable(bypass, NOT_SHARED);
+            Led::Collected(alone(thread, *own, fields), bypass)
         }
     };
     let _ = answer.send((led, attempts));
@@ -361,23 +383,21 @@ impl Fetcher<'_> {
             }
             return Gathered::Passing(Box::new((exchange, response)));
         }
-        let bytes_max = if stripped.is_some() { BODY_BYTES_MAX } else { OWN_BYTES_MAX };
-        self.read(exchange, &response, watch, bytes_max, &deadline).await
+        self.read(exchange, &response, watch, &deadline).await
     }
 
     async fn read(
         &self,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         response: &ResponseHead,
         mut watch: Watch,
-        bytes_max: u64,
         deadline: &Deadline,
     ) -> Gathered {
         let (mut chunks, mut bytes) = (Vec::new(), 0);
         loop {
             deadline.set_in(exchange.timeouts.stall);
             let piece = {
-                let Exchange { connection, body, .. } = &mut exchange;
+                let Exchange { connection, body, .. } = &mut *exchange;
                 deadline.guard(|context| connection.poll_piece(context, body)).await
             };
             match piece {
@@ -385,7 +405,7 @@ impl Fetcher<'_> {
                     let content = &exchange.connection.filled()[skip..skip + len];
                     watch.take(content);
                     bytes += len as u64;
-                    if bytes > bytes_max {
+                    if bytes > BODY_BYTES_MAX {
                         watch.end(&self.thread.learn, self.took_us());
                         return Gathered::TooLong;
                     }

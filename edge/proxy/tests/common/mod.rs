@@ -14,13 +14,17 @@ use tentpole_model::{
     Snapshot,
 };
 use tentpole_observe::Observed;
-use tentpole_proxy::{Bound, CompressionStats, Edge, EdgeParts};
+use tentpole_proxy::{Bound, CompressionStats, Edge, EdgeParts, Secure};
 use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cells, Ledger, Published};
 
 /// A running edge; ended when dropped.
 pub struct Running {
     pub address: SocketAddr,
+    /// Where https is spoken, when it is.
+    pub https: Option<SocketAddr>,
+    pub secure: Option<Arc<Secure>>,
+    pub observed: Arc<Observed>,
     pub cells: Arc<Cells>,
     pub purger: Arc<dyn PurgePort>,
     pub membership: Arc<Published<Membership>>,
@@ -67,6 +71,27 @@ pub fn endpoint(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Soc
     (address, asked)
 }
 
+/// An endpoint that hears requests with bodies in chunks to their very end, trailers included, and answers 200.
+pub fn listener_of_whole_requests() -> (SocketAddr, Asked) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Asked::default();
+    let heard = asked.clone();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut whole = read_head(&mut connection).unwrap_or_default();
+            while !whole.contains("\r\n0\r\n") {
+                whole += &read_head(&mut connection).unwrap_or_else(|| "\r\n0\r\n".into());
+            }
+            heard.lock().unwrap().push(whole);
+            let _ =
+                connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    (address, asked)
+}
+
 pub fn read_head(connection: &mut TcpStream) -> Option<String> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
@@ -92,21 +117,39 @@ pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce
     let cells = Cells::new();
     let membership = Published::new(Membership { pools: vec![PoolMembers { members: vec![member] }] });
     let dials = Published::new(Dials::from_snapshot(&snapshot));
-    let listeners = tentpole_listener::bind(&snapshot.listen, 1).unwrap();
+    let listeners = tentpole_listener::bind(&snapshot.addresses(), snapshot.threads.unwrap_or(1)).unwrap();
+    let observed = Observed::new(&snapshot.log);
     let parts = EdgeParts {
         membership: membership.clone(),
         dials: dials.clone(),
         cells: cells.clone(),
-        observed: Observed::new(&snapshot.log),
-        snapshot,
+        observed: observed.clone(),
+        snapshot: snapshot.clone(),
         learning,
+        state: None,
     };
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
+    let (https, secure) = (bound.addresses().get(snapshot.listen.len()).copied(), bound.secure());
     let (purger, queue, advice) = (bound.purger(), bound.queued(), bound.advice());
     let (compressed, disk, ledger) = (bound.compressed(), bound.disk(), bound.ledger().clone());
     let edge = Some(bound.open().unwrap());
-    Running { address, cells, purger, membership, dials, disk, ledger, queue, advice, compressed, edge }
+    Running {
+        address,
+        https,
+        secure,
+        observed,
+        cells,
+        purger,
+        membership,
+        dials,
+        disk,
+        ledger,
+        queue,
+        advice,
+        compressed,
+        edge,
+    }
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {
