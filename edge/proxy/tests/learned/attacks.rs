@@ -278,7 +278,7 @@ fn a_ticket_shop_with_a_form_on_each_page() {
     }
     // What has no form is shared all the same, with those too whose only cookie is one of statistics.
     crowd.until_hit("/about");
-    assert!(crowd.rounds(90, "/about", |visitor| returning(visitor)) > 45, "{:#}", crowd.advice());
+    assert!(crowd.rounds(90, "/about", returning) > 45, "{:#}", crowd.advice());
 }
 
 /// Attack 8c: an application redirects to the host that a request names, in whatever field.
