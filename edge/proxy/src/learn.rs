@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tentpole_cache::{Cache, StoredFacts};
+use tentpole_cache::{Cache, Selector, StoredFacts};
 use tentpole_http1::Framing;
 use tentpole_learn::{Change, Learner, Limits, Observation, Rule, Rules, says_nothing};
 use tentpole_message::{Fields, Name};
@@ -64,7 +64,7 @@ pub struct Learning {
 /// What one data thread has.
 pub struct OfThread {
     learning: Arc<Learning>,
-    observations: SyncSender<Observation>,
+    observations: SyncSender<Heard>,
     /// The second that is counted for, and what of it is used up.
     second: Cell<u64>,
     samples: Cell<u32>,
@@ -88,12 +88,26 @@ struct Probed {
     due: u32,
 }
 
+/// What the learner hears.
+pub enum Heard {
+    /// An answer of an endpoint.
+    Answer(Observation),
+    /// This was purged.
+    Purged(Selector),
+}
+
+/// Tells the learner of a purge. Nobody waits for it: it explains why an answer comes back, and is dropped like an answer
+/// when too much waits.
+pub fn tell_purged(observations: &SyncSender<Heard>, selector: &Selector) {
+    let _ = observations.try_send(Heard::Purged(selector.clone()));
+}
+
 /// Starts the learner on a thread of its own; it ends when the last data thread is gone.
 pub fn start_learner(
     cache: Arc<Cache>,
     limits: Limits,
     purges: Arc<PurgeLog>,
-) -> io::Result<(Arc<Learning>, SyncSender<Observation>)> {
+) -> io::Result<(Arc<Learning>, SyncSender<Heard>)> {
     let (observations, coming) = sync_channel(WAITING_MAX);
     let learning = Arc::new(Learning {
         rules: Published::new(Rules::default()),
@@ -110,7 +124,7 @@ pub fn start_learner(
 
 impl Learning {
     /// Takes observations in until nobody sends any.
-    fn learn(&self, coming: &Receiver<Observation>, cache: &Cache) {
+    fn learn(&self, coming: &Receiver<Heard>, cache: &Cache) {
         let mut rules = Rules::default();
         // Since when there is something to publish, and keys of rules that are new.
         let (mut unpublished, mut set) = (None, Vec::new());
@@ -120,9 +134,13 @@ impl Learning {
                 None => coming.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             let changes = match seen {
-                Ok(seen) => {
+                Ok(Heard::Answer(seen)) => {
                     self.counts.observed();
                     self.learner().observe(&seen)
+                }
+                Ok(Heard::Purged(selector)) => {
+                    self.purged(&selector);
+                    Vec::new()
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
@@ -154,6 +172,16 @@ impl Learning {
         }
     }
 
+    /// Which tags a page carries, the learner does not know: a purge by tag explains nothing to it.
+    fn purged(&self, selector: &Selector) {
+        match selector {
+            Selector::Key(key) => self.learner().purged(self.hash(key)),
+            Selector::Any(each) => each.iter().for_each(|one| self.purged(one)),
+            Selector::Tags { .. } => {}
+            _ => self.learner().purged_where(|key| selector.selects(key, [])),
+        }
+    }
+
     /// The rule in force for a URL.
     fn rule(&self, url: u64) -> Option<Rule> {
         self.rules.get().of(url).cloned()
@@ -170,7 +198,7 @@ impl Learning {
 
 impl OfThread {
     /// What a data thread needs.
-    pub fn new(learning: Arc<Learning>, observations: SyncSender<Observation>, seed: u64) -> Self {
+    pub fn new(learning: Arc<Learning>, observations: SyncSender<Heard>, seed: u64) -> Self {
         Self {
             learning,
             observations,
@@ -251,7 +279,7 @@ impl OfThread {
     }
 
     fn tell(&self, seen: Observation) {
-        if self.observations.try_send(seen).is_err() {
+        if self.observations.try_send(Heard::Answer(seen)).is_err() {
             self.learning.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -2,6 +2,7 @@
 //! stored. What is found there becomes an object in memory again; a large one leaves its content on disk. Never waits
 //! long for a disk, and never fails a visitor because of one.
 
+use crate::learn;
 use crate::obtain::Inquiry;
 use crate::prepare::Prepared;
 use crate::purge::host_of;
@@ -353,7 +354,9 @@ pub fn purge_both(
         name(selector, site.map(|site| disk.name(site.as_bytes())), &mut whats);
         disk.purge(&whats, soft)
     });
-    (shared.cache.purge_selected(selector, soft), purging)
+    let purged = shared.cache.purge_selected(selector, soft);
+    learn::tell_purged(&shared.observations, selector);
+    (purged, purging)
 }
 
 /// What a selector names, in the disk's words: a test of keys is that of the site, and everything where none is named.

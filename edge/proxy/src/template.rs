@@ -103,7 +103,8 @@ pub async fn fetch_readable(
             if is_coded && outgoing.method == Method::Get {
                 prepared.ask_for_identity(place.caching);
             }
-            (outgoing.method == Method::Get && (is_part || is_coded)).then(|| as_whole_identity(outgoing.head))
+            (outgoing.method == Method::Get && (is_part || is_coded))
+                .then(|| as_whole_identity(outgoing.head))
         }
     };
     if let Some(head) = again {

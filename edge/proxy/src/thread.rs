@@ -17,7 +17,6 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
-use tentpole_learn::Observation;
 use tentpole_listener::Handshakes;
 use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Member, Membership, PoolId};
@@ -54,7 +53,7 @@ pub struct Shared {
     /// What is learned of what passes.
     pub learning: Arc<Learning>,
     /// Where it is told.
-    pub observations: SyncSender<Observation>,
+    pub observations: SyncSender<learn::Heard>,
     /// Purge requests.
     pub purging: Purging,
     /// Changes by route that wait for a look at what is stored.

@@ -312,7 +312,7 @@ impl<'a> Visit<'a> {
                 let Own { exchange, response, bypass } = *own;
                 self.why.cache = CacheOutcome::Bypass(bypass);
                 self.scratch.response = response;
-                self.deliver_exchange(&view, exchange, asked, place).await
+                self.deliver_exchange(&view, exchange, asked, place, true).await
             }
             Got::Pass(bypass) => self.pass(view, asked, place, bypass).await,
         }
@@ -352,7 +352,9 @@ impl<'a> Visit<'a> {
     ) -> Result<Sent, Stop> {
         self.why.cache = CacheOutcome::Bypass(bypass);
         let mut forward = std::mem::take(&mut self.scratch.forward);
-        self.inquiry(&view, asked, place).write_own_forward(&mut forward);
+        let inquiry = self.inquiry(&view, asked, place);
+        let as_keyed = inquiry.asks_as_keyed(bypass);
+        inquiry.write_own_forward(&mut forward, bypass);
         self.scratch.forward = forward;
         let Scratch { forward, response, .. } = &mut *self.scratch;
         let upgrades = asked.upgrades;
@@ -394,7 +396,7 @@ impl<'a> Visit<'a> {
                 invalidate::by_route(self.thread, key, paths).await;
             }
         }
-        self.deliver_exchange(&view, exchange, asked, place).await
+        self.deliver_exchange(&view, exchange, asked, place, as_keyed).await
     }
 
     /// What is stored for GET learns what a HEAD was answered.
@@ -500,13 +502,15 @@ impl<'a> Visit<'a> {
         deliver::reader(self.visitor, out, reader, own, request, reply).await.map_err(Stop::Failed)
     }
 
-    /// Delivers the response whose head is in the scratch.
+    /// Delivers the response whose head is in the scratch. `as_keyed` says that the endpoint was asked for what the key holds,
+    /// and for no more of the query.
     async fn deliver_exchange(
         &mut self,
         view: &View,
         mut exchange: Box<Exchange>,
         asked: Asked,
         place: Place,
+        as_keyed: bool,
     ) -> Result<Sent, Stop> {
         if is_page(self.esi, &self.scratch.response) {
             if !is_encoded(&self.scratch.response.fields) {
@@ -527,6 +531,7 @@ impl<'a> Visit<'a> {
             learn: view.prepared.caching(place.caching).learn,
             sent: self.visitor.arrived,
             stripped: None,
+            as_keyed,
             must: false,
         };
         let length = if let Framing::Length(length) = exchange.body.framing { Some(length) } else { None };
