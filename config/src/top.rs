@@ -8,8 +8,8 @@ use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::Cure;
 use crate::{
-    assets, cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site, store, tls,
-    visitors,
+    assets, cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site, store,
+    tls, visitors,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use tentpole_model::{LogSettings, VisitorLimits};
