@@ -30,8 +30,6 @@ use crate::secure;
 use crate::stop::{After, Stop};
 use crate::template::{fetch_readable, is_encoded, is_page, stored_plan};
 use crate::thread::{Scratch, Thread, View};
-use crate::tunnel::tunnel;
-use crate::websocket;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -407,29 +405,6 @@ impl<'a> Visit<'a> {
             let keeping = Keeping { caching, sends_tags: self.thread.shared.sends_tags };
             confirm::update(cache, &stored, &self.scratch.response, &asked.facts, keeping, requested, now);
         }
-    }
-
-    /// Turns the connection into a tunnel, if the endpoint changed to what the visitor asked for.
-    async fn upgrade(&mut self, mut exchange: Box<Exchange>, asked: Asked) -> Result<Sent, Stop> {
-        let Scratch { response, out, .. } = &mut *self.scratch;
-        let Some(protocol) = http1::upgraded(response).filter(|_| asked.upgrades) else {
-            let unasked = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
-            return Err(Stop::Failed(unasked));
-        };
-        if let Some(challenge) = self.visitor.challenge() {
-            // It is ours, and nobody else looks at the answer (RFC 8441 section 5.1).
-            if !websocket::answers(challenge, &response.fields) {
-                let unanswered = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
-                return Err(Stop::Failed(unanswered));
-            }
-            self.visitor.open_tunnel();
-        }
-        let told = deliver::switching(self.visitor, out, response, protocol, &mut self.why.status).await;
-        self.why.bytes_out = told.map_err(Stop::Failed)?;
-        let (up, down) = tunnel(self.visitor, &mut exchange.connection).await;
-        self.why.bytes_in = up;
-        self.why.bytes_out += down;
-        Err(Stop::Tunnelled)
     }
 
     pub(crate) async fn deliver_object(
