@@ -161,7 +161,8 @@ impl Bound {
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);
         let cut = Arc::new(AtomicUsize::new(0));
-        let clear = snapshot.listen.len();
+        // Without addresses for https all are in the clear, also those that a Snapshot does not name.
+        let clear = if shared.secure.is_some() { snapshot.listen.len() } else { usize::MAX };
         let port = |at| if at < clear { Port::Clear } else { Port::Tls };
         let with_port =
             |of: Vec<TcpListener>| of.into_iter().enumerate().map(|(at, one)| (one, port(at))).collect();
