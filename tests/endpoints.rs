@@ -5,6 +5,8 @@
 mod failures;
 #[path = "endpoints/health.rs"]
 mod health;
+#[path = "endpoints/idle.rs"]
+mod idle;
 #[path = "endpoints/limits.rs"]
 mod limits;
 #[path = "endpoints/responses.rs"]

@@ -292,6 +292,8 @@ pub struct EndpointReport {
     pub failures_in_a_row: u32,
     /// Responses with 500 and above.
     pub errors_5xx: u64,
+    /// After how many milliseconds it closes an idle connection; `None` while that is not known.
+    pub idle_limit_ms: Option<u32>,
 }
 
 /// Asks the edge from within the control process.

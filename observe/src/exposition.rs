@@ -113,6 +113,13 @@ impl Exposition {
         each(&names::ENDPOINT_CONNECTS, &|(cell, ..)| cell.connects.load(Ordering::Relaxed));
         each(&names::ENDPOINT_FAILURES, &|(cell, ..)| cell.failures.load(Ordering::Relaxed));
         each(&names::ENDPOINT_ERRORS, &|(cell, ..)| cell.errors_5xx.load(Ordering::Relaxed));
+        self.family(&names::ENDPOINT_IDLE_LIMIT);
+        for (cell, ..) in &rows {
+            if let Some(limit) = cell.idle_limit_ms() {
+                let labels = [("pool", cell.pool.as_str()), ("endpoint", cell.authority.as_str())];
+                self.sample(&names::ENDPOINT_IDLE_LIMIT, &labels, f64::from(limit) / 1_000.0);
+            }
+        }
     }
 
     fn requests(&mut self, threads: &Threads) {

@@ -101,5 +101,6 @@ metrics! {
     ENDPOINT_REQUESTS = Counter "tentpole_endpoint_requests_total" "Requests sent to the endpoint, retries included.";
     ENDPOINT_CONNECTS = Counter "tentpole_endpoint_connects_total" "Connections made to the endpoint.";
     ENDPOINT_FAILURES = Counter "tentpole_endpoint_failures_total" "Attempts that failed by the endpoint's fault.";
+    ENDPOINT_IDLE_LIMIT = Gauge "tentpole_endpoint_idle_limit_seconds" "Time after which the endpoint closes an idle connection, as learned; absent while it is not known.";
     ENDPOINT_ERRORS = Counter "tentpole_endpoint_errors_total" "Responses of the endpoint with status 500 and above.";
 }

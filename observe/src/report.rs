@@ -90,6 +90,7 @@ impl Counted<'_> {
                     failures: cell.failures.load(Ordering::Relaxed),
                     failures_in_a_row: cell.failures_in_a_row.load(Ordering::Relaxed),
                     errors_5xx: cell.errors_5xx.load(Ordering::Relaxed),
+                    idle_limit_ms: cell.idle_limit_ms(),
                 });
             }
         }

@@ -28,6 +28,8 @@ pub struct Cell {
     pub failures_in_a_row: AtomicU32,
     /// Responses with status 500 and above.
     pub errors_5xx: AtomicU64,
+    /// What is known of when it closes idle connections: `decide/idle` packs and reads it. 0: nothing yet.
+    pub idle: AtomicU64,
 }
 
 /// All cells of the process.
@@ -66,6 +68,7 @@ impl Cells {
             failures: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
             errors_5xx: AtomicU64::new(0),
+            idle: AtomicU64::new(0),
         });
         inner.by_name.insert(key, cell.clone());
         inner.by_slot.push(cell.clone());
@@ -93,6 +96,13 @@ impl Cell {
         if status >= 500 {
             self.errors_5xx.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// After how many milliseconds the endpoint closes an idle connection, as far as was learned; `None` while no
+    /// connection was seen closed.
+    pub fn idle_limit_ms(&self) -> Option<u32> {
+        let limit = (self.idle.load(Ordering::Relaxed) >> 32) as u32;
+        (limit > 0).then_some(limit)
     }
 
     /// Counts an attempt that failed by the endpoint's fault; returns how many in a row that makes.

@@ -84,6 +84,7 @@ struct EndpointStatus {
     connects: Option<u64>,
     failures: Option<u64>,
     errors_5xx: Option<u64>,
+    idle_limit_ms: Option<u32>,
 }
 
 impl Status {
@@ -190,6 +191,7 @@ impl EndpointStatus {
             connects: counted.map(|counted| counted.connects),
             failures: counted.map(|counted| counted.failures),
             errors_5xx: counted.map(|counted| counted.errors_5xx),
+            idle_limit_ms: counted.and_then(|counted| counted.idle_limit_ms),
             authority,
         }
     }

@@ -12,7 +12,9 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use tentpole_balance::Candidate;
-use tentpole_message::ResponseHead;
+use tentpole_http1::Framing;
+use tentpole_idle::Need;
+use tentpole_message::{Name, ResponseHead};
 use tentpole_model::{
     ATTEMPTS_MAX, Attempt, Balance, Cause, Endpoint, Failure, Member, Method, Outcome, Phase, Pool, PoolId,
     Refused, Retry,
@@ -139,12 +141,18 @@ async fn attempt_once(
     let timeouts = choice.pool.timeouts;
     cell.requests.fetch_add(1, Relaxed);
     let outcome = async {
-        let reusable = if fresh { None } else { thread.idle.take(cell.slot) };
+        let need = need(outgoing.method, upload.as_deref());
+        let reusable = if fresh { None } else { thread.idle.take(cell.slot, need) };
         attempt.connection_reused = reusable.is_some();
         let began = clock::coarse();
         let mut connection = match reusable {
             Some(connection) => connection,
             None => {
+                // One that stands by and does not do makes room for the one that is made.
+                let endpoint = &choice.pool.endpoints[chosen.index];
+                if endpoint.connections_max.is_some_and(|max| cell.open.load(Relaxed) >= max) {
+                    thread.idle.drop_one(cell.slot);
+                }
                 let addresses = &choice.members[chosen.index].addresses;
                 Connection::dial(cell, addresses, timeouts.connect, deadline)
                     .await
@@ -166,8 +174,17 @@ async fn attempt_once(
             }
             None => head,
         };
-        let sending = exchange(&mut connection, &head, upload, response, &timeouts, deadline).await?;
-        attempt.first_byte_us = micros(sent, clock::coarse());
+        let exchanged = exchange(&mut connection, &head, upload, response, &timeouts, deadline).await;
+        if let Err(NoResponse::Failed(failure)) = &exchanged
+            && attempt.connection_reused
+            && died_unused(failure)
+        {
+            connection.was_closed();
+        }
+        let sending = exchanged?;
+        let came = clock::coarse();
+        connection.answered(came, response.fields.get(Name::KeepAlive));
+        attempt.first_byte_us = micros(sent, came);
         if response.status == 101 && !outgoing.upgrades {
             // Nobody asked (RFC 9110 section 15.2.2): no visitor may be told that his connection changed.
             let unasked = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
@@ -205,6 +222,12 @@ async fn attempt_once(
         Err(_) => {}
     }
     outcome
+}
+
+/// What the request needs of a kept connection: one that can be sent again needs less.
+fn need(method: Method, upload: Option<&Upload<'_>>) -> Need {
+    let has_body = upload.is_some_and(|upload| upload.body.framing != Framing::None);
+    if method.is_safe() && !has_body { Need::Usable } else { Need::Fresh }
 }
 
 /// The request's head, with the wish to close the connection after it (RFC 9112 section 9.6). Upgrades stay as they

@@ -1,6 +1,8 @@
 //! One connection to an endpoint: dial, write, read a response's head and its body. Says of each failure whether
 //! the request may be sent again. Never retries by itself.
 
+use crate::dial;
+use crate::watch::Watch;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,10 +15,8 @@ use tentpole_http1::{
 use tentpole_message::{Fields, ResponseHead};
 use tentpole_model::{Cause, Failure, Method, Phase, Retry};
 use tentpole_runtime::Cell;
-use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
 use tentpole_runtime::socket::Socket;
-use tokio::net::TcpStream;
 
 /// Largest head of a response. Tags of a shop's large page alone may take 64 KiB.
 const HEAD_BYTES_MAX: usize = 128 * 1024;
@@ -29,8 +29,8 @@ pub struct Connection {
     address: SocketAddr,
     /// Requests sent on it before the present one.
     pub served: u32,
-    /// When it was last put aside.
-    pub idle_since: Instant,
+    /// Since when it is idle, and what was seen of it.
+    pub(crate) watch: Watch,
     limits: Limits,
 }
 
@@ -45,37 +45,28 @@ pub struct ResponseBody {
 }
 
 impl Connection {
-    /// Dials the addresses one after the other, within `timeout` for all of them.
+    /// Dials one of the addresses, within `timeout` for all of them.
     pub async fn dial(
         cell: &Arc<Cell>,
         addresses: &[SocketAddr],
         timeout: Duration,
         deadline: &Deadline,
     ) -> Result<Self, Failure> {
-        let failed = |source| Failure::upstream(Phase::Connect, Retry::Unsent, source);
         let opening = Opening::new(cell);
         deadline.set_in(timeout);
-        let mut last = Cause::NoEndpoint;
-        for &address in addresses {
-            let mut connecting = std::pin::pin!(TcpStream::connect(address));
-            match deadline.guard(|context| connecting.as_mut().poll(context)).await {
-                Ok(Ok(stream)) => {
-                    cell.connects.fetch_add(1, Relaxed);
-                    opening.done();
-                    return Ok(Self {
-                        socket: Socket::new(stream),
-                        cell: cell.clone(),
-                        address,
-                        served: 0,
-                        idle_since: clock::coarse(),
-                        limits: Limits { head_bytes_max: HEAD_BYTES_MAX, ..Limits::default() },
-                    });
-                }
-                Ok(Err(error)) => last = Cause::from(&error),
-                Err(_) => return Err(failed(Cause::TimedOut)),
-            }
-        }
-        Err(failed(last))
+        let (stream, address) = dial::first_of(addresses, deadline)
+            .await
+            .map_err(|source| Failure::upstream(Phase::Connect, Retry::Unsent, source))?;
+        cell.connects.fetch_add(1, Relaxed);
+        opening.done();
+        Ok(Self {
+            socket: Socket::new(stream),
+            cell: cell.clone(),
+            address,
+            served: 0,
+            watch: Watch::default(),
+            limits: Limits { head_bytes_max: HEAD_BYTES_MAX, ..Limits::default() },
+        })
     }
 
     /// Whose connection this is.

@@ -1,10 +1,12 @@
 //! The kept-alive connections of one data thread. Never shares them with another thread, never keeps one that has
-//! unread bytes or has stood unused too long.
+//! unread bytes, has stood unused too long, or is about to be closed by its endpoint.
 
 use crate::connection::Connection;
+use crate::watch;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tentpole_idle::Need;
 use tentpole_runtime::clock::{self, Instant};
 
 /// Idle connections that one thread keeps for one endpoint.
@@ -23,16 +25,28 @@ struct Shelf {
 }
 
 impl Idle {
-    /// A usable connection to the endpoint, if one stands by. Broken ones are dropped on the way.
-    pub fn take(&self, slot: u32) -> Option<Connection> {
+    /// A connection to the endpoint that does for this need, if one stands by. Broken ones are dropped on the way. When
+    /// there is none, and more than one stands by, one of them goes: for the one that is made now.
+    pub fn take(&self, slot: u32, need: Need) -> Option<Connection> {
+        let now = clock::coarse();
         let mut shelves = self.by_slot.borrow_mut();
         let connections = &mut shelves.get_mut(slot as usize)?.connections;
-        while let Some(mut connection) = connections.pop() {
-            if connection.is_clean() {
-                return Some(connection);
+        loop {
+            let last = connections.last_mut()?;
+            if !last.look(now) {
+                connections.pop();
+                continue;
             }
+            let below = watch::limit(last.cell()).usable_below(need);
+            if below.is_some_and(|below| last.watch.idle_at_most(now) >= below) {
+                // The others stand longer still. The first stays: it shows how long the endpoint keeps one.
+                if connections.len() > 1 {
+                    connections.remove(1);
+                }
+                return None;
+            }
+            return connections.pop();
         }
-        None
     }
 
     /// Whether a connection to the endpoint stands by; it may turn out to be closed.
@@ -47,7 +61,7 @@ impl Idle {
             return;
         }
         connection.served = connection.served.saturating_add(1);
-        connection.idle_since = clock::coarse();
+        connection.watch.rest(clock::coarse());
         let slot = connection.cell().slot as usize;
         let mut shelves = self.by_slot.borrow_mut();
         if shelves.len() <= slot {
@@ -60,12 +74,19 @@ impl Idle {
         }
     }
 
-    /// Drops what stood unused too long and what the endpoint has closed.
+    /// Drops what stood unused too long, what the endpoint has closed, and what it is about to close: all of those but
+    /// one, which is not used again and shows whether the endpoint still closes when it did.
     pub fn sweep(&self, now: Instant) {
         for shelf in self.by_slot.borrow_mut().iter_mut() {
             let keep_for = shelf.keep_for;
+            let mut watched = false;
             shelf.connections.retain_mut(|connection| {
-                now.since(connection.idle_since) < keep_for && connection.is_clean()
+                if !connection.look(now) || connection.watch.idle(now) >= keep_for {
+                    return false;
+                }
+                let below = watch::limit(connection.cell()).usable_below(Need::Usable);
+                let usable = below.is_none_or(|below| connection.watch.idle_at_most(now) < below);
+                usable || !std::mem::replace(&mut watched, true)
             });
         }
     }

@@ -2,8 +2,10 @@
 //! does not choose an endpoint.
 
 mod connection;
+mod dial;
 mod idle;
 mod permit;
+mod watch;
 
 pub use connection::{Connection, ResponseBody};
 pub use idle::Idle;

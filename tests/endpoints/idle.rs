@@ -1,0 +1,152 @@
+//! An endpoint that closes connections which stood idle: nobody notices, whatever the method, with default settings.
+//! Behind a balancer that keeps them longer than the endpoint does, a request meets the closing connection now and
+//! then, and a trickle of 502 is what visitors see.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+use tentpole_testkit::{Ask, Origin, Response, Tentpole, Up, Visitor};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// The endpoint's limit.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// What came of the requests of one run.
+#[derive(Debug, Default)]
+struct Met {
+    good: u64,
+    stories: Vec<String>,
+}
+
+/// The request that a visitor sends in a round: over rounds and visitors each method has its turn.
+fn ask(number: usize) -> Ask {
+    let target = format!("/{number}");
+    match number % 8 {
+        0 => Ask::get(&target),
+        1 => Ask::post(&target, "a=1"),
+        2 => Ask::head(&target),
+        3 => Ask::new("PUT", &target).body("whole"),
+        4 => Ask::new("DELETE", &target),
+        5 => Ask::new("PATCH", &target).chunked(["one", "two"]),
+        6 => Ask::new("OPTIONS", &target),
+        _ => Ask::new("POST", &target),
+    }
+}
+
+/// A visitor who asks, and waits for about as long as the endpoint keeps connections: 0.9 to 1.1 s.
+async fn visit(address: SocketAddr, number: usize, rounds: usize) -> Met {
+    let mut met = Met::default();
+    let mut visitor = Visitor::connect(address).await;
+    for round in 0..rounds {
+        let nth = number * 7 + round;
+        match visitor.try_ask(&ask(nth)).await {
+            Ok(answer) if answer.status == 200 => met.good += 1,
+            Ok(answer) => met.stories.push(format!("{nth}: {} {}", answer.status, answer.text())),
+            Err(trouble) => {
+                met.stories.push(format!("{nth}: {trouble}"));
+                visitor = Visitor::connect(address).await;
+            }
+        }
+        // Spread over the whole range, by a step that has no common divisor with it.
+        sleep(LIMIT - Duration::from_millis(100) + Duration::from_millis((nth as u64 * 73) % 201)).await;
+    }
+    met
+}
+
+async fn all_methods_with_gaps_around_the_limit(visitors: usize, rounds: usize) {
+    let origin = Origin::start().await;
+    origin.forgets_requests();
+    origin.otherwise(|_| Response::ok("here").header("Cache-Control", "no-store"));
+    origin.closes_after_idle(LIMIT);
+    let tentpole = Up::to(&origin.url()).start().await;
+    let mut running = JoinSet::new();
+    for number in 0..visitors {
+        running.spawn(visit(tentpole.address(), number, rounds));
+    }
+    let mut all = Met::default();
+    while let Some(met) = running.join_next().await {
+        let met = met.expect("a visitor does not panic");
+        all.good += met.good;
+        all.stories.extend(met.stories);
+    }
+    let (requests, connections) = (origin.request_count(), origin.connections());
+    eprintln!(
+        "{} good, {} failed; the endpoint saw {requests} requests on {connections} connections; limit {:?} ms",
+        all.good,
+        all.stories.len(),
+        learned(&tentpole).await,
+    );
+    assert!(all.stories.is_empty(), "{} failed, first: {:?}", all.stories.len(), all.stories.first());
+    assert_eq!(all.good, (visitors * rounds) as u64);
+    // Learned to a tenth of a second, the distance of two looks; more where the machine has much else to do.
+    let limit = learned(&tentpole).await.expect("the limit was learned");
+    assert!((700..=1_050).contains(&limit), "{limit} ms");
+    assert!(connections < requests, "{connections} connections for {requests} requests: none was used again");
+    tentpole.ends().await;
+}
+
+/// The limit in the status, in milliseconds.
+async fn learned(tentpole: &Tentpole) -> Option<u64> {
+    let status = tentpole.admin_visitor().await.get("/api/status").await.expect(200);
+    let status: serde_json::Value = serde_json::from_slice(&status.body).expect("the status is JSON");
+    status["pools"][0]["endpoints"][0]["idle_limit_ms"].as_u64()
+}
+
+#[tokio::test]
+async fn an_endpoint_that_closes_idle_connections_is_not_noticed_by_anybody() {
+    all_methods_with_gaps_around_the_limit(250, 12).await;
+}
+
+#[tokio::test]
+#[ignore = "takes two minutes: 100,000 requests"]
+async fn not_by_a_hundred_thousand_requests_either() {
+    all_methods_with_gaps_around_the_limit(1_000, 100).await;
+}
+
+#[tokio::test]
+async fn a_request_with_an_effect_goes_on_a_connection_that_is_not_about_to_close() {
+    let origin = Origin::start().await;
+    origin.otherwise(|_| Response::ok("here").header("Cache-Control", "no-store"));
+    let tentpole = Up::config(&tentpole_tests::pool(&[&origin], "")).start().await;
+    let mut visitor = tentpole.visitor().await;
+    let connection = |seen: &[tentpole_testkit::Seen]| seen.last().expect("a request came").connection;
+
+    visitor.get("/").await.expect(200);
+    let first = connection(&origin.requests());
+    sleep(Duration::from_millis(300)).await;
+    visitor.get("/").await.expect(200);
+    assert_eq!(connection(&origin.requests()), first, "one that can be sent again goes on any that is open");
+
+    sleep(Duration::from_millis(600)).await;
+    visitor.ask(&Ask::post("/", "x")).await.expect(200);
+    assert_ne!(connection(&origin.requests()), first, "nobody knows yet how long the endpoint keeps it");
+    assert_eq!(origin.connections_open(), 2, "the other one stays, and shows it");
+
+    // By now it stood three times as long.
+    tentpole_tests::until("a connection to be idle for long", async || {
+        sleep(Duration::from_millis(200)).await;
+        visitor.ask(&Ask::post("/", "x")).await.expect(200);
+        let made = origin.connections();
+        sleep(Duration::from_millis(200)).await;
+        visitor.ask(&Ask::post("/", "x")).await.expect(200);
+        origin.connections() == made
+    })
+    .await;
+    tentpole.ends().await;
+}
+
+#[tokio::test]
+async fn what_an_endpoint_says_of_its_limit_is_shown_before_it_was_met() {
+    let origin = Origin::start().await;
+    origin.otherwise(|_| Response::ok("here").header("Keep-Alive", "timeout=5, max=100"));
+    let tentpole = Up::config(&tentpole_tests::pool(&[&origin], "")).start().await;
+    assert_eq!(learned(&tentpole).await, None);
+    let answer = tentpole.visitor().await.get("/").await.expect(200);
+    assert_eq!(answer.header("keep-alive"), None, "it is about that connection, not the visitor's");
+    tentpole_tests::until("the limit in the status", async || learned(&tentpole).await == Some(5_000)).await;
+    let metrics = tentpole.admin_visitor().await.get("/metrics").await.expect(200);
+    let line =
+        format!("tentpole_endpoint_idle_limit_seconds{{pool=\"app\",endpoint=\"{}\"}} 5\n", origin.address());
+    assert!(metrics.text().contains(&line), "{}", metrics.text());
+    tentpole.ends().await;
+}
