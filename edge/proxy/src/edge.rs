@@ -11,8 +11,8 @@ use crate::purge_log::PurgeLog;
 use crate::purging::Purging;
 use crate::search::Searches;
 use crate::secure::Secure;
+use crate::serve;
 use crate::thread::{Shared, Thread};
-use crate::visit;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -332,7 +332,7 @@ async fn run(start: Start) {
         move |socket, port, open| {
             let served = Served::new(&thread);
             let visitor = Visitor::new(socket, port, open, limits);
-            tokio::task::spawn_local(async move { visit::serve(served.0.clone(), visitor).await });
+            tokio::task::spawn_local(async move { serve::serve(served.0.clone(), visitor).await });
         }
     };
     let refused = {

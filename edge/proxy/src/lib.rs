@@ -39,6 +39,7 @@ mod purge_log;
 mod purging;
 mod search;
 mod secure;
+mod serve;
 mod status;
 mod stop;
 mod store;
