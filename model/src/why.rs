@@ -38,6 +38,8 @@ pub struct Why {
     pub site: Option<SiteId>,
     /// Route, once known.
     pub route: Option<RouteId>,
+    /// The Snapshot that site and route are numbers in: its version, as far as a byte holds it.
+    pub snapshot: u8,
     /// What the cache did.
     pub cache: CacheOutcome,
     /// How it ended.
@@ -241,6 +243,8 @@ pub enum Bypass {
     SaysWho,
     /// It was learned that the page may be shared, and this request found out whether that still holds.
     Probe,
+    /// Another configuration is coming into force, and what is stored may be of other rules.
+    Reload,
 }
 
 /// Why a request was refused by the edge itself.
@@ -322,6 +326,7 @@ impl Why {
             thread: 0,
             site: None,
             route: None,
+            snapshot: 0,
             cache: CacheOutcome::NotAsked,
             end: End::Open,
             assembly: Assembly { fragments: 0, failed: 0, fault: None },
@@ -452,6 +457,7 @@ labels!(Bypass {
     Incomplete = "incomplete",
     SaysWho = "says_who",
     Probe = "probe",
+    Reload = "reload",
 });
 
 labels!(AssemblyFault {

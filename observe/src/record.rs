@@ -120,6 +120,7 @@ pub(crate) fn encode(why: &Why, texts: Option<&Texts<'_>>) -> Encoded {
     put(&mut out, 80, why.assembly.fragments.to_le_bytes());
     put(&mut out, 82, why.assembly.failed.to_le_bytes());
     out[84] = why.assembly.fault.map_or(0, |fault| fault as u8 + 1);
+    out[85] = why.snapshot;
     let mut at = BASE;
     for attempt in why.attempts.iter().map_while(Option::as_ref) {
         put(&mut out, at, encode_attempt(attempt));
@@ -156,6 +157,7 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         thread: base[61],
         site: (flags & flag::SITE != 0).then_some(SiteId(u16::from_le_bytes(get(base, 52)?))),
         route: (flags & flag::ROUTE != 0).then_some(RouteId(u32::from_le_bytes(get(base, 54)?))),
+        snapshot: base[85],
         cache: match *crate::metrics::CACHE_OUTCOMES.get(base[62] as usize)? {
             CacheOutcome::Bypass(_) => CacheOutcome::Bypass(*Bypass::ALL.get(base[63] as usize)?),
             other => other,

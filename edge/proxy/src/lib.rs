@@ -32,6 +32,7 @@ mod place;
 mod prepare;
 mod purge;
 mod purging;
+mod reload;
 mod search;
 mod status;
 mod stop;
@@ -42,7 +43,8 @@ mod thread;
 mod tunnel;
 mod visit;
 
-pub use edge::{Bound, Edge, EdgeParts, StartError};
+pub use edge::{Addresses, Bound, Edge, EdgeParts, StartError};
 pub use prepare::Prepared;
+pub use reload::Reloader;
 pub use tentpole_compress::Stats as CompressionStats;
 pub use tentpole_learn::Limits as LearningLimits;

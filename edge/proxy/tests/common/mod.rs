@@ -16,7 +16,7 @@ use tentpole_model::{
 use tentpole_observe::Observed;
 use tentpole_proxy::{Bound, CompressionStats, Edge, EdgeParts};
 use tentpole_runtime::ledger::Account;
-use tentpole_runtime::{Cells, Ledger, Published};
+use tentpole_runtime::{Cells, InForce, Ledger, Published};
 
 /// A running edge; ended when dropped.
 pub struct Running {
@@ -93,14 +93,15 @@ pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce
     let membership = Published::new(Membership { pools: vec![PoolMembers { members: vec![member] }] });
     let dials = Published::new(Dials::from_snapshot(&snapshot));
     let listeners = tentpole_listener::bind(&snapshot.listen, 1).unwrap();
-    let parts = EdgeParts {
+    let in_force = InForce {
+        version: 0,
+        read_unix_ms: 0,
+        snapshot: snapshot.clone(),
         membership: membership.clone(),
         dials: dials.clone(),
-        cells: cells.clone(),
-        observed: Observed::new(&snapshot.log),
-        snapshot,
-        learning,
     };
+    let observed = Observed::new(&snapshot.log);
+    let parts = EdgeParts { in_force, cells: cells.clone(), observed, learning };
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
     let (purger, queue, advice) = (bound.purger(), bound.queued(), bound.advice());
