@@ -143,6 +143,13 @@ pub enum FromControl {
     Reload(u64),
     /// All is ready for the Snapshot of this version.
     Prepared(u64),
+    /// It cannot be made ready; nothing has changed.
+    NotPrepared {
+        /// The version.
+        version: u64,
+        /// Why, for people.
+        why: String,
+    },
     /// This version is in force: every data thread has it.
     InForce(u64),
 }

@@ -5,7 +5,9 @@
 use crate::{Dials, Endpoint, Health, Member, Membership, Pool, PoolMembers, Snapshot};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 
 /// A Snapshot as it lies in the state directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +58,12 @@ pub enum ReloadEnd {
     InForce(Reloaded),
     /// Nothing has changed.
     Refused(Refusal),
+    /// It was taken, and lies where every part that starts anew finds it; but one that runs has not said in time that it
+    /// has it. It comes into force when that does.
+    Late {
+        /// The version of the Snapshot.
+        version: u64,
+    },
 }
 
 /// What is in force.
@@ -84,8 +92,43 @@ pub struct Refusal {
 
 /// A port of the control process: asks for a reload.
 pub trait ReloadPort: Send + Sync {
-    /// Asks; the answer comes once the reload has ended. `None` when too many wait already.
-    fn reload(&self) -> Option<Box<dyn Future<Output = Option<ReloadEnd>> + Send + Unpin>>;
+    /// Asks; ready once the reload has ended. `None` when too many wait already, or nobody answers any more.
+    fn reload(&self) -> Pin<Box<dyn Future<Output = Option<ReloadEnd>> + Send>>;
+}
+
+impl ReloadEnd {
+    /// The word for it in metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::InForce(_) => "in_force",
+            Self::Refused(_) => "refused",
+            Self::Late { .. } => "late",
+        }
+    }
+}
+
+impl fmt::Display for ReloadEnd {
+    /// One line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let many = |count: usize| if count == 1 { "" } else { "s" };
+        match self {
+            Self::InForce(Reloaded { changed: false, version, .. }) => {
+                write!(f, "nothing to reload: version {version} of the configuration is in force, and the same")
+            }
+            Self::InForce(Reloaded { version, sites, pools, .. }) => write!(
+                f,
+                "reloaded, {sites} site{}, {pools} pool{}, in force on all threads (version {version})",
+                many(*sites),
+                many(*pools)
+            ),
+            Self::Refused(Refusal { why, .. }) => write!(f, "not reloaded, nothing has changed: {why}"),
+            Self::Late { version } => write!(
+                f,
+                "reloaded, but not yet in force everywhere: a part of Tentpole has not answered in time, and takes \
+                 version {version} when it goes on or is started again"
+            ),
+        }
+    }
 }
 
 impl SnapshotFile {

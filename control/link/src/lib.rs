@@ -95,13 +95,8 @@ impl Link {
         self.adopt(&last);
     }
 
-    /// Lets the edge serve this from now on. Returns when every data thread has it, over however many links that takes.
-    ///
-    /// # Errors
-    /// When the edge cannot serve it.
-    pub async fn replace(&self, next: InForce) -> Result<(), String> {
-        let version = next.version;
-        let mut taken = self.taken.subscribe();
+    /// Lets the edge serve this from now on; [`Link::taken`] says when it does.
+    pub fn replace(&self, next: InForce) {
         {
             // Whoever waits for the old lists waits for nothing any more: its readers go.
             let mut now = lock(&self.now);
@@ -111,7 +106,16 @@ impl Link {
             now.dials.took(0);
             self.mirror().follow(&now.in_force.snapshot, &self.parts.cells);
         }
+        self.parts.cells.forget_unused();
         self.replaced.send_modify(|count| *count += 1);
+    }
+
+    /// Returns when every data thread of the edge has the Snapshot of this version, over however many links that takes.
+    ///
+    /// # Errors
+    /// When the edge cannot serve it.
+    pub async fn taken(&self, version: u64) -> Result<(), String> {
+        let mut taken = self.taken.subscribe();
         let of_this = |said: &Option<(u64, _)>| said.as_ref().is_some_and(|(of, _)| *of == version);
         match taken.wait_for(of_this).await {
             Ok(said) => said.clone().map_or(Ok(()), |(_, end)| end),

@@ -60,6 +60,7 @@ fn keeper() -> ExitCode {
         admin: Some(admin),
         program: Program::default(),
         open_files: set_to("PLAYER_OPEN_FILES").map_or(descriptors::limit(), |text| text.parse().ok()),
+        reload: None,
         tell: Box::new(|event| println!("event {event:?}")),
     });
     println!("end {end:?}");
