@@ -26,9 +26,7 @@ pub use link::{EdgeGone, EdgePort, EdgeReport, EndpointReport};
 pub use membership::{DownReason, Health, Member, Membership, PoolMembers};
 pub use port::{PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged};
 pub use purging::{ContentNetwork, ContentService, Network, Purging, RelayPort, RelayStatus, Secret};
-pub use reload::{
-    LastPublished, PoolNames, Refusal, ReloadEnd, ReloadPort, Reloaded, SnapshotFile, Trigger,
-};
+pub use reload::{LastPublished, PoolNames, Refusal, ReloadEnd, ReloadPort, Reloaded, SnapshotFile, Trigger};
 pub use snapshot::{
     AccessLog, Balance, CacheSettings, Canonical, Endpoint, HealthCheck, HostPattern, LogSettings, Pool,
     PoolId, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId, Snapshot, UpstreamTimeouts,

@@ -113,7 +113,10 @@ impl fmt::Display for ReloadEnd {
         let many = |count: usize| if count == 1 { "" } else { "s" };
         match self {
             Self::InForce(Reloaded { changed: false, version, .. }) => {
-                write!(f, "nothing to reload: version {version} of the configuration is in force, and the same")
+                write!(
+                    f,
+                    "nothing to reload: version {version} of the configuration is in force, and the same"
+                )
             }
             Self::InForce(Reloaded { version, sites, pools, .. }) => write!(
                 f,
@@ -189,10 +192,11 @@ impl LastPublished {
     fn is_of(&self, snapshot: &Snapshot) -> bool {
         let same = |(names, pool): (&PoolNames, &Pool)| {
             names.pool == pool.name
-                && names.endpoints.iter().map(|(name, _)| name.clone()).eq(pool
+                && names
                     .endpoints
                     .iter()
-                    .map(Endpoint::authority))
+                    .map(|(name, _)| name.clone())
+                    .eq(pool.endpoints.iter().map(Endpoint::authority))
         };
         self.names.len() == snapshot.pools.len() && self.names.iter().zip(&snapshot.pools).all(same)
     }

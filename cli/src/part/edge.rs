@@ -139,8 +139,8 @@ async fn make(given: Given) -> Result<Ready, String> {
     };
     let mut bound = Bound::new(parts, listeners).map_err(|error| error.to_string())?;
     let names = Names::new(in_force.version, snapshot.clone(), cells.clone());
-    let drain = Drain::start(observed.clone(), names.clone())
-        .map_err(|error| log_error(&snapshot, &error))?;
+    let drain =
+        Drain::start(observed.clone(), names.clone()).map_err(|error| log_error(&snapshot, &error))?;
     let link = Link::start(LinkParts {
         in_force,
         known,

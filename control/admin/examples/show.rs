@@ -68,7 +68,9 @@ async fn main() {
     };
     println!("http://{}/", admin.address());
     let story = Story::new(parts.clone());
-    tokio::join!(story.go_on(edge), async { admin.serve(Published::new(parts), std::future::pending()).await.unwrap() });
+    tokio::join!(story.go_on(edge), async {
+        admin.serve(Published::new(parts), std::future::pending()).await.unwrap()
+    });
 }
 
 /// The files of a directory that a browser knows, kept until the end.

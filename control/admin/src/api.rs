@@ -45,7 +45,11 @@ const CALLS: [(&str, &str, &str); 14] = [
         "/api/purge",
         "empties the cache: {\"url\":…}, {\"prefix\":…}, {\"tags\":[…]}, {\"site\":…} or {\"all\":true}; \"soft\":true",
     ),
-    ("POST", "/api/reload", "reads the configuration again; a file that is not right changes nothing and says why"),
+    (
+        "POST",
+        "/api/reload",
+        "reads the configuration again; a file that is not right changes nothing and says why",
+    ),
     (
         "POST",
         "/api/pools/{pool}/endpoints/{authority}/drain",

@@ -24,9 +24,9 @@ pub use events::{EventKind, Events};
 pub use metrics::OWN as METRICS_OWN;
 pub use pages::Page;
 
+use axum::extract::FromRef;
 use connections::Connections;
 use recorder::Recorded;
-use axum::extract::FromRef;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;

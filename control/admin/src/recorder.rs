@@ -1,10 +1,10 @@
 //! Takes a sample at the end of each second, for as long as the API serves. Asks nobody: it reads the last report that
 //! the edge sent by itself.
 
-use crate::{Current, State};
-use axum::extract::FromRef;
 use crate::history::History;
 use crate::sample::{Rates, Sample, endpoint_rates};
+use crate::{Current, State};
+use axum::extract::FromRef;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tentpole_model::EdgeReport;

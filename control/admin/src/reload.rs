@@ -47,7 +47,8 @@ pub(crate) async fn reload(Shared(state): Shared<Arc<State>>) -> Result<Response
             Json(Done { message, version, changed, sites, pools, notes }).into_response()
         }
         ReloadEnd::Refused(Refusal { report, .. }) => {
-            let cure = "Mend it and reload again; tentpole check FILE says the same without a running Tentpole.";
+            let cure =
+                "Mend it and reload again; tentpole check FILE says the same without a running Tentpole.";
             let refused = Refused { error: message, cure, report };
             (StatusCode::UNPROCESSABLE_ENTITY, Json(refused)).into_response()
         }

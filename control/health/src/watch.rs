@@ -293,7 +293,8 @@ impl Ward {
     /// Takes over what another watch knew of endpoints that are here too: half a series of probes, and trouble.
     fn go_on_from(&self, before: &Self) {
         let before = before.pools();
-        let known = before.iter().flat_map(|watched| (0..).zip(&watched.endpoints).map(move |it| (watched, it)));
+        let known =
+            before.iter().flat_map(|watched| (0..).zip(&watched.endpoints).map(move |it| (watched, it)));
         let by_cell: HashMap<u32, _> =
             known.map(|(watched, (at, known))| (known.cell.slot, (watched, at, known))).collect();
         for watched in self.pools().iter_mut() {

@@ -148,7 +148,8 @@ impl Keeper {
         let file = SnapshotFile { version, read_unix_ms: clock::now().unix_us() / 1_000, snapshot };
         let bytes = serde_json::to_vec(&file).map_or(usize::MAX, |bytes| bytes.len());
         if bytes > MESSAGE_BYTES_MAX / 2 {
-            let why = "it is too large to be handed over while Tentpole runs; end Tentpole and start it again";
+            let why =
+                "it is too large to be handed over while Tentpole runs; end Tentpole and start it again";
             return self.end_reload(refused(why));
         }
         self.control.tell(ToControl::Prepare(Box::new(file.clone())), None);
@@ -174,11 +175,14 @@ impl Keeper {
 
     /// The control process has made all ready for this version: from here on there is no way back.
     pub(crate) fn was_prepared(&mut self, version: u64) {
-        let is_it = |step: &Step| matches!(step, Step::Preparing { next, .. } if next.file.version == version);
+        let is_it =
+            |step: &Step| matches!(step, Step::Preparing { next, .. } if next.file.version == version);
         if !is_it(&self.reloading.step) {
             return;
         }
-        let Step::Preparing { next, .. } = std::mem::replace(&mut self.reloading.step, Step::None) else { return };
+        let Step::Preparing { next, .. } = std::mem::replace(&mut self.reloading.step, Step::None) else {
+            return;
+        };
         let Next { file, bound, notes } = *next;
         if let Err(why) = self.state.replace(&file) {
             // What it made ready is not wanted.
@@ -201,8 +205,11 @@ impl Keeper {
             return;
         }
         for (thread, bound) in bound.into_iter().enumerate() {
-            let mut old: Vec<_> =
-                before.iter().zip(std::mem::take(&mut self.listeners[thread])).map(|it| (it.0, Some(it.1))).collect();
+            let mut old: Vec<_> = before
+                .iter()
+                .zip(std::mem::take(&mut self.listeners[thread]))
+                .map(|it| (it.0, Some(it.1)))
+                .collect();
             for (address, bound) in listen.iter().zip(bound) {
                 let is_it = |known: &&mut (&std::net::SocketAddr, Option<TcpListener>)| known.0 == address;
                 let kept = old.iter_mut().find(is_it).and_then(|known| known.1.take());

@@ -32,13 +32,8 @@ struct Image {
 
 impl Mirror {
     pub(crate) fn new(snapshot: &Snapshot, cells: &Cells) -> Self {
-        let mut mirror = Self {
-            by_name: HashMap::new(),
-            images: Vec::new(),
-            leaving: Vec::new(),
-            asked: 0,
-            forgiven: 0,
-        };
+        let mut mirror =
+            Self { by_name: HashMap::new(), images: Vec::new(), leaving: Vec::new(), asked: 0, forgiven: 0 };
         mirror.follow(snapshot, cells);
         mirror
     }

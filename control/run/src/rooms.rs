@@ -43,8 +43,7 @@ impl Rooms {
 impl Composed {
     /// The rooms of the first configuration of this process.
     pub(crate) async fn start(shared: &Shared, rooms: &Rooms, in_force: InForce) -> Self {
-        let (addresses, statuses) =
-            (Published::new(FleetAddresses::default()), Published::new(Vec::new()));
+        let (addresses, statuses) = (Published::new(FleetAddresses::default()), Published::new(Vec::new()));
         // Before health, which puts what they say into the first Membership.
         let fleets = Some(fleets(shared, rooms, &in_force, &addresses, &statuses, None));
         let watching = watch(shared, &in_force, &addresses, None).start().await;
@@ -140,10 +139,11 @@ fn watch(
 /// Where instances take traffic, as the Membership has it.
 fn slot_addresses(in_force: &InForce) -> FleetAddresses {
     let membership = in_force.membership.get();
-    let pools = in_force.snapshot.pools.iter().zip(&membership.pools).map(|(pool, members)| match &pool.fleet {
-        Some(_) => members.members.iter().map(|member| member.addresses.first().copied()).collect(),
-        None => Vec::new(),
-    });
+    let pools =
+        in_force.snapshot.pools.iter().zip(&membership.pools).map(|(pool, members)| match &pool.fleet {
+            Some(_) => members.members.iter().map(|member| member.addresses.first().copied()).collect(),
+            None => Vec::new(),
+        });
     FleetAddresses { pools: pools.collect() }
 }
 

@@ -273,7 +273,6 @@ impl Edge {
         self.shared.prepared.get().snapshot.visitors.drain_time
     }
 
-
     /// Waits for the data threads after [`Edge::end`]; returns the connections that had to be cut.
     pub fn join(self) -> usize {
         for thread in self.threads {
@@ -315,7 +314,8 @@ impl Drop for Gone {
 }
 
 async fn run(start: Start) {
-    let Start { number, shared, observed, doors, handover, listeners, mut listening, mut ending, cut } = start;
+    let Start { number, shared, observed, doors, handover, listeners, mut listening, mut ending, cut } =
+        start;
     buffer::charge_to(shared.ledger.clone());
     let now = clock::renew();
     let (metrics, recorder) = observed.register();

@@ -240,8 +240,8 @@ impl Inquiry<'_> {
     /// What is stored for the request, fresh or not.
     pub fn stored(&self) -> Option<Arc<Object>> {
         let cache = &self.thread.shared.cache;
-        let looks = goes_past(self.asked, self.place).is_none()
-            && !self.view.prepared.is_closed(self.place.route);
+        let looks =
+            goes_past(self.asked, self.place).is_none() && !self.view.prepared.is_closed(self.place.route);
         looks
             .then(|| cache.peek(&cache.key(self.key), self.presented()))
             .flatten()

@@ -185,7 +185,8 @@ impl Thread {
     /// After a change: closes idle connections to where nobody is sent any more, and calls who waits for an endpoint
     /// that may be there now.
     fn settle(&self, view: &View) {
-        let known = |slot| view.prepared.pools.iter().flat_map(|pool| &pool.cells).any(|cell| cell.slot == slot);
+        let known =
+            |slot| view.prepared.pools.iter().flat_map(|pool| &pool.cells).any(|cell| cell.slot == slot);
         self.idle.keep_those(known);
         for (at, prepared) in view.prepared.pools.iter().enumerate() {
             for (endpoint, cell) in prepared.cells.iter().enumerate() {
@@ -288,7 +289,8 @@ impl View {
                 continue;
             }
             for (place, news) in news.into_iter().enumerate() {
-                let (Some(member), Some(weight)) = (members.members.get_mut(place), weights.get_mut(place)) else {
+                let (Some(member), Some(weight)) = (members.members.get_mut(place), weights.get_mut(place))
+                else {
                     continue;
                 };
                 match news {
@@ -304,7 +306,9 @@ impl View {
     fn of_cell(&self, cell: &Arc<tentpole_runtime::Cell>) -> Option<(Member, u32)> {
         let pools = self.prepared.pools.iter().enumerate();
         let (pool, place) = pools
-            .filter_map(|(at, pool)| Some((at, pool.cells.iter().position(|known| Arc::ptr_eq(known, cell))?)))
+            .filter_map(|(at, pool)| {
+                Some((at, pool.cells.iter().position(|known| Arc::ptr_eq(known, cell))?))
+            })
             .next()?;
         Some((self.members(pool).get(place)?.clone(), *self.weights(pool).get(place)?))
     }
