@@ -72,16 +72,16 @@ fn variant(number: usize, one: &Origin, two: &Origin) -> String {
             format!("[pool.app]\nendpoints = [\"{two}\", \"{one}\"]\n[pool.extra]\nendpoints = [\"{two}\"]\n")
         }
         2 => format!("[pool.aaa]\nendpoints = [\"{two}\"]\n[pool.app]\nendpoints = [\"{one}\", \"{two}\"]\n"),
-        _ => format!(
-            "[pool.app]\nendpoints = [{{ url = \"{one}\", weight = 3 }}]\nqueue = {{ length = {} }}\n",
-            100 + number
-        ),
+        _ => format!("[pool.app]\nendpoints = [{{ url = \"{one}\", weight = {} }}]\n", 1 + number % 7),
     };
     let routes = match number % 4 {
         0 => route("/*", "app", ""),
-        1 => route("/cached/*", "extra", "cookies.key = [\"group\"]") + &route("/*", "app", ""),
-        2 => route("/new/*", "aaa", "cache = \"off\"") + &route("/*", "app", "query.drop = [\"utm\"]"),
-        _ => route("/cached/*", "app", "languages = [\"en\", \"de\"]") + &route("/*", "app", ""),
+        1 => route("/cached/*", "extra", "cache = { cookies_keyed = [\"group\"] }") + &route("/*", "app", ""),
+        2 => {
+            route("/new/*", "aaa", "cache = \"off\"")
+                + &route("/*", "app", "cache = { query = { drop = [\"utm\"] } }")
+        }
+        _ => route("/cached/*", "app", "cache = { languages = [\"en\", \"de\"] }") + &route("/*", "app", ""),
     };
     format!("threads = 2\nlimits.connections = {}\n{pools}[site.all]\n{routes}", 1_000 + number)
 }
@@ -92,6 +92,7 @@ async fn a_hundred_reloads_under_load_fail_no_request_and_close_no_websocket() {
     let gate = Gate::new();
     let piece = [b'x'; 1_000];
     let steps = (0..RELOADS).flat_map(|_| [Step::wait(&gate), Step::send(piece)]);
+    let steps = steps.chain([Step::wait(&gate)]);
     one.on("/stream").respond(Response::ok("").header("Cache-Control", "no-store").chunked(steps));
     let tentpole = Up::config(&variant(0, &one, &two)).start().await;
     let mut socket = tentpole.visitor().await;
@@ -120,11 +121,13 @@ async fn a_hundred_reloads_under_load_fail_no_request_and_close_no_websocket() {
             memory.push((held("edge"), held("control")));
         }
     }
+    gate.release();
     assert_eq!(stream.rest().await.body.len(), RELOADS * piece.len());
     let met = crowd.ends().await;
     eprintln!("{RELOADS} reloads: {met:?}; memory of edge and control after a quarter and all: {memory:?}");
     assert_eq!((met.failed, met.reconnects), (0, 0), "{met:?}");
     assert!(met.good > 5_000, "{met:?}");
+    drop((socket, reader));
     // What an old Snapshot holds goes with its last request: a leak of one a reload would be more than this.
     let [(edge, control), (edge_later, control_later)] = memory[..] else { panic!("{memory:?}") };
     assert!(edge_later < edge + (8 << 20), "{memory:?}");
@@ -184,7 +187,7 @@ async fn a_file_that_is_not_right_changes_nothing_and_says_why_by_each_way() {
     assert!(reload_said.starts_with(&*check_said) && check_said.contains("`by_command`"), "{reload_said}");
     keeps(&tentpole).await;
     // What needs a new start says so, and by which setting.
-    write(&tentpole, &good.replace("threads = 1", "threads = 2\ncache.memory = \"1MiB\""));
+    write(&tentpole, &good.replace("threads = 1", "threads = 2\ncache.memory = \"1GiB\""));
     let answer = json(&reload(&tentpole).await);
     let error = answer["error"].as_str().unwrap_or_default().to_owned();
     assert!(error.contains("threads and cache.memory cannot change while Tentpole runs"), "{error}");
