@@ -63,7 +63,8 @@ async fn what_a_sitemap_names_is_stored_before_the_first_visitor_comes() {
         said.contains("  1 not cacheable: private\n") && said.contains("  1 answered with status 404\n"),
         "{said}"
     );
-    assert!(err(&output).contains("1 page of other hosts"), "{}", err(&output));
+    let foreign = "1 entry left out; the first: http://foreign.example/: a page of another host";
+    assert!(err(&output).contains(foreign), "{}", err(&output));
     assert!(err(&output).contains(&format!("http://{at}/gone: status 404")), "{}", err(&output));
     assert_eq!(output.status.code(), Some(1), "something that was asked for is missing");
 
@@ -131,12 +132,16 @@ async fn a_log_gives_what_was_asked_for_most() {
     tentpole.ends().await;
 }
 
+const EVIL: &str = "{\"method\":\"GET\",\"host\":\"127.0.0.1:1\",\"target\":\"/\",\"status\":200}\n";
+
 #[tokio::test]
 async fn what_cannot_be_meant_is_said_before_anything_is_sent() {
     for (typed, input, said) in [
         (&["not-a-url"][..], "", "\"not-a-url\" is not an http URL"),
         (&["https://shop.example/sitemap.xml"], "", "--at 127.0.0.1:8080"),
         (&["--list", "-"], "/a\n", "need --host http://shop.example"),
+        // Whoever asks often enough for a host of his own writes it into the log.
+        (&["--log", "-"], EVIL, "none of them says where Tentpole is: add --at"),
         (&["--list", "/no/such/file"], "", "/no/such/file cannot be read"),
         (&["--list", "-", "--as", "de"], "http://a/\n", "--as \"de\" is no field"),
         (&["--list", "-", "--rate", "0"], "http://a/\n", "--rate 0 is not between"),

@@ -44,7 +44,7 @@ pub struct Warm {
     /// The site whose paths a list or a log holds
     #[arg(long, value_name = "URL", conflicts_with = "sitemap")]
     pub host: Option<String>,
-    /// Tentpole's address [default: the host of the first URL]
+    /// Tentpole's address [default: --host, or the host of the first URL; not of a log]
     #[arg(long, value_name = "ADDR")]
     pub at: Option<String>,
     /// Requests a second at most
@@ -125,14 +125,7 @@ async fn listed(typed: &Warm, time_max: Duration) -> Result<(SocketAddr, Listed)
     if let Some(sitemap) = &typed.sitemap {
         let url = Url::parse(sitemap).map_err(|error| format!("{sitemap:?} is {error}"))?;
         let at = address(typed, &url)?;
-        let mut listed = read_sitemap(at, &url, time_max).await.map_err(|error| error.to_string())?;
-        // The sitemap's own host is what `--at` serves; other hosts may be somebody else's.
-        let before = listed.urls.len();
-        listed.urls.retain(|page| page.host == url.host);
-        let foreign = before - listed.urls.len();
-        if foreign > 0 {
-            say::warning(&format!("{} of other hosts than {} left out", count(foreign, "page"), url.host));
-        }
+        let listed = read_sitemap(at, &url, time_max).await.map_err(|error| error.to_string())?;
         return Ok((at, listed));
     }
     let base = match &typed.host {
@@ -162,7 +155,13 @@ async fn listed(typed: &Warm, time_max: Duration) -> Result<(SocketAddr, Listed)
             "nothing in it could be used{why}. Lines without a host need --host http://shop.example"
         ));
     };
-    Ok((address(typed, first)?, listed))
+    if typed.log.is_some() && typed.at.is_none() && base.is_none() {
+        return Err(
+            "hosts in a log are what visitors wrote, so none of them says where Tentpole is: add --at 127.0.0.1:8080"
+                .to_owned(),
+        );
+    }
+    Ok((address(typed, base.as_ref().unwrap_or(first))?, listed))
 }
 
 fn open(path: &PathBuf) -> Result<Box<dyn BufRead>, String> {

@@ -1,7 +1,7 @@
 //! One request for one URL over a connection that is kept: reads the answer to its end, so that the edge stores it
 //! whole, and notes what the edge says about it (`Cache-Status`, RFC 9211). Keeps nothing of the body.
 
-use crate::Url;
+use crate::{Url, beginning};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -86,6 +86,11 @@ impl Visitor {
                     let data = frame.data_ref().map_or(&[][..], |data| data);
                     let room = usize::try_from(keep).unwrap_or(usize::MAX).saturating_sub(kept.len());
                     kept.extend_from_slice(&data[..data.len().min(room)]);
+                    if keep > 0 && kept.len() as u64 >= keep {
+                        // More than is kept is too much: the rest need not come, if it ends at all.
+                        self.connection = None;
+                        break;
+                    }
                 }
                 Err(error) => return broke(error),
             }
@@ -147,7 +152,7 @@ fn came_of(status: u16, headers: &HeaderMap) -> Came {
         Came::Stored
     } else {
         let detail = parameters.find_map(|parameter| parameter.strip_prefix("detail="));
-        Came::NotStored(detail.unwrap_or("no reason given").to_owned())
+        Came::NotStored(beginning(detail.unwrap_or("no reason given")))
     }
 }
 

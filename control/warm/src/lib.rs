@@ -19,3 +19,14 @@ pub use url::{Url, UrlError};
 
 /// URLs in one plan: a sitemap holds 50,000 at most, and a list this long takes hours at the usual rate.
 pub const URLS_MAX: usize = 1_000_000;
+/// Bytes of all of them together.
+const URLS_BYTES_MAX: usize = 128 << 20;
+
+/// The beginning of a text that somebody else has written.
+fn beginning(text: &str) -> String {
+    const SHOWN_MAX: usize = 100;
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

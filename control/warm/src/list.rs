@@ -1,7 +1,7 @@
 //! URLs from a list: one a line, absolute or, with a base, paths of it. Empty lines and lines that begin with `#` are
 //! left out. What cannot be read is counted and the first of it is named: nothing is lost silently.
 
-use crate::{URLS_MAX, Url};
+use crate::{URLS_BYTES_MAX, URLS_MAX, Url};
 use std::collections::HashSet;
 
 /// What a source holds.
@@ -13,7 +13,7 @@ pub struct Listed {
     pub skipped: usize,
     /// The first of them, and why.
     pub first_skipped: Option<String>,
-    /// There were more than [`URLS_MAX`]; the rest was left out.
+    /// There were more than [`URLS_MAX`], or more bytes of them than are held; the rest was left out.
     pub is_cut: bool,
 }
 
@@ -38,17 +38,26 @@ pub fn from_list(text: &str, base: Option<&Url>) -> Listed {
 }
 
 /// Puts a [`Listed`] together.
-#[derive(Default)]
 pub(crate) struct Gathered {
     seen: HashSet<Url>,
+    /// Bytes that further URLs may take.
+    room: usize,
     pub listed: Listed,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        Self { seen: HashSet::new(), room: URLS_BYTES_MAX, listed: Listed::default() }
+    }
 }
 
 impl Gathered {
     pub(crate) fn add(&mut self, url: Url) {
-        if self.listed.urls.len() >= URLS_MAX {
+        let bytes = url.bytes();
+        if self.listed.urls.len() >= URLS_MAX || bytes > self.room {
             self.listed.is_cut = true;
         } else if self.seen.insert(url.clone()) {
+            self.room -= bytes;
             self.listed.urls.push(url);
         }
     }
@@ -74,6 +83,18 @@ mod tests {
         assert_eq!(urls, ["http://shop.example/", "http://shop.example/p/a", "http://other.example/b"]);
         assert_eq!(listed.skipped, 1);
         assert!(listed.first_skipped.unwrap().starts_with("line 7: not an http URL"));
+    }
+
+    #[test]
+    fn a_heap_of_long_addresses_takes_bounded_memory() {
+        let base = Url::parse("http://shop.example").unwrap();
+        let mut gathered = Gathered { room: 100_000, ..Gathered::default() };
+        let long = "x".repeat(7_900);
+        for number in 0..20 {
+            gathered.add(base.with_target(&format!("/{number}?{long}")).unwrap());
+        }
+        let bytes: usize = gathered.listed.urls.iter().map(Url::bytes).sum();
+        assert!(gathered.listed.is_cut && (90_000..=100_000).contains(&bytes), "{bytes}");
     }
 
     #[test]

@@ -3,14 +3,14 @@
 //! was answered 200, without a query unless that is wanted, and never what Tentpole itself knew to be one visitor's.
 
 use crate::list::Gathered;
-use crate::{Listed, Url};
+use crate::{Listed, URLS_BYTES_MAX, Url};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
 
 /// Bytes of one line; longer ones are skipped.
 const LINE_BYTES_MAX: u64 = 64 << 10;
-/// Different URLs that are counted; what comes later and is new is left out.
+/// Different URLs that are counted at a time.
 const COUNTED_MAX: usize = 2_000_000;
 
 /// What is taken from a log.
@@ -53,7 +53,7 @@ enum Asked {
 /// # Errors
 /// When reading fails.
 pub fn from_log(mut reader: impl BufRead, options: LogOptions<'_>) -> io::Result<Listed> {
-    let mut counts: HashMap<Url, (u64, usize)> = HashMap::new();
+    let mut counts = Counts::new(COUNTED_MAX, URLS_BYTES_MAX);
     let mut gathered = Gathered::default();
     let mut line = Vec::new();
     for number in 1usize.. {
@@ -62,28 +62,63 @@ pub fn from_log(mut reader: impl BufRead, options: LogOptions<'_>) -> io::Result
             break;
         }
         match asked(&line, options) {
-            Asked::For(url) => {
-                let known = counts.len();
-                if let Some((count, _)) = counts.get_mut(&url) {
-                    *count += 1;
-                } else if known < COUNTED_MAX {
-                    counts.insert(url, (1, number));
-                } else {
-                    gathered.listed.is_cut = true;
-                }
-            }
+            Asked::For(url) => counts.add(url, number),
             Asked::Nothing => {}
             Asked::Unread => {
                 gathered.skip(|| format!("line {number} is no line of an access log that is known here"))
             }
         }
     }
-    let mut counted: Vec<_> = counts.into_iter().collect();
-    // The most asked for first; of equals, the one that came first.
-    counted.sort_unstable_by_key(|(_, (count, first))| (std::cmp::Reverse(*count), *first));
-    counted.truncate(options.top);
-    counted.into_iter().for_each(|(url, _)| gathered.add(url));
+    gathered.listed.is_cut = counts.is_cut;
+    counts.most(options.top).for_each(|url| gathered.add(url));
     Ok(gathered.listed)
+}
+
+/// How often each URL was asked for. When there are too many, each count is lowered by one and what was asked for only
+/// once goes (Misra and Gries 1982): whoever asks for a million different ones hides none that many ask for.
+struct Counts {
+    /// How often, and in which line first.
+    by_url: HashMap<Url, (u64, usize)>,
+    bytes: usize,
+    urls_max: usize,
+    bytes_max: usize,
+    is_cut: bool,
+}
+
+impl Counts {
+    fn new(urls_max: usize, bytes_max: usize) -> Self {
+        Self { by_url: HashMap::new(), bytes: 0, urls_max, bytes_max, is_cut: false }
+    }
+
+    fn add(&mut self, url: Url, line: usize) {
+        if let Some((count, _)) = self.by_url.get_mut(&url) {
+            *count += 1;
+            return;
+        }
+        if !self.has_room(&url) {
+            self.is_cut = true;
+            self.by_url.retain(|_, (count, _)| {
+                *count -= 1;
+                *count > 0
+            });
+            self.bytes = self.by_url.keys().map(Url::bytes).sum();
+        }
+        if self.has_room(&url) {
+            self.bytes += url.bytes();
+            self.by_url.insert(url, (1, line));
+        }
+    }
+
+    fn has_room(&self, url: &Url) -> bool {
+        self.by_url.len() < self.urls_max && self.bytes + url.bytes() <= self.bytes_max
+    }
+
+    /// The most asked for first; of equals, the one that came first.
+    fn most(self, top: usize) -> impl Iterator<Item = Url> {
+        let mut counted: Vec<_> = self.by_url.into_iter().collect();
+        counted.sort_unstable_by_key(|(_, (count, first))| (std::cmp::Reverse(*count), *first));
+        counted.into_iter().take(top).map(|(url, _)| url)
+    }
 }
 
 /// One line without its end; what is longer than a line may be is read over. Returns the bytes that were read.
@@ -168,6 +203,24 @@ mod tests {
         );
         assert_eq!(listed.skipped, 2, "{:?}", listed.first_skipped);
         assert_eq!(urls(&read(&text, true))[0], "http://shop.example/?add-to-cart=7");
+    }
+
+    #[test]
+    fn a_flood_hides_nothing_that_many_asked_for() {
+        let url = |target: &str| Url::parse("http://shop.example").unwrap().with_target(target).unwrap();
+        let each = url("/0000/x").bytes();
+        for (urls_max, bytes_max) in [(100, usize::MAX), (usize::MAX, 100 * each)] {
+            let mut counts = Counts::new(urls_max, bytes_max);
+            for number in 0..2_000 {
+                counts.add(url(&format!("/{number:04}/x")), number);
+                if number % 20 == 0 {
+                    counts.add(url("/popular"), number);
+                }
+                assert!(counts.by_url.len() <= 100 && counts.bytes <= bytes_max);
+            }
+            assert!(counts.is_cut);
+            assert_eq!(counts.most(1).next(), Some(url("/popular")));
+        }
     }
 
     #[test]

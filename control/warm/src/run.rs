@@ -20,6 +20,8 @@ const SITEMAP_BYTES_MAX: u64 = 52_428_800;
 const SITEMAPS_MAX: usize = 1_000;
 /// Failures that are named.
 const NAMED_MAX: usize = 5;
+/// Reasons that are told apart; Tentpole has fewer.
+const REASONS_MAX: usize = 100;
 
 /// What to ask for, and how.
 #[derive(Clone, Debug)]
@@ -133,7 +135,7 @@ pub async fn warm(plan: &Plan, mut tell: impl FnMut(&Progress), stop: impl Futur
             }
             Some((visitor, url, came)) = came.recv() => {
                 free.push(visitor);
-                let is_bad = matches!(&came, Came::Failed(_) | Came::Status(500..));
+                let is_bad = matches!(&came, Came::Failed(_) | Came::Status(429 | 500..));
                 if let Came::Failed(Failed::Connect(why)) = &came
                     && progress.done == progress.failed
                 {
@@ -173,6 +175,8 @@ impl Progress {
                 return;
             }
             Came::NotStored(why) => {
+                let is_known = self.not_stored.contains_key(&why) || self.not_stored.len() < REASONS_MAX;
+                let why = if is_known { why } else { "other reasons".to_owned() };
                 *self.not_stored.entry(why).or_default() += 1;
                 return;
             }
@@ -229,7 +233,7 @@ impl fmt::Display for NotRead {
 
 impl std::error::Error for NotRead {}
 
-/// Fetches a sitemap through the edge, and all that it leads to at the same host; returns their pages.
+/// Fetches a sitemap through the edge, and all that it leads to at the same host; returns their pages at that host.
 ///
 /// # Errors
 /// When one of them cannot be fetched or is none.
@@ -248,9 +252,17 @@ pub async fn read_sitemap(at: SocketAddr, url: &Url, time_max: Duration) -> Resu
         all.listed.skipped += pages.skipped;
         all.listed.first_skipped = all.listed.first_skipped.take().or(pages.first_skipped);
         all.listed.is_cut |= pages.is_cut;
-        pages.urls.into_iter().for_each(|page| all.add(page));
+        // What belongs to another host is not this site's to name, nor ours to ask for.
+        for page in pages.urls {
+            match page.host == url.host {
+                true => all.add(page),
+                false => all.skip(|| format!("{page}: a page of another host")),
+            }
+        }
+        if all.listed.is_cut {
+            break;
+        }
         for map in maps {
-            // Another host's sitemap is not this site's to name.
             if map.host != url.host {
                 all.skip(|| format!("{map}: a sitemap of another host"));
             } else if known.insert(map.clone()) {

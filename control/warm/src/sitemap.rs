@@ -2,7 +2,7 @@
 //! Bounded in bytes: 50 MB unpacked is what the protocol allows.
 
 use crate::list::Gathered;
-use crate::{Listed, Url};
+use crate::{Listed, Url, beginning};
 use flate2::read::GzDecoder;
 use quick_xml::Reader;
 use quick_xml::escape::unescape;
@@ -12,6 +12,10 @@ use std::io::Read;
 
 /// Bytes of one sitemap, unpacked.
 const SITEMAP_BYTES_MAX: u64 = 52_428_800;
+/// Elements in elements: a sitemap needs three, its extensions some more.
+const DEPTH_MAX: usize = 32;
+/// Bytes of one `loc` that are held: more than a URL may have.
+const LOC_BYTES_MAX: usize = 16_000;
 
 /// Why a text is no sitemap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,50 +45,50 @@ pub fn from_sitemap(bytes: &[u8]) -> Result<(Listed, Vec<Url>), SitemapError> {
     let text = unpacked(bytes)?;
     let mut reader = Reader::from_str(&text);
     let (mut pages, mut maps) = (Gathered::default(), Gathered::default());
-    let (mut is_index, mut depth, mut loc) = (None, Vec::<Vec<u8>>::new(), None::<String>);
+    let (mut is_index, mut depth, mut loc) = (None, 0usize, None::<String>);
+    let add = |loc: &mut Option<String>, text: &str| {
+        if let Some(loc) = loc
+            && loc.len() < LOC_BYTES_MAX
+        {
+            loc.push_str(text);
+        }
+    };
     loop {
         let event = reader.read_event().map_err(|error| not(&format!("it is no XML ({error})")))?;
         match event {
             Event::Start(start) => {
-                let name = start.local_name().as_ref().to_vec();
-                if depth.is_empty() {
-                    is_index = match &name[..] {
+                let name = start.local_name();
+                if depth == 0 {
+                    is_index = match name.as_ref() {
                         b"urlset" => Some(false),
                         b"sitemapindex" => Some(true),
                         _ => return Err(not("its first element is neither urlset nor sitemapindex")),
                     };
                 }
                 // Only the entry's own: image and video extensions have a `loc` too, deeper or in another name space.
-                if name == b"loc" && depth.len() == 2 && start.name().prefix().is_none() {
+                if name.as_ref() == b"loc" && depth == 2 && start.name().prefix().is_none() {
                     loc = Some(String::new());
                 }
-                depth.push(name);
-            }
-            Event::Text(text) => {
-                if let Some(loc) = &mut loc {
-                    loc.push_str(&String::from_utf8_lossy(&text));
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return Err(not("its elements are nested too deeply"));
                 }
             }
-            Event::GeneralRef(reference) => {
-                if let Some(loc) = &mut loc {
-                    let name = String::from_utf8_lossy(&reference).into_owned();
-                    let text =
-                        unescape(&format!("&{name};")).map_err(|error| not(&error.to_string()))?.into_owned();
-                    loc.push_str(&text);
-                }
+            Event::Text(text) => add(&mut loc, &String::from_utf8_lossy(&text)),
+            Event::GeneralRef(reference) if loc.is_some() => {
+                let name = String::from_utf8_lossy(&reference).into_owned();
+                let text =
+                    unescape(&format!("&{name};")).map_err(|error| not(&error.to_string()))?.into_owned();
+                add(&mut loc, &text);
             }
-            Event::CData(text) => {
-                if let Some(loc) = &mut loc {
-                    loc.push_str(&String::from_utf8_lossy(&text));
-                }
-            }
+            Event::CData(text) => add(&mut loc, &String::from_utf8_lossy(&text)),
             Event::End(_) => {
-                depth.pop();
+                depth = depth.saturating_sub(1);
                 let Some(loc) = loc.take() else { continue };
                 let into = if is_index == Some(true) { &mut maps } else { &mut pages };
                 match Url::parse(&loc) {
                     Ok(url) => into.add(url),
-                    Err(error) => into.skip(|| format!("{loc:?}: {error}")),
+                    Err(error) => into.skip(|| format!("{:?}: {error}", beginning(loc.trim()))),
                 }
             }
             Event::Eof => break,
@@ -94,7 +98,7 @@ pub fn from_sitemap(bytes: &[u8]) -> Result<(Listed, Vec<Url>), SitemapError> {
     if is_index.is_none() {
         return Err(not("it is empty"));
     }
-    if !depth.is_empty() {
+    if depth != 0 {
         return Err(not("it ends in the middle"));
     }
     let Gathered { listed: mut pages, .. } = pages;
@@ -104,7 +108,7 @@ pub fn from_sitemap(bytes: &[u8]) -> Result<(Listed, Vec<Url>), SitemapError> {
 }
 
 fn not(why: &str) -> SitemapError {
-    SitemapError::NotASitemap(why.to_owned())
+    SitemapError::NotASitemap(beginning(why))
 }
 
 fn unpacked(bytes: &[u8]) -> Result<String, SitemapError> {

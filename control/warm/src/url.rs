@@ -68,6 +68,11 @@ impl Url {
         Ok(Self { target: target_of(target)?, ..self.clone() })
     }
 
+    /// Bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.host.len() + self.target.len()
+    }
+
     /// Host and port to connect to, when no other address is given.
     pub fn authority(&self) -> String {
         let has_port = self.host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));

@@ -13,6 +13,8 @@ use std::collections::{HashMap, VecDeque};
 const KEY_BYTES_MAX: usize = 1_024;
 /// Pages that are looked at for one that may be forgotten.
 const LOOKS_MAX: usize = 8;
+/// A shape that has proved something is kept for so long after it was last seen.
+const PROVED_SHAPE_MS: u64 = 3_600_000;
 /// The shape of all that have no room of their own.
 const OTHERS: &str = "(others)";
 /// An answer this old is no longer what visitors get: nothing is compared with it.
@@ -154,19 +156,27 @@ impl Learner {
     }
 
     /// Makes sure that the page and its shape are known; returns the shape. `None` when everything is full of what is
-    /// needed more.
+    /// needed more, and for what is no page: whoever looks for holes asks for thousands that are not there.
     fn room_for(&mut self, seen: &Observation, changes: &mut Vec<Change>) -> Option<(u32, String)> {
         if let Some(page) = self.pages.get(&seen.url) {
-            return Some(page.shape.clone());
+            if self.shapes.contains_key(&page.shape) {
+                return Some(page.shape.clone());
+            }
+            // Another took its place, and it is back.
+            let shape = self.shape_for(seen);
+            self.pages.get_mut(&seen.url)?.shape.clone_from(&shape);
+            return Some(shape);
         }
-        if self.pages.len() >= self.limits.pages_max && !self.forget_one(changes) {
+        let is_page = match &seen.answer {
+            Answer::Page { storable, .. } => *storable,
+            Answer::Unseen => seen.who == Who::Somebody,
+            Answer::SetsCookies(_) | Answer::Speaks | Answer::Varies => true,
+        };
+        if !is_page || (self.pages.len() >= self.limits.pages_max && !self.forget_one(seen.done_ms, changes))
+        {
             return None;
         }
-        let mut shape = (seen.route, shape_text(&seen.key));
-        if !self.shapes.contains_key(&shape) && self.shapes.len() >= self.limits.shapes_max {
-            shape = (u32::MAX, OTHERS.to_owned());
-        }
-        self.shapes.entry(shape.clone()).or_insert_with(|| Shape::new(seen.done_ms, shape.1 == OTHERS));
+        let shape = self.shape_for(seen);
         let mut page = Page::new(seen.key.clone(), shape.clone(), seen.done_ms);
         if let Some(&(until, strikes)) = self.bars.get(&seen.url) {
             (page.barred_until_ms, page.strikes) = (until, strikes);
@@ -176,12 +186,32 @@ impl Learner {
         Some(shape)
     }
 
-    /// Makes room: a page that was not asked for since it was last looked at, first one without a rule.
-    fn forget_one(&mut self, changes: &mut Vec<Change>) -> bool {
+    /// The shape of a page, which is known from now on. When there are too many, it takes the place of the one that was
+    /// not seen for longest and has proved nothing; where all have, it is one of the others.
+    fn shape_for(&mut self, seen: &Observation) -> (u32, String) {
+        let now_ms = seen.done_ms;
+        let mut shape = (seen.route, shape_text(&seen.key));
+        if !self.shapes.contains_key(&shape) && self.shapes.len() >= self.limits.shapes_max {
+            let free = self.shapes.iter().filter(|(_, shape)| shape.may_go(now_ms, PROVED_SHAPE_MS));
+            let oldest =
+                free.min_by_key(|(name, shape)| (shape.last_ms, *name)).map(|(name, _)| name.clone());
+            match oldest {
+                Some(oldest) => drop(self.shapes.remove(&oldest)),
+                None => shape = (u32::MAX, OTHERS.to_owned()),
+            }
+        }
+        self.shapes.entry(shape.clone()).or_insert_with(|| Shape::new(now_ms, shape.1 == OTHERS));
+        shape
+    }
+
+    /// Makes room: a page that was not asked for since it was last looked at. One with a rule only when it was not seen
+    /// for long: nobody gets rid of a rule by asking for many other pages.
+    fn forget_one(&mut self, now_ms: u64, changes: &mut Vec<Change>) -> bool {
         for look in 0..=LOOKS_MAX {
             let Some(url) = self.order.pop_front() else { return false };
             let Some(page) = self.pages.get_mut(&url) else { continue };
-            if look < LOOKS_MAX && (page.touched || page.ruled.is_some()) {
+            let serves = page.ruled.is_some() && page.last_ms + self.limits.answer_age_ms > now_ms;
+            if serves || (look < LOOKS_MAX && page.touched) {
                 page.touched = false;
                 self.order.push_back(url);
                 continue;

@@ -124,6 +124,11 @@ impl Seen {
         self.visitors.len()
     }
 
+    /// How often it was seen.
+    fn times(&self) -> u32 {
+        self.same.saturating_add(self.different)
+    }
+
     fn note(&mut self, page: u64, sample: &Sample, value: u64, same: bool, took_us: u64) {
         let count = if same { &mut self.same } else { &mut self.different };
         *count = count.saturating_add(1);
@@ -156,11 +161,17 @@ pub(crate) fn may_be_login(name: &str) -> bool {
     LOGINS.iter().any(|part| name.contains(part))
 }
 
+/// When there are too many, a new one takes the place of the one that was seen least: visitors choose the names that they
+/// send, and whoever sends hundreds must not fill this for ever.
 fn entry<'a>(all: &'a mut HashMap<Box<str>, Seen>, name: &str) -> Option<&'a mut Seen> {
     if !all.contains_key(name) {
-        let room = all.len() < NAMES_MAX && (1..=NAME_BYTES_MAX).contains(&name.len());
-        if !room {
+        if !(1..=NAME_BYTES_MAX).contains(&name.len()) {
             return None;
+        }
+        if all.len() >= NAMES_MAX {
+            let least = all.iter().min_by_key(|(name, seen)| (seen.times(), seen.last_ms, *name));
+            let least = least.map(|(name, _)| name.clone())?;
+            all.remove(&least);
         }
         all.insert(name.into(), Seen::default());
     }

@@ -56,6 +56,12 @@ impl Shape {
         now_ms < self.barred_until_ms
     }
 
+    /// Whether another may take its place: it has proved nothing for so long, and no bar would be forgotten with it.
+    pub fn may_go(&self, now_ms: u64, proved_ms: u64) -> bool {
+        let is_proof_old = self.proved.is_empty() || self.last_ms.saturating_add(proved_ms) <= now_ms;
+        is_proof_old && !self.is_barred(now_ms) && !self.mixed
+    }
+
     /// A page got a rule from evidence of its own.
     pub fn prove(&mut self, url: u64) {
         if self.proved.len() < PROVED_MAX && !self.mixed {

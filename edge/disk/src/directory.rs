@@ -1,6 +1,7 @@
 //! The directory that a store lies in: who holds it, whose it is, what is in it. Removes only files that have names of
 //! ours.
 
+use crate::files;
 use crate::journal::{Journal, Unreadable, sync_directory};
 use crate::purges::Purges;
 use crate::record::{FORMAT, RECORD_BYTES_MAX};
@@ -10,7 +11,7 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use tentpole_model::DiskSettings;
 
@@ -104,7 +105,7 @@ pub(crate) fn open(settings: &DiskSettings, fresh: Option<(Seed, &Purges)>) -> R
         return Err(OpenError::TooSmall { bytes_max: settings.bytes_max });
     }
     let failed = |source| OpenError::Directory { directory: path.clone(), source };
-    fs::create_dir_all(path).map_err(failed)?;
+    files::make_directory(path).map_err(failed)?;
     let lock = lock(path)?;
     let known = if fresh.is_none() { read_store(path).map_err(failed)? } else { Known::Nothing };
     let found = match known {
@@ -144,8 +145,9 @@ pub(crate) fn disown(directory: &Path) -> io::Result<()> {
 fn lock(directory: &Path) -> Result<File, OpenError> {
     let failed = |source| OpenError::Directory { directory: directory.to_path_buf(), source };
     let path = directory.join(LOCK);
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    let mut options = File::options();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    let mut file = files::open(options, &path).map_err(failed)?;
     let operation = rustix::fs::FlockOperation::NonBlockingLockExclusive;
     match rustix::fs::flock(&file, operation) {
         Ok(()) => {}
@@ -167,8 +169,9 @@ enum Known {
 }
 
 fn read_store(directory: &Path) -> io::Result<Known> {
-    let bytes = match fs::read(directory.join(STORE)) {
-        Ok(bytes) => bytes,
+    let mut bytes = Vec::new();
+    match files::open(File::options().read(true), &directory.join(STORE)) {
+        Ok(file) => file.take(STORE_BYTES as u64 + 1).read_to_end(&mut bytes)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Known::Nothing),
         Err(error) => return Err(error),
     };
@@ -196,7 +199,9 @@ fn begin(directory: &Path, seed: Seed, purges: &Purges) -> io::Result<Journal> {
         fs::remove_file(segment::path(directory, number))?;
     }
     let journal = Journal::create(directory, seed.store(), purges)?;
-    let mut file = File::create(directory.join(STORE))?;
+    let mut options = File::options();
+    let options = options.write(true).create(true).truncate(true);
+    let mut file = files::open(options, &directory.join(STORE))?;
     file.write_all(&store_bytes(seed))?;
     file.sync_all()?;
     sync_directory(directory)?;
@@ -215,9 +220,13 @@ fn segment_numbers(directory: &Path) -> io::Result<Vec<u32>> {
 fn open_segments(directory: &Path, seed: Seed) -> io::Result<Vec<Segment>> {
     let mut segments = Vec::new();
     for number in segment_numbers(directory)? {
-        match Segment::open(directory, number, seed.store())? {
-            Some(segment) if segment.length() > segment::HEADER_BYTES => segments.push(segment),
-            _ => fs::remove_file(segment::path(directory, number))?,
+        let path = segment::path(directory, number);
+        // What only has a segment's name, a link say, or was put there by somebody else, goes like what is none.
+        let is_ours = files::is_ours(&fs::symlink_metadata(&path)?);
+        let opened = if is_ours { Segment::open(directory, number, seed.store())? } else { None };
+        match opened.filter(|segment| segment.length() > segment::HEADER_BYTES) {
+            Some(segment) => segments.push(segment),
+            None => fs::remove_file(path)?,
         }
     }
     Ok(segments)

@@ -2,10 +2,11 @@
 //! One file, appended to, and written anew when most of it no longer matters. Space is reserved ahead: a purge must not
 //! fail because the disk is full. What cannot be read makes everything on disk suspect.
 
+use crate::files;
 use crate::purges::{Order, PREFIX_BYTES_MAX, Purges, What};
 use crate::record::FORMAT;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +49,8 @@ impl Journal {
     pub(crate) fn create(directory: &Path, store: u64, purges: &Purges) -> io::Result<Self> {
         let bytes = encode(store, purges);
         let path = directory.join(NAME_NEW);
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+        let mut options = File::options();
+        let file = files::open(options.read(true).write(true).create(true).truncate(true), &path)?;
         file.write_all_at(&bytes, 0)?;
         file.sync_data()?;
         fs::rename(&path, directory.join(NAME))?;
@@ -62,12 +64,13 @@ impl Journal {
 
     /// Opens the one that is there and reads it.
     pub(crate) fn open(directory: &Path, store: u64) -> Result<(Self, Purges), Unreadable> {
-        let file = match File::options().read(true).write(true).open(directory.join(NAME)) {
+        let file = match files::open(File::options().read(true).write(true), &directory.join(NAME)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unreadable::Damaged),
             Err(error) => return Err(Unreadable::Io(error)),
         };
-        let bytes = fs::read(directory.join(NAME)).map_err(Unreadable::Io)?;
+        let mut bytes = Vec::new();
+        (&file).read_to_end(&mut bytes).map_err(Unreadable::Io)?;
         let (purges, length) = decode(&bytes, store).ok_or(Unreadable::Damaged)?;
         let length = length as u64;
         // What was cut off in the middle was never answered.

@@ -10,6 +10,7 @@ mod append;
 mod counts;
 mod directory;
 mod disk;
+mod files;
 mod index;
 mod journal;
 mod meta;

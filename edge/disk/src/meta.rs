@@ -1,6 +1,7 @@
 //! What is to be known of a stored object beside its body, and its bytes on disk. Reads strictly: bytes that are not
 //! exactly what was written are nothing. Decides nothing about use.
 
+use crate::record::PART_BYTES;
 use bytes::Bytes;
 use tentpole_freshness::StoredFacts;
 
@@ -199,7 +200,7 @@ impl Cursor<'_> {
 
     fn part(&mut self) -> Option<PartAt> {
         let (segment, offset, bytes, sum) = (self.short()?, self.short()?, self.short()?, self.short()?);
-        Some(PartAt { segment, offset, bytes, sum })
+        (bytes as usize <= PART_BYTES).then_some(PartAt { segment, offset, bytes, sum })
     }
 }
 
@@ -243,6 +244,15 @@ mod tests {
         PartAt { segment: 1, offset: 2, bytes: 3, sum: 4 },
         PartAt { segment: 5, offset: 6, bytes: 7, sum: u32::MAX },
     ];
+
+    #[test]
+    fn a_part_that_is_longer_than_any_is_damage() {
+        let part = |bytes| [PartAt { bytes, ..PARTS[0] }];
+        let read = |bytes| Meta::decode(&meta().encode(&part(bytes)).unwrap().into());
+        assert!(read(PART_BYTES as u32).is_some());
+        assert_eq!(read(PART_BYTES as u32 + 1), None);
+        assert_eq!(read(u32::MAX), None);
+    }
 
     #[test]
     fn a_meta_reads_as_it_was_written() {

@@ -1,6 +1,7 @@
 //! One file of records, written from its beginning to its end and then only read. Its name can go while somebody still
 //! reads it: the file stays for as long as it is open. Knows no index.
 
+use crate::files;
 use crate::record::{FORMAT, HEAD_BYTES, Head};
 use bytes::Bytes;
 use std::fs::{self, File};
@@ -39,14 +40,15 @@ impl Segment {
     /// A new one, in the place of what has its name.
     pub(crate) fn create(directory: &Path, number: u32, store: u64) -> io::Result<Self> {
         let path = path(directory, number);
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+        let mut options = File::options();
+        let file = files::open(options.read(true).write(true).create(true).truncate(true), &path)?;
         file.write_all_at(&header(number, store), 0)?;
         Ok(Self::over(number, file, HEADER_BYTES))
     }
 
     /// Opens one that is there; `None` when it is not of this store.
     pub(crate) fn open(directory: &Path, number: u32, store: u64) -> io::Result<Option<Self>> {
-        let file = File::open(path(directory, number))?;
+        let file = files::open(File::options().read(true), &path(directory, number))?;
         let length = file.metadata()?.len();
         let mut begins = [0; HEADER_BYTES as usize];
         if length < HEADER_BYTES {

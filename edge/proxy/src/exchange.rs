@@ -1,6 +1,7 @@
 //! One request on one connection: sends head and body while listening for the response, so that an endpoint may
 //! answer early, ask for the body (100) or refuse it. Never retries and chooses nothing.
 
+use crate::forward;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
@@ -246,7 +247,10 @@ impl Sending {
         if body.framing == Framing::Chunked {
             match piece {
                 Piece::Data { len, .. } => http1::write_chunk_start(&mut self.frame, len),
-                Piece::End => http1::write_last_chunk(&mut self.frame, body.trailers()),
+                Piece::End => {
+                    let told = body.trailers().map(forward::told_late);
+                    http1::write_last_chunk(&mut self.frame, told.as_ref());
+                }
             }
         }
         self.piece = Some(piece);

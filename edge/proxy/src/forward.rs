@@ -198,6 +198,14 @@ const FOR_ONE: &[&[u8]] = &[
     b"x-nextjs-data",
 ];
 
+/// What an endpoint is told of a request's trailers: there are endpoints that read them as fields of the head.
+pub fn told_late(trailers: &Fields) -> Fields {
+    let mut told = Fields::new();
+    let unclaimed = trailers.iter().filter(|field| !is_claim(field.name));
+    unclaimed.for_each(|field| told.push(field.name, field.value));
+    told
+}
+
 fn is_claim(name: &[u8]) -> bool {
     CLAIMS.iter().any(|claim| is_spelt(name, claim))
 }

@@ -23,9 +23,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tentpole_cache::{Cache, StoredFacts};
+use tentpole_http1::Framing;
 use tentpole_learn::{Change, Learner, Limits, Observation, Rule, Rules, says_nothing};
 use tentpole_message::{Fields, Name};
-use tentpole_model::Bypass;
+use tentpole_model::{Bypass, Method};
 use tentpole_runtime::{Published, Random, clock};
 
 /// Observations that wait for the learner; further ones are dropped and counted.
@@ -188,6 +189,8 @@ impl OfThread {
         match facts.learned {
             false => None,
             true if !is_anonymous(asked, fields, prepared) => Some(Bypass::SaysWho),
+            // What the answer to any other says cannot be compared: a probe would be lost.
+            true if !is_comparable(asked) => None,
             true => self.probe_is_due(hash(), asked.now).then_some(Bypass::Probe),
         }
     }
@@ -254,6 +257,11 @@ pub fn is_plain(key: &[u8]) -> bool {
     // Whether it was https is told, too.
     let key = key.strip_suffix(HTTPS).unwrap_or(key);
     key.iter().filter(|&&byte| byte == 0).count() == 1
+}
+
+/// Whether the answer to a request is a whole page for what it asks, and nothing else.
+fn is_comparable(asked: &Asked) -> bool {
+    asked.method == Method::Get && asked.framing == Framing::None && !asked.facts.range
 }
 
 /// Whether a request says nothing about who asks: no `Authorization`, no cookie but ignored ones, and no field but those

@@ -11,3 +11,5 @@ mod attacks;
 mod crowd;
 #[path = "learned/serving.rs"]
 mod serving;
+#[path = "learned/strangers.rs"]
+mod strangers;

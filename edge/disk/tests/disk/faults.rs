@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tentpole_disk::{PART_BYTES, Purge};
 
@@ -193,4 +193,133 @@ fn a_full_disk_costs_writes_and_no_purge() {
     let disk = open(directory, 64 * MIB);
     put(&disk, "new", 3, 10_000);
     until("it is written", || version(&disk, "new") == Some(3));
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn nobody_else_reads_or_writes_what_lies_there() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("var/cache");
+    let disk = open(&directory, 16 * MIB);
+    put(&disk, "key", 1, 10);
+    written(&disk, 1);
+    assert_eq!(mode(&directory), 0o700);
+    for file in fs::read_dir(&directory).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn what_somebody_else_has_put_there_is_not_read() {
+    let parent = tempfile::tempdir().unwrap();
+    let open_in = |directory: &Path| {
+        tentpole_disk::Disk::open(&settings(directory, 16 * MIB), &tentpole_runtime::Ledger::new(1 << 30))
+    };
+    for name in ["segment-0000000001", "store", "purges", "lock"] {
+        let directory = parent.path().join(format!("cache-with-{name}"));
+        let disk = open(&directory, 16 * MIB);
+        put(&disk, "key", 1, 10);
+        written(&disk, 1);
+        drop(disk);
+        if std::os::unix::fs::chown(directory.join(name), Some(54_321), None).is_err() {
+            eprintln!("not tried: this user may not give files away");
+            return;
+        }
+        match open_in(&directory) {
+            Ok(disk) => {
+                assert_eq!(name, "segment-0000000001");
+                until("it is looked through", || disk.is_scanned());
+                assert_eq!(version(&disk, "key"), None);
+                assert!(!directory.join(name).exists());
+            }
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.contains(&format!("{name} is no file of the user")), "{error}");
+                assert!(error.contains("54321"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_holds_nothing_up() {
+    let parent = tempfile::tempdir().unwrap();
+    for name in ["lock", "store", "purges", "segment-0000000001"] {
+        let directory = parent.path().join(format!("cache-with-{name}"));
+        drop(open(&directory, 16 * MIB));
+        let path = directory.join(name);
+        let _ = fs::remove_file(&path);
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let disk = tentpole_disk::Disk::start(
+            &settings(&directory, 16 * MIB),
+            &tentpole_runtime::Ledger::new(1 << 30),
+        );
+        assert_eq!(disk.stats().on, name == "segment-0000000001", "{name}");
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_a_file_leads_nowhere() {
+    let parent = tempfile::tempdir().unwrap();
+    let precious = parent.path().join("precious");
+    fs::write(&precious, "do not touch").unwrap();
+    for name in ["lock", "store", "purges", "purges.new", "segment-0000000001"] {
+        let directory = parent.path().join(format!("cache-of-{name}"));
+        fs::create_dir(&directory).unwrap();
+        std::os::unix::fs::symlink(&precious, directory.join(name)).unwrap();
+        let disk = tentpole_disk::Disk::start(
+            &settings(&directory, 16 * MIB),
+            &tentpole_runtime::Ledger::new(1 << 30),
+        );
+        put(&disk, "key", 1, 10);
+        drop(disk);
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "do not touch", "{name}");
+    }
+}
+
+#[test]
+fn files_of_another_store_or_in_another_place_are_not_read() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (directory, version) in [(&one, 1), (&other, 2)] {
+        let disk = open(directory.path(), 16 * MIB);
+        put(&disk, "key", version, 10_000);
+        written(&disk, 1);
+        // A second segment.
+        drop(disk);
+        let disk = open(directory.path(), 16 * MIB);
+        put(&disk, "late", version, 10_000);
+        written(&disk, 1);
+    }
+    let segment = |directory: &Path, number: u32| directory.join(format!("segment-{number:010}"));
+    // Another store's, under the right name; this store's, under each other's names and a third.
+    fs::copy(segment(other.path(), 1), segment(one.path(), 3)).unwrap();
+    let (first, second) = (segment(one.path(), 1), segment(one.path(), 2));
+    let saved = fs::read(&first).unwrap();
+    fs::rename(&second, &first).unwrap();
+    fs::write(&second, saved).unwrap();
+    let disk = open(one.path(), 16 * MIB);
+    assert_eq!((version(&disk, "key"), version(&disk, "late")), (None, None));
+    put(&disk, "key", 3, 10);
+    until("it is written", || version(&disk, "key") == Some(3));
+}
+
+#[test]
+fn a_file_that_grew_beyond_all_measure_costs_no_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = open(directory.path(), 16 * MIB);
+    put(&disk, "key", 1, 10_000);
+    written(&disk, 1);
+    drop(disk);
+    let file = segments(directory.path()).remove(0);
+    // A hole: it takes no space.
+    fs::File::options().write(true).open(&file).unwrap().set_len(1 << 42).unwrap();
+    let disk = open(directory.path(), 16 * MIB);
+    put(&disk, "key", 2, 10_000);
+    until("it is written", || version(&disk, "key") == Some(2));
+    until("it was given up", || disk.stats().bytes <= 16 * MIB);
 }

@@ -5,7 +5,7 @@
 use super::head::{self, BODY_BYTES_MAX};
 use super::stripped;
 use super::watch::{Told, Watch};
-use super::{OfThread, is_anonymous, is_plain};
+use super::{OfThread, is_anonymous, is_comparable, is_plain};
 use crate::asked::Asked;
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing, fetch};
@@ -94,13 +94,12 @@ impl Plan {
     /// The plan for a request that would lead a fill; `None` when no rule holds for it.
     pub fn of(inquiry: &Inquiry<'_>, lead: &Lead, told: &Fields) -> Option<Self> {
         let Inquiry { thread, view, request, shared_target, key, asked, place, peer, .. } = inquiry;
-        let plain = asked.method == Method::Get && asked.framing == Framing::None && !asked.facts.range;
         // What is stored speaks for itself, or did: the endpoint is asked whether it still does.
         let speaks = lead.stale.as_ref().is_some_and(|stale| !stale.facts().learned);
         let caching = view.prepared.caching(place.caching);
         // Pages that are put together are another matter: what is stored of them is a template.
         let applies = caching.learn == Learn::Apply && caching.esi != Esi::Always;
-        if !plain
+        if !is_comparable(asked)
             || speaks
             || !applies
             || !is_plain(key)

@@ -1,15 +1,14 @@
 //! Looks at one answer while it passes, and tells the learner. Keeps a hash and never a byte of it.
 
 use super::head::{self, BODY_BYTES_MAX, Meaning};
-use super::{OfThread, has_only_everybodys, is_plain};
+use super::{OfThread, has_only_everybodys, is_comparable, is_plain};
 use crate::asked::Asked;
 use crate::prepare::Prepared;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::IpAddr;
-use tentpole_http1::Framing;
 use tentpole_learn::{Answer, Dims, Observation, Traits, Who};
 use tentpole_message::{Fields, ResponseHead};
-use tentpole_model::{Learn, Method, RouteCache, RouteId};
+use tentpole_model::{Learn, RouteCache, RouteId};
 use tentpole_runtime::clock::{self, Instant};
 
 /// A request, as far as the learner hears of it.
@@ -58,8 +57,8 @@ impl Watch {
     ) -> Option<Self> {
         let served = of.probe_served.take();
         let asked = told.asked;
-        let is_get = asked.method == Method::Get && asked.framing == Framing::None && !asked.facts.range;
-        if told.learn == Learn::Off || told.cache == RouteCache::Off || !is_get || !is_plain(told.key) {
+        let is_looked_at = told.learn != Learn::Off && told.cache != RouteCache::Off;
+        if !is_looked_at || !is_comparable(asked) || !is_plain(told.key) {
             return None;
         }
         // First of all: where there is no time, this costs next to nothing.

@@ -67,6 +67,27 @@ pub fn endpoint(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Soc
     (address, asked)
 }
 
+/// An endpoint that hears requests with bodies in chunks to their very end, trailers included, and answers 200.
+pub fn listener_of_whole_requests() -> (SocketAddr, Asked) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Asked::default();
+    let heard = asked.clone();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut whole = read_head(&mut connection).unwrap_or_default();
+            while !whole.contains("\r\n0\r\n") {
+                whole += &read_head(&mut connection).unwrap_or_else(|| "\r\n0\r\n".into());
+            }
+            heard.lock().unwrap().push(whole);
+            let _ =
+                connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    (address, asked)
+}
+
 pub fn read_head(connection: &mut TcpStream) -> Option<String> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {

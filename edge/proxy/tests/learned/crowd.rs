@@ -151,6 +151,11 @@ impl Crowd {
         panic!("{path} is not learned: {:#}\n{}", self.advice(), last.head);
     }
 
+    /// A request with another method or version, from this machine; its whole answer.
+    pub fn raw(&self, line: &str, fields: &str) -> String {
+        self.edge.ask(&format!("{line}\r\nHost: shop.example\r\n{fields}Connection: close\r\n\r\n"))
+    }
+
     /// So many requests by all visitors in turn; how many were served from the cache.
     pub fn rounds(&self, count: u32, path: &str, fields: impl Fn(u8) -> String) -> u32 {
         let each = (0..count).map(|round| {
