@@ -341,7 +341,7 @@ async fn another_snapshot_comes_with_its_lists_and_those_of_the_old_one_mean_not
     assert_eq!((&*taken.dials.get(), &*edge.dials.get()), (&weights(0, 8), &weights(5, 5)));
     until("the file", async || {
         let last = edge_link::last_published(state.path(), &next.snapshot);
-        last.is_some_and(|last| last.fitted(&snapshot()).1 == weights(5, 0))
+        last.is_some_and(|last| last.fitted(&snapshot()).1 == weights(8, 0))
     })
     .await;
 }

@@ -313,7 +313,7 @@ async fn a_fleet_grows_shrinks_and_goes_by_reloads_and_fails_nobody() {
 async fn a_part_that_is_killed_in_between_leaves_the_old_or_the_new_everywhere() {
     let (one, two) = (origin("one").await, origin("two").await);
     let config = |number: usize| {
-        let origin = if number % 2 == 0 { &one } else { &two };
+        let origin = if number.is_multiple_of(2) { &one } else { &two };
         tentpole_tests::pool(&[origin], &format!("queue = {{ length = {} }}", 10 + number))
     };
     let tentpole = Up::config(&config(0)).start().await;
@@ -337,9 +337,9 @@ async fn a_part_that_is_killed_in_between_leaves_the_old_or_the_new_everywhere()
         until_api().await;
         // Whatever came of it: asked again, it is the new one, in control and in the edge.
         until("the new one to be in force", async || reload(&tentpole).await.status == 200).await;
-        let expected = if number % 2 == 0 { "one" } else { "two" };
+        let expected = if number.is_multiple_of(2) { "one" } else { "two" };
         let shown = status(&tentpole).await;
-        let authority = if number % 2 == 0 { one.address() } else { two.address() }.to_string();
+        let authority = if number.is_multiple_of(2) { one.address() } else { two.address() }.to_string();
         assert_eq!(shown["pools"][0]["endpoints"][0]["authority"], authority.as_str(), "{shown}");
         for _ in 0..5 {
             let answer = tentpole.visitor().await.get("/").await.expect(200);

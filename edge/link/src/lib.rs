@@ -28,6 +28,9 @@ pub(crate) const QUESTIONS_MAX: usize = 8;
 /// How long what blocks may take to end when the link ends.
 const BLOCKING_END_MAX: Duration = Duration::from_millis(500);
 
+/// Puts another Snapshot in force.
+pub type Reload = dyn Fn(&InForce) -> Result<(), String> + Send + Sync;
+
 /// What the link works on, shared with the data threads.
 #[derive(Clone)]
 pub struct LinkParts {
@@ -36,7 +39,7 @@ pub struct LinkParts {
     /// Whether what is published there is what control once said (found on disk), and not just what it was made with.
     pub known: bool,
     /// Serves another Snapshot from now on: returns when every data thread has it. Blocks. Changes nothing when it fails.
-    pub reload: Arc<dyn Fn(&InForce) -> Result<(), String> + Send + Sync>,
+    pub reload: Arc<Reload>,
     /// What numbers in records are called.
     pub names: Names,
     /// What is counted of each endpoint.

@@ -105,18 +105,10 @@ fn is_same_for_all(before: &Snapshot, next: &Snapshot) -> bool {
     };
     let mut all = rules(before);
     all.extend(rules(next));
-    all.len() <= 1 && canonical_of(before) == canonical_of(next)
-}
-
-/// How paths are written in keys, by site.
-fn canonical_of(snapshot: &Snapshot) -> HashSet<(&str, String)> {
-    let how = |site: &Site| format!("{:?} {} {:?}", site.canonical, site.merge_slashes, site.hosts);
-    let sites = snapshot.sites.iter().map(|site| (site.name.as_str(), how(site)));
-    if snapshot.sites.windows(2).all(|two| how(&two[0]) == how(&two[1])) {
-        // The name means nothing where all are alike.
-        return snapshot.sites.first().map(|site| ("", how(site))).into_iter().collect();
-    }
-    sites.collect()
+    // How paths are written in keys.
+    let written = |site: &Site| (format!("{:?}", site.canonical), site.merge_slashes);
+    let forms: HashSet<_> = before.sites.iter().chain(&next.sites).map(written).collect();
+    all.len() <= 1 && forms.len() <= 1
 }
 
 /// Whether sites with their hosts, and routes with their rules, are the same ones.

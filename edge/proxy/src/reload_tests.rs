@@ -1,3 +1,5 @@
+//! Which routes are closed and which stored responses go when another Snapshot comes.
+
 use super::*;
 use tentpole_model::{Caching, HostPattern, Pool, QueryRules, Route};
 use tentpole_runtime::InForce;
