@@ -66,3 +66,36 @@ async fn what_a_content_network_refuses_is_shown_and_changes_nothing_here() {
         "{events}"
     );
 }
+
+#[tokio::test]
+async fn what_a_change_makes_stale_by_route_is_passed_on_once_a_second_at_most() {
+    let (origin, api) = (Origin::start().await, Origin::start().await);
+    origin.otherwise(|_| Response::ok("page").header("Cache-Control", "max-age=60"));
+    api.otherwise(|_| Response::ok("{\"success\":true}"));
+    let text = format!(
+        "[pool.app]\nendpoints = [\"{}\"]\n[site.shop.cache]\npurges = [\"/front\", \"/list/*\"]\n\
+         [content_network.front]\nkind = \"cloudflare\"\nzone = \"Z\"\napi = \"{}\"\n",
+        origin.url(),
+        api.url()
+    );
+    let tentpole = Up::config(&text).variable("CLOUDFLARE_API_TOKEN", "t0ken").start().await;
+    let host = tentpole.visitor().await.get("/front").await.expect(200);
+    assert_eq!(host.text(), "page");
+    let mut visitor = tentpole.visitor().await;
+    for _ in 0..50 {
+        visitor.ask(&Ask::post("/vote", "x")).await.expect(200);
+    }
+    let told = async |wanted: &str| {
+        until("it is told", async || api.requests().iter().any(|call| call.text().contains(wanted))).await;
+    };
+    told("/front\"").await;
+    told("/list\"").await;
+    // Those that were not told at once are told once more.
+    until("the last ones are told", async || {
+        api.requests().iter().filter(|call| call.text().contains("/list\"")).count() >= 2
+    })
+    .await;
+    until("all are passed on", async || status(&tentpole).await["waiting"] == 0).await;
+    assert!(api.requests().len() <= 12, "50 changes were told in {} calls", api.requests().len());
+    assert_eq!(status(&tentpole).await["failed"], 0);
+}

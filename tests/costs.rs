@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tentpole_testkit::{Origin, Response, Tentpole, Up, Visitor};
+use tentpole_testkit::{Ask, Origin, Response, Tentpole, Up, Visitor};
 use tentpole_tests::{pool, until};
 use tokio::time::Instant;
 
 /// Requests of which each thing is counted.
-const REQUESTS: u64 = 2_000;
+const REQUESTS: u64 = 1_000;
 /// System calls in a second that go with the time and not with the requests: the sweeper runs ten times a second, and
 /// whoever writes the log is woken as often.
 const BESIDE_PER_SECOND_MAX: u64 = 50;
@@ -129,13 +129,25 @@ fn data_thread(tentpole: &Tentpole) -> u32 {
 }
 
 /// Counts while this visitor asks for the same again and again.
-async fn counted(tentpole: &Tentpole, visitor: &mut Visitor, target: &str, is_hit: bool) -> Calls {
-    visitor.get(target).await.expect(200);
+async fn counted(tentpole: &Tentpole, visitor: &mut Visitor, ask: &Ask, is_hit: bool) -> Calls {
+    visitor.ask(ask).await.expect(200);
     let strace = Strace::attach(tentpole).await;
     for _ in 0..REQUESTS {
-        assert_eq!(visitor.get(target).await.expect(200).is_hit(), is_hit);
+        assert_eq!(visitor.ask(ask).await.expect(200).is_hit(), is_hit);
     }
     strace.detach(data_thread(tentpole)).await
+}
+
+/// One read, one write, and nothing beside but to wait.
+fn check_hits(hits: &Calls) {
+    println!("{REQUESTS} hits: {hits:?}");
+    assert!(is_about(hits.of(&READS), 1), "a hit is not one read: {hits:?}");
+    assert!(is_about(hits.of(&WRITES), 1), "a hit is not one write: {hits:?}");
+    assert!(
+        hits.of(&WAITS) <= REQUESTS + REQUESTS / 100 + hits.beside_max(),
+        "a hit waits more than once: {hits:?}"
+    );
+    assert!(hits.others() <= hits.beside_max(), "a hit does something else: {hits:?}");
 }
 
 /// `count` for each request, and not more than one in a hundred beside.
@@ -155,21 +167,31 @@ async fn a_hit_is_one_read_and_one_write_and_a_proxied_request_twice_that() {
     let tentpole = Up::config(&pool(&[&origin], "")).start().await;
     let mut visitor = tentpole.visitor().await;
 
-    let hits = counted(&tentpole, &mut visitor, "/hit", true).await;
-    assert!(is_about(hits.of(&READS), 1), "a hit is not one read: {hits:?}");
-    assert!(is_about(hits.of(&WRITES), 1), "a hit is not one write: {hits:?}");
-    assert!(
-        hits.of(&WAITS) <= REQUESTS + REQUESTS / 100 + hits.beside_max(),
-        "a hit waits more than once: {hits:?}"
-    );
-    assert!(hits.others() <= hits.beside_max(), "a hit does something else: {hits:?}");
-
-    println!("{REQUESTS} hits: {hits:?}");
+    check_hits(&counted(&tentpole, &mut visitor, &Ask::get("/hit"), true).await);
 
     // The count can count: what is proxied is read twice and written twice.
-    let proxied = counted(&tentpole, &mut visitor, "/proxied", false).await;
+    let proxied = counted(&tentpole, &mut visitor, &Ask::get("/proxied"), false).await;
     println!("{REQUESTS} proxied requests: {proxied:?}");
     assert!(is_about(proxied.of(&READS), 2), "{proxied:?}");
     assert!(is_about(proxied.of(&WRITES), 2), "{proxied:?}");
+    tentpole.ends().await;
+}
+
+#[tokio::test]
+async fn a_compressed_hit_is_one_read_and_one_write_too() {
+    let origin = Origin::start().await;
+    origin.forgets_requests();
+    let page = Response::ok("a page of words ".repeat(2_048)).header("Cache-Control", "max-age=3600");
+    origin.on("/page").respond(page.header("Content-Type", "text/html").header("ETag", "\"1\""));
+    let tentpole = Up::config(&pool(&[&origin], "")).start().await;
+    let mut visitor = tentpole.visitor().await;
+    let ask = Ask::get("/page").header("Accept-Encoding", "deflate, gzip;q=0.8");
+    // Made apart from any request.
+    until("the page to be compressed", async || {
+        visitor.ask(&ask).await.expect(200).header("content-encoding") == Some("gzip")
+    })
+    .await;
+    check_hits(&counted(&tentpole, &mut visitor, &ask, true).await);
+    assert_eq!(visitor.ask(&ask).await.header("content-encoding"), Some("gzip"));
     tentpole.ends().await;
 }

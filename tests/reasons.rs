@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use tentpole_model::{AssemblyFault, Bypass, Phase, Refused, Retry, Side};
+use tentpole_model::{AssemblyFault, Bypass, HandshakeFault, Phase, Refused, Retry, Side};
 use tentpole_observe::metrics::{AnsweredBy, CACHE_OUTCOMES, CAUSES};
 
 fn page() -> String {
@@ -56,6 +56,11 @@ fn each_refusal_is_explained_with_its_status() {
         let row = format!("| `{}` | {} |", refused.label(), refused.status());
         assert!(section.contains(&row), "no row begins with {row}");
     }
+}
+
+#[test]
+fn each_failure_of_a_handshake_is_explained() {
+    explains("Why a handshake failed", HandshakeFault::ALL.iter().map(|fault| fault.label()));
 }
 
 #[test]

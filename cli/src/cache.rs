@@ -7,7 +7,7 @@ mod warm;
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 
-/// Fill or empty the cache of a running Tentpole
+/// Fill or empty the cache of a running Tentpole, or tell what more it could hold
 #[derive(Args, Debug)]
 #[command(arg_required_else_help = true)]
 pub struct Cache {

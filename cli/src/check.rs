@@ -1,6 +1,6 @@
 //! `tentpole check`: everything that is wrong with a configuration, or that it is fine.
 
-use crate::{args, meant, say};
+use crate::{args, certificates, meant, say};
 use std::process::ExitCode;
 use tentpole_config::{Loaded, count};
 
@@ -12,7 +12,15 @@ pub fn run(typed: &args::Check) -> ExitCode {
             if let Err(code) = meant::can_tell(&loaded.snapshot) {
                 return code;
             }
-            say::out(&format!("{}: {}\n", typed.file.display(), summary(&loaded)));
+            let doubts = match certificates::look(&loaded.snapshot) {
+                Ok(doubts) => doubts,
+                Err(errors) => {
+                    errors.iter().for_each(|error| say::error(error));
+                    return ExitCode::from(2);
+                }
+            };
+            doubts.iter().for_each(|doubt| say::warning(doubt));
+            say::out(&format!("{}: {}\n", typed.file.display(), summary(&loaded, doubts.len())));
             ExitCode::SUCCESS
         }
         Err(report) => {
@@ -23,11 +31,11 @@ pub fn run(typed: &args::Check) -> ExitCode {
 }
 
 /// `fine: 2 sites, 5 routes, 2 pools with 3 endpoints`.
-fn summary(loaded: &Loaded) -> String {
+fn summary(loaded: &Loaded, doubts: usize) -> String {
     let snapshot = &loaded.snapshot;
     let routes = snapshot.sites.iter().map(|site| site.routes.len()).sum();
     let endpoints = snapshot.pools.iter().map(|pool| pool.endpoints.len()).sum();
-    let warnings = match loaded.warnings.diagnostics().len() {
+    let warnings = match loaded.warnings.diagnostics().len() + doubts {
         0 => String::new(),
         number => format!(", {}", count(number, "warning")),
     };

@@ -3,6 +3,7 @@
 mod admin_client;
 mod args;
 mod cache;
+mod certificates;
 mod check;
 mod columns;
 #[cfg(feature = "demo")]

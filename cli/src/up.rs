@@ -2,7 +2,7 @@
 //! keeper does: requests in flight finish first, a second Ctrl-C does not wait.
 
 use crate::meant::Again;
-use crate::{programs, say, watch};
+use crate::{certificates, programs, say, watch};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -34,12 +34,16 @@ pub fn run(snapshot: Snapshot, state: Option<PathBuf>, again: Again, watched: bo
 
 fn start(snapshot: Snapshot, state: Option<PathBuf>, again: Again, watched: bool) -> Result<(), String> {
     programs::are_there(&snapshot)?;
+    for doubt in certificates::look(&snapshot).map_err(|errors| errors.join("\n"))? {
+        warn(&doubt);
+    }
     // What instances get; the edge needs more.
     let open_files = descriptors::limit();
     let descriptors = descriptors::raise_limit();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = snapshot.threads.unwrap_or(cores).clamp(1, THREADS_MAX);
-    let listeners = tentpole_listener::bind(&snapshot.listen, threads).map_err(|error| error.to_string())?;
+    let listeners =
+        tentpole_listener::bind(&snapshot.addresses(), threads).map_err(|error| error.to_string())?;
     let admin = snapshot.admin.map(bind_admin).transpose()?;
     let addresses: Vec<_> = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
@@ -147,7 +151,9 @@ fn bind_admin(address: SocketAddr) -> Result<TcpListener, String> {
 /// What the person who started it needs to know.
 fn introduce(snapshot: &Snapshot, addresses: &[SocketAddr], admin: Option<SocketAddr>) {
     let mut lines = vec![format!("tentpole {}", env!("CARGO_PKG_VERSION"))];
-    lines.extend(addresses.iter().map(|address| format!("  listening on http://{address}")));
+    let (clear, by_https) = addresses.split_at(snapshot.listen.len().min(addresses.len()));
+    lines.extend(clear.iter().map(|address| format!("  listening on http://{address}")));
+    lines.extend(by_https.iter().map(|address| format!("  listening on https://{address}")));
     lines.extend(snapshot.pools.iter().map(|pool| format!("  {}", stands_behind(pool))));
     lines.push(match admin {
         Some(address) => {

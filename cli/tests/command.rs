@@ -129,6 +129,26 @@ fn check_prints_all_errors_without_colours_into_a_pipe_and_exits_with_2() {
 }
 
 #[test]
+fn check_reads_the_certificates_and_says_what_is_wrong_with_them() {
+    let tls = "[tls]\nlisten = \"127.0.0.1:0\"\n";
+    let one = "certificate = [{ chain = \"none.pem\", key = \"none.key\" }]\n";
+    let folder = folder(&format!("{APP}{tls}{one}"));
+    let output = tentpole_in(folder.path(), &["check", "tentpole.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("none.pem: it cannot be read: there is no such file"), "{}", err(&output));
+    let output = tentpole_in(folder.path(), &["up", "tentpole.toml", "--admin", "off"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("none.pem: it cannot be read: there is no such file"), "{}", err(&output));
+
+    let sites = "[site.shop]\nhosts = [\"shop.example\", \"shop.localhost\", \"127.0.0.1\"]\n";
+    std::fs::write(folder.path().join("tentpole.toml"), format!("{APP}{tls}{sites}")).unwrap();
+    let output = tentpole_in(folder.path(), &["check", "tentpole.toml"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(err(&output).contains("[site.shop]: no certificate names shop.example, so"), "{}", err(&output));
+    assert!(out(&output).contains("1 warning"), "{}", out(&output));
+}
+
+#[test]
 fn check_of_a_file_that_is_not_there_says_so() {
     let output = tentpole(&["check", "/no/such.toml"]);
     assert_eq!(output.status.code(), Some(2));

@@ -123,7 +123,7 @@ async fn a_log_gives_what_was_asked_for_most() {
         format!("10.0.0.1 - - [21/Nov/2026:08:00:00 +0000] \"GET {path} HTTP/1.1\" 200 9 \"-\" \"-\"\n")
     };
     let log = line("/seldom") + &line("/often").repeat(3) + &line("/logout?now").repeat(9) + "rubbish\n";
-    let host = format!("http://{}", tentpole.address());
+    let host = format!("http://shop.localhost:{}", tentpole.address().port());
     let output = warm(&["--log", "-", "--host", &host, "--top", "1"], &log).await;
     assert!(out(&output).starts_with("1 of 1 in "), "{}{}", out(&output), err(&output));
     assert!(err(&output).contains("1 entry left out; the first: line 14"), "{}", err(&output));

@@ -1,6 +1,7 @@
 //! How responses are cached, as typed: in `[cache]` for all sites, in `cache` of a site or of a route. What a route
 //! says goes before its site, what a site says before `[cache]`, setting by setting.
 
+use crate::assets;
 use crate::forms::{Shaped, Span, Switch, Word};
 use crate::names;
 use crate::problem::Problem;
@@ -8,7 +9,7 @@ use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::Hint;
 use std::time::Duration;
-use tentpole_model::{Caching, Esi, Learn, QueryRules, RouteCache};
+use tentpole_model::{Assets, Caching, Esi, Learn, QueryRules, RouteCache};
 use toml::de::DeValue;
 
 pub(crate) static SECTION: Section = Section {
@@ -30,6 +31,7 @@ pub(crate) static SECTION: Section = Section {
         &STALE_WHILE_REVALIDATE,
         &STALE_IF_ERROR,
         &ESI,
+        &ASSETS,
         &COMPRESS,
         &PURGES,
     ],
@@ -205,6 +207,14 @@ static ESI: Setting<Word<Esi>> = Setting {
     example: "\"always\"",
 };
 
+static ASSETS: Setting<Shaped> = Setting {
+    name: "assets",
+    form: Shaped { what: "a table with a host and paths", inside: Some(&assets::SECTION) },
+    default: Fallback::Absent("links stay as they are"),
+    about: "Links of HTML pages that lead to another host: see below.",
+    example: "{ host = \"https://assets.example\", paths = [\"/static/*\"] }",
+};
+
 static COMPRESS: Setting<Switch> = Setting {
     name: "compress",
     form: Switch,
@@ -254,6 +264,7 @@ pub(crate) struct Typed {
     stale_while_revalidate: Option<Duration>,
     stale_if_error: Option<Duration>,
     esi: Option<Esi>,
+    assets: Option<Option<Assets>>,
     compress: Option<bool>,
     purges: Option<Vec<String>>,
 }
@@ -289,6 +300,7 @@ impl Typed {
             stale_while_revalidate: optional(table, &STALE_WHILE_REVALIDATE),
             stale_if_error: optional(table, &STALE_IF_ERROR),
             esi: optional(table, &ESI),
+            assets: table.table(&ASSETS).and_then(|table| assets::read(&table)),
             compress: optional(table, &COMPRESS),
             purges: names::read(table, &PURGES, NAMES_MAX, names::purged_path),
         }
@@ -323,6 +335,7 @@ impl Typed {
             stale_while_revalidate: self.stale_while_revalidate.unwrap_or(base.stale_while_revalidate),
             stale_if_error: self.stale_if_error.unwrap_or(base.stale_if_error),
             esi: self.esi.unwrap_or(base.esi),
+            assets: self.assets.as_ref().unwrap_or(&base.assets).clone(),
             compress: self.compress.unwrap_or(base.compress),
             purges: list(&self.purges, &base.purges),
         }

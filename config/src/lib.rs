@@ -3,6 +3,7 @@
 //! opens no sockets, changes no files.
 
 mod address;
+mod assets;
 mod cache;
 mod caching;
 mod content_network;
@@ -24,8 +25,10 @@ mod reference;
 mod report;
 mod setting;
 mod site;
+mod store;
 mod syntax;
 mod table;
+mod tls;
 mod top;
 mod visitors;
 mod words;

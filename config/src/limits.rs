@@ -1,6 +1,6 @@
 //! `[limits]`: what a visitor's connection may cost.
 
-use crate::forms::{Size, Span, Whole};
+use crate::forms::{Size, Span, Switch, Whole};
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::Table;
 use std::time::Duration;
@@ -10,7 +10,17 @@ pub(crate) static SECTION: Section = Section {
     header: "[limits]",
     also: None,
     about: "What a visitor's connection may cost. Each limit that is reached is answered, counted and logged.",
-    settings: &[&CONNECTIONS, &HEAD_TIME, &IDLE_TIME, &STALL_TIME, &HEAD_BYTES, &FIELDS, &DRAIN_TIME],
+    settings: &[
+        &CONNECTIONS,
+        &HEAD_TIME,
+        &IDLE_TIME,
+        &STALL_TIME,
+        &HEAD_BYTES,
+        &FIELDS,
+        &DRAIN_TIME,
+        &STREAMS,
+        &WITHOUT_TLS,
+    ],
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -75,6 +85,23 @@ static DRAIN_TIME: Setting<Span> = Setting {
     example: "\"30s\"",
 };
 
+static STREAMS: Setting<Whole> = Setting {
+    name: "http2_streams",
+    form: Whole::new(1, 1_000),
+    default: Fallback::Value(|| u64::from(VisitorLimits::default().streams_max)),
+    about: "Requests that one connection of HTTP/2 may have under way at once. Browsers wait with more; whoever does not \
+            is told to try again.",
+    example: "100",
+};
+
+static WITHOUT_TLS: Setting<Switch> = Setting {
+    name: "http2_without_tls",
+    form: Switch,
+    default: Fallback::Value(|| VisitorLimits::default().http2_without_tls),
+    about: "A connection without TLS may begin with HTTP/2. No browser does that; balancers, and clients of gRPC, do.",
+    example: "false",
+};
+
 /// Reads `[limits]`.
 pub(crate) fn read(table: &Table<'_>) -> VisitorLimits {
     VisitorLimits {
@@ -85,5 +112,7 @@ pub(crate) fn read(table: &Table<'_>) -> VisitorLimits {
         head_bytes_max: table.value(&HEAD_BYTES) as usize,
         fields_max: table.value(&FIELDS) as usize,
         drain_time: table.value(&DRAIN_TIME),
+        streams_max: table.value(&STREAMS) as u32,
+        http2_without_tls: table.value(&WITHOUT_TLS),
     }
 }

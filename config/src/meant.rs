@@ -10,7 +10,9 @@ use crate::words::{Cure, Hint, any_of};
 use crate::{caching, content_network, host, path, pool, site};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use tentpole_model::{Caching, CachingId, Endpoint, HostPattern, PoolId, Route, RouteCache, Site, Snapshot};
+use tentpole_model::{
+    Caching, CachingId, Endpoint, HostPattern, PoolId, Route, RouteCache, Site, Snapshot, TlsSettings,
+};
 use tentpole_route::{CompileError, Table};
 
 /// The name of the site that stands in for none.
@@ -18,13 +20,18 @@ const SITE_FOR_ALL: &str = "default";
 
 /// Checks across sections and puts the Snapshot together; `None` when there is any error, now or before.
 pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot> {
-    check_addresses(&typed.listen, &typed.admin, problems);
+    let listen: Vec<_> = typed.listen.iter().chain(&typed.tls.listen).cloned().collect();
+    check_addresses(&listen, &typed.admin, problems);
+    let by_https = !typed.tls.listen.is_empty();
+    if let (false, Some(file)) = (by_https, &typed.front.require_certificate) {
+        problems.add(Problem::CertificateWithoutTls {}, &file.place);
+    }
 
     let mut pools = Pools::new(typed.pools);
     if pools.known && pools.typed.is_empty() {
         problems.add(Problem::NoPool {}, &Place::Whole);
     }
-    check_endpoints(&pools.typed, &typed.listen, problems);
+    check_endpoints(&pools.typed, &listen, problems);
 
     let sites_told = typed.sites.is_none();
     let sites = match typed.sites {
@@ -32,6 +39,12 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
         sites => sites.unwrap_or_default(),
     };
     check_hosts(&sites, problems);
+    if !by_https && typed.front.front.trusted.is_empty() {
+        for only in sites.iter().filter_map(|site| site.https_only.as_ref()) {
+            problems.add(Problem::HttpsNowhere {}, &only.place);
+        }
+    }
+    let local_names = local_names(&sites);
     let no_site = sites.is_empty();
     let places: HashMap<String, Place> =
         sites.iter().map(|site| (site.name.clone(), site.place.clone())).collect();
@@ -52,12 +65,17 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
     }
     let snapshot = Snapshot {
         listen: typed.listen.into_iter().map(|at| at.value).collect(),
+        tls: TlsSettings {
+            client_authority: typed.front.require_certificate.map(|at| at.value),
+            local_names,
+            ..typed.tls.settings
+        },
         admin: typed.admin.value,
         threads: typed.threads,
         sites,
         pools: pools.typed.into_iter().map(|typed| typed.pool).collect(),
         visitors: typed.visitors,
-        front: typed.front,
+        front: typed.front.front,
         cache: typed.cache.settings,
         disk: typed.cache.disk,
         cachings: cachings.all,
@@ -246,6 +264,8 @@ fn meant_site(
         hosts: typed.hosts.unwrap_or_default().into_iter().map(|at| at.value).collect(),
         canonical: typed.canonical,
         merge_slashes: typed.merge_slashes,
+        to_https: typed.https_only.is_some(),
+        hsts_s: u32::try_from(typed.hsts.as_secs()).unwrap_or(u32::MAX),
         routes,
     }
 }
@@ -266,6 +286,19 @@ fn meant_route(typed: site::TypedRoute, pool: PoolId, problems: &Problems<'_>) -
         body_bytes_max: typed.body_bytes_max,
         ..Route::default()
     }
+}
+
+/// Hosts that can only be this machine (RFC 6761 section 6.3).
+fn local_names(sites: &[site::Typed]) -> Vec<String> {
+    let patterns = sites.iter().flat_map(|site| site.hosts.iter().flatten());
+    let local = |pattern: &At<HostPattern>| match &pattern.value {
+        HostPattern::Exact(name) => {
+            (name == "localhost" || name.ends_with(".localhost")).then(|| name.clone())
+        }
+        HostPattern::Below(name) if name == "localhost" => None,
+        HostPattern::Below(name) => name.ends_with(".localhost").then(|| format!("*.{name}")),
+    };
+    patterns.filter_map(local).collect()
 }
 
 /// No two sockets at one address.

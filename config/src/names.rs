@@ -49,6 +49,7 @@ pub(crate) fn read(
     let what = match setting.name {
         "languages" => "languages",
         "purges" => "paths in `purges`",
+        "paths" => "paths in `paths`",
         _ => "names in one list",
     };
     let mut names: Vec<String> = Vec::new();
@@ -181,8 +182,22 @@ fn language_like(text: &str) -> bool {
 
 /// A path whose stored responses go, with a `*` at the end for all that begin like it.
 pub(crate) fn purged_path(typed: &str) -> Named {
+    path_of("purges", typed)
+}
+
+/// A path whose links lead to another host.
+pub(crate) fn asset_path(typed: &str) -> Named {
+    if typed == "/*" {
+        let why = "it is every link, those to pages too";
+        let cure = Cure::new("Name what is fetched from the other host: \"/static/*\".");
+        return Err(Problem::PathInList { name: "paths", typed: typed.to_owned(), why, cure });
+    }
+    path_of("paths", typed)
+}
+
+fn path_of(name: &'static str, typed: &str) -> Named {
     let refuse = |why: &'static str, cure: &str| {
-        Err(Problem::PurgedPath { typed: shortened(typed), why, cure: Cure::new(cure) })
+        Err(Problem::PathInList { name, typed: shortened(typed), why, cure: Cure::new(cure) })
     };
     if typed.contains(['{', '}']) {
         return refuse("names in braces do not stand here", "For everything below a path: \"/blog/*\".");
@@ -193,7 +208,7 @@ pub(crate) fn purged_path(typed: &str) -> Named {
             refuse("it has a query", "Leave it away: with the path goes every query.")
         }
         Err(Problem::RoutePath { why, cure, .. } | Problem::RouteUnreachable { why, cure, .. }) => {
-            Err(Problem::PurgedPath { typed: shortened(typed), why, cure })
+            Err(Problem::PathInList { name, typed: shortened(typed), why, cure })
         }
         Err(other) => Err(other),
     }
@@ -248,7 +263,7 @@ mod tests {
         assert_eq!(purged_path("/käse/*").unwrap().0, "/k%C3%A4se/*");
         assert_eq!(purged_path("/").unwrap().0, "/");
         for path in ["blog", "/blog?x", "/{a}", "/a*", "/../x"] {
-            assert!(matches!(purged_path(path), Err(Problem::PurgedPath { .. })), "{path}");
+            assert!(matches!(purged_path(path), Err(Problem::PathInList { .. })), "{path}");
         }
     }
 }

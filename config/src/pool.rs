@@ -6,7 +6,7 @@ use crate::report::Place;
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::show_duration;
-use crate::{endpoint, fleet, visitors};
+use crate::{endpoint, fleet, store, visitors};
 use std::time::Duration;
 use tentpole_model::{Balance, Endpoint, HealthCheck, Pool, QueueSettings, UpstreamTimeouts};
 use toml::de::DeValue;
@@ -15,7 +15,7 @@ pub(crate) static SECTION: Section = Section {
     header: "[pool.NAME]",
     also: None,
     about: "Endpoints that serve the same thing. The name is yours; routes, logs and metrics use it.",
-    settings: &[&ENDPOINTS, &FLEET, &BALANCE, &HEALTH, &FAILURES_MAX, &TIMEOUTS, &QUEUE, &SEND],
+    settings: &[&ENDPOINTS, &FLEET, &BALANCE, &HEALTH, &FAILURES_MAX, &TIMEOUTS, &QUEUE, &SEND, &STORE],
 };
 
 pub(crate) static ENDPOINTS: Setting<Shaped> = Setting {
@@ -92,6 +92,14 @@ static SEND: Setting<Shaped> = Setting {
             Tentpole. What visitors send under these names is dropped. Values are read when Tentpole starts, from an \
             environment variable or a file.",
     example: "{ X-Origin-Key = \"env:ORIGIN_KEY\" }",
+};
+
+static STORE: Setting<Shaped> = Setting {
+    name: "object_store",
+    form: Shaped { what: "a table with a bucket and its region", inside: Some(&store::SECTION) },
+    default: Fallback::Absent("none: they are applications"),
+    about: "Its endpoints are an object store's.",
+    example: "{ bucket = \"shop\", region = \"eu-central-1\" }",
 };
 
 pub(crate) static HEALTH_SECTION: Section = Section {
@@ -237,6 +245,10 @@ pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
     }
     let (endpoints, endpoint_places): (Vec<Endpoint>, Vec<Place>) =
         endpoints.into_iter().map(|at| (at.value, at.place)).unzip();
+    let object_store = table.table(&STORE);
+    if let (Some(store), true) = (&object_store, table.raw(&FLEET).is_some()) {
+        table.tell(Problem::StoreAndFleet { pool: name.to_owned() }, store.place());
+    }
     let pool = Pool {
         fleet: fleet.map(|typed| typed.fleet),
         balance: table.value(&BALANCE),
@@ -245,6 +257,7 @@ pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
         timeouts: read_timeouts(table),
         queue: read_queue(table, name, &endpoints),
         send: visitors::secret_fields(table, &SEND),
+        object_store: object_store.and_then(|table| store::read(&table)),
         ..usual(name, endpoints)
     };
     Typed { pool, place: table.place().clone(), endpoint_places }
@@ -262,6 +275,7 @@ pub(crate) fn usual(name: &str, endpoints: Vec<Endpoint>) -> Pool {
         timeouts: UpstreamTimeouts::default(),
         queue: QueueSettings::default(),
         send: Vec::new(),
+        object_store: None,
     }
 }
 

@@ -241,6 +241,20 @@ problems! {
     Warning SwallowsNothing { path: String } =>
         "swallow_segments does nothing here: \"{path}\" takes all further segments already.";
 
+    // Object stores.
+
+    /// Not a bucket's name.
+    Error NotABucket { typed: String } =>
+        "bucket is {typed:?}; a bucket's name has 3 to 63 small letters, digits, `-` and `.`, and begins and ends with a \
+         letter or a digit.";
+    /// Not an object's name.
+    Error NotAnIndex { typed: String } =>
+        "index is {typed:?}; it takes the name of an object without a path: \"index.html\".";
+    /// Instances are no object store.
+    Error StoreAndFleet { pool: String } =>
+        "pool `{pool}` has both `fleet` and `object_store`; an object store is not started here, so name its address in \
+         `endpoints`.";
+
     // Caching.
 
     /// Not a parameter's name.
@@ -260,9 +274,12 @@ problems! {
     /// Not a language tag.
     Error LanguageTag { typed: String, cure: Cure } =>
         "{typed:?} is not a language tag; it takes one like \"de\", \"en-GB\" or \"zh-Hant\".{cure}";
-    /// Not a path to purge.
-    Error PurgedPath { typed: String, why: &'static str, cure: Cure } =>
-        "{typed:?} is not a path in `purges`: {why}.{cure}";
+    /// Not a path to purge, or of assets.
+    Error PathInList { name: &'static str, typed: String, why: &'static str, cure: Cure } =>
+        "{typed:?} is not a path in `{name}`: {why}.{cure}";
+    /// Not a host that links can lead to.
+    Error NotAnAssetHost { typed: String, cure: Cure } =>
+        "{typed:?} is not an asset host; it takes a scheme and a host: \"https://assets.example\".{cure}";
     /// A route that stores what sets cookies.
     Warning DespiteSetCookie { path: String } =>
         "route {path:?} stores responses that set a cookie, without the cookie: whatever stands in them for one visitor \
@@ -284,6 +301,14 @@ problems! {
     /// It says something that nobody is believed in.
     Error NobodyTrusted { name: &'static str } =>
         "`{name}` needs `trusted`: nobody else is believed. Name the addresses of what stands in front of Tentpole.";
+
+    /// Client certificates, and nowhere to show one.
+    Error CertificateWithoutTls {} =>
+        "`require_certificate` needs https, where certificates are shown: add [tls] with `listen`.";
+    /// A redirect to where nobody listens.
+    Warning HttpsNowhere {} =>
+        "nobody answers by https: there is neither [tls] nor a proxy in `visitors.trusted` that could say so, and each \
+         request would be redirected to it. Add [tls] with `listen`.";
 
     // Purges and content networks.
 

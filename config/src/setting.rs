@@ -207,6 +207,27 @@ mod tests {
                             "[pool.app]\n{pool}\n[[site.shop.route]]\npath = \"/\"\n[site.shop.route.cache]\n{line}\n"
                         )
                     }
+                    "[visitors]" if setting.name() == "require_certificate" => {
+                        with("[tls]\nlisten = \":8443\"\n[visitors]", "")
+                    }
+                    "[tls]" => with("[tls]", "listen = \":8443\""),
+                    "[[tls.certificate]]" => {
+                        let other = if setting.name() == "key" { "chain" } else { "key" };
+                        with(
+                            "[tls]\nlisten = \":8443\"\n[[tls.certificate]]",
+                            &format!("{other} = \"a.pem\""),
+                        )
+                    }
+                    "[pool.NAME.object_store]" => {
+                        let rest = ["bucket = \"shop\"", "region = \"eu\""]
+                            .into_iter()
+                            .filter(|line| !line.starts_with(setting.name()))
+                            .collect::<Vec<_>>()
+                            .join("\n");
+                        format!("[pool.app]\n{pool}\n[pool.app.object_store]\n{line}\n{rest}\n")
+                    }
+                    "[cache.assets]" if setting.name() == "host" => with("[cache.assets]", "paths = \"/a\""),
+                    "[cache.assets]" => with("[cache.assets]", "host = \"https://a\""),
                     "[visitors]" => with("[visitors]", "trusted = \"10.0.0.5\""),
                     "[cache.disk]" => with("[cache.disk]", "directory = \"/var/cache/tentpole\""),
                     "[[site.NAME.route]]" => with("[[site.shop.route]]", "path = \"/\""),

@@ -1,12 +1,13 @@
 //! `[site.NAME]` and its routes, as typed. Which pool each means, `meant` finds out.
 
 use crate::caching::{self, TypedCache};
-use crate::forms::{Shaped, Size, Switch, Text, Word};
+use crate::forms::{Shaped, Size, Span, Switch, Text, Word};
 use crate::problem::Problem;
 use crate::report::Place;
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::{host, path};
+use std::time::Duration;
 use tentpole_model::{Canonical, HostPattern};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -16,7 +17,7 @@ pub(crate) static SECTION: Section = Section {
     also: None,
     about: "Host names that are served alike. Without any site, one that takes every host sends everything to the \
             only pool.",
-    settings: &[&HOSTS, &POOL, &CANONICAL, &MERGE_SLASHES, &SITE_CACHE, &ROUTE],
+    settings: &[&HOSTS, &POOL, &CANONICAL, &MERGE_SLASHES, &HTTPS_ONLY, &HSTS, &SITE_CACHE, &ROUTE],
 };
 
 static HOSTS: Setting<Shaped> = Setting {
@@ -68,6 +69,26 @@ static MERGE_SLASHES: Setting<Switch> = Setting {
     default: Fallback::Value(|| false),
     about: "`//` in a path means the same as `/`. Leave it off for applications that carry URLs inside their paths.",
     example: "true",
+};
+
+static HTTPS_ONLY: Setting<Switch> = Setting {
+    name: "https_only",
+    form: Switch,
+    default: Fallback::Value(|| false),
+    about: "Requests in the clear are redirected (308) to the same address by https: at the port of `tls.listen`, without it \
+            at the usual one. What a trusted proxy in front was asked by https counts as https.",
+    example: "true",
+};
+
+static HSTS: Setting<Span> = Setting {
+    name: "hsts",
+    // Two years is the most that lists of browsers ask for.
+    form: Span::new(Duration::ZERO, Duration::from_secs(2 * 365 * 86_400)),
+    default: Fallback::Value(|| Duration::ZERO),
+    about: "How long browsers shall ask for these hosts by https only (`Strict-Transport-Security`), counted from each \
+            response by https. It cannot be taken back from those who have seen it: begin with `\"5m\"`, and with a year once \
+            all works.",
+    example: "\"8760h\"",
 };
 
 static SITE_CACHE: Setting<Shaped> = Setting {
@@ -152,6 +173,8 @@ pub(crate) struct Typed {
     pub(crate) hosts: Option<Vec<At<HostPattern>>>,
     pub(crate) canonical: Canonical,
     pub(crate) merge_slashes: bool,
+    pub(crate) https_only: Option<At<bool>>,
+    pub(crate) hsts: Duration,
     pub(crate) pool: Option<At<String>>,
     pub(crate) cache: TypedCache,
     pub(crate) routes: Vec<TypedRoute>,
@@ -179,6 +202,8 @@ pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
         hosts: read_hosts(table),
         canonical: table.value(&CANONICAL),
         merge_slashes,
+        https_only: table.optional(&HTTPS_ONLY).filter(|typed| typed.value),
+        hsts: table.value(&HSTS),
         pool: table.optional(&POOL),
         cache: caching::of_site(table, &SITE_CACHE),
         routes: read_routes(table, merge_slashes),
@@ -193,6 +218,8 @@ pub(crate) fn usual(name: &str, place: Place) -> Typed {
         hosts: None,
         canonical: CANONICAL.usual(),
         merge_slashes: MERGE_SLASHES.usual(),
+        https_only: None,
+        hsts: HSTS.usual(),
         pool: None,
         cache: TypedCache::default(),
         routes: Vec::new(),

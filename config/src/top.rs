@@ -8,10 +8,11 @@ use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::Cure;
 use crate::{
-    cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site, visitors,
+    assets, cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site, store,
+    tls, visitors,
 };
 use std::net::{Ipv4Addr, SocketAddr};
-use tentpole_model::{Front, LogSettings, VisitorLimits};
+use tentpole_model::{LogSettings, VisitorLimits};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -21,6 +22,7 @@ pub(crate) static SECTION: Section = Section {
     about: "Before the first `[section]`.",
     settings: &[
         &LISTEN,
+        &TLS,
         &ADMIN,
         &THREADS,
         &LOG,
@@ -62,6 +64,13 @@ static THREADS: Setting<Whole> = Setting {
 
 static LOG: Setting<Shaped> =
     part("log", &log::SECTION, "The access log.", "as below", "{ access = \"json\" }");
+static TLS: Setting<Shaped> = part(
+    "tls",
+    &tls::SECTION,
+    "HTTPS for visitors.",
+    "none",
+    "{ listen = \":443\", directory = \"/etc/tentpole/tls\" }",
+);
 static LIMITS: Setting<Shaped> = part(
     "limits",
     &limits::SECTION,
@@ -120,9 +129,11 @@ const fn part(
 }
 
 /// Every section, in the order of the reference.
-pub(crate) fn sections() -> [&'static Section; 19] {
+pub(crate) fn sections() -> [&'static Section; 23] {
     [
         &SECTION,
+        &tls::SECTION,
+        &tls::CERTIFICATE_SECTION,
         &log::SECTION,
         &limits::SECTION,
         &visitors::SECTION,
@@ -132,6 +143,7 @@ pub(crate) fn sections() -> [&'static Section; 19] {
         &endpoint::SECTION,
         &fleet::SECTION,
         &pool::HEALTH_SECTION,
+        &store::SECTION,
         &pool::TIMEOUTS_SECTION,
         &pool::QUEUE_SECTION,
         &site::SECTION,
@@ -139,6 +151,7 @@ pub(crate) fn sections() -> [&'static Section; 19] {
         &caching::SECTION,
         &caching::ROUTE_SECTION,
         &caching::QUERY_SECTION,
+        &assets::SECTION,
         &purge::SECTION,
         &content_network::SECTION,
     ]
@@ -156,11 +169,12 @@ const LISTEN_MAX: usize = 64;
 /// The whole file as typed. `pools` and `sites` in the order of the file.
 pub(crate) struct Typed {
     pub(crate) listen: Vec<At<SocketAddr>>,
+    pub(crate) tls: tls::Typed,
     pub(crate) admin: At<Option<SocketAddr>>,
     pub(crate) threads: Option<usize>,
     pub(crate) log: LogSettings,
     pub(crate) visitors: VisitorLimits,
-    pub(crate) front: Front,
+    pub(crate) front: visitors::Typed,
     pub(crate) cache: cache::TypedSection,
     /// `None` when they could not be told apart, which is told already; so with `sites`.
     pub(crate) pools: Option<Vec<pool::Typed>>,
@@ -175,11 +189,12 @@ impl Default for Typed {
         let at = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
         Self {
             listen: vec![At::new(at(8080), Place::Whole)],
+            tls: tls::Typed::default(),
             admin: At::new(Some(at(9900)), Place::Whole),
             threads: None,
             log: LogSettings::default(),
             visitors: VisitorLimits::default(),
-            front: Front::default(),
+            front: visitors::Typed::default(),
             cache: cache::TypedSection::default(),
             pools: Some(Vec::new()),
             sites: Some(Vec::new()),
@@ -195,6 +210,7 @@ pub(crate) fn read<'t>(file: &'t Spanned<DeTable<'t>>, problems: &'t Problems<'t
     let usual = Typed::default();
     Typed {
         listen: read_listen(&table).unwrap_or(usual.listen),
+        tls: table.table(&TLS).map_or(usual.tls, |tls| tls::read(&tls)),
         admin: read_admin(&table).unwrap_or(usual.admin),
         threads: table.optional(&THREADS).map(|threads| threads.value as usize),
         log: table.table(&LOG).map_or(usual.log, |log| log::read(&log)),

@@ -5,7 +5,9 @@ use crate::problem::Problem;
 use crate::purge::{networks, parse_secret};
 use crate::report::Place;
 use crate::setting::{Fallback, Section, Setting};
-use crate::table::Table;
+use crate::table::{At, Table};
+use crate::tls;
+use std::path::PathBuf;
 use tentpole_model::{Front, SecretField};
 use toml::de::DeValue;
 
@@ -14,7 +16,7 @@ pub(crate) static SECTION: Section = Section {
     also: None,
     about: "Who in front of Tentpole is believed in what he says of visitors: a content network, a balancer. Nobody is, \
             until he is named here.",
-    settings: &[&TRUSTED, &ADDRESS_FIELD, &PROXY_PROTOCOL, &REQUIRE],
+    settings: &[&TRUSTED, &ADDRESS_FIELD, &PROXY_PROTOCOL, &REQUIRE, &REQUIRE_CERTIFICATE],
 };
 
 static TRUSTED: Setting<Shaped> = Setting {
@@ -57,11 +59,28 @@ static REQUIRE: Setting<Shaped> = Setting {
     example: "{ X-Edge-Key = \"env:EDGE_KEY\" }",
 };
 
+static REQUIRE_CERTIFICATE: Setting<Text> = Setting {
+    name: "require_certificate",
+    form: Text { what: "a file's path in quotes" },
+    default: Fallback::Absent("nothing"),
+    about: "Authorities in a PEM file: who has no certificate of one of them gets no connection by https, and a 403 in the \
+            clear. For a content network that shows one (Cloudflare's authenticated origin pulls), so that nobody gets in \
+            past it. Needs `[tls]`. A changed file is taken within a minute.",
+    example: "\"/etc/tentpole/origin-pull-ca.pem\"",
+};
+
 /// Bytes of a field's name at most.
 pub(crate) const NAME_BYTES_MAX: usize = 64;
 
+/// `[visitors]` as typed.
+#[derive(Default)]
+pub(crate) struct Typed {
+    pub(crate) front: Front,
+    pub(crate) require_certificate: Option<At<PathBuf>>,
+}
+
 /// Reads `[visitors]`.
-pub(crate) fn read(table: &Table<'_>) -> Front {
+pub(crate) fn read(table: &Table<'_>) -> Typed {
     let when_empty = "name what stands in front of Tentpole, or leave it out.";
     let trusted = networks(table, &TRUSTED, when_empty, |typed| Problem::TrustAll { typed });
     let (field, protocol) = (table.raw(&ADDRESS_FIELD), table.raw(&PROXY_PROTOCOL));
@@ -80,7 +99,12 @@ pub(crate) fn read(table: &Table<'_>) -> Front {
             None
         }
     });
-    Front { trusted, address_field, proxy_protocol, require: secret_fields(table, &REQUIRE) }
+    let front = Front { trusted, address_field, proxy_protocol, require: secret_fields(table, &REQUIRE) };
+    let require_certificate = table.optional(&REQUIRE_CERTIFICATE).and_then(|typed| {
+        let place = typed.place.clone();
+        tls::path(&REQUIRE_CERTIFICATE, typed, table).map(|path| At::new(path, place))
+    });
+    Typed { front, require_certificate }
 }
 
 /// Fields that one table takes.

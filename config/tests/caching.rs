@@ -3,7 +3,7 @@
 use std::time::Duration;
 use tentpole_config::{Flags, from_endpoints, parse, parse_with};
 use tentpole_model::{
-    COOKIES_IGNORED, Caching, CachingId, DiskSettings, Esi, Learn, QueryRules, RouteCache, Snapshot,
+    Assets, COOKIES_IGNORED, Caching, CachingId, DiskSettings, Esi, Learn, QueryRules, RouteCache, Snapshot,
 };
 
 const APP: &str = "[pool.app]\nendpoints = [\"http://127.0.0.1:3000\"]\n";
@@ -51,6 +51,7 @@ fn everything_that_is_written_arrives() {
         esi = "always"
         compress = false
         purges = ["/", "/käse/*"]
+        assets = { host = "https://A.example/", paths = "/static/*" }
         query = { keep = ["page", "filter*"], drop = "filter_id", sort = true }
         disk = { directory = "/var/cache/tentpole", size = "1GiB" }
         "#,
@@ -74,6 +75,7 @@ fn everything_that_is_written_arrives() {
         stale_while_revalidate: Duration::from_secs(30),
         stale_if_error: Duration::from_secs(3_600),
         esi: Esi::Always,
+        assets: Some(Assets { host: "https://a.example".into(), paths: texts(&["/static/*"]) }),
         compress: false,
         purges: texts(&["/", "/k%C3%A4se/*"]),
     };

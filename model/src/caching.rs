@@ -42,6 +42,8 @@ pub struct Caching {
     pub stale_if_error: Duration,
     /// Pages are put together at the edge (ESI).
     pub esi: Esi,
+    /// Links of pages that lead to another host.
+    pub assets: Option<Assets>,
     /// Text that is stored is compressed, once for each object and coding.
     pub compress: bool,
     /// Paths of the site, with a `*` at the end for all below, that a successful unsafe request here makes stale.
@@ -82,6 +84,15 @@ pub enum Esi {
     Asked,
     /// Every page of text, whether it asks or not: what Magento expects of Varnish.
     Always,
+}
+
+/// Links of HTML pages that are rewritten so that they lead to another host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Assets {
+    /// Scheme and authority, without a slash at the end.
+    pub host: String,
+    /// Paths of the page's own host, with a `*` at the end for all below; at least one.
+    pub paths: Vec<String>,
 }
 
 /// The cache on disk.
@@ -157,6 +168,7 @@ impl Default for Caching {
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
             esi: Esi::default(),
+            assets: None,
             compress: true,
             purges: Vec::new(),
         }

@@ -6,15 +6,17 @@ mod dials;
 mod failure;
 mod fleet;
 mod front;
+mod labels;
 pub mod link;
 mod membership;
 mod port;
 mod purging;
 mod reload;
 mod snapshot;
+mod tls;
 mod why;
 
-pub use caching::{COOKIES_IGNORED, Caching, CachingId, DiskSettings, Esi, Learn, QueryRules};
+pub use caching::{Assets, COOKIES_IGNORED, Caching, CachingId, DiskSettings, Esi, Learn, QueryRules};
 pub use dials::Dials;
 pub use failure::{Cause, Failure, Phase, Retry, Side};
 pub use fleet::{
@@ -28,10 +30,12 @@ pub use port::{PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged};
 pub use purging::{ContentNetwork, ContentService, Network, Purging, RelayPort, RelayStatus, Secret};
 pub use reload::{LastPublished, PoolNames, Refusal, ReloadEnd, ReloadPort, Reloaded, SnapshotFile, Trigger};
 pub use snapshot::{
-    AccessLog, Balance, CacheSettings, Canonical, Endpoint, HealthCheck, HostPattern, LogSettings, Pool,
-    PoolId, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId, Snapshot, UpstreamTimeouts,
-    VisitorLimits,
+    AccessLog, Addressing, Balance, CacheSettings, Canonical, Endpoint, HealthCheck, HostPattern,
+    LogSettings, ObjectStore, Pool, PoolId, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId,
+    Snapshot, UpstreamTimeouts, VisitorLimits,
 };
+pub use tls::{CertificateFiles, HandshakeFault, Tls, TlsSettings, TlsVersion};
 pub use why::{
-    ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, End, Method, Outcome, Refused, Why,
+    ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, End, Method, Outcome, Refused,
+    Version, Why,
 };

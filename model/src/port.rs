@@ -23,7 +23,7 @@ pub struct PurgeOrder {
 }
 
 /// What is to be purged. URLs are absolute: `http://host[:port]/path?query`, the scheme may be `https`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PurgeWhat {
     /// All variants of one URL.
     Url(String),

@@ -4,7 +4,8 @@
 use crate::caching::{Caching, CachingId, DiskSettings};
 use crate::fleet::Fleet;
 use crate::front::{Front, SecretField};
-use crate::purging::{ContentNetwork, Purging};
+use crate::purging::{ContentNetwork, Purging, Secret};
+use crate::tls::TlsSettings;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub struct PoolId(pub u16);
 pub struct Snapshot {
     /// Addresses that visitors connect to.
     pub listen: Vec<SocketAddr>,
+    /// The same by https.
+    pub tls: TlsSettings,
     /// Address of the admin API; `None` switches it off.
     pub admin: Option<SocketAddr>,
     /// Data threads; `None` means one for each core.
@@ -64,6 +67,10 @@ pub struct Site {
     pub canonical: Canonical,
     /// `//` means the same as `/`. Off for applications that carry URLs inside their paths.
     pub merge_slashes: bool,
+    /// Requests in the clear are sent to the same address by https (308).
+    pub to_https: bool,
+    /// How long browsers shall ask by https only, in seconds (HSTS, RFC 6797); 0 says nothing of it.
+    pub hsts_s: u32,
     /// In configuration order; the most specific match wins, not the first.
     pub routes: Vec<Route>,
 }
@@ -135,6 +142,36 @@ pub struct Pool {
     pub queue: QueueSettings,
     /// Fields that each request to its endpoints brings, by which they know us.
     pub send: Vec<SecretField>,
+    /// Its endpoints are an object store's.
+    pub object_store: Option<ObjectStore>,
+}
+
+/// An object store that speaks S3's protocol, in the place of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectStore {
+    /// The bucket.
+    pub bucket: String,
+    /// Where it is.
+    pub region: String,
+    /// The access key's id.
+    pub key_id: Secret,
+    /// The access key.
+    pub key: Secret,
+    /// The session token that temporary keys have; one that is not there is no error.
+    pub session: Option<Secret>,
+    /// How it is named in a request.
+    pub addressing: Addressing,
+    /// The object behind a path that ends in a slash.
+    pub index: String,
+}
+
+/// Where in a request a bucket is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Addressing {
+    /// `http://store/bucket/object`
+    Path,
+    /// `http://bucket.store/object`
+    Host,
 }
 
 /// One address in a pool.
@@ -224,6 +261,10 @@ pub struct VisitorLimits {
     pub fields_max: usize,
     /// How long requests in flight may take to finish when the edge ends.
     pub drain_time: Duration,
+    /// Requests under way at once on one connection of HTTP/2.
+    pub streams_max: u32,
+    /// A connection without TLS may begin with HTTP/2 (RFC 9113 section 3.3).
+    pub http2_without_tls: bool,
 }
 
 /// The shared cache in memory.
@@ -259,11 +300,19 @@ pub enum AccessLog {
     Combined,
 }
 
+impl Snapshot {
+    /// Everywhere that visitors connect to: in the clear first, then by https.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listen.iter().chain(&self.tls.listen).copied().collect()
+    }
+}
+
 /// Serves nothing: a beginning for what is put together by hand.
 impl Default for Snapshot {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            tls: TlsSettings::default(),
             admin: None,
             threads: None,
             sites: Vec::new(),
@@ -288,6 +337,8 @@ impl Default for Site {
             hosts: Vec::new(),
             canonical: Canonical::Rewrite,
             merge_slashes: false,
+            to_https: false,
+            hsts_s: 0,
             routes: Vec::new(),
         }
     }
@@ -320,6 +371,7 @@ impl Default for Pool {
             timeouts: UpstreamTimeouts::default(),
             queue: QueueSettings::default(),
             send: Vec::new(),
+            object_store: None,
         }
     }
 }
@@ -349,6 +401,8 @@ impl Default for VisitorLimits {
             head_bytes_max: 32 * 1024,
             fields_max: 100,
             drain_time: Duration::from_secs(30),
+            streams_max: 100,
+            http2_without_tls: true,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Why a request went as it did: one fixed-size record of enums and numbers, filled on its way and never
 //! formatted there. The same values reach the access log, the metrics, `Cache-Status` and the API.
 
-use crate::{Failure, RouteId, SiteId};
+use crate::labels::labels;
+use crate::{Failure, RouteId, SiteId, Tls};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Attempts at endpoints that one request may make, and that a record holds.
@@ -28,10 +29,12 @@ pub struct Why {
     pub status: u16,
     /// Method, as far as it matters.
     pub method: Method,
-    /// Minor version of HTTP/1.
-    pub minor_version: u8,
+    /// The version that the visitor speaks.
+    pub version: Version,
     /// Whether the connection served requests before.
     pub connection_reused: bool,
+    /// Behind TLS: what the handshake came to.
+    pub tls: Option<Tls>,
     /// The data thread that served it.
     pub thread: u8,
     /// Site, once known.
@@ -157,6 +160,15 @@ pub enum Method {
     Trace,
     Connect,
     Other,
+}
+
+/// Versions of HTTP, as far as visitors speak them here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is its own name")]
+pub enum Version {
+    Http10,
+    Http11,
+    Http2,
 }
 
 /// What the cache did for a request.
@@ -304,8 +316,13 @@ pub enum Refused {
     PurgeBusy,
     /// A connection of a trusted peer without the PROXY protocol's header, or with one that is not right.
     ProxyHeader,
-    /// Without the field that `[visitors] require` names: it came round the content network in front.
+    /// Without the field that `[visitors] require` names, or in the clear where a client certificate is asked for: it came
+    /// round the content network in front.
     NotThroughFront,
+    /// More frames of HTTP/2 that bring nothing, or more requests taken back, than a connection may send.
+    FrameFlood,
+    /// HTTP in the clear on a port for https.
+    ClearOnTls,
 }
 
 impl Why {
@@ -321,8 +338,9 @@ impl Why {
             peer_port: 0,
             status: 0,
             method: Method::Other,
-            minor_version: 1,
+            version: Version::Http11,
             connection_reused: false,
+            tls: None,
             thread: 0,
             site: None,
             route: None,
@@ -414,21 +432,6 @@ impl Method {
     }
 }
 
-/// Gives an enum its list of values and one label each, so that log, metric and header cannot disagree.
-macro_rules! labels {
-    ($type:ty { $($variant:ident = $label:literal),+ $(,)? }) => {
-        impl $type {
-            /// All values, in the order of their declaration: the index of one is its metric slot.
-            pub const ALL: &'static [$type] = &[$(<$type>::$variant),+];
-
-            /// The word that log, metric and header use.
-            pub fn label(self) -> &'static str {
-                match self { $(<$type>::$variant => $label),+ }
-            }
-        }
-    };
-}
-
 labels!(Bypass {
     SwitchedOff = "switched_off",
     Method = "method",
@@ -458,6 +461,12 @@ labels!(Bypass {
     SaysWho = "says_who",
     Probe = "probe",
     Reload = "reload",
+});
+
+labels!(Version {
+    Http10 = "1.0",
+    Http11 = "1.1",
+    Http2 = "2.0",
 });
 
 labels!(AssemblyFault {
@@ -510,6 +519,8 @@ labels!(Refused {
     PurgeBusy = "purge_busy",
     ProxyHeader = "proxy_header",
     NotThroughFront = "not_through_front",
+    FrameFlood = "frame_flood",
+    ClearOnTls = "clear_on_tls",
 });
 
 impl Refused {
@@ -536,6 +547,9 @@ impl Refused {
             Self::PurgeBusy => 503,
             Self::ProxyHeader => 400,
             Self::NotThroughFront => 403,
+            // Never sent: the connection closes with ENHANCE_YOUR_CALM.
+            Self::FrameFlood => 429,
+            Self::ClearOnTls => 400,
         }
     }
 }

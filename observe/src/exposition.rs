@@ -10,7 +10,9 @@ use crate::observed::Observed;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tentpole_model::{AssemblyFault, Bypass, Dials, Membership, Phase, Refused, Side, Snapshot};
+use tentpole_model::{
+    AssemblyFault, Bypass, Dials, HandshakeFault, Membership, Phase, Refused, Side, Snapshot, TlsVersion,
+};
 use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cell, Cells, Ledger};
 
@@ -165,6 +167,18 @@ impl Exposition {
         self.single(&names::CONNECTIONS, &[], accepted);
         self.single(&names::CONNECTIONS_OPEN, &[], accepted.saturating_sub(closed));
         self.single(&names::CONNECTIONS_REFUSED, &[], threads.sum(|thread| &thread.connections_refused));
+        self.family(&names::HANDSHAKES);
+        for (slot, version) in TlsVersion::ALL.iter().enumerate() {
+            for (resumed, label) in ["no", "yes"].iter().enumerate() {
+                let value = threads.sum(|thread| &thread.handshakes[2 * slot + resumed]);
+                self.sample(&names::HANDSHAKES, &[("version", version.label()), ("resumed", label)], value);
+            }
+        }
+        self.family(&names::HANDSHAKE_FAULTS);
+        for (slot, fault) in HandshakeFault::ALL.iter().enumerate() {
+            let value = threads.sum(|thread| &thread.handshake_faults[slot]);
+            self.sample(&names::HANDSHAKE_FAULTS, &[("reason", fault.label())], value);
+        }
         self.single(&names::KEEPALIVE, &[], threads.sum(|thread| &thread.keepalive_reuses));
         self.single(&names::UPGRADES, &[], threads.sum(|thread| &thread.upgrades));
     }

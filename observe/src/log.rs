@@ -105,10 +105,13 @@ pub fn write_json(out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
     write_json_text(out, method(why, &texts));
     json_member(out, "host", texts.host);
     json_member(out, "target", texts.target);
-    add(out, format_args!(",\"version\":\"1.{}\",\"status\":{}", why.minor_version, why.status));
+    add(out, format_args!(",\"version\":\"{}\",\"status\":{}", why.version.label(), why.status));
     add(out, format_args!(",\"bytes_in\":{},\"bytes_out\":{}", why.bytes_in, why.bytes_out));
     add(out, format_args!(",\"took_us\":{},\"head_us\":{}", why.took_us, why.head_us));
     add(out, format_args!(",\"connection_reused\":{},\"thread\":{}", why.connection_reused, why.thread));
+    if let Some(tls) = why.tls {
+        add(out, format_args!(",\"tls\":\"{}\",\"tls_resumed\":{}", tls.version.label(), tls.resumed));
+    }
     let of = names.of(why);
     let of = of.as_deref();
     if let Some(site) = why.site.and_then(|site| of?.site(site)) {
@@ -218,7 +221,7 @@ pub fn write_combined(out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
     write_escaped(out, method(why, &texts));
     out.push(b' ');
     write_escaped(out, or_dash(texts.target));
-    add(out, format_args!(" HTTP/1.{}\" {} {} \"", why.minor_version, why.status, why.bytes_out));
+    add(out, format_args!(" HTTP/{}\" {} {} \"", why.version.label(), why.status, why.bytes_out));
     write_escaped(out, or_dash(texts.referer));
     out.extend_from_slice(b"\" \"");
     write_escaped(out, or_dash(texts.user_agent));

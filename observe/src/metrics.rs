@@ -4,7 +4,8 @@
 use crate::histogram::Histogram;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tentpole_model::{
-    Assembly, AssemblyFault, Bypass, CacheOutcome, Cause, End, Outcome, Phase, Refused, Side, Why,
+    Assembly, AssemblyFault, Bypass, CacheOutcome, Cause, End, HandshakeFault, Outcome, Phase, Refused, Side,
+    Tls, TlsVersion, Why,
 };
 
 /// Statuses that have a counter of their own; the rest share one for each class.
@@ -81,6 +82,10 @@ pub struct EdgeMetrics {
     pub connections_closed: AtomicU64,
     /// Connections refused before a request was read.
     pub connections_refused: AtomicU64,
+    /// TLS handshakes: for each version the full ones, then the resumed ones.
+    pub handshakes: [AtomicU64; 2 * TlsVersion::ALL.len()],
+    /// Those that failed; parallel to [`HandshakeFault::ALL`].
+    pub handshake_faults: [AtomicU64; HandshakeFault::ALL.len()],
     /// Arrival to last byte, by [`AnsweredBy`].
     pub durations: [Histogram; AnsweredBy::ALL.len()],
     /// Arrival to the response's head, by [`AnsweredBy`].
@@ -157,6 +162,8 @@ impl Default for EdgeMetrics {
             connections_accepted: AtomicU64::new(0),
             connections_closed: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),
+            handshakes: zeros(),
+            handshake_faults: zeros(),
             durations: Default::default(),
             head_durations: Default::default(),
             queue_waits: Histogram::default(),
@@ -210,6 +217,16 @@ impl EdgeMetrics {
     pub fn connection_refused(&self, refused: Refused) {
         add(&self.connections_refused, 1);
         add(&self.refused[refused as usize], 1);
+    }
+
+    /// Counts a TLS handshake.
+    pub fn handshake(&self, tls: Tls) {
+        add(&self.handshakes[2 * tls.version as usize + usize::from(tls.resumed)], 1);
+    }
+
+    /// Counts one that failed.
+    pub fn handshake_failed(&self, fault: HandshakeFault) {
+        add(&self.handshake_faults[fault as usize], 1);
     }
 
     fn record_assembly(&self, assembly: &Assembly) {
@@ -324,6 +341,8 @@ mod tests {
         assert!(Refused::ALL.iter().enumerate().all(|(at, &value)| value as usize == at));
         assert!(Side::ALL.iter().enumerate().all(|(at, &value)| value as usize == at));
         assert!(Phase::ALL.iter().enumerate().all(|(at, &value)| value as usize == at));
+        assert!(HandshakeFault::ALL.iter().enumerate().all(|(at, &value)| value as usize == at));
+        assert!(TlsVersion::ALL.iter().enumerate().all(|(at, &value)| value as usize == at));
         assert!(AnsweredBy::ALL.iter().enumerate().all(|(at, &value)| value as usize == at));
         assert!(CACHE_OUTCOMES.iter().enumerate().all(|(at, &value)| cache_slot(value) == at));
         assert!(STATUSES.is_sorted());

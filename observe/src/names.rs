@@ -52,6 +52,8 @@ metrics! {
     CONNECTIONS = Counter "tentpole_connections_accepted_total" "Connections accepted from visitors.";
     CONNECTIONS_OPEN = Gauge "tentpole_connections_open" "Open connections of visitors.";
     CONNECTIONS_REFUSED = Counter "tentpole_connections_refused_total" "Connections refused before a request was read.";
+    HANDSHAKES = Counter "tentpole_tls_handshakes_total" "TLS handshakes with visitors, by version and whether an earlier session went on.";
+    HANDSHAKE_FAULTS = Counter "tentpole_tls_handshake_failures_total" "TLS handshakes with visitors that failed, by reason.";
     KEEPALIVE = Counter "tentpole_keepalive_reuses_total" "Requests on connections that had served before.";
     UPGRADES = Counter "tentpole_upgrades_total" "Connections that became tunnels and have closed.";
     DURATION = Histogram "tentpole_request_duration_seconds" "From a request's first byte to the response's last byte handed to the kernel; tunnels do not count.";

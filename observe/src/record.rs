@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tentpole_model::{
     ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, Cause, End, Failure, Method,
-    Outcome, Phase, Refused, Retry, RouteId, Side, SiteId, Why,
+    Outcome, Phase, Refused, Retry, RouteId, Side, SiteId, Tls, TlsVersion, Version, Why,
 };
 
 /// Bytes of the fixed part, before the attempts.
@@ -56,6 +56,9 @@ mod flag {
     pub const SITE: u8 = 4;
     pub const ROUTE: u8 = 8;
     pub const TEXTS: u8 = 16;
+    pub const TLS: u8 = 32;
+    pub const TLS13: u8 = 64;
+    pub const RESUMED: u8 = 128;
 }
 
 impl Encoded {
@@ -97,6 +100,11 @@ pub(crate) fn encode(why: &Why, texts: Option<&Texts<'_>>) -> Encoded {
     if texts.is_some() {
         flags |= flag::TEXTS;
     }
+    if let Some(Tls { version, resumed }) = why.tls {
+        flags |= flag::TLS;
+        flags |= if version == TlsVersion::V13 { flag::TLS13 } else { 0 };
+        flags |= if resumed { flag::RESUMED } else { 0 };
+    }
     let (cache, bypass) = match why.cache {
         CacheOutcome::Bypass(bypass) => (crate::metrics::cache_slot(why.cache), bypass as u8),
         other => (crate::metrics::cache_slot(other), 0),
@@ -104,7 +112,7 @@ pub(crate) fn encode(why: &Why, texts: Option<&Texts<'_>>) -> Encoded {
     put(
         &mut out,
         58,
-        [why.method as u8, why.minor_version, flags, why.thread, cache as u8, bypass, attempts as u8],
+        [why.method as u8, why.version as u8, flags, why.thread, cache as u8, bypass, attempts as u8],
     );
     // Place 65 to 79: how it ended.
     match why.end {
@@ -152,8 +160,12 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         peer_port: u16::from_le_bytes(get(base, 48)?),
         status: u16::from_le_bytes(get(base, 50)?),
         method: *Method::ALL.get(base[58] as usize)?,
-        minor_version: base[59],
+        version: *Version::ALL.get(base[59] as usize)?,
         connection_reused: flags & flag::REUSED != 0,
+        tls: (flags & flag::TLS != 0).then_some(Tls {
+            version: if flags & flag::TLS13 != 0 { TlsVersion::V13 } else { TlsVersion::V12 },
+            resumed: flags & flag::RESUMED != 0,
+        }),
         thread: base[61],
         site: (flags & flag::SITE != 0).then_some(SiteId(u16::from_le_bytes(get(base, 52)?))),
         route: (flags & flag::ROUTE != 0).then_some(RouteId(u32::from_le_bytes(get(base, 54)?))),

@@ -71,10 +71,11 @@ fn whys() -> impl Strategy<Value = Why> {
         failed,
         fault,
     });
-    let ids = any::<(u8, Option<u16>, Option<u32>)>();
+    let ids = any::<(u8, Option<u16>, Option<u32>, Option<(bool, bool)>)>();
+    let tls = |(new, resumed)| Tls { version: TlsVersion::ALL[usize::from(new)], resumed };
     let methods = prop::sample::select(Method::ALL.to_vec());
     (numbers, ids, methods, caches, ends, assemblies, attempts()).prop_map(
-        |(n, ids, method, cache, end, assembly, attempts)| Why {
+        move |(n, ids, method, cache, end, assembly, attempts)| Why {
             snapshot: 7,
             arrived_unix_us: n.0,
             took_us: n.1,
@@ -85,8 +86,9 @@ fn whys() -> impl Strategy<Value = Why> {
             peer_port: n.6,
             status: n.7,
             method,
-            minor_version: n.8,
+            version: Version::ALL[usize::from(n.8) % Version::ALL.len()],
             connection_reused: n.9,
+            tls: ids.3.map(tls),
             thread: ids.0,
             site: ids.1.map(SiteId),
             route: ids.2.map(RouteId),

@@ -117,6 +117,28 @@ impl Drop for Buffer {
     }
 }
 
+/// Bytes of the heap that a connection holds beside its buffers: charged while this lives.
+#[derive(Debug)]
+pub(crate) struct Held(usize);
+
+impl Held {
+    pub(crate) fn new(bytes: usize) -> Self {
+        POOL.with_borrow(|pool| pool.charge(bytes));
+        Self(bytes)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Gone with the thread: so is its account.
+        let _ = POOL.try_with(|pool| {
+            if let Some(ledger) = pool.try_borrow().ok().and_then(|pool| pool.ledger.clone()) {
+                ledger.release(Account::Buffers, self.0 as u64);
+            }
+        });
+    }
+}
+
 impl Pool {
     fn charge(&self, bytes: usize) {
         if let Some(ledger) = &self.ledger {

@@ -15,6 +15,7 @@ pub mod published;
 pub mod random;
 pub mod ring;
 pub mod secret;
+pub mod secure;
 pub mod socket;
 
 pub use cells::{Cell, Cells};

@@ -1,11 +1,13 @@
-//! A TCP connection with the bytes read from it: the thin boundary behind which the reactor can be changed.
-//! Knows no message. Never reads more than its buffer holds, never writes what it was not given.
+//! A TCP connection with the bytes read from it, in the clear or behind TLS: the thin boundary behind which the reactor
+//! can be changed. Knows no message. Never reads more than its buffer holds, never writes what it was not given.
 
 use crate::buffer::Buffer;
+use crate::secure::{Secure, Session};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use tentpole_model::{HandshakeFault, Tls};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -15,6 +17,8 @@ pub struct Socket {
     stream: TcpStream,
     /// `None` while nothing is to be read: an idle connection costs no buffer.
     buffer: Option<Buffer>,
+    /// `None` in the clear, which costs nothing more than to ask.
+    secure: Option<Box<Secure>>,
 }
 
 impl Socket {
@@ -22,7 +26,65 @@ impl Socket {
     pub fn new(stream: TcpStream) -> Self {
         // Fails only on a connection that is already gone, which the next read tells.
         let _ = stream.set_nodelay(true);
-        Self { stream, buffer: None }
+        Self { stream, buffer: None, secure: None }
+    }
+
+    /// From here on everything goes through the session: also what was read and not yet used.
+    pub fn secure(&mut self, session: Box<dyn Session>) {
+        self.secure = Some(Box::new(Secure::new(session, self.buffer.take())));
+    }
+
+    /// Whether it goes through a session.
+    pub fn is_secure(&self) -> bool {
+        self.secure.is_some()
+    }
+
+    /// Ready when something can be read, without reading it: whoever waits needs no buffer.
+    pub fn poll_arrival(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.secure {
+            Some(secure) => secure.poll_arrival(&self.stream, context),
+            None if !self.filled().is_empty() => Poll::Ready(Ok(())),
+            None => self.stream.poll_read_ready(context),
+        }
+    }
+
+    /// Takes one step of the handshake with what has arrived; ready with false at the end of input.
+    ///
+    /// # Errors
+    /// When the handshake fails: [`Socket::fault`] says why, as far as it was the protocol.
+    pub fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        match &mut self.secure {
+            Some(secure) => secure.poll_step(&mut self.stream, context),
+            None => Poll::Ready(Ok(true)),
+        }
+    }
+
+    /// Sends what the session has to say by itself.
+    pub fn poll_output(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.secure {
+            Some(secure) => secure.poll_output(&mut self.stream, context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Whether content cannot be sent yet.
+    pub fn is_handshaking(&self) -> bool {
+        self.secure.as_ref().is_some_and(|secure| secure.session.is_handshaking())
+    }
+
+    /// The protocol that was chosen with the other side (ALPN); `None` in the clear, or when it offered none.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.secure.as_ref()?.session.alpn()
+    }
+
+    /// What was agreed on behind TLS.
+    pub fn tls(&self) -> Option<Tls> {
+        self.secure.as_ref()?.session.facts()
+    }
+
+    /// Why the session failed.
+    pub fn fault(&self) -> Option<HandshakeFault> {
+        self.secure.as_ref()?.session.fault()
     }
 
     /// What was read and not yet used.
@@ -41,7 +103,10 @@ impl Socket {
 
     /// When the connection is closed, the peer shall see it broken (RST) and not ended (FIN): for a body that lasts until
     /// the end of the connection, and broke off.
-    pub fn break_on_close(&self) {
+    pub fn break_on_close(&mut self) {
+        if let Some(secure) = &mut self.secure {
+            secure.breaks = true;
+        }
         // Fails only on a connection that is already gone.
         let _ = self.stream.set_zero_linger();
     }
@@ -57,6 +122,9 @@ impl Socket {
     /// Reads once into the buffer; ready with 0 at the end of input. A full buffer first grows, up to
     /// `bytes_max`; beyond it the error is `OutOfMemory`.
     pub fn poll_fill(&mut self, context: &mut Context<'_>, bytes_max: usize) -> Poll<io::Result<usize>> {
+        if let Some(secure) = &mut self.secure {
+            return secure.poll_fill(&mut self.stream, context, &mut self.buffer, bytes_max);
+        }
         if self.buffer.is_none() {
             // A buffer only once there is something to read.
             ready!(self.stream.poll_read_ready(context))?;
@@ -81,13 +149,17 @@ impl Socket {
         }
     }
 
-    /// Writes once, as much as the kernel takes.
+    /// Writes once, as much as the kernel takes. After pending, the next call must begin with the same bytes: TLS may have
+    /// taken them already.
     #[inline]
     pub fn poll_write(
         &mut self,
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(secure) = &mut self.secure {
+            return secure.poll_write(&mut self.stream, context, parts);
+        }
         match parts {
             [one] => Pin::new(&mut self.stream).poll_write(context, one),
             many => Pin::new(&mut self.stream).poll_write_vectored(context, many),
@@ -100,16 +172,22 @@ impl Socket {
         if !self.filled().is_empty() {
             return false;
         }
+        if let Some(secure) = &mut self.secure {
+            return secure.is_clean(&self.stream);
+        }
         let mut byte = [0];
         matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Says that nothing more will be written.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(secure) = &mut self.secure {
+            ready!(secure.poll_end(&mut self.stream, context))?;
+        }
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
-    /// Throws away whatever has arrived; ready with false at the end of input.
+    /// Throws away whatever has arrived, unread; ready with false at the end of input.
     pub fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut scrap = [0; 4096];
         let mut room = ReadBuf::new(&mut scrap);
@@ -120,6 +198,14 @@ impl Socket {
     /// The other side's address.
     pub fn peer(&self) -> io::Result<SocketAddr> {
         self.stream.peer_addr()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some(secure) = &mut self.secure {
+            secure.say_end(&self.stream);
+        }
     }
 }
 

@@ -21,7 +21,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// A fast origin: /bytes/N /nocache/N /chunked/N /slow/MS /status/CODE /echo /count
+    /// A fast origin: /bytes/N /text/N /nocache/N /chunked/N /slow/MS /late/MS /status/CODE /echo /count
     Origin {
         /// Where to listen; port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:0")]

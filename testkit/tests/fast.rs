@@ -1,9 +1,11 @@
 //! The fast origin answers its paths correctly, however requests arrive. It runs on a thread that ends with the test.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tentpole_testkit::fast::FastOrigin;
 use tentpole_testkit::{Answer, Ask, End, Visitor};
+use tokio::time::Instant;
 
 fn start(threads: usize) -> SocketAddr {
     let origin = FastOrigin::bind(SocketAddr::from(([127, 0, 0, 1], 0)), threads).expect("a free port");
@@ -24,6 +26,19 @@ async fn bodies_have_the_length_that_was_asked_for_and_the_same_letters() {
     assert_eq!(visitor.get("/chunked/1000003").await.body, long.body);
     assert_eq!(visitor.get("/nocache/1").await.header("cache-control"), Some("no-store"));
     assert_eq!(visitor.get("/bytes/0").await.body, b"");
+}
+
+#[tokio::test]
+async fn a_page_has_its_length_and_a_late_answer_comes_late_and_may_be_stored() {
+    let mut visitor = Visitor::connect(start(1)).await;
+    let page = visitor.get("/text/20000").await.expect(200);
+    assert_eq!((page.body.len(), page.header("content-type")), (20_000, Some("text/html")));
+    assert_eq!(visitor.get("/text/20000").await.expect(200).body, page.body);
+    visitor.get("/text/65537").await.expect(404);
+    let began = Instant::now();
+    let late = visitor.get("/late/30?key=1").await.expect(200);
+    assert!(began.elapsed() >= Duration::from_millis(30));
+    assert_eq!((late.body.len(), late.header("cache-control")), (1_024, Some("max-age=3600")));
 }
 
 #[tokio::test]

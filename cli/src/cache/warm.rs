@@ -185,11 +185,20 @@ fn address(typed: &Warm, url: &Url) -> Result<SocketAddr, String> {
         }
         None => url.authority(),
     };
-    let found = authority.to_socket_addrs().map(|mut addresses| addresses.next());
+    let found = resolvable(&authority).to_socket_addrs().map(|mut addresses| addresses.next());
     match found {
         Ok(Some(address)) => Ok(address),
         Ok(None) => Err(format!("{authority} has no address")),
         Err(error) => Err(format!("{authority:?} is not found ({error}); write it like 127.0.0.1:8080")),
+    }
+}
+
+/// Everything under `localhost` is this machine (RFC 6761 section 6.3), which many resolvers do not know.
+fn resolvable(authority: &str) -> String {
+    let (name, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+    match name.ends_with(".localhost") {
+        true => format!("127.0.0.1:{port}"),
+        false => authority.to_owned(),
     }
 }
 

@@ -132,6 +132,7 @@ async fn make(given: Given) -> Result<Ready, String> {
         cells: cells.clone(),
         observed: observed.clone(),
         learning: tentpole_proxy::LearningLimits::default(),
+        state: Some(state.clone()),
     };
     let waits_for = match known {
         true => Vec::new(),

@@ -1,13 +1,14 @@
 //! What cannot change while Tentpole runs, because it was handed out once: sockets of the admin API, threads, memory,
 //! files that are open. Says all of it at once.
 
-use tentpole_model::Snapshot;
+use tentpole_model::{Snapshot, TlsSettings};
 
 /// What of `next` needs a new start; `None` when nothing does.
 pub(crate) fn differs(now: &Snapshot, next: &Snapshot) -> Option<String> {
     let settings = [
         (now.admin != next.admin, "admin"),
         (now.threads != next.threads, "threads"),
+        (tls(now) != tls(next), "[tls]"),
         (now.log != next.log, "[log]"),
         (now.cache.memory_bytes_max != next.cache.memory_bytes_max, "cache.memory"),
         (now.cache.object_bytes_max != next.cache.object_bytes_max, "cache.object"),
@@ -23,6 +24,11 @@ pub(crate) fn differs(now: &Snapshot, next: &Snapshot) -> Option<String> {
     Some(format!(
         "{list} cannot change while Tentpole runs. Put back what stood there, or end Tentpole and start it again."
     ))
+}
+
+/// What was handed out of it: certificates are looked at anew without a reload, and names below `localhost` follow sites.
+fn tls(snapshot: &Snapshot) -> TlsSettings {
+    TlsSettings { local_names: Vec::new(), ..snapshot.tls.clone() }
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ impl Keeper {
         if let Some(why) = fixed::differs(now, &snapshot) {
             return self.end_reload(refused(&why));
         }
-        let bound = match self.bind(&snapshot.listen) {
+        let bound = match self.bind(&snapshot.addresses()) {
             Ok(bound) => bound,
             Err(why) => return self.end_reload(refused(&why)),
         };
@@ -159,7 +159,7 @@ impl Keeper {
 
     /// Sockets for the addresses that are new.
     fn bind(&self, listen: &[std::net::SocketAddr]) -> Result<Vec<Vec<Option<TcpListener>>>, String> {
-        let now = &self.file.snapshot.listen;
+        let now = self.file.snapshot.addresses();
         let new: Vec<_> = listen.iter().copied().filter(|address| !now.contains(address)).collect();
         let threads = self.listeners.len();
         let fresh = match &self.reloading.parts {
@@ -190,7 +190,7 @@ impl Keeper {
             return self.end_reload(refused(&why));
         }
         let before = std::mem::replace(&mut self.file, file);
-        self.take_addresses(&before.snapshot.listen, bound);
+        self.take_addresses(&before.snapshot.addresses(), bound);
         self.control.tell(ToControl::Commit(version), None);
         let snapshot = &self.file.snapshot;
         let (sites, pools) = (snapshot.sites.len(), snapshot.pools.len());
@@ -200,7 +200,7 @@ impl Keeper {
 
     /// Gives the edge its new sockets, and closes those that go.
     fn take_addresses(&mut self, before: &[std::net::SocketAddr], bound: Vec<Vec<Option<TcpListener>>>) {
-        let listen = &self.file.snapshot.listen;
+        let listen = &self.file.snapshot.addresses();
         if before == listen {
             return;
         }

@@ -1,10 +1,10 @@
 //! One call to a content network's API: credentials, the request, and whether the answer says yes. Tries once.
 
 use crate::calls::Call;
-use crate::signature::{Key, Signed, hash};
 use std::time::Duration;
 use tentpole_model::{ContentNetwork, ContentService, Secret};
 use tentpole_runtime::secret;
+use tentpole_sigv4::{Key, Signed, hash};
 use ureq::Agent;
 use ureq::http::Request;
 
@@ -155,7 +155,7 @@ fn signed(
         method: "POST",
         path: &call.path,
         fields: &fields,
-        body: call.body.as_bytes(),
+        content: &content,
         time,
         // CloudFront is one for the whole world, and signed for there.
         region: "us-east-1",

@@ -4,7 +4,6 @@
 
 mod calls;
 mod http;
-mod signature;
 mod terms;
 mod worker;
 

@@ -5,7 +5,6 @@ use crate::RelayParts;
 use crate::calls::{self, Call, Group, NotToldOf};
 use crate::http::{self, Again, Trouble};
 use crate::terms::{Front, Told};
-use jiff::Timestamp;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -13,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tentpole_model::{ContentNetwork, PurgeOrder, RelayStatus};
 use tentpole_runtime::clock::{self, Instant};
+use tentpole_sigv4::basic_time;
 use ureq::Agent;
 
 /// Purges that wait at most.
@@ -163,7 +163,7 @@ impl Teller {
     fn call(&self, agent: &Agent, call: &Call) -> Result<(), String> {
         let mut attempt = 1;
         loop {
-            let time = basic_time(clock::now().unix_us());
+            let time = basic_time(clock::now().unix_seconds());
             let Err(Trouble { what, again }) = http::send(agent, &self.network, call, &time) else {
                 return Ok(());
             };
@@ -176,19 +176,5 @@ impl Teller {
             std::thread::sleep(pause.min(PAUSE_MAX));
             attempt += 1;
         }
-    }
-}
-
-/// ISO 8601 basic format in UTC: `20150830T123600Z`.
-fn basic_time(unix_us: u64) -> String {
-    let seconds = i64::try_from(unix_us / 1_000_000).unwrap_or_default();
-    Timestamp::from_second(seconds).unwrap_or_default().strftime("%Y%m%dT%H%M%SZ").to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn time_is_written_as_aws_reads_it() {
-        assert_eq!(super::basic_time(1_440_938_160_000_000), "20150830T123600Z");
     }
 }

@@ -65,6 +65,10 @@ impl Learner {
         let took_us = u64::from(seen.took_us) * u64::from(seen.weight);
         let sample = sample_of(seen);
         let step = match (&seen.who, &seen.answer) {
+            (Who::Nobody, Answer::Unseen) => {
+                page.erred(seen.stripped);
+                Step::Nothing
+            }
             (Who::Somebody, _) | (_, Answer::Unseen) => Step::Nothing,
             (Who::Cookies(names), Answer::Page { hash, .. }) => {
                 if let Some(present) = page.present(&sample, PRESENT_MS) {

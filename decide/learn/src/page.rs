@@ -9,6 +9,10 @@ use crate::shape::Shape;
 /// A provisional rule rests on one visitor's answer, which must not be older than this.
 const PROVISIONAL_MS: u64 = 60_000;
 
+/// Errors in a row for the edge's own requests, and as many answers for visitors without one, before the request is to
+/// blame and not the moment.
+const REFUSED_MIN: u8 = 10;
+
 /// Why a URL has no rule any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Withdrawn {
@@ -26,6 +30,8 @@ pub enum Withdrawn {
     NotStorable,
     /// It turned out to depend on a field, and there is not enough evidence yet for those who are alike in that.
     Depends,
+    /// Requests that say nothing about who asks are answered with errors, and those of visitors are not.
+    Refuses,
     /// A page like it was contradicted, and it had not proved itself.
     Sibling,
     /// Not asked for any more.
@@ -43,6 +49,7 @@ impl Withdrawn {
             Self::Varies => "its Vary names what every visitor sends differently",
             Self::NotStorable => "it was no 200, or too long",
             Self::Depends => "it depends on a field that has to be told apart first",
+            Self::Refuses => "it is an error for whoever says nothing about his browser",
             Self::Sibling => "a page like it was contradicted",
             Self::Forgotten => "it is not asked for any more",
         }
@@ -76,6 +83,9 @@ pub(crate) struct Page {
     pub barred_until_ms: u64,
     pub strikes: u32,
     pub last_ms: u64,
+    /// Errors that the edge's own requests were answered with, and whole answers that visitors got, since one of the former
+    /// was no error or one of the latter was.
+    refused: (u8, u8),
     /// Since it was last looked at for making room.
     pub touched: bool,
 }
@@ -116,6 +126,7 @@ impl Page {
             barred_until_ms: 0,
             strikes: 0,
             last_ms: now_ms,
+            refused: (0, 0),
             touched: true,
         }
     }
@@ -130,10 +141,23 @@ impl Page {
         (present.done_ms + age_ms >= like.sent_ms).then_some(present.hash)
     }
 
+    /// An anonymous request was answered with an error of the moment: that proves nothing, unless visitors have none.
+    pub fn erred(&mut self, stripped: bool) {
+        self.refused = if stripped { (self.refused.0.saturating_add(1), self.refused.1) } else { (0, 0) };
+    }
+
     /// Takes one anonymous answer in.
     pub fn answered(&mut self, sample: Sample, shape: &mut Shape, limits: &Limits) -> Step {
         if self.is_barred(sample.done_ms) {
             return Step::Nothing;
+        }
+        self.refused = match self.refused {
+            (errors @ 1.., answers) if !sample.stripped => (errors, answers.saturating_add(1)),
+            _ => (0, 0),
+        };
+        if self.refused.0 >= REFUSED_MIN && self.refused.1 >= REFUSED_MIN {
+            self.refused = (0, 0);
+            return self.contradicted(Withdrawn::Refuses, sample.done_ms, shape, limits);
         }
         let before = self.answers.present(sample.group(self.vary), self.vary).map(|last| last.hash);
         self.answers.add(sample, limits);

@@ -33,11 +33,23 @@ impl Site {
         Self { learner: Learner::new(LIMITS), now_ms: 1_000, changes: Vec::new() }
     }
 
+    /// What the edge's own request was answered.
+    fn tell_own(&mut self, target: &str, answer: Answer) {
+        self.now_ms += 200;
+        let seen = Observation { stripped: true, ..self.seen(target, 1, Who::Nobody, answer) };
+        self.changes.extend(self.learner.observe(&seen));
+    }
+
     /// One answer, a fifth of a second after the last.
     fn tell(&mut self, target: &str, visitor: u64, who: Who, answer: Answer) {
         self.now_ms += 200;
+        let seen = self.seen(target, visitor, who, answer);
+        self.changes.extend(self.learner.observe(&seen));
+    }
+
+    fn seen(&self, target: &str, visitor: u64, who: Who, answer: Answer) -> Observation {
         let key = format!("shop.example\0{target}");
-        let seen = Observation {
+        Observation {
             sent_ms: self.now_ms,
             done_ms: self.now_ms + 10,
             url: url(target),
@@ -52,8 +64,7 @@ impl Site {
             took_us: 1_000,
             weight: 1,
             served: 0,
-        };
-        self.changes.extend(self.learner.observe(&seen));
+        }
     }
 
     fn page(&mut self, target: &str, visitor: u64) {
@@ -93,6 +104,24 @@ fn pages_that_nobody_knows_do_not_drive_rules_out() {
     }
     let forgotten = site.changes.iter().filter(|change| matches!(change, Change::Withdraw { .. })).count();
     assert_eq!(forgotten, 20);
+}
+
+#[test]
+fn a_rule_ends_whose_requests_get_errors_that_no_visitor_gets() {
+    let mut site = Site::new();
+    site.learn("/bears-no-robots");
+    site.learn("/has-too-much-to-do");
+    for round in 0..30 {
+        for target in ["/bears-no-robots", "/has-too-much-to-do"] {
+            site.tell_own(target, Answer::Unseen);
+            site.page(target, round % 4);
+        }
+        if round % 8 == 7 {
+            site.tell("/has-too-much-to-do", 1, Who::Nobody, Answer::Unseen);
+        }
+    }
+    assert!(!site.learner.has_rule(url("/bears-no-robots")));
+    assert!(site.learner.has_rule(url("/has-too-much-to-do")));
 }
 
 #[test]

@@ -2,11 +2,14 @@
 
 use crate::fill::Fill;
 use crate::places::Places;
+use crate::vary::Sign;
 use crate::{Object, Presented};
 use std::sync::Arc;
 
 /// Variants of one key; the oldest gives way.
 const VARIANTS_MAX: usize = 32;
+/// So many beside the newest are compared one by one: that costs less than a request's sign.
+const COMPARED_MAX: usize = 3;
 
 /// 32 bytes: there is one for each key. The key itself is read from what is there.
 #[derive(Debug)]
@@ -22,9 +25,24 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 struct More {
     /// The newest last.
-    older: Vec<Stored>,
+    older: Vec<Older>,
     /// Fills that newcomers may join.
     fills: Vec<Arc<Fill>>,
+}
+
+/// A variant beside the newest. Found by its sign, so that a request looks into no other: each would be three places in
+/// memory, far from one another.
+#[derive(Debug)]
+struct Older {
+    stored: Stored,
+    sign: Sign,
+}
+
+impl Older {
+    fn of(stored: Stored) -> Self {
+        let sign = stored.object.vary().sign();
+        Self { stored, sign }
+    }
 }
 
 /// A variant, and its place in the shard.
@@ -66,7 +84,11 @@ impl Entry {
     /// The newest variant that a request selects (RFC 9111 section 4.1: the most recent of several).
     #[inline]
     pub(crate) fn select(&self, request: &Presented<'_>) -> Option<&Arc<Object>> {
-        self.objects().find(|object| object.vary().matches(*request))
+        let newest = self.newest.as_ref()?;
+        if newest.vary().matches(*request) {
+            return Some(newest);
+        }
+        select_older(self.older(), request)
     }
 
     /// The newest variant, whatever selects it.
@@ -82,7 +104,7 @@ impl Entry {
     /// The places of all variants.
     pub(crate) fn places(&self) -> impl Iterator<Item = u32> {
         let newest = self.newest.as_ref().map(|_| self.place);
-        newest.into_iter().chain(self.older().iter().map(|stored| stored.place))
+        newest.into_iter().chain(self.older().iter().map(|older| older.stored.place))
     }
 
     /// The place of an object, if it is one of the variants.
@@ -90,7 +112,7 @@ impl Entry {
         if self.newest.as_ref().is_some_and(|newest| Arc::ptr_eq(newest, object)) {
             return Some(self.place);
         }
-        let mut older = self.older().iter();
+        let mut older = self.older().iter().map(|older| &older.stored);
         older.find(|stored| Arc::ptr_eq(&stored.object, object)).map(|stored| stored.place)
     }
 
@@ -140,7 +162,7 @@ impl Entry {
         if self.older().len() + 2 > VARIANTS_MAX
             && let Some(more) = &mut self.more
         {
-            let oldest = more.older.remove(0);
+            let oldest = more.older.remove(0).stored;
             places.remove(oldest.place);
             removed.push(oldest.object);
         }
@@ -154,7 +176,7 @@ impl Entry {
         let second = self.newest.replace(object).map(|object| Stored { object, place: self.place });
         self.place = place;
         if let Some(second) = second {
-            self.more.get_or_insert_default().older.push(second);
+            self.more.get_or_insert_default().older.push(Older::of(second));
         }
         removed
     }
@@ -162,9 +184,14 @@ impl Entry {
     /// Puts an object into the place of another; false when that one is not there.
     pub(crate) fn replace(&mut self, places: &mut Places, old: &Arc<Object>, new: &Arc<Object>) -> bool {
         let Some(place) = self.place_of(old) else { return false };
-        let older = self.more.iter_mut().flat_map(|more| &mut more.older).map(|stored| &mut stored.object);
-        for object in self.newest.iter_mut().chain(older).filter(|object| Arc::ptr_eq(object, old)) {
-            *object = new.clone();
+        match self.newest.as_mut().filter(|newest| Arc::ptr_eq(newest, old)) {
+            Some(newest) => *newest = new.clone(),
+            None => {
+                let mut older = self.more.iter_mut().flat_map(|more| &mut more.older);
+                if let Some(older) = older.find(|older| older.stored.is(old)) {
+                    *older = Older::of(Stored { object: new.clone(), place });
+                }
+            }
         }
         places.replace(place, new.clone());
         true
@@ -176,7 +203,7 @@ impl Entry {
             let newest = Stored { object, place: self.place };
             if which(&newest) {
                 if let Some(next) = self.more.as_mut().and_then(|more| more.older.pop()) {
-                    (self.newest, self.place) = (Some(next.object), next.place);
+                    (self.newest, self.place) = (Some(next.stored.object), next.stored.place);
                 }
                 self.tidy();
                 return Some(newest);
@@ -184,17 +211,13 @@ impl Entry {
             self.newest = Some(newest.object);
         }
         let more = self.more.as_mut()?;
-        let at = more.older.iter().position(which)?;
-        let taken = more.older.remove(at);
+        let at = more.older.iter().position(|older| which(&older.stored))?;
+        let taken = more.older.remove(at).stored;
         self.tidy();
         Some(taken)
     }
 
-    fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
-        self.newest.iter().chain(self.older().iter().rev().map(|stored| &stored.object))
-    }
-
-    fn older(&self) -> &[Stored] {
+    fn older(&self) -> &[Older] {
         self.more.as_ref().map_or(&[], |more| &more.older)
     }
 
@@ -204,4 +227,24 @@ impl Entry {
             self.more = None;
         }
     }
+}
+
+/// The newest that a request selects.
+fn select_older<'a>(older: &'a [Older], request: &Presented<'_>) -> Option<&'a Arc<Object>> {
+    let vary = |older: &'a Older| older.stored.object.vary();
+    let mut newest_first = older.iter().rev();
+    let selected = if older.len() <= COMPARED_MAX {
+        newest_first.find(|older| vary(older).matches(*request))
+    } else {
+        let mut wanted: Option<Sign> = None;
+        newest_first.find(|older| {
+            // Variants of a key hardly ever vary by different names.
+            let names = older.sign.names;
+            let known = wanted.filter(|sign| sign.names == names);
+            let sign = known.unwrap_or_else(|| Sign { names, values: vary(older).values_sign(request) });
+            wanted = Some(sign);
+            sign == older.sign && vary(older).matches(*request)
+        })
+    };
+    selected.map(|older| &older.stored.object)
 }

@@ -32,6 +32,16 @@ struct Selecting {
 /// Bytes of a field, if it is there.
 type Value = Option<Box<[u8]>>;
 
+/// A short form of what selects a response, to find one among many without looking into each. Who selects a response
+/// has its sign; the other way round it has to be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sign {
+    /// Of the names. Two lists with the same one are taken for one list: that can only hide a stored response.
+    pub names: u32,
+    /// Of the values under these names.
+    pub values: u64,
+}
+
 impl Vary {
     /// The names of a response's `Vary`, in any case and order, with the values of the request that it answers.
     /// `None` when it names `*`, the visitor's address or more than [`VARY_NAMES_MAX`]: nothing can be selected by it.
@@ -63,6 +73,28 @@ impl Vary {
         }
         let request = request.into();
         self.fields.iter().all(|field| field.matches(&request))
+    }
+
+    /// Its sign.
+    pub(crate) fn sign(&self) -> Sign {
+        let (mut names, mut values) = (Hash::new(), Hash::new());
+        for field in &self.fields {
+            field.name.iter().for_each(|&byte| names.add(byte));
+            names.ends();
+            field.value.iter().flat_map(|value| value.iter()).for_each(|&byte| values.add(byte));
+            values.ends();
+        }
+        Sign { names: names.short(), values: values.0 }
+    }
+
+    /// The values' part of the sign that its names have with a request's values. Allocates nothing.
+    pub(crate) fn values_sign(&self, request: &Presented<'_>) -> u64 {
+        let mut values = Hash::new();
+        for field in &self.fields {
+            field.hash_shown(request, &mut values);
+            values.ends();
+        }
+        values.0
     }
 
     /// The names, and the values in canonical form: what [`Vary::restored`] makes it of again.
@@ -113,6 +145,20 @@ impl Selecting {
         Self { id, name, value, as_sent }
     }
 
+    /// Adds the value in canonical form that a request shows, as [`Selecting::of`] would keep it.
+    fn hash_shown(&self, request: &Presented<'_>, hash: &mut Hash) {
+        let mut add = |byte| {
+            hash.add(counted(self.id, byte));
+            true
+        };
+        match request.shown(self.id, &self.name) {
+            Shown::Absent => true,
+            Shown::Value(value) => canonical(std::iter::once(value), &mut add),
+            Shown::AsSent if self.id == Name::Other => canonical(request.fields().find(&self.name), &mut add),
+            Shown::AsSent => canonical(request.fields().all(self.id), &mut add),
+        };
+    }
+
     fn matches(&self, request: &Presented<'_>) -> bool {
         let fields = request.fields();
         match self.id {
@@ -141,6 +187,29 @@ impl Selecting {
                     || (sent.clone().next().is_some() && same_value(self.id, stored, sent))
             }
         }
+    }
+}
+
+/// FNV-1a: one value after the other, byte by byte, as canonical forms come.
+struct Hash(u64);
+
+impl Hash {
+    fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    #[inline]
+    fn add(&mut self, byte: u8) {
+        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+
+    /// After each value: a byte that no field has.
+    fn ends(&mut self) {
+        self.add(b'\n');
+    }
+
+    fn short(&self) -> u32 {
+        (self.0 >> 32) as u32 ^ self.0 as u32
     }
 }
 
@@ -236,6 +305,8 @@ mod tests {
             vary.matches(&request(second)),
             "both ways to compare agree"
         );
+        check_sign(&vary, (&request(first)).into());
+        check_sign(&vary, (&request(second)).into());
         vary.matches(&request(second))
     }
 
@@ -312,7 +383,22 @@ mod tests {
             (Presented::new(&first, &rules, None).told(), Presented::new(&second, &rules, None));
         assert_eq!(vary, vary.like(Presented::new(&told, &rules, None)), "what is told is what is compared");
         assert_eq!(vary == vary.like(second), vary.matches(second), "both ways to compare agree");
+        check_sign(&vary, second);
         vary.matches(second)
+    }
+
+    /// Who selects a response has its sign, and a request has that of what would be stored for it.
+    fn check_sign(vary: &Vary, request: Presented<'_>) {
+        assert_eq!(vary.values_sign(&request), vary.like(request).sign().values);
+        assert!(!vary.matches(request) || vary.values_sign(&request) == vary.sign().values);
+    }
+
+    #[test]
+    fn signs_tell_names_and_values_apart() {
+        let sign = |names: &[&str], value| Vary::of(names, &request(&[("X-A", value)])).unwrap().sign();
+        assert_ne!(sign(&["x-a"], "1"), sign(&["x-a"], "2"));
+        assert_ne!(sign(&["x-a"], "1").names, sign(&["x-a", "x-b"], "1").names);
+        assert_ne!(sign(&["x-ab"], "1").names, sign(&["x-a", "b"], "1").names);
     }
 
     #[test]

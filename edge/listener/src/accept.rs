@@ -35,12 +35,24 @@ pub struct Doors {
     connections_max: AtomicUsize,
     open: AtomicUsize,
     of_thread: Vec<AtomicUsize>,
-    handovers: Vec<mpsc::Sender<std::net::TcpStream>>,
+    handovers: Vec<mpsc::Sender<Handed>>,
     ledger: Arc<Ledger>,
 }
 
+/// What is spoken on a listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// HTTP in the clear.
+    Clear,
+    /// HTTP behind TLS.
+    Tls,
+}
+
+/// A socket on its way to another thread.
+type Handed = (std::net::TcpStream, Port);
+
 /// The sockets that other threads hand to one thread.
-pub type Handover = mpsc::Receiver<std::net::TcpStream>;
+pub type Handover = mpsc::Receiver<Handed>;
 
 /// An accepted connection's place; given back when dropped.
 #[derive(Debug)]
@@ -107,11 +119,11 @@ impl Drop for Open {
 /// Accepts on one listener until `ending` says so; then takes what the kernel already holds, and returns.
 /// `serve` gets each connection with its place, `refused` hears of each that got none.
 pub async fn accept(
-    listener: TcpListener,
+    (listener, port): (TcpListener, Port),
     doors: Arc<Doors>,
     thread: usize,
     mut ending: watch::Receiver<bool>,
-    serve: impl Fn(Socket, Open),
+    serve: impl Fn(Socket, Port, Open),
     refused: impl Fn(Refused),
 ) {
     let lingering = Rc::new(std::cell::Cell::new(0));
@@ -122,7 +134,7 @@ pub async fn accept(
             _ = ending.wait_for(|&ending| ending) => break,
         };
         match accepted {
-            Ok((stream, _)) => admit(stream, &doors, thread, &lingering, &serve, &refused),
+            Ok((stream, _)) => admit((stream, port), &doors, thread, &lingering, &serve, &refused),
             Err(error) if is_for_one_connection(&error) => {}
             // Out of descriptors or memory: those who wait keep waiting, and we do not spin.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -133,7 +145,7 @@ pub async fn accept(
         Poll::Pending => Poll::Ready(None),
     };
     while let Some((stream, _)) = poll_fn(waiting).await {
-        admit(stream, &doors, thread, &lingering, &serve, &refused);
+        admit((stream, port), &doors, thread, &lingering, &serve, &refused);
     }
 }
 
@@ -142,39 +154,43 @@ pub async fn take_over(
     mut handover: Handover,
     doors: Arc<Doors>,
     thread: usize,
-    serve: impl Fn(Socket, Open),
+    serve: impl Fn(Socket, Port, Open),
     refused: impl Fn(Refused),
 ) {
-    while let Some(stream) = handover.recv().await {
+    while let Some((stream, port)) = handover.recv().await {
         let Ok(stream) = TcpStream::from_std(stream) else { continue };
         match doors.enter(thread) {
-            Ok(open) => serve(Socket::new(stream), open),
+            Ok(open) => serve(Socket::new(stream), port, open),
             Err(why) => {
                 refused(why);
-                // Rare: the last place went while it was handed over.
-                let _ = stream.try_write(TOO_MANY);
+                if port == Port::Clear {
+                    // Rare: the last place went while it was handed over.
+                    let _ = stream.try_write(TOO_MANY);
+                }
             }
         }
     }
 }
 
 fn admit(
-    stream: TcpStream,
+    (stream, port): (TcpStream, Port),
     doors: &Arc<Doors>,
     thread: usize,
     lingering: &Rc<std::cell::Cell<usize>>,
-    serve: &impl Fn(Socket, Open),
+    serve: &impl Fn(Socket, Port, Open),
     refused: &impl Fn(Refused),
 ) {
     let stream = match doors.better_than(thread) {
         None => stream,
-        Some(other) => match hand_over(stream, &doors.handovers[other]) {
+        Some(other) => match hand_over(stream, port, &doors.handovers[other]) {
             None => return,
             Some(stream) => stream,
         },
     };
     match doors.enter(thread) {
-        Ok(open) => serve(Socket::new(stream), open),
+        Ok(open) => serve(Socket::new(stream), port, open),
+        // Words would cost a handshake, which is what there is too much of.
+        Err(why) if port == Port::Tls => refused(why),
         Err(why) => {
             refused(why);
             if lingering.get() < LINGERING_MAX {
@@ -193,11 +209,11 @@ fn admit(
 }
 
 /// Gives the socket to another thread; gives it back when that thread's queue is full.
-fn hand_over(stream: TcpStream, to: &mpsc::Sender<std::net::TcpStream>) -> Option<TcpStream> {
+fn hand_over(stream: TcpStream, port: Port, to: &mpsc::Sender<Handed>) -> Option<TcpStream> {
     let Ok(place) = to.try_reserve() else { return Some(stream) };
     // A socket that cannot leave the reactor is broken: dropping it closes it.
     if let Ok(stream) = stream.into_std() {
-        place.send(stream);
+        place.send((stream, port));
     }
     None
 }

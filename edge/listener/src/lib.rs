@@ -3,9 +3,13 @@
 
 mod accept;
 mod bind;
+mod handshake;
+mod http2;
 mod proxy_protocol;
 mod visitor;
 
-pub use accept::{Doors, Handover, Open, accept, take_over};
+pub use accept::{Doors, Handover, Open, Port, accept, take_over};
 pub use bind::{BindError, bind};
-pub use visitor::{BodyError, Next, RequestBody, Visitor};
+pub use handshake::{Begun, Handshakes, shake_hands};
+pub use http2::{Connection as Http2, Ended};
+pub use visitor::{BodyError, Guise, Next, RequestBody, Visitor};

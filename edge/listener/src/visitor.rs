@@ -1,14 +1,19 @@
-//! A visitor's connection: requests to read, bodies to stream, bytes to write, each within its time. Decides
-//! nothing about a request beyond whether it is one.
+//! A visitor's connection, or one stream of it: requests to read, bodies to stream, bytes to write, each within its time.
+//! Decides nothing about a request beyond whether it is one.
 
-use crate::accept::Open;
+use crate::accept::{Open, Port};
+use crate::http2::{self, Came, Stream};
 use crate::proxy_protocol::{self, Parsed as Header, Source};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tentpole_http1::{BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, Piece, parse_request};
+use tentpole_http1::{
+    self as http1, BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, Piece, parse_request,
+};
 use tentpole_message::{Fields, RequestHead};
-use tentpole_model::{Cause, Failure, Phase, Refused, VisitorLimits};
+use tentpole_model::{Cause, Failure, Phase, Refused, Tls, Version, VisitorLimits};
+use tentpole_runtime::Ledger;
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
 use tentpole_runtime::socket::{Socket, advance};
@@ -18,10 +23,10 @@ const DISCARDED_MAX: usize = 256 * 1024;
 /// How long that may take.
 const DISCARD_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// One visitor's connection.
+/// One visitor's connection, or one of the requests that it carries at once.
 #[derive(Debug)]
 pub struct Visitor {
-    socket: Socket,
+    way: Way,
     /// One deadline for all waits of this connection: they never overlap.
     pub deadline: Deadline,
     /// Where the connection comes from.
@@ -30,15 +35,41 @@ pub struct Visitor {
     pub source: SocketAddr,
     /// The peer speaks for somebody else.
     pub proxied: bool,
-    /// The peer was spoken to by TLS, and says so.
+    /// The visitor asks by https: he speaks TLS here, or the peer was spoken to by TLS, and says so.
     pub https: bool,
+    /// What is spoken on the socket that he came by.
+    pub port: Port,
+    /// What the TLS handshake came to.
+    pub tls: Option<Tls>,
     limits: VisitorLimits,
     codec: Limits,
     /// Requests served before the present one.
     pub served: u32,
     /// When the present request's first byte was seen.
     pub arrived: Instant,
-    _open: Open,
+    /// Of a connection of its own; that of a stream is with its connection.
+    open: Option<Open>,
+}
+
+/// By what a request comes and its response goes.
+#[derive(Debug)]
+enum Way {
+    /// A connection, request after request.
+    Http1(Socket),
+    /// One stream of a connection that carries many.
+    Http2(Box<Stream>),
+}
+
+/// What is known of a visitor before his first request, and the same for each.
+#[derive(Clone, Copy, Debug)]
+pub struct Guise {
+    peer: SocketAddr,
+    source: SocketAddr,
+    proxied: bool,
+    https: bool,
+    port: Port,
+    tls: Option<Tls>,
+    limits: VisitorLimits,
 }
 
 /// What a visitor does next.
@@ -48,6 +79,8 @@ pub enum Next {
     Request,
     /// Nothing more, and nothing to answer.
     Gone,
+    /// HTTP/2: what was read is the beginning of it.
+    Http2,
     /// Something that must be refused; the connection cannot go on.
     Refused(Refused),
 }
@@ -63,6 +96,8 @@ pub struct RequestBody {
     bytes_max: u64,
     /// Its end was handed out, so its last piece was used too: the decoder is done when it has seen that piece.
     ended: bool,
+    /// What came behind it, in HTTP/2.
+    late: Option<Box<Fields>>,
 }
 
 /// Why a body could not be read.
@@ -76,40 +111,76 @@ pub enum BodyError {
 
 impl Visitor {
     /// A connection that was just accepted.
-    pub fn new(socket: Socket, open: Open, limits: VisitorLimits) -> Self {
+    pub fn new(socket: Socket, port: Port, open: Open, limits: VisitorLimits) -> Self {
         let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         let peer = socket.peer().unwrap_or(unknown);
+        let guise = Guise { peer, source: peer, proxied: false, https: false, port, tls: None, limits };
+        Self { open: Some(open), ..Self::of(Way::Http1(socket), guise) }
+    }
+
+    /// One request of a connection that carries many, which has begun `served` before it.
+    pub fn of_stream(stream: Stream, guise: Guise, served: u64) -> Self {
+        let served = u32::try_from(served).unwrap_or(u32::MAX);
+        Self { served, ..Self::of(Way::Http2(Box::new(stream)), guise) }
+    }
+
+    fn of(way: Way, guise: Guise) -> Self {
+        let Guise { peer, source, proxied, https, port, tls, limits } = guise;
         let codec = Limits {
             head_bytes_max: limits.head_bytes_max,
             fields_max: limits.fields_max,
             ..Limits::default()
         };
         Self {
-            socket,
+            way,
             deadline: Deadline::new(),
             peer,
-            source: peer,
-            proxied: false,
-            https: false,
+            source,
+            proxied,
+            https,
+            port,
+            tls,
             limits,
             codec,
             served: 0,
             arrived: clock::coarse(),
-            _open: open,
+            open: None,
+        }
+    }
+
+    /// The same connection, which speaks HTTP/2 from its first unread byte on, and what is known of the visitor. `None`
+    /// for a stream.
+    pub fn into_http2(self, ledger: Arc<Ledger>) -> Option<(http2::Connection, Guise)> {
+        let Self { way, peer, source, proxied, https, port, tls, limits, open, .. } = self;
+        let guise = Guise { peer, source, proxied, https, port, tls, limits };
+        match (way, open) {
+            (Way::Http1(socket), Some(open)) => {
+                Some((http2::Connection::new(socket, open, limits, ledger), guise))
+            }
+            _ => None,
+        }
+    }
+
+    /// What is spoken on it; HTTP/1.0 shows only in a request.
+    pub fn version(&self) -> Version {
+        match self.way {
+            Way::Http1(_) => Version::Http11,
+            Way::Http2(_) => Version::Http2,
         }
     }
 
     /// Waits until something of the next request is there; false when nothing comes any more. Holds no buffer
     /// while it waits. Ended early by `deadline::expire_idle`.
     pub async fn awaits_request(&mut self) -> bool {
-        if !self.socket.filled().is_empty() {
+        let Way::Http1(socket) = &mut self.way else { return self.served == 0 };
+        if !socket.filled().is_empty() {
             self.arrived = clock::coarse();
             return true;
         }
-        self.socket.rest();
+        socket.rest();
         let first = self.served == 0;
         self.deadline.set_idle_in(if first { self.limits.head_time } else { self.limits.idle_time });
-        let (socket, bytes_max) = (&mut self.socket, self.limits.head_bytes_max);
+        let bytes_max = self.limits.head_bytes_max;
         let filled = self.deadline.guard(|context| socket.poll_fill(context, bytes_max)).await;
         self.arrived = clock::coarse();
         matches!(filled, Ok(Ok(count)) if count > 0)
@@ -121,13 +192,14 @@ impl Visitor {
     /// # Errors
     /// When it is another beginning, or takes longer than [`VisitorLimits::head_time`].
     pub async fn read_proxy_header(&mut self) -> Result<bool, Refused> {
+        let Way::Http1(socket) = &mut self.way else { return Err(Refused::ProxyHeader) };
         // Once for the whole header: a byte now and then does not buy more time.
         self.deadline.set_in(self.limits.head_time);
         loop {
-            let filled = self.socket.filled();
+            let filled = socket.filled();
             match proxy_protocol::parse(filled) {
                 Ok(Header::Whole { bytes, source, https }) => {
-                    self.socket.consume(bytes);
+                    socket.consume(bytes);
                     self.https = https;
                     self.proxied = source != Source::Balancer;
                     if let Source::Address(address) = source {
@@ -138,7 +210,6 @@ impl Visitor {
                 Ok(Header::Partial) => {}
                 Err(proxy_protocol::Malformed) => return Err(Refused::ProxyHeader),
             }
-            let socket = &mut self.socket;
             let bytes_max = self.limits.head_bytes_max.max(proxy_protocol::V2_BYTES_MAX);
             match self.deadline.guard(|context| socket.poll_fill(context, bytes_max)).await {
                 Ok(Ok(0)) | Ok(Err(_)) => return Ok(false),
@@ -150,14 +221,32 @@ impl Visitor {
 
     /// Reads the request's head, of which something is there: within [`VisitorLimits::head_time`].
     pub async fn read_head(&mut self, head: &mut RequestHead) -> Next {
+        let socket = match &mut self.way {
+            Way::Http1(socket) => socket,
+            Way::Http2(stream) => {
+                return match stream.read_head(head, &self.codec) {
+                    Ok(()) => Next::Request,
+                    Err(refused) => Next::Refused(refused),
+                };
+            }
+        };
         let mut waited = false;
         loop {
-            match parse_request(self.socket.filled(), &self.codec, head) {
+            match parse_request(socket.filled(), &self.codec, head) {
                 Ok(Parsed::Complete { head_bytes }) => {
-                    self.socket.consume(head_bytes);
+                    socket.consume(head_bytes);
                     return Next::Request;
                 }
                 Ok(Parsed::Partial) => {}
+                // Only at the beginning: behind a request, a proxy in front could be made to send it.
+                Err(_)
+                    if self.served == 0
+                        && self.tls.is_none()
+                        && self.limits.http2_without_tls
+                        && socket.filled().starts_with(http2::PREFACE_BEGINS) =>
+                {
+                    return Next::Http2;
+                }
                 Err(refused) => return Next::Refused(refused),
             }
             if !waited {
@@ -167,7 +256,6 @@ impl Visitor {
             }
             // Room for the largest head and for the body bytes that came with it.
             let bytes_max = self.limits.head_bytes_max + 4096;
-            let socket = &mut self.socket;
             match self.deadline.guard(|context| socket.poll_fill(context, bytes_max)).await {
                 Ok(Ok(0)) | Ok(Err(_)) => return Next::Gone,
                 Ok(Ok(_)) => {}
@@ -176,19 +264,38 @@ impl Visitor {
         }
     }
 
+    /// How the body of the request is framed whose head was read.
+    ///
+    /// # Errors
+    /// When that is not clear.
+    pub fn framing(&self, head: &RequestHead) -> Result<Framing, Refused> {
+        match &self.way {
+            Way::Http1(_) => http1::request_framing(head),
+            Way::Http2(stream) => stream.framing(head),
+        }
+    }
+
     /// The bytes at hand.
     pub fn filled(&self) -> &[u8] {
-        self.socket.filled()
+        match &self.way {
+            Way::Http1(socket) => socket.filled(),
+            Way::Http2(stream) => stream.filled(),
+        }
     }
 
     /// Marks bytes at hand as used.
     pub fn consume(&mut self, count: usize) {
-        self.socket.consume(count);
+        match &mut self.way {
+            Way::Http1(socket) => socket.consume(count),
+            Way::Http2(stream) => stream.consume(count),
+        }
     }
 
     /// Gives the read buffer back when it is empty.
     pub fn rest(&mut self) {
-        self.socket.rest();
+        if let Way::Http1(socket) = &mut self.way {
+            socket.rest();
+        }
     }
 
     /// The next piece of the request's body. Its bytes lie in [`Visitor::filled`]; [`Visitor::consume`] skip and
@@ -199,11 +306,15 @@ impl Visitor {
         body: &mut RequestBody,
     ) -> Poll<Result<Piece, BodyError>> {
         let failed = |source| BodyError::Failed(Failure::visitor(Phase::SendBody, source));
+        let socket = match &mut self.way {
+            Way::Http1(socket) => socket,
+            Way::Http2(stream) => return body.poll_stream(context, stream),
+        };
         loop {
-            match body.decoder.decode(self.socket.filled()) {
+            match body.decoder.decode(socket.filled()) {
                 Err(_) => return Poll::Ready(Err(BodyError::Refused(Refused::Chunk))),
                 Ok(Decoded::Done { used }) => {
-                    self.socket.consume(used);
+                    socket.consume(used);
                     body.ended = true;
                     return Poll::Ready(Ok(Piece::End));
                 }
@@ -214,9 +325,9 @@ impl Visitor {
                     }
                     return Poll::Ready(Ok(Piece::Data { skip, len }));
                 }
-                Ok(Decoded::NeedMore { used }) => self.socket.consume(used),
+                Ok(Decoded::NeedMore { used }) => socket.consume(used),
             }
-            match ready!(self.socket.poll_fill(context, self.limits.head_bytes_max)) {
+            match ready!(socket.poll_fill(context, self.limits.head_bytes_max)) {
                 Ok(0) => return Poll::Ready(Err(failed(Cause::Closed))),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(failed(Cause::from(&error)))),
@@ -231,7 +342,7 @@ impl Visitor {
         let mut waited = false;
         while !parts.is_empty() {
             // The first write hardly ever waits: no deadline is set for it.
-            let step = std::future::poll_fn(|context| match self.socket.poll_write(context, parts) {
+            let step = std::future::poll_fn(|context| match self.way.poll_write(context, parts) {
                 Poll::Ready(wrote) => Poll::Ready(Some(wrote)),
                 Poll::Pending if waited => self.deadline.poll_expired(context).map(|_| None),
                 Poll::Pending => {
@@ -257,11 +368,57 @@ impl Visitor {
         Ok(written)
     }
 
+    /// These fields follow the body, where the version has a place for them behind a body that is not chunked.
+    pub fn set_trailers(&mut self, trailers: &Fields) {
+        if let Way::Http2(stream) = &mut self.way {
+            stream.set_trailers(trailers);
+        }
+    }
+
+    /// The response was written to its end.
+    #[inline]
+    pub fn end(&mut self) {
+        if let Way::Http2(stream) = &mut self.way {
+            stream.end();
+        }
+    }
+
+    /// Ready once it is known, without reading, that nobody wants the response any more.
+    #[inline]
+    pub fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.way {
+            Way::Http1(_) => Poll::Pending,
+            Way::Http2(stream) => stream.poll_gone(context),
+        }
+    }
+
+    /// The challenge that an endpoint must answer before this becomes a tunnel, where the handshake is ours.
+    pub fn challenge(&self) -> Option<&str> {
+        match &self.way {
+            Way::Http1(_) => None,
+            Way::Http2(stream) => stream.challenge(),
+        }
+    }
+
+    /// It was answered.
+    pub fn open_tunnel(&mut self) {
+        if let Way::Http2(stream) = &mut self.way {
+            stream.open_tunnel();
+        }
+    }
+
+    /// When the connection is closed, the visitor shall see it broken and not ended. A stream always does that.
+    pub fn break_on_close(&mut self) {
+        if let Way::Http1(socket) = &mut self.way {
+            socket.break_on_close();
+        }
+    }
+
     /// After a refusal: says that nothing more comes and reads on for a moment, so that the refusal arrives
     /// instead of a reset.
     pub async fn linger(mut self) {
         self.deadline.set_in(DISCARD_TIME);
-        let Self { socket, deadline, .. } = &mut self;
+        let Self { way: Way::Http1(socket), deadline, .. } = &mut self else { return };
         let _ = deadline.guard(|context| socket.poll_shutdown(context)).await;
         let mut left = DISCARDED_MAX / 4096;
         while left > 0 && matches!(deadline.guard(|context| socket.poll_discard(context)).await, Ok(Ok(true)))
@@ -270,9 +427,50 @@ impl Visitor {
         }
     }
 
-    /// The socket, for a tunnel.
-    pub fn socket(&mut self) -> &mut Socket {
-        &mut self.socket
+    /// For a tunnel: reads what comes next; ready with 0 at its end.
+    pub fn poll_fill(&mut self, context: &mut Context<'_>, bytes_max: usize) -> Poll<io::Result<usize>> {
+        match &mut self.way {
+            Way::Http1(socket) => socket.poll_fill(context, bytes_max),
+            Way::Http2(stream) => stream.poll_fill(context),
+        }
+    }
+
+    /// For a tunnel: writes once, as much as can be written now.
+    pub fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.way.poll_write(context, parts)
+    }
+
+    /// For a tunnel: says that nothing more will be written.
+    pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.way {
+            Way::Http1(socket) => socket.poll_shutdown(context),
+            Way::Http2(stream) => {
+                stream.end();
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// The socket, and the deadline of what is waited for on it; `None` for a stream.
+    pub(crate) fn parts(&mut self) -> Option<(&mut Socket, &Deadline)> {
+        match &mut self.way {
+            Way::Http1(socket) => Some((socket, &self.deadline)),
+            Way::Http2(_) => None,
+        }
+    }
+
+    /// Whether HTTP/2 was agreed on with TLS (ALPN, RFC 9113 section 3.2).
+    pub fn chose_http2(&self) -> bool {
+        matches!(&self.way, Way::Http1(socket) if socket.alpn() == Some(b"h2"))
+    }
+
+    /// How long a handshake may take, as a head.
+    pub(crate) fn head_time(&self) -> std::time::Duration {
+        self.limits.head_time
     }
 
     /// How long this connection's peer may stand still.
@@ -285,6 +483,16 @@ impl Visitor {
     }
 }
 
+impl Way {
+    #[inline]
+    fn poll_write(&mut self, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Http1(socket) => socket.poll_write(context, parts),
+            Self::Http2(stream) => stream.poll_write(context, parts),
+        }
+    }
+}
+
 impl RequestBody {
     /// A body of this framing, of at most `bytes_max` of content.
     pub fn new(framing: Framing, bytes_max: u64) -> Result<Self, Refused> {
@@ -293,13 +501,13 @@ impl RequestBody {
         }
         let decoder = BodyDecoder::new(framing, BodyLimits::default());
         let ended = decoder.is_done();
-        Ok(Self { decoder, framing, bytes_seen: 0, bytes_max, ended })
+        Ok(Self { decoder, framing, bytes_seen: 0, bytes_max, ended, late: None })
     }
 
     /// No body.
     pub fn none() -> Self {
         let decoder = BodyDecoder::new(Framing::None, BodyLimits::default());
-        Self { decoder, framing: Framing::None, bytes_seen: 0, bytes_max: 0, ended: true }
+        Self { decoder, framing: Framing::None, bytes_seen: 0, bytes_max: 0, ended: true, late: None }
     }
 
     /// Whether all of it was read and used: what follows in the buffer is another request.
@@ -309,7 +517,42 @@ impl RequestBody {
 
     /// Its trailers, once done.
     pub fn trailers(&self) -> Option<&Fields> {
-        self.decoder.trailers()
+        self.late.as_deref().or_else(|| self.decoder.trailers())
+    }
+
+    /// The next piece of one that frames bring: as long as was announced, or it is none.
+    fn poll_stream(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: &mut Stream,
+    ) -> Poll<Result<Piece, BodyError>> {
+        if self.ended {
+            return Poll::Ready(Ok(Piece::End));
+        }
+        let announced = if let Framing::Length(length) = self.framing { Some(length) } else { None };
+        Poll::Ready(match ready!(stream.poll_body(context)) {
+            Came::Content => {
+                let len = stream.filled().len();
+                self.bytes_seen += len as u64;
+                if self.bytes_seen > self.bytes_max {
+                    Err(BodyError::Refused(Refused::BodyTooLarge))
+                } else if announced.is_some_and(|length| self.bytes_seen > length) {
+                    Err(BodyError::Refused(Refused::ContentLength))
+                } else {
+                    Ok(Piece::Data { skip: 0, len })
+                }
+            }
+            Came::End(_) if announced.is_some_and(|length| self.bytes_seen < length) => {
+                Err(BodyError::Refused(Refused::ContentLength))
+            }
+            Came::End(trailers) => {
+                self.ended = true;
+                self.late = trailers.map(Box::new);
+                Ok(Piece::End)
+            }
+            Came::Broken => Err(BodyError::Failed(Failure::visitor(Phase::SendBody, Cause::Closed))),
+            Came::Refused(refused) => Err(BodyError::Refused(refused)),
+        })
     }
 }
 
@@ -334,7 +577,7 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         let (doors, _handovers) = Doors::new(1, 1, Ledger::new(1 << 20));
         let open = doors.enter(0).unwrap();
-        let mut visitor = Visitor::new(Socket::new(stream), open, VisitorLimits::default());
+        let mut visitor = Visitor::new(Socket::new(stream), Port::Clear, open, VisitorLimits::default());
         let mut body = RequestBody::new(Framing::Length(5), 5).unwrap();
         client.write_all(b"helloGET / HTTP/1.1\r\n").await.unwrap();
 

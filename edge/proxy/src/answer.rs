@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use tentpole_http1 as http1;
-use tentpole_model::{Cause, Failure, Phase, Purged, Refused};
+use tentpole_model::{Cause, Failure, Phase, Purged, Refused, Version};
 use tentpole_runtime::clock;
 
 /// How an answer ends.
@@ -13,8 +13,10 @@ pub struct Manner {
     pub head_only: bool,
     /// Whether the connection goes on.
     pub keep_alive: bool,
-    /// 0 or 1.
-    pub minor_version: u8,
+    /// The version that the visitor speaks.
+    pub version: Version,
+    /// How long browsers shall ask this host by https only, in seconds; 0 says nothing of it.
+    pub hsts_s: u32,
 }
 
 /// Seconds after which a visitor whom we could not serve may try again.
@@ -85,12 +87,32 @@ pub fn redirect(out: &mut Vec<u8>, location: &[u8], manner: Manner) {
     whole(out, 308, "this page lives at its canonical address.", None, &extra, "canonical", manner);
 }
 
+/// Writes a permanent redirect to the same target of the same host by https.
+pub fn to_https(out: &mut Vec<u8>, host: &[u8], port: u16, target: &[u8], manner: Manner) {
+    let mut extra = b"Location: https://".to_vec();
+    extra.extend_from_slice(without_port(host));
+    if port != 443 {
+        // Writing into a Vec cannot fail.
+        let _ = write!(extra, ":{port}");
+    }
+    extra.extend_from_slice(if target.starts_with(b"/") { target } else { b"/" });
+    extra.extend_from_slice(b"\r\n");
+    whole(out, 308, "this page is read by https.", None, &extra, "to_https", manner);
+}
+
+/// An IPv6 address has colons of its own, in brackets.
+fn without_port(host: &[u8]) -> &[u8] {
+    let behind_address = host.iter().rposition(|&byte| byte == b']').unwrap_or(0);
+    let colon = host[behind_address..].iter().position(|&byte| byte == b':');
+    colon.map_or(host, |at| &host[..behind_address + at])
+}
+
 fn words(refused: Refused) -> &'static str {
     match refused {
         Refused::Malformed | Refused::RequestLine => "the request is not valid HTTP.",
         Refused::Target => "the address is not valid.",
         Refused::Host => "the Host field is missing or not valid.",
-        Refused::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here.",
+        Refused::Version => "only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here.",
         Refused::ContentLength | Refused::TransferEncoding | Refused::Chunk => {
             "the length of the request's body is not clear."
         }
@@ -113,6 +135,8 @@ fn words(refused: Refused) -> &'static str {
         Refused::PurgeUnclear => "this purge is not understood.",
         Refused::PurgeBusy => "other purges are under way. Please try again in 4 s.",
         Refused::ProxyHeader => "this connection must begin with the PROXY protocol.",
+        Refused::FrameFlood => "too many frames that bring nothing.",
+        Refused::ClearOnTls => "this port speaks https. Please begin the address with https://.",
         Refused::NotThroughFront => "this address is not for visitors. Please use the site's own.",
     }
 }
@@ -147,10 +171,17 @@ fn whole(
 
 /// Writes what the visitor must know about the connection.
 pub fn connection(out: &mut Vec<u8>, manner: Manner) {
-    match (manner.keep_alive, manner.minor_version) {
+    if manner.hsts_s > 0 {
+        // Behind the application's own, of which browsers read the first (RFC 6797 section 8.1). Writing into a Vec cannot
+        // fail.
+        let _ = write!(out, "Strict-Transport-Security: max-age={}\r\n", manner.hsts_s);
+    }
+    match (manner.keep_alive, manner.version) {
+        // Whether the connection goes on is said in frames.
+        (_, Version::Http2) => {}
         (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
-        (true, 0) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (true, _) => {}
+        (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (true, Version::Http11) => {}
     }
 }
 
@@ -158,7 +189,8 @@ pub fn connection(out: &mut Vec<u8>, manner: Manner) {
 mod tests {
     use super::*;
 
-    const MANNER: Manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
+    const MANNER: Manner =
+        Manner { head_only: false, keep_alive: false, version: Version::Http11, hsts_s: 0 };
 
     #[test]
     fn every_refusal_is_a_whole_response_that_counts_its_length_right() {
@@ -190,6 +222,22 @@ mod tests {
         redirect(&mut out, b"//evil.example/a", MANNER);
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("\r\nLocation: /.//evil.example/a\r\n"), "{text}");
+    }
+
+    #[test]
+    fn to_https_the_host_stays_and_the_port_does_not() {
+        for (host, port, target, expected) in [
+            ("shop.example", 443, "/a?b", "https://shop.example/a?b"),
+            ("shop.example:8080", 443, "/a", "https://shop.example/a"),
+            ("shop.example:8080", 8443, "//a", "https://shop.example:8443//a"),
+            ("[::1]:80", 443, "*", "https://[::1]/"),
+            ("[::1]", 8443, "/", "https://[::1]:8443/"),
+        ] {
+            let mut out = Vec::new();
+            to_https(&mut out, host.as_bytes(), port, target.as_bytes(), MANNER);
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains(&format!("\r\nLocation: {expected}\r\n")), "{text}");
+        }
     }
 
     #[test]

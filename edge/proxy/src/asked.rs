@@ -27,9 +27,8 @@ pub struct Asked {
     pub https: bool,
 }
 
-/// Understands a head that was parsed.
-pub fn understand(head: &RequestHead) -> Result<Asked, Refused> {
-    let framing = http1::request_framing(head)?;
+/// Understands a head that was parsed, of a request whose body is framed so.
+pub fn understand(head: &RequestHead, framing: Framing) -> Result<Asked, Refused> {
     http1::expects_continue(head)?;
     let fields = &head.fields;
     let facts = RequestFacts {

@@ -83,17 +83,21 @@ impl Visit<'_> {
     }
 
     /// Delivers a page that is this visitor's alone, whose head is in the scratch.
-    pub(crate) async fn assemble_exchange(&mut self, exchange: Exchange, asked: Asked) -> Result<Sent, Stop> {
+    pub(crate) async fn assemble_exchange(
+        &mut self,
+        exchange: Box<Exchange>,
+        asked: Asked,
+    ) -> Result<Sent, Stop> {
         let mut exchange = exchange;
         match self.assembled_exchange(&mut exchange, asked).await {
             Ok(sent) => {
-                if exchange.body.is_done() {
+                if exchange.is_done() {
                     exchange.finish(self.thread);
                 }
                 Ok(sent)
             }
             Err(Stop::Failed(failure)) => {
-                if failure.side == Side::Upstream && !exchange.body.is_done() {
+                if failure.side == Side::Upstream && !exchange.is_done() {
                     exchange.connection.cell().failed();
                 }
                 Err(Stop::Failed(failure))
@@ -127,7 +131,7 @@ impl Visit<'_> {
             chunks.push(chunk);
         }
         let held = self.held(bytes);
-        let is_whole = exchange.body.is_done();
+        let is_whole = exchange.is_done();
         if let Some(plan) = self.plan(&chunks, is_whole) {
             let page = self.begins(&around, Content::Chunks { chunks, _held: held }, &plan);
             return self.send_page(&around, page, &lines, b"", None, kept, asked).await;
@@ -142,7 +146,7 @@ impl Visit<'_> {
         deliver::own_head(&mut head, &self.scratch.response, framing, reply);
         let mut outbox = Outbox::new(self.visitor, head, framing, manner.head_only);
         outbox.put_all(chunks).await.map_err(Stop::Failed)?;
-        while !exchange.body.is_done() {
+        while !exchange.is_done() {
             outbox.flush(false).await.map_err(Stop::Failed)?;
             let piece = next_piece(outbox.visitor, exchange, &mut self.body, false).await;
             let piece = piece.map_err(|failure| Stop::Failed(outbox.broken(failure)))?;
@@ -232,8 +236,8 @@ impl Visit<'_> {
 /// A piece's bytes, taken out of the connection's buffer; `None` at the end.
 fn taken(exchange: &mut Exchange, piece: Option<http1::Piece>) -> Option<Bytes> {
     let Some(http1::Piece::Data { skip, len }) = piece else { return None };
-    let chunk = Bytes::copy_from_slice(&exchange.connection.filled()[skip..skip + len]);
-    exchange.connection.consume(skip + len);
+    let chunk = Bytes::copy_from_slice(&exchange.bytes()[skip..skip + len]);
+    exchange.consume(skip + len);
     Some(chunk)
 }
 

@@ -21,9 +21,15 @@ pub struct Came {
     pub proxied: bool,
 }
 
-/// Reads what `peer` says; `None` when it is not believed. Appends to `via` the proxies between visitor and edge, each
+/// Reads what `peer` says, who is spoken to by https himself, or not; `None` when it is not believed. Appends to `via` the proxies between visitor and edge, each
 /// behind a comma: what follows the visitor's address in `X-Forwarded-For`.
-pub fn came(front: &Front, peer: IpAddr, fields: &Fields, via: &mut Vec<u8>) -> Option<Came> {
+pub fn came(
+    front: &Front,
+    peer: IpAddr,
+    peer_https: bool,
+    fields: &Fields,
+    via: &mut Vec<u8>,
+) -> Option<Came> {
     if !front.trusts(peer) {
         return None;
     }
@@ -35,7 +41,7 @@ pub fn came(front: &Front, peer: IpAddr, fields: &Fields, via: &mut Vec<u8>) -> 
     if address.is_some() {
         append(via, peer);
     }
-    Some(Came { address: address.unwrap_or(peer), https: is_https(fields), proxied })
+    Some(Came { address: address.unwrap_or(peer), https: is_https(fields, peer_https), proxied })
 }
 
 /// The address in the one field for it, and whether that is there at all. Twice, it can be the visitor's own.
@@ -76,14 +82,18 @@ fn forwarded_for(front: &Front, fields: &Fields, via: &mut Vec<u8>) -> (Option<I
     (visitor, lines > 0)
 }
 
-/// By https only where nobody says otherwise: between several proxies the one that speaks in the clear counts.
-fn is_https(fields: &Fields) -> bool {
+/// By https only where nobody says otherwise: between several proxies the one that speaks in the clear counts. Where nobody
+/// says anything, as the peer does.
+fn is_https(fields: &Fields, peer_https: bool) -> bool {
     let mut said = fields
         .all(Name::XForwardedProto)
         .flat_map(|line| line.split(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
         .peekable();
-    said.peek().is_some() && said.all(|scheme| scheme.eq_ignore_ascii_case(b"https"))
+    if said.peek().is_none() {
+        return peer_https;
+    }
+    said.all(|scheme| scheme.eq_ignore_ascii_case(b"https"))
 }
 
 /// An address as proxies write it: with a port or without, an IPv6 one in brackets or without.
@@ -121,7 +131,7 @@ mod tests {
     /// The visitor's address and what follows it.
     fn seen(field: Option<&str>, peer: &str, all: &[(&str, &str)]) -> Option<String> {
         let mut via = Vec::new();
-        let came = came(&front(field), peer.parse().unwrap(), &fields(all), &mut via)?;
+        let came = came(&front(field), peer.parse().unwrap(), false, &fields(all), &mut via)?;
         Some(format!("{}{}", came.address, String::from_utf8(via).unwrap()))
     }
 
@@ -135,7 +145,10 @@ mod tests {
         assert_eq!(seen(None, "192.0.2.1", &says), None);
         assert_eq!(seen(None, "10.0.0.1", &says).unwrap(), "203.0.113.9, 10.0.0.1");
         assert_eq!(seen(None, "::ffff:10.0.0.1", &says).unwrap(), "203.0.113.9, 10.0.0.1");
-        assert_eq!(came(&Front::default(), "10.0.0.1".parse().unwrap(), &fields(&says), &mut vec![]), None);
+        assert_eq!(
+            came(&Front::default(), "10.0.0.1".parse().unwrap(), false, &fields(&says), &mut vec![]),
+            None
+        );
     }
 
     #[test]
@@ -207,7 +220,9 @@ mod tests {
     #[test]
     fn who_speaks_for_another_is_told_from_who_speaks_for_himself() {
         let proxied = |field: Option<&str>, all: &[(&str, &str)]| {
-            came(&front(field), "10.0.0.1".parse().unwrap(), &fields(all), &mut vec![]).unwrap().proxied
+            came(&front(field), "10.0.0.1".parse().unwrap(), false, &fields(all), &mut vec![])
+                .unwrap()
+                .proxied
         };
         assert!(!proxied(None, &[]));
         assert!(proxied(None, &[("X-Forwarded-For", "garbage")]));
@@ -217,9 +232,11 @@ mod tests {
 
     #[test]
     fn https_is_believed_where_nobody_says_otherwise() {
-        let https = |all: &[(&str, &str)]| is_https(&fields(all));
+        let https = |all: &[(&str, &str)]| is_https(&fields(all), false);
         assert!(https(&[("X-Forwarded-Proto", "https")]) && https(&[("X-Forwarded-Proto", "HTTPS, https")]));
         assert!(!https(&[]) && !https(&[("X-Forwarded-Proto", "")]));
+        assert!(is_https(&fields(&[]), true), "a proxy that says nothing speaks as it does itself");
+        assert!(!is_https(&fields(&[("X-Forwarded-Proto", "http")]), true));
         assert!(!https(&[("X-Forwarded-Proto", "https, http")]));
         assert!(!https(&[("X-Forwarded-Proto", "https"), ("X-Forwarded-Proto", "javascript")]));
     }

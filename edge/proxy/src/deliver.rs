@@ -18,7 +18,7 @@ use tentpole_freshness::{self as freshness, Ranged};
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_listener::Visitor;
 use tentpole_message::{BodyStream, Chunk, Name, RequestHead, ResponseHead, StoredHead};
-use tentpole_model::{CacheOutcome, Cause, Failure, Method, Phase, Retry};
+use tentpole_model::{CacheOutcome, Cause, Failure, Method, Phase, Retry, Version};
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Expired;
 
@@ -227,7 +227,10 @@ pub async fn reader(
         // Without waiting first: what is already there goes out with the head.
         let at_hand = poll_fn(|context| match reader.poll_chunk(context) {
             Poll::Pending if bytes == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                let gone = Failure::visitor(Phase::Deliver, Cause::Closed);
+                visitor.poll_gone(context).map(|()| Some(Err(gone)))
+            }
             Poll::Ready(chunk) => Poll::Ready(Some(chunk)),
         });
         let mut frame = [0; 20];
@@ -275,7 +278,7 @@ pub async fn exchange(
     let mut bytes = 0;
     let mut head: [&[u8]; 2] = [out, b""];
     let mut head_at = None;
-    while !exchange.body.is_done() {
+    while !exchange.is_done() {
         let piece = next_piece(visitor, exchange, body, bytes == 0).await;
         let piece = piece.map_err(|failure| Failure { bytes_sent: bytes, ..failure })?;
         let mut frame = [0; 20];
@@ -283,13 +286,13 @@ pub async fn exchange(
             None => bytes += write_parts(visitor, head, std::iter::empty()).await?,
             Some(Piece::Data { skip, len }) => {
                 let (start, end) = frame_of(framing, len, &mut frame);
-                let content = &exchange.connection.filled()[skip..skip + len];
+                let content = &exchange.bytes()[skip..skip + len];
                 if let Some(watch) = watch {
                     watch.take(content);
                 }
                 let parts = [start, content, end];
                 bytes += write_parts(visitor, head, parts.into_iter()).await?;
-                exchange.connection.consume(skip + len);
+                exchange.consume(skip + len);
             }
             Some(Piece::End) => break,
         }
@@ -298,7 +301,9 @@ pub async fn exchange(
     }
     let mut last = Vec::new();
     if framing == Framing::Chunked {
-        http1::write_last_chunk(&mut last, exchange.body.trailers());
+        http1::write_last_chunk(&mut last, exchange.trailers());
+    } else if let Some(trailers) = exchange.trailers() {
+        visitor.set_trailers(trailers);
     }
     bytes += write_parts(visitor, head, std::iter::once(last.as_slice())).await?;
     // The rest of the visitor's body may have gone out meanwhile.
@@ -306,16 +311,21 @@ pub async fn exchange(
     Ok(Sent { status, bytes, keep_alive, head_at: head_at.unwrap_or_else(clock::coarse) })
 }
 
-/// Says that the connection is now something else (101); returns the bytes sent.
+/// Says that the connection, or the stream, is now something else; returns the bytes sent.
 pub async fn switching(
     visitor: &mut Visitor,
     out: &mut Vec<u8>,
     response: &ResponseHead,
     protocol: &[u8],
+    status: &mut u16,
 ) -> Result<u64, Failure> {
     out.clear();
-    http1::write_status_line(out, 101, response.reason());
-    http1::write_fields(out, &response.fields, |_| false);
+    // In HTTP/2 there is no 101, and the handshake was ours (RFC 8441 section 5).
+    let is_stream = visitor.version() == Version::Http2;
+    *status = if is_stream { 200 } else { 101 };
+    http1::write_status_line(out, *status, if is_stream { b"" } else { response.reason() });
+    let is_handshake = |name: &[u8]| name.eq_ignore_ascii_case(b"sec-websocket-accept");
+    http1::write_fields(out, &response.fields, |field| is_stream && is_handshake(field.name));
     out.extend_from_slice(b"Connection: Upgrade\r\n");
     http1::write_field(out, b"Upgrade", protocol);
     out.extend_from_slice(b"\r\n");
@@ -352,7 +362,10 @@ pub async fn next_piece(
 ) -> Result<Option<Piece>, Failure> {
     let mut waited = false;
     poll_fn(|context| {
-        let Exchange { connection, sending, timeouts, .. } = exchange;
+        if visitor.poll_gone(context).is_ready() {
+            return Poll::Ready(Err(Failure::visitor(Phase::Deliver, Cause::Closed)));
+        }
+        let Exchange { connection, sending, .. } = &mut *exchange;
         if let Some(rest) = sending {
             match rest.poll(context, connection, &mut Upload { visitor, body, interim: false }) {
                 Poll::Ready(Ok(())) => *sending = None,
@@ -365,13 +378,13 @@ pub async fn next_piece(
                 Poll::Pending => {}
             }
         }
-        match connection.poll_piece(context, &mut exchange.body) {
+        match exchange.poll_piece(context) {
             Poll::Ready(piece) => Poll::Ready(piece.map(Some)),
             Poll::Pending if first => Poll::Ready(Ok(None)),
             Poll::Pending => {
                 if !waited {
                     waited = true;
-                    visitor.deadline.set_in(timeouts.stall);
+                    visitor.deadline.set_in(exchange.timeouts.stall);
                 }
                 let late = Failure::upstream(Phase::ReadBody, Retry::Never, Cause::TimedOut);
                 visitor.deadline.poll_expired(context).map(|Expired| Err(late))
@@ -520,14 +533,16 @@ pub fn to_visitor(framing: Framing, manner: Manner) -> Framing {
     match framing {
         Framing::None | Framing::Length(_) => framing,
         _ if manner.head_only => Framing::None,
-        _ if manner.minor_version == 0 => Framing::UntilClose,
-        _ => Framing::Chunked,
+        _ if manner.version == Version::Http11 => Framing::Chunked,
+        // In HTTP/2 a frame says the end.
+        _ => Framing::UntilClose,
     }
 }
 
 /// A body that lasts until the connection closes leaves no connection to keep.
 pub fn keeping(manner: Manner, framing: Framing) -> Manner {
-    Manner { keep_alive: manner.keep_alive && framing != Framing::UntilClose, ..manner }
+    let ends_connection = framing == Framing::UntilClose && manner.version != Version::Http2;
+    Manner { keep_alive: manner.keep_alive && !ends_connection, ..manner }
 }
 
 /// What stands around a piece of content.

@@ -2,6 +2,7 @@
 //! the last request. Knows who does what, and does nothing itself.
 
 use crate::forms::Forms;
+use crate::invalidate::{Changes, Told};
 use crate::learn;
 use crate::on_disk;
 use crate::prepare::Prepared;
@@ -9,9 +10,11 @@ use crate::purge::Purger;
 use crate::purging::Purging;
 use crate::reload::Reloader;
 use crate::search::Searches;
+use crate::secure::Secure;
 use crate::thread::{Shared, Thread};
 use crate::visit;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,12 +23,13 @@ use std::time::Duration;
 use std::{fmt, io};
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
-use tentpole_listener::{Doors, Handover, Visitor, accept, take_over};
-use tentpole_model::{PurgeOrder, PurgePort, Refused};
+use tentpole_listener::{Doors, Handover, Port, Visitor, accept, take_over};
+use tentpole_model::{PurgeOrder, PurgePort, Refused, TlsSettings};
 use tentpole_observe::Observed;
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_route::CompileError;
 use tentpole_runtime::{Cells, InForce, Ledger, Published, buffer, clock, deadline, notice};
+use tentpole_tls::Source;
 use tentpole_upstream::Gates;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
@@ -47,6 +51,8 @@ pub struct EdgeParts {
     pub observed: Arc<Observed>,
     /// What is asked of evidence before a page is shared that says nothing about caching.
     pub learning: tentpole_learn::Limits,
+    /// Where what outlives this process lies; `None` makes no certificate for this machine's own names.
+    pub state: Option<PathBuf>,
 }
 
 /// A data plane that has its sockets and takes no connection yet: the control plane can be joined to it first.
@@ -66,6 +72,7 @@ pub struct Bound {
 /// A running data plane.
 pub struct Edge {
     disk: Option<Arc<Disk>>,
+    secure: Option<(Arc<Secure>, JoinHandle<()>)>,
     ending: watch::Sender<bool>,
     doors: Arc<Doors>,
     threads: Vec<JoinHandle<()>>,
@@ -91,6 +98,8 @@ struct Listening {
 pub enum StartError {
     /// The routes do not compile.
     Routes(CompileError),
+    /// Nobody could be let in by https.
+    Certificates(String),
     /// The system refused a thread or a runtime.
     System(io::Error),
 }
@@ -102,7 +111,7 @@ struct Start {
     observed: Arc<Observed>,
     doors: Arc<Doors>,
     handover: Handover,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Port)>,
     listening: mpsc::Receiver<Listening>,
     ending: watch::Receiver<bool>,
     /// Where connections are counted that did not end in time.
@@ -110,16 +119,16 @@ struct Start {
 }
 
 impl Bound {
-    /// Compiles the Snapshot and takes over the listening sockets: for each data thread its own. Connections wait in
-    /// the kernel until [`Bound::open`].
+    /// Compiles the Snapshot and takes over the listening sockets: for each data thread its own, in the order of
+    /// [`Snapshot::addresses`]. Connections wait in the kernel until [`Bound::open`].
     ///
     /// # Errors
-    /// When the routes do not compile.
+    /// When the routes do not compile, or nobody could be let in by https.
     ///
     /// # Panics
     /// Without a thread, or with more than [`THREADS_MAX`].
     pub fn new(parts: EdgeParts, listeners: Vec<Vec<TcpListener>>) -> Result<Self, StartError> {
-        let EdgeParts { in_force, cells, observed, learning } = parts;
+        let EdgeParts { in_force, cells, observed, learning, state } = parts;
         let snapshot = in_force.snapshot.clone();
         let count = listeners.len();
         assert!((1..=THREADS_MAX).contains(&count), "1 to {THREADS_MAX} data threads, not {count}");
@@ -133,8 +142,17 @@ impl Bound {
             learn::start_learner(cache.clone(), learning).map_err(StartError::System)?;
         let relays = !snapshot.content_networks.is_empty();
         let (purging, purged) = Purging::new(relays);
+        let secure = match &snapshot.tls {
+            tls if tls.listen.is_empty() => None,
+            tls => Some(Secure::start(&source(tls, state)).map_err(StartError::Certificates)?),
+        };
         let shared = Arc::new(Shared {
+            secure,
+            // The other half is for those who are served already.
+            handshakes_max: (snapshot.visitors.connections_max / 2 / count).max(1),
             searches: Searches::new(),
+            changes: Changes::default(),
+            told: Told::default(),
             prepared: Published::new(prepared),
             forms: Arc::new(Forms::new(&cache, &ledger)),
             cache,
@@ -150,7 +168,11 @@ impl Bound {
         let cut = Arc::new(AtomicUsize::new(0));
         let (listening, changes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(LISTENING_MAX)).unzip();
         let listening = Addresses(listening);
-        let of_thread = listeners.into_iter().zip(handovers).zip(changes).enumerate();
+        let clear = snapshot.listen.len();
+        let port = |at| if at < clear { Port::Clear } else { Port::Tls };
+        let with_port =
+            |of: Vec<TcpListener>| of.into_iter().enumerate().map(|(at, one)| (one, port(at))).collect();
+        let of_thread = listeners.into_iter().map(with_port).zip(handovers).zip(changes).enumerate();
         let starts = of_thread.map(|(number, ((listeners, handover), listening))| Start {
             number,
             shared: shared.clone(),
@@ -170,6 +192,11 @@ impl Bound {
     /// The addresses it listens on, with the ports that were found for port 0.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The certificates, when visitors can come by https.
+    pub fn secure(&self) -> Option<Arc<Secure>> {
+        self.shared.secure.clone()
     }
 
     /// For the control plane: empties the cache.
@@ -234,13 +261,15 @@ impl Bound {
             threads.push(spawn(start, running.clone()).map_err(StartError::System)?);
         }
         let Self { shared, ending, doors, cut, .. } = self;
-        Ok(Edge { disk: shared.disk.clone(), ending, doors, threads, running, cut, shared })
+        let watch = |secure: &Arc<Secure>| secure.watch().map(|thread| (secure.clone(), thread));
+        let secure = shared.secure.as_ref().map(watch).transpose().map_err(StartError::System)?;
+        Ok(Edge { disk: shared.disk.clone(), secure, ending, doors, threads, running, cut, shared })
     }
 }
 
 impl Addresses {
-    /// Listens at these addresses and no others from now on. `new` are sockets for those that are new: for each data
-    /// thread its own. What the kernel has accepted at an address that goes is still served.
+    /// Listens at these addresses and no others from now on. `new` are sockets for those that are new, without TLS: for
+    /// each data thread its own. What the kernel has accepted at an address that goes is still served.
     pub async fn change(&self, new: Vec<Vec<TcpListener>>, addresses: &[SocketAddr]) {
         let mut new = new.into_iter();
         for thread in &self.0 {
@@ -279,10 +308,19 @@ impl Edge {
             // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }
+        if let Some((secure, thread)) = self.secure {
+            secure.end();
+            let _ = thread.join();
+        }
         // What was handed over is written before the process ends.
         self.disk.iter().for_each(|disk| disk.close());
         self.cut.load(Ordering::Acquire)
     }
+}
+
+/// What visitors behind TLS are met with.
+fn source(settings: &TlsSettings, local: Option<PathBuf>) -> Source {
+    Source { settings: settings.clone(), protocols: vec![b"h2".to_vec(), b"http/1.1".to_vec()], local }
 }
 
 fn spawn(start: Start, running: Arc<AtomicUsize>) -> io::Result<JoinHandle<()>> {
@@ -326,9 +364,9 @@ async fn run(start: Start) {
 
     let serve = {
         let thread = thread.clone();
-        move |socket, open| {
+        move |socket, port, open| {
             let served = Served::new(&thread);
-            let visitor = Visitor::new(socket, open, thread.view().prepared.snapshot.visitors);
+            let visitor = Visitor::new(socket, port, open, thread.view().prepared.snapshot.visitors);
             tokio::task::spawn_local(async move { visit::serve(served.0.clone(), visitor).await });
         }
     };
@@ -339,7 +377,7 @@ async fn run(start: Start) {
     let mut accepting = Vec::new();
     let listen = {
         let (doors, serve, refused) = (doors.clone(), serve.clone(), refused.clone());
-        move |listener: TcpListener| {
+        move |(listener, port): (TcpListener, Port)| {
             let address = listener.local_addr().ok()?;
             let listener = match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => listener,
@@ -349,7 +387,8 @@ async fn run(start: Start) {
                 }
             };
             let (end, ending) = watch::channel(false);
-            let task = accept(listener, doors.clone(), number, ending, serve.clone(), refused.clone());
+            let task =
+                accept((listener, port), doors.clone(), number, ending, serve.clone(), refused.clone());
             Some(Accepting { address, end, task: tokio::task::spawn_local(task) })
         }
     };
@@ -361,7 +400,8 @@ async fn run(start: Start) {
             _ = ending.wait_for(|&ending| ending) => break,
             Some(listening) = listening.recv() => listening,
         };
-        accepting.extend(new.into_iter().filter_map(&listen));
+        let new = new.into_iter().map(|listener| (listener, Port::Clear));
+        accepting.extend(new.filter_map(&listen));
         // What the kernel holds for the others is still accepted.
         accepting.retain(|one| addresses.contains(&one.address) || one.end.send(true).is_err());
     }
@@ -425,6 +465,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Routes(error) => error.fmt(f),
+            Self::Certificates(why) => write!(f, "https cannot be served: {why}"),
             Self::System(error) => write!(f, "the system refused a thread: {error}"),
         }
     }

@@ -1,6 +1,7 @@
 //! One request on one connection: sends head and body while listening for the response, so that an endpoint may
 //! answer early, ask for the body (100) or refuse it. Never retries and chooses nothing.
 
+use crate::content::Content;
 use crate::forward;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -22,8 +23,10 @@ pub struct Exchange {
     pub connection: Connection,
     /// The pool, and which of its endpoints this is.
     pub endpoint: (PoolId, usize),
-    /// The response's body.
+    /// The response's body, as it comes.
     pub body: ResponseBody,
+    /// What is made of it, where it does not pass as it comes.
+    pub content: Option<Box<Content>>,
     /// Given back when the exchange ends.
     pub _permit: Permit,
     /// Whether the connection may serve again once the body was read.

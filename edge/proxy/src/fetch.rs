@@ -60,7 +60,7 @@ pub async fn fetch(
     response: &mut ResponseHead,
     attempts: &mut Attempts,
     deadline: &Deadline,
-) -> Result<Exchange, NoResponse> {
+) -> Result<Box<Exchange>, NoResponse> {
     let mut view = view;
     let mut tried = 0u64;
     let mut fresh = false;
@@ -134,7 +134,7 @@ async fn attempt_once(
     attempt: &mut Attempt,
     fresh: bool,
     deadline: &Deadline,
-) -> Result<Exchange, NoResponse> {
+) -> Result<Box<Exchange>, NoResponse> {
     let cell = &choice.prepared.cells[chosen.index];
     let timeouts = choice.pool.timeouts;
     cell.requests.fetch_add(1, Relaxed);
@@ -158,6 +158,14 @@ async fn attempt_once(
         // It may have been drained, or replaced, while we dialed: then this is the last request to it.
         let leaves = !thread.keeps(outgoing.pool, chosen.index, &connection);
         let head = if leaves { without_return(outgoing) } else { Cow::Borrowed(outgoing.head) };
+        let store = choice.prepared.store.as_ref();
+        let head = match store {
+            Some(store) => {
+                let (endpoint, own) = (&choice.pool.endpoints[chosen.index], choice.prepared.send.lines());
+                Cow::Owned(store.write_head(&head, outgoing.method, endpoint, own, sent.unix_seconds())?)
+            }
+            None => head,
+        };
         let sending = exchange(&mut connection, &head, upload, response, &timeouts, deadline).await?;
         attempt.first_byte_us = micros(sent, clock::coarse());
         if response.status == 101 && !outgoing.upgrades {
@@ -168,7 +176,21 @@ async fn attempt_once(
         let body = ResponseBody::of(response, outgoing.method).map_err(NoResponse::Failed)?;
         let keeps_alive = Exchange::keeps_alive(response, &body, outgoing.method);
         let endpoint = (outgoing.pool, chosen.index);
-        Ok(Exchange { connection, endpoint, body, _permit: chosen.permit, keeps_alive, sending, timeouts })
+        let permit = chosen.permit;
+        let mut exchange = Exchange {
+            connection,
+            endpoint,
+            body,
+            content: None,
+            _permit: permit,
+            keeps_alive,
+            sending,
+            timeouts,
+        };
+        if let Some(store) = store {
+            store.understand(response, &mut exchange);
+        }
+        Ok(Box::new(exchange))
     }
     .await;
     match &outcome {

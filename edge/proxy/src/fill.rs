@@ -53,6 +53,8 @@ pub enum Led {
     Own(Box<Own>),
     /// It is this visitor's own, and whole already.
     Collected(Arc<Object>, Bypass),
+    /// It may not be shared, and he has to ask for his own.
+    Pass(Bypass),
     /// No response.
     None(NoResponse),
 }
@@ -60,7 +62,7 @@ pub enum Led {
 /// A response for one visitor.
 pub struct Own {
     /// Its body and connection.
-    pub exchange: Exchange,
+    pub exchange: Box<Exchange>,
     /// Its head.
     pub response: ResponseHead,
     /// Why it is not shared.
@@ -276,15 +278,14 @@ pub fn is_error(status: u16) -> bool {
 }
 
 /// Reads what is left of a short body that nobody wants, so that its connection can serve again.
-async fn drain(thread: &Thread, mut exchange: Exchange, deadline: &Deadline) {
+async fn drain(thread: &Thread, mut exchange: Box<Exchange>, deadline: &Deadline) {
     let mut left = DRAINED_MAX;
     deadline.set_in(exchange.timeouts.stall);
     loop {
-        let Exchange { connection, body, .. } = &mut exchange;
-        match deadline.guard(|context| connection.poll_piece(context, body)).await {
+        match deadline.guard(|context| exchange.poll_piece(context)).await {
             Ok(Ok(Piece::Data { skip, len })) if len <= left => {
                 left -= len;
-                connection.consume(skip + len);
+                exchange.consume(skip + len);
             }
             Ok(Ok(Piece::End)) => return exchange.finish(thread),
             _ => return,
@@ -302,7 +303,7 @@ fn lines_of(response: &ResponseHead, name: Name, written: &[u8]) -> Vec<u8> {
 /// Moves the body into the fill. Dropping the filling before its end aborts it: nothing is stored.
 async fn pump(
     thread: &Thread,
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     mut filling: Filling,
     mut for_disk: Option<ForDisk>,
     deadline: &Deadline,
@@ -328,15 +329,10 @@ async fn pump(
             return;
         }
         deadline.set_in(exchange.timeouts.stall);
-        let piece = {
-            let Exchange { connection, body, .. } = &mut exchange;
-            deadline.guard(|context| connection.poll_piece(context, body)).await
-        };
-        match piece {
+        match deadline.guard(|context| exchange.poll_piece(context)).await {
             Ok(Ok(Piece::Data { skip, len })) => {
-                let connection = &mut exchange.connection;
-                let chunk = Bytes::copy_from_slice(&connection.filled()[skip..skip + len]);
-                connection.consume(skip + len);
+                let chunk = Bytes::copy_from_slice(&exchange.bytes()[skip..skip + len]);
+                exchange.consume(skip + len);
                 let until_now = filling.append(chunk.clone());
                 if let Some(for_disk) = &mut for_disk {
                     for_disk.arrived(&chunk, until_now);

@@ -313,12 +313,12 @@ async fn obtain(around: &Rc<Around>, ask: Ask, looked: Looked) -> Result<Fragmen
 async fn of_response(
     around: &Rc<Around>,
     ask: &Ask,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     response: &ResponseHead,
 ) -> Result<Fragment, AssemblyFault> {
     let esi = around.view.prepared.caching(ask.place.caching).esi;
     let (assembles, is_encoded) = (is_page(esi, response), is_encoded(&response.fields));
-    let stream = Stream::Own(Some(Box::new(exchange)), around.thread.clone(), Deadline::new());
+    let stream = Stream::Own(Some(exchange), around.thread.clone(), Deadline::new());
     of_stream(around, &ask.chain, response.status, is_encoded, assembles, stream).await
 }
 
@@ -396,7 +396,9 @@ impl Ask {
                 b"\r\n",
             ];
             parse(&head.concat(), &mut scratch.request)?;
-            let mut asked = understand(&scratch.request).map_err(|_| AssemblyFault::Refused)?;
+            let understood = http1::request_framing(&scratch.request)
+                .and_then(|framing| understand(&scratch.request, framing));
+            let mut asked = understood.map_err(|_| AssemblyFault::Refused)?;
             asked.https = around.came.https;
             let searches = &around.thread.shared.searches;
             match route(&around.view, searches, &mut scratch, &mut asked, &mut Why::new()) {

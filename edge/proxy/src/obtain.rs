@@ -12,6 +12,7 @@ use crate::on_disk::{self, Revived};
 use crate::place::Place;
 use crate::purge::host_of;
 use crate::thread::{Thread, View};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -320,6 +321,7 @@ impl Inquiry<'_> {
             Led::Own(own) if !self.suits(&own) => Ok(Got::Pass(own.bypass)),
             Led::Collected(object, bypass) => Ok(Got::object(object, CacheOutcome::Bypass(bypass))),
             Led::Own(own) => Ok(Got::Own(own)),
+            Led::Pass(bypass) => Ok(Got::Pass(bypass)),
             Led::None(no) => Err(no),
         }
     }
@@ -335,7 +337,11 @@ impl Inquiry<'_> {
     fn start(&self, lead: Lead) -> oneshot::Receiver<(Led, Attempts)> {
         let mut head = Vec::with_capacity(self.request.fields.bytes().len() + 256);
         let part = self.asked.part;
-        let purpose = part.map_or_else(|| purpose_of(&lead), |part| part.purpose());
+        // The endpoint knows a page whose links were rewritten by another tag.
+        let assets = self.view.prepared.assets(self.place.caching);
+        let etag = lead.stale.as_ref().and_then(|stale| stale.etag());
+        let etag = etag.map(|etag| assets.map_or(Cow::Borrowed(etag), |assets| assets.unmarked(etag)));
+        let purpose = part.map_or_else(|| purpose_of(&lead, etag.as_deref()), |part| part.purpose());
         let fields = self.write_forward(&mut head, purpose).unwrap_or_default();
         let (view, place, key, now) = (self.view.clone(), self.place, self.key.to_vec(), self.asked.now);
         // What is fetched is the whole, or a part that is an object of its own.
@@ -412,10 +418,10 @@ fn for_whom(asked: Asked) -> Bypass {
     if asked.facts.cookie { Bypass::CookieWithoutLifetime } else { Bypass::Authorization }
 }
 
-fn purpose_of(lead: &Lead) -> Purpose<'_> {
+fn purpose_of<'a>(lead: &'a Lead, etag: Option<&'a [u8]>) -> Purpose<'a> {
     match &lead.stale {
         Some(stale) if stale.facts().validator => {
-            Purpose::Revalidate { etag: stale.etag(), last_modified: stale.last_modified() }
+            Purpose::Revalidate { etag, last_modified: stale.last_modified() }
         }
         _ => Purpose::Store,
     }

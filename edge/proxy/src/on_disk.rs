@@ -140,8 +140,14 @@ fn site_of(prepared: &Prepared, disk: &Disk, key: &[u8]) -> Option<u64> {
 /// than it is for. What else says which requests are the same need not be in it, for an endpoint was told no more than
 /// the key holds.
 fn rules_of(prepared: &Prepared, disk: &Disk, caching: CachingId) -> u64 {
-    let Caching { cookies_keyed, despite_set_cookie, visitors_keep, esi, .. } = prepared.caching(caching);
-    disk.name(format!("{cookies_keyed:?} {despite_set_cookie} {visitors_keep} {esi:?}").as_bytes())
+    let Caching { cookies_keyed, despite_set_cookie, visitors_keep, esi, assets, .. } =
+        prepared.caching(caching);
+    let mut rules = format!("{cookies_keyed:?} {despite_set_cookie} {visitors_keep} {esi:?}");
+    if let Some(assets) = assets {
+        // A page whose links lead to where they no longer should is no page any more.
+        rules += &format!(" {assets:?}");
+    }
+    disk.name(rules.as_bytes())
 }
 
 /// Whether an object's content can be read, wherever it is kept.

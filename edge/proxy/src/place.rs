@@ -76,6 +76,11 @@ pub fn route(
         }
         place
     };
+    // Before the cache and the body: nobody changes what is in a store from here.
+    let of_store = prepared.pools[usize::from(place.pool.0)].store.is_some();
+    if of_store && !matches!(asked.method, Method::Get | Method::Head) {
+        return Err(Stop::Refused(Refused::Method));
+    }
     let counts = prepared.key_rules(place.caching);
     shared_target.clear();
     shared_target.extend_from_slice(target);

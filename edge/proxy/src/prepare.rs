@@ -1,7 +1,9 @@
 //! What is computed once when a Snapshot is published, so that no request has to: compiled routes, and for each
 //! endpoint its cell and gate.
 
+use crate::assets::Assets;
 use crate::lock::Lock;
+use crate::store::Store;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tentpole_key::KeyRules;
@@ -31,8 +33,12 @@ pub struct Prepared {
     pub require: Lock,
     /// Whoever sends this may purge.
     pub purge_secret: Option<Vec<u8>>,
+    /// The port that https is asked at.
+    pub https_port: u16,
     /// What makes two requests the same; parallel to `snapshot.cachings`.
     keys: Vec<KeyRules>,
+    /// Whose links are rewritten; parallel to `snapshot.cachings`.
+    assets: Vec<Option<Assets>>,
     /// For each route of all sites: its site and its index there.
     routes: Vec<(SiteId, usize)>,
     /// Parallel to `snapshot.cachings`: an endpoint has sent a page to be put together that was compressed.
@@ -50,6 +56,8 @@ pub struct PreparedPool {
     pub cells: Vec<Arc<Cell>>,
     /// By what its endpoints know us.
     pub send: Lock,
+    /// What its endpoints are, where they are no application.
+    pub store: Option<Store>,
     /// Whose turn it is, for round robin.
     pub turn: AtomicU64,
 }
@@ -63,6 +71,7 @@ impl Prepared {
             gate: gates.of(&pool.name),
             cells: pool.endpoints.iter().map(|e| cells.of(&pool.name, &e.authority())).collect(),
             send: Lock::read(&pool.send, "it is not sent"),
+            store: pool.object_store.as_ref().map(|store| Store::read(store, &pool.name)),
             turn: AtomicU64::new(0),
         };
         let pools = snapshot.pools.iter().map(prepare).collect();
@@ -72,6 +81,8 @@ impl Prepared {
         let routes: Vec<_> = snapshot.sites.iter().enumerate().flat_map(indexed).collect();
         let closed = routes.iter().map(|_| AtomicBool::new(false)).collect();
         let keys = snapshot.cachings.iter().map(KeyRules::new).collect();
+        let assets =
+            snapshot.cachings.iter().map(|caching| caching.assets.as_ref().map(Assets::new)).collect();
         let compressed_pages = snapshot.cachings.iter().map(|_| AtomicBool::new(false)).collect();
         let require = Lock::read(&snapshot.front.require, "nobody is let in");
         let purge_secret = snapshot.purging.secret.as_ref().and_then(|secret| match secret::read(secret) {
@@ -81,6 +92,8 @@ impl Prepared {
                 None
             }
         });
+        // One that a proxy in front has is not known here: it is the usual one.
+        let https_port = snapshot.tls.listen.first().map_or(443, |address| address.port());
         Ok(Self {
             version,
             snapshot,
@@ -90,7 +103,9 @@ impl Prepared {
             pools,
             require,
             purge_secret,
+            https_port,
             keys,
+            assets,
             routes,
             compressed_pages,
             closed,
@@ -122,8 +137,17 @@ impl Prepared {
         &self.site(site).routes[index]
     }
 
-    /// Whether endpoints are asked for content that is not coded: pages are put together, and have to be read.
+    /// Which links are rewritten, where some are.
+    pub fn assets(&self, caching: CachingId) -> Option<&Assets> {
+        self.assets[usize::from(caching.0)].as_ref()
+    }
+
+    /// Whether endpoints are asked for content that is not coded: pages are put together or their links rewritten, and
+    /// have to be read.
     pub fn asks_for_identity(&self, caching: CachingId) -> bool {
+        if self.assets(caching).is_some() {
+            return true;
+        }
         match self.caching(caching).esi {
             Esi::Off => false,
             Esi::Asked => self.compressed_pages[usize::from(caching.0)].load(Ordering::Relaxed),

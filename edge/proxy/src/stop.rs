@@ -5,7 +5,8 @@ use crate::answer;
 use crate::exchange::NoResponse;
 use crate::visit::{Visit, micros};
 use std::io::IoSlice;
-use tentpole_model::{End, Failure, Phase, Refused, Side};
+use tentpole_http1 as http1;
+use tentpole_model::{End, Failure, Phase, Refused, Side, Version};
 use tentpole_runtime::clock;
 
 /// What becomes of the connection after a request.
@@ -17,18 +18,24 @@ pub enum After {
     Close,
     /// It ends, but is read for a moment more, so that our answer arrives.
     Linger,
+    /// It goes on in HTTP/2.
+    Http2,
 }
 
 /// Why a request goes no further.
 pub enum Stop {
     /// The visitor left before asking anything.
     Gone,
+    /// What came is the beginning of HTTP/2.
+    Http2,
     /// We say no.
     Refused(Refused),
     /// We say no, in words for this request alone.
     Said(Refused, String),
     /// He is sent to the canonical target, which is in the scratch.
     Redirect,
+    /// He is sent to the same target by https, at this port.
+    ToHttps(u16),
     /// Something broke.
     Failed(Failure),
     /// The connection was a tunnel, which has closed.
@@ -44,6 +51,7 @@ impl Visit<'_> {
         out.clear();
         match stop {
             Stop::Gone => return After::Close,
+            Stop::Http2 => return After::Http2,
             Stop::Tunnelled => {
                 self.why.end = End::Tunnelled;
                 return After::Close;
@@ -52,6 +60,12 @@ impl Visit<'_> {
                 self.why.end = End::Complete;
                 self.why.status = 308;
                 answer::redirect(out, &self.scratch.target, manner);
+            }
+            Stop::ToHttps(port) => {
+                self.why.end = End::Complete;
+                self.why.status = 308;
+                let host = http1::host(&self.scratch.request).unwrap_or_default();
+                answer::to_https(out, host, port, &self.scratch.target, manner);
             }
             Stop::Refused(refused) => {
                 self.why.end = End::Refused(refused);
@@ -67,9 +81,9 @@ impl Visit<'_> {
                 self.why.end = End::Failed(failure);
                 if !may_answer(&failure) {
                     self.why.bytes_out = failure.bytes_sent;
-                    if self.manner.minor_version == 0 {
+                    if self.manner.version == Version::Http10 {
                         // In HTTP/1.0 the end of the connection may be the end of the body: it must look broken.
-                        self.visitor.socket().break_on_close();
+                        self.visitor.break_on_close();
                     }
                     return After::Close;
                 }
@@ -80,6 +94,7 @@ impl Visit<'_> {
             Ok(bytes) => self.why.bytes_out = bytes,
             Err(_) => return After::Close,
         }
+        self.visitor.end();
         self.why.head_us = micros(clock::coarse().since(self.visitor.arrived));
         match (manner.keep_alive, body_read && self.visitor.filled().is_empty()) {
             (true, _) => After::NextRequest,

@@ -66,11 +66,10 @@ impl Stream {
 
 async fn next_piece(exchange: &mut Exchange, deadline: &Deadline) -> Result<Option<Bytes>, Failure> {
     deadline.set_in(exchange.timeouts.stall);
-    let Exchange { connection, body, .. } = exchange;
-    match deadline.guard(|context| connection.poll_piece(context, body)).await {
+    match deadline.guard(|context| exchange.poll_piece(context)).await {
         Ok(Ok(Piece::Data { skip, len })) => {
-            let data = Bytes::copy_from_slice(&connection.filled()[skip..skip + len]);
-            connection.consume(skip + len);
+            let data = Bytes::copy_from_slice(&exchange.bytes()[skip..skip + len]);
+            exchange.consume(skip + len);
             Ok(Some(data))
         }
         Ok(Ok(Piece::End)) => Ok(None),

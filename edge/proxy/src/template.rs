@@ -63,8 +63,8 @@ fn is_text(fields: &Fields) -> bool {
     }
 }
 
-/// [`fetch`]; when what comes is a page that is compressed, once more for the page as it is. From then on all pages of
-/// such routes are asked for as they are.
+/// [`fetch`]; when what comes is a page to be put together that is compressed, once more for the page as it is. From then
+/// on all pages of such routes are asked for as they are. Links that lead to an asset host are rewritten from here on.
 #[allow(clippy::too_many_arguments, reason = "those of fetch")]
 pub async fn fetch_readable(
     thread: &Thread,
@@ -75,18 +75,32 @@ pub async fn fetch_readable(
     response: &mut ResponseHead,
     attempts: &mut Attempts,
     deadline: &Deadline,
-) -> Result<Exchange, NoResponse> {
-    let exchange = fetch(thread, view.clone(), outgoing, upload, response, attempts, deadline).await?;
+) -> Result<Box<Exchange>, NoResponse> {
+    let mut exchange = fetch(thread, view.clone(), outgoing, upload, response, attempts, deadline).await?;
     let prepared = &view.prepared;
-    let unreadable = is_page(prepared.caching(place.caching).esi, response) && is_encoded(&response.fields);
-    if !unreadable || outgoing.method != Method::Get || prepared.asks_for_identity(place.caching) {
-        return Ok(exchange);
+    let assets = prepared.assets(place.caching);
+    let again = match assets {
+        Some(assets) => assets.ask_for_whole(outgoing.method, outgoing.head, response),
+        None => {
+            let unreadable =
+                is_page(prepared.caching(place.caching).esi, response) && is_encoded(&response.fields);
+            let asks_again =
+                unreadable && outgoing.method == Method::Get && !prepared.asks_for_identity(place.caching);
+            asks_again.then(|| {
+                prepared.ask_for_identity(place.caching);
+                as_identity(outgoing.head)
+            })
+        }
+    };
+    if let Some(head) = again {
+        drop(exchange);
+        let again = Outgoing { head: &head, ..*outgoing };
+        exchange = fetch(thread, thread.newer(&view), &again, None, response, attempts, deadline).await?;
     }
-    prepared.ask_for_identity(place.caching);
-    drop(exchange);
-    let head = as_identity(outgoing.head);
-    let again = Outgoing { head: &head, ..*outgoing };
-    fetch(thread, thread.newer(&view), &again, None, response, attempts, deadline).await
+    if let Some(assets) = assets {
+        assets.begin(outgoing.head, response, &mut exchange);
+    }
+    Ok(exchange)
 }
 
 /// A head of our own writing, asking for content that is not coded.

@@ -2,10 +2,12 @@
 //! Everything here is for that thread alone; what threads share is in `Shared`.
 
 use crate::forms::Forms;
+use crate::invalidate::{Changes, Told};
 use crate::learn::{self, Learning};
 use crate::prepare::Prepared;
 use crate::purging::Purging;
 use crate::search::Searches;
+use crate::secure::Secure;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -14,6 +16,7 @@ use std::sync::mpsc::SyncSender;
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
 use tentpole_learn::Observation;
+use tentpole_listener::Handshakes;
 use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Member, Membership, PoolId};
 use tentpole_observe::{EdgeMetrics, Recorder};
@@ -46,6 +49,14 @@ pub struct Shared {
     pub observations: SyncSender<Observation>,
     /// Purge requests.
     pub purging: Purging,
+    /// Changes by route that wait for a look at what is stored.
+    pub changes: Changes,
+    /// Of which of them content networks were told lately.
+    pub told: Told,
+    /// What visitors behind TLS are met with.
+    pub secure: Option<Arc<Secure>>,
+    /// TLS handshakes that one thread carries at once.
+    pub handshakes_max: usize,
 }
 
 /// What one data thread has.
@@ -68,6 +79,8 @@ pub struct Thread {
     pub learn: learn::OfThread,
     /// Connections of visitors open on this thread.
     pub open: Cell<usize>,
+    /// Those of them that are about to speak TLS.
+    pub handshakes: Handshakes,
     reading: RefCell<Reading>,
     #[allow(
         clippy::vec_box,
@@ -129,8 +142,10 @@ impl Thread {
     ) -> Rc<Self> {
         let reading = Reading::new(&shared);
         let learn = learn::OfThread::new(shared.learning.clone(), shared.observations.clone(), !seed);
+        let handshakes = Handshakes::new(shared.handshakes_max);
         Rc::new(Self {
             number,
+            handshakes,
             shared,
             idle: Idle::default(),
             metrics,

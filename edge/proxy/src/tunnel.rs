@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tentpole_listener::Visitor;
 use tentpole_runtime::buffer::BUFFER_BYTES;
-use tentpole_runtime::socket::Socket;
 use tentpole_upstream::Connection;
 
 /// How long both sides may be silent. WebSockets that live longer send pings (RFC 6455 section 5.5.2).
@@ -26,9 +25,8 @@ pub async fn tunnel(visitor: &mut Visitor, endpoint: &mut Connection) -> (u64, u
     let (mut to_endpoint, mut to_visitor) = (Way::default(), Way::default());
     let mut moved_before = u64::MAX;
     poll_fn(|context| {
-        let sockets = (visitor.socket(), endpoint.socket());
-        let up = to_endpoint.poll(context, sockets.0, sockets.1);
-        let down = to_visitor.poll(context, sockets.1, sockets.0);
+        let up = to_endpoint.poll(context, visitor, endpoint);
+        let down = to_visitor.poll(context, endpoint, visitor);
         if up.is_err() || down.is_err() || (to_endpoint.ended && to_visitor.ended) {
             return Poll::Ready(());
         }
@@ -45,10 +43,15 @@ pub async fn tunnel(visitor: &mut Visitor, endpoint: &mut Connection) -> (u64, u
 
 impl Way {
     /// Moves what can be moved now.
-    fn poll(&mut self, context: &mut Context<'_>, from: &mut Socket, to: &mut Socket) -> io::Result<()> {
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut impl Side,
+        to: &mut impl Side,
+    ) -> io::Result<()> {
         while !self.ended {
             if from.filled().is_empty() {
-                match from.poll_fill(context, BUFFER_BYTES) {
+                match from.poll_fill(context) {
                     Poll::Ready(Ok(0)) => {
                         // A half-closed connection: the other way may go on.
                         let Poll::Ready(told) = to.poll_shutdown(context) else { return Ok(()) };
@@ -60,7 +63,7 @@ impl Way {
                     Poll::Pending => return Ok(()),
                 }
             }
-            match to.poll_write(context, &[IoSlice::new(from.filled())]) {
+            match to.poll_write(context, from.filled()) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     from.consume(count);
@@ -71,5 +74,58 @@ impl Way {
             }
         }
         Ok(())
+    }
+}
+
+/// One side of a tunnel.
+trait Side {
+    fn filled(&self) -> &[u8];
+    fn consume(&mut self, count: usize);
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>>;
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Side for Visitor {
+    fn filled(&self) -> &[u8] {
+        self.filled()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.consume(count);
+    }
+
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_fill(context, BUFFER_BYTES)
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_shutdown(context)
+    }
+}
+
+impl Side for Connection {
+    fn filled(&self) -> &[u8] {
+        self.filled()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.consume(count);
+    }
+
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.socket().poll_fill(context, BUFFER_BYTES)
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.socket().poll_write(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket().poll_shutdown(context)
     }
 }

@@ -19,26 +19,29 @@ use crate::from_disk::{self, Source};
 use crate::head::Keeping;
 use crate::invalidate;
 use crate::learn;
+use crate::many;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::on_disk;
 use crate::part;
 use crate::place::{Place, route};
 use crate::purging::is_purge;
+use crate::secure;
 use crate::stop::{After, Stop};
 use crate::template::{fetch_readable, is_encoded, is_page, stored_plan};
 use crate::thread::{Scratch, Thread, View};
 use crate::tunnel::tunnel;
+use crate::websocket;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{FillReader, Looked, Object};
 use tentpole_freshness::{self as freshness, Trouble};
 use tentpole_http1::{self as http1, Framing};
-use tentpole_listener::{Next, RequestBody, Visitor};
+use tentpole_listener::{Begun, Next, Port, RequestBody, Visitor};
 use tentpole_message::Name;
 use tentpole_model::{
     AssemblyFault, Bypass, CacheOutcome, Cause, End, Esi, Failure, Method, Outcome, Phase, Refused, Retry,
-    Side, Why,
+    Side, Version, Why,
 };
 use tentpole_observe::Texts;
 use tentpole_runtime::clock;
@@ -82,6 +85,20 @@ pub async fn serve(thread: Rc<Thread>, mut visitor: Visitor) {
             }
         }
     }
+    if visitor.port == Port::Tls {
+        // In memory of its own: an idle connection must not carry what only its beginning needs.
+        match Box::pin(secure::begin(&thread, &mut visitor)).await {
+            Begun::Secure if visitor.chose_http2() => return Box::pin(many::serve(thread, visitor)).await,
+            Begun::Secure => {}
+            Begun::Gone => return,
+            Begun::Clear => {
+                let mut scratch = thread.scratch();
+                Visit::new(&thread, &mut visitor, &mut scratch).turn_away(Refused::ClearOnTls).await;
+                thread.put_back(scratch);
+                return visitor.linger().await;
+            }
+        }
+    }
     while visitor.awaits_request().await {
         let mut scratch = thread.scratch();
         let after = Visit::new(&thread, &mut visitor, &mut scratch).run().await;
@@ -91,6 +108,7 @@ pub async fn serve(thread: Rc<Thread>, mut visitor: Visitor) {
             After::NextRequest => {}
             After::Close => return,
             After::Linger => return visitor.linger().await,
+            After::Http2 => return Box::pin(many::serve(thread, visitor)).await,
         }
     }
 }
@@ -103,17 +121,19 @@ fn begins_with_proxy_header(thread: &Rc<Thread>, visitor: &Visitor) -> bool {
 }
 
 impl<'a> Visit<'a> {
-    fn new(thread: &'a Rc<Thread>, visitor: &'a mut Visitor, scratch: &'a mut Scratch) -> Self {
+    pub(crate) fn new(thread: &'a Rc<Thread>, visitor: &'a mut Visitor, scratch: &'a mut Scratch) -> Self {
         let why = Why {
             arrived_unix_us: visitor.arrived.unix_us(),
             peer: visitor.source.ip(),
             peer_port: visitor.source.port(),
             connection_reused: visitor.served > 0,
+            version: visitor.version(),
+            tls: visitor.tls,
             thread: thread.number as u8,
             ..Why::new()
         };
         let came = Came { address: visitor.source.ip(), https: visitor.https, proxied: visitor.proxied };
-        let manner = Manner { head_only: false, keep_alive: false, minor_version: 1 };
+        let manner = Manner { head_only: false, keep_alive: false, version: visitor.version(), hsts_s: 0 };
         let body = RequestBody::none();
         Self {
             thread,
@@ -139,10 +159,11 @@ impl<'a> Visit<'a> {
     }
 
     /// Serves the request and records why it went as it did.
-    async fn run(mut self) -> After {
+    pub(crate) async fn run(&mut self) -> After {
         let after = match self.steps().await {
             Ok(sent) => self.completed(sent),
             Err(Stop::Gone) => return After::Close,
+            Err(Stop::Http2) => return After::Http2,
             Err(stop) => self.stopped(stop).await,
         };
         // Beside what a tunnel has counted.
@@ -163,11 +184,15 @@ impl<'a> Visit<'a> {
             return Box::pin(self.purge(view, asked)).await;
         }
         // After purges, which have a right of their own.
-        if !view.prepared.require.opens(&self.scratch.request.fields) {
+        let by_certificate = view.prepared.snapshot.tls.client_authority.is_some();
+        if !view.prepared.require.opens(&self.scratch.request.fields)
+            || (by_certificate && self.visitor.tls.is_none())
+        {
             return Err(Stop::Refused(Refused::NotThroughFront));
         }
         let searches = &self.thread.shared.searches;
         let place = route(&view, searches, self.scratch, &mut asked, &mut self.why)?;
+        self.keep_to_https(&view, asked)?;
         asked.part = part::choose(&self.thread.shared.cache, self.scratch, asked, place);
         self.compresses = view.prepared.caching(place.caching).compress;
         // Before the cache: a body that may not be sent must not cost a look-up.
@@ -188,6 +213,7 @@ impl<'a> Visit<'a> {
         match self.visitor.read_head(&mut self.scratch.request).await {
             Next::Request => Ok(()),
             Next::Gone => Err(Stop::Gone),
+            Next::Http2 => Err(Stop::Http2),
             Next::Refused(refused) => Err(Stop::Refused(refused)),
         }
     }
@@ -195,10 +221,13 @@ impl<'a> Visit<'a> {
     fn understand(&mut self) -> Result<Asked, Stop> {
         let head = &self.scratch.request;
         self.why.method = head.method;
-        self.why.minor_version = head.minor_version;
-        self.manner.minor_version = head.minor_version;
+        if head.minor_version == 0 {
+            self.manner.version = Version::Http10;
+            self.why.version = Version::Http10;
+        }
         self.manner.head_only = head.method == Method::Head;
-        let asked = understand(head).map_err(Stop::Refused)?;
+        let framing = self.visitor.framing(head).map_err(Stop::Refused)?;
+        let asked = understand(head, framing).map_err(Stop::Refused)?;
         // From here on it is known where this request ends: the connection may go on.
         self.body_pending = asked.framing != Framing::None;
         self.manner.keep_alive = http1::keeps_alive_request(head);
@@ -208,12 +237,24 @@ impl<'a> Visit<'a> {
         Ok(asked)
     }
 
+    /// Sends who asks in the clear to https, and lets browsers remember that, where the site says so.
+    fn keep_to_https(&mut self, view: &View, asked: Asked) -> Result<(), Stop> {
+        let Some(site) = self.why.site.map(|site| view.prepared.site(site)) else { return Ok(()) };
+        if site.to_https && !asked.https {
+            return Err(Stop::ToHttps(view.prepared.https_port));
+        }
+        self.manner.hsts_s = if asked.https { site.hsts_s } else { 0 };
+        Ok(())
+    }
+
     /// Takes the word of a proxy in front, if it is believed, for where the request comes from. True when it was asked
     /// by https.
     fn hear_of_visitor(&mut self, view: &View) -> bool {
         let Scratch { request, via, .. } = &mut *self.scratch;
         let front = &view.prepared.snapshot.front;
-        let Some(came) = came(front, self.came.address, &request.fields, via) else { return self.came.https };
+        let Some(came) = came(front, self.came.address, self.came.https, &request.fields, via) else {
+            return self.came.https;
+        };
         if came.address != self.came.address {
             self.why.peer = came.address;
             // Which port he has, nobody says.
@@ -319,7 +360,7 @@ impl<'a> Visit<'a> {
         let outgoing = Outgoing { head: forward, method: asked.method, pool: place.pool, upgrades };
         let requested = clock::coarse().unix_seconds();
         let deadline = Deadline::new();
-        let interim = self.manner.minor_version > 0;
+        let interim = self.manner.version != Version::Http10;
         let upload = Some(Upload { visitor: self.visitor, body: &mut self.body, interim });
         let attempts = &mut self.why.attempts;
         let (thread, pinned) = (self.thread, view.clone());
@@ -339,6 +380,10 @@ impl<'a> Visit<'a> {
         if self.scratch.response.status == 101 {
             return self.upgrade(exchange, asked).await;
         }
+        if self.visitor.challenge().is_some() && matches!(self.scratch.response.status, 200..=299) {
+            // There, success means that a tunnel is open (RFC 8441 section 5).
+            return Err(Stop::Failed(Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed)));
+        }
         if asked.method == Method::Head {
             self.update_by_head(&view, asked, place, requested);
         }
@@ -347,7 +392,7 @@ impl<'a> Visit<'a> {
             invalidate::after_change(&self.thread.shared, key, shared_target, response);
             let paths = &view.prepared.caching(place.caching).purges;
             if !paths.is_empty() {
-                invalidate::by_route(&self.thread.shared, key, paths).await;
+                invalidate::by_route(self.thread, key, paths).await;
             }
         }
         self.deliver_exchange(&view, exchange, asked, place).await
@@ -364,14 +409,21 @@ impl<'a> Visit<'a> {
     }
 
     /// Turns the connection into a tunnel, if the endpoint changed to what the visitor asked for.
-    async fn upgrade(&mut self, mut exchange: Exchange, asked: Asked) -> Result<Sent, Stop> {
+    async fn upgrade(&mut self, mut exchange: Box<Exchange>, asked: Asked) -> Result<Sent, Stop> {
         let Scratch { response, out, .. } = &mut *self.scratch;
         let Some(protocol) = http1::upgraded(response).filter(|_| asked.upgrades) else {
             let unasked = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
             return Err(Stop::Failed(unasked));
         };
-        self.why.status = 101;
-        let told = deliver::switching(self.visitor, out, response, protocol).await;
+        if let Some(challenge) = self.visitor.challenge() {
+            // It is ours, and nobody else looks at the answer (RFC 8441 section 5.1).
+            if !websocket::answers(challenge, &response.fields) {
+                let unanswered = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
+                return Err(Stop::Failed(unanswered));
+            }
+            self.visitor.open_tunnel();
+        }
+        let told = deliver::switching(self.visitor, out, response, protocol, &mut self.why.status).await;
         self.why.bytes_out = told.map_err(Stop::Failed)?;
         let (up, down) = tunnel(self.visitor, &mut exchange.connection).await;
         self.why.bytes_in = up;
@@ -451,7 +503,7 @@ impl<'a> Visit<'a> {
     async fn deliver_exchange(
         &mut self,
         view: &View,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         asked: Asked,
         place: Place,
     ) -> Result<Sent, Stop> {
@@ -526,6 +578,7 @@ impl<'a> Visit<'a> {
     }
 
     fn completed(&mut self, sent: Sent) -> After {
+        self.visitor.end();
         if self.why.cache == CacheOutcome::Hit && sent.status != self.why.status {
             self.why.cache = CacheOutcome::HitPartial;
         }

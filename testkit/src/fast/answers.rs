@@ -21,6 +21,35 @@ const CHUNK_BYTES: u64 = 256 * LETTERS.len() as u64;
 /// Every body is this, again and again, whatever way it is sent.
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789\n";
 const SLOW_MS_MAX: u64 = 600_000;
+const LATE_BYTES: u64 = 1_024;
+const PLAIN: &str = "Content-Type: text/plain\r\n";
+/// What [`prose`] is made of.
+const WORDS: [&str; 24] = [
+    "<p class=\"lead\">",
+    "</p>\n",
+    "<a href=\"/item/",
+    "\">",
+    "</a>",
+    "the",
+    "shop",
+    "has",
+    "winter",
+    "coats",
+    "of",
+    "wool",
+    "and",
+    "linen",
+    "for",
+    "every",
+    "size",
+    "that",
+    "are",
+    "made",
+    "near",
+    "you",
+    "today",
+    "price",
+];
 
 /// What is still to be done after the bytes of an answer were appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +115,8 @@ impl Answers {
         let path = head.path();
         let (name, argument) = split(path);
         let number = decimal(argument);
-        let cacheable = "Cache-Control: max-age=3600\r\n";
-        let private = "Cache-Control: no-store\r\n";
+        let cacheable = "Content-Type: text/plain\r\nCache-Control: max-age=3600\r\n";
+        let private = "Content-Type: text/plain\r\nCache-Control: no-store\r\n";
         match (name, number) {
             (b"bytes", Some(len)) => (self.write_filled(head, cacheable, len, out), true),
             (b"nocache", Some(len)) => (self.write_filled(head, private, len, out), true),
@@ -95,13 +124,24 @@ impl Answers {
                 self.write_chunked(head, len, out);
                 (Rest::Nothing, len <= PREPARED_BYTES_MAX)
             }
+            (b"text", Some(len)) if len <= PREPARED_BYTES_MAX => {
+                let page = "Content-Type: text/html\r\nCache-Control: max-age=3600\r\n";
+                self.write_whole(head, 200, page, &prose(len), out);
+                (Rest::Nothing, true)
+            }
+            (b"late", Some(ms)) if ms <= SLOW_MS_MAX => {
+                let mut page = Vec::new();
+                filler(LATE_BYTES, &mut page);
+                self.write_whole(head, 200, cacheable, &page, out);
+                (Rest::Hold(Duration::from_millis(ms)), false)
+            }
             (b"slow", Some(ms)) if ms <= SLOW_MS_MAX => {
                 self.write_whole(head, 200, private, b"slow\n", out);
                 (Rest::Hold(Duration::from_millis(ms)), false)
             }
             (b"status", Some(code @ 200..=999)) => {
                 let text = if code == 204 || code == 304 { String::new() } else { format!("{code}\n") };
-                self.write_whole(head, code, "", text.as_bytes(), out);
+                self.write_whole(head, code, PLAIN, text.as_bytes(), out);
                 (Rest::Nothing, true)
             }
             (b"echo", _) => {
@@ -115,7 +155,7 @@ impl Answers {
                 (Rest::Nothing, false)
             }
             _ => {
-                let text = b"paths: /bytes/N /nocache/N /chunked/N /slow/MS /status/CODE /echo /count\n";
+                let text = b"paths: /bytes/N /text/N /nocache/N /chunked/N /slow/MS /late/MS /status/CODE /echo /count\n";
                 self.write_whole(head, 404, private, text, out);
                 (Rest::Nothing, false)
             }
@@ -144,7 +184,8 @@ impl Answers {
     }
 
     fn write_chunked(&self, head: &Head<'_>, len: u64, out: &mut Vec<u8>) {
-        self.write_head(head, 200, "Cache-Control: no-store\r\n", "Transfer-Encoding: chunked\r\n", out);
+        let private = "Content-Type: text/plain\r\nCache-Control: no-store\r\n";
+        self.write_head(head, 200, private, "Transfer-Encoding: chunked\r\n", out);
         if head.method == b"HEAD" {
             return;
         }
@@ -164,7 +205,7 @@ impl Answers {
         let close = if head.keep_alive { "" } else { "Connection: close\r\n" };
         out.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\nDate: ").as_bytes());
         out.extend_from_slice(&self.date);
-        let rest = format!("\r\nContent-Type: text/plain\r\n{fields}{length}{close}\r\n");
+        let rest = format!("\r\n{fields}{length}{close}\r\n");
         out.extend_from_slice(rest.as_bytes());
     }
 
@@ -186,6 +227,25 @@ pub fn filler(len: u64, out: &mut Vec<u8>) {
     while out.len() < end {
         out.extend_from_slice(&LETTERS[..LETTERS.len().min(end - out.len())]);
     }
+}
+
+/// `len` bytes that compress about as well as a page does, the same each time: words and numbers without order.
+fn prose(len: u64) -> Vec<u8> {
+    let len = usize::try_from(len).unwrap_or(0);
+    let mut out = Vec::with_capacity(len + 32);
+    let mut state = 1_u64;
+    while out.len() < len {
+        // A linear congruential generator (Knuth, MMIX): its upper bits are random enough for this.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let random = state >> 40;
+        match WORDS.get((random % 28) as usize) {
+            Some(word) => out.extend_from_slice(word.as_bytes()),
+            None => out.extend_from_slice((random / 28 % 100_000).to_string().as_bytes()),
+        }
+        out.push(b' ');
+    }
+    out.truncate(len);
+    out
 }
 
 /// `/name/argument` as its two parts.

@@ -2,7 +2,8 @@
 //! measured. One epoll loop per thread, each with its own `SO_REUSEPORT` listener. Speaks HTTP/1.1 with keep-alive
 //! and pipelining. Never misbehaves: for that there is [`crate::origin`].
 //!
-//! Paths: `/bytes/N` (N bytes, `max-age=3600`), `/nocache/N` (`no-store`), `/chunked/N`, `/slow/MS`,
+//! Paths: `/bytes/N` (N bytes, `max-age=3600`), `/text/N` (likewise, HTML that compresses about as well as a page),
+//! `/nocache/N` (`no-store`), `/chunked/N`, `/slow/MS`, `/late/MS` (1 KiB, `max-age=3600`, after that time),
 //! `/status/CODE`, `/echo` (the request's head and body as received), `/count` (requests served before, other than
 //! to `/count`).
 

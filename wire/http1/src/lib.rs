@@ -21,7 +21,7 @@ pub use body::{BodyDecoder, BodyLimits, ChunkError, Decoded, Piece};
 pub use framing::{Framing, request_framing, response_framing};
 pub use head::{FIELDS_MAX, Limits, Parsed};
 pub use persist::{expects_continue, keeps_alive_request, keeps_alive_response, upgrade, upgraded};
-pub use request::{Target, host, parse_request, split_target};
+pub use request::{Target, check_request, host, parse_request, split_target};
 pub use response::{Malformed, parse_response};
 pub use write::{
     CHUNK_END, write_chunk_start, write_field, write_fields, write_framing, write_last_chunk,

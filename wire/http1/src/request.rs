@@ -68,6 +68,30 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
     Ok(Parsed::Complete { head_bytes: skip + head_len })
 }
 
+/// Holds a head that another codec has filled to the rules of this one: method, form of the target, `Host`.
+///
+/// # Errors
+/// The refusal that answers the visitor.
+pub fn check_request(head: &RequestHead, limits: &Limits) -> Result<(), Refused> {
+    let (method, target) = (head.method_bytes(), head.target());
+    if matches!(head.method, Method::Connect | Method::Trace) {
+        return Err(Refused::Method);
+    }
+    if method.is_empty() || method.len() > METHOD_BYTES_MAX || !method.iter().all(|&b| head::is_token_byte(b))
+    {
+        return Err(Refused::RequestLine);
+    }
+    if target.len() > limits.target_bytes_max {
+        return Err(Refused::TargetTooLong);
+    }
+    let is_visible = target.iter().all(u8::is_ascii_graphic);
+    let is_origin = matches!(target.first(), Some(b'/' | b'*'));
+    if !is_visible || !is_origin || split(target, head.method == Method::Options).is_none() {
+        return Err(Refused::Target);
+    }
+    check_host(head)
+}
+
 /// Takes the head's target apart. On a head that [`parse_request`] has filled.
 pub fn split_target(head: &RequestHead) -> Target<'_> {
     // The parser let no other through; a head from elsewhere is taken for a path.

@@ -59,6 +59,13 @@ impl Fields {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Appends bytes that are no field, and says where they lie.
+    pub fn append(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
     /// Adds a field whose name and value already lie in the buffer.
     ///
     /// # Panics

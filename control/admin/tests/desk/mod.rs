@@ -101,6 +101,7 @@ fn snapshot() -> Snapshot {
             canonical: Canonical::Redirect,
             merge_slashes: true,
             routes: vec![Route { body_bytes_max: 1 << 20, ..Route::default() }],
+            ..Site::default()
         }],
         pools: vec![Pool {
             name: "app".into(),

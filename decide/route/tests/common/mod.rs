@@ -21,6 +21,7 @@ pub fn site(name: &str, hosts: &[&str], patterns: &[&str]) -> Site {
         canonical: Canonical::Redirect,
         merge_slashes: true,
         routes: patterns.iter().map(|pattern| route(pattern)).collect(),
+        ..Site::default()
     }
 }
 

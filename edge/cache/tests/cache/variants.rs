@@ -27,6 +27,26 @@ fn each_request_gets_its_own_variant() {
 }
 
 #[test]
+fn variants_by_different_names_are_found_beside_one_another() {
+    let edge = Edge::new();
+    let request = |market: &str, theme: &str| fields(&[("X-Market", market), ("X-Theme", theme)]);
+    edge.store_for("/", b"de", &request("de", "dark"), BY_MARKET);
+    edge.store_for("/", b"fr dark", &request("fr", "dark"), &[b"X-Market", b"X-Theme"]);
+    edge.store_for("/", b"it", &request("it", "dark"), BY_MARKET);
+    edge.store_for("/", b"fr light", &request("fr", "light"), &[b"X-Market", b"X-Theme"]);
+    // Enough that they are told apart by their signs.
+    for number in 0..4 {
+        edge.store_for("/", b"x", &request(&number.to_string(), "dark"), BY_MARKET);
+    }
+    let got = |market, theme| body_of(&edge.get_as("/", &request(market, theme), Judged::Use).hit());
+    assert_eq!(got("de", "light"), b"de");
+    assert_eq!(got("it", "dark"), b"it");
+    assert_eq!(got("fr", "dark"), b"fr dark");
+    assert_eq!(got("fr", "light"), b"fr light");
+    assert!(matches!(edge.get_as("/", &request("fr", "red"), Judged::Use), Looked::Lead(_)));
+}
+
+#[test]
 fn known_variants_are_fetched_side_by_side() {
     let edge = Edge::new();
     edge.store_for("/", b"de", &market("de"), BY_MARKET);

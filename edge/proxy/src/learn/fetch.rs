@@ -8,13 +8,14 @@ use super::watch::{Told, Watch};
 use super::{OfThread, is_anonymous, is_comparable, is_plain};
 use crate::asked::Asked;
 use crate::exchange::{Exchange, NoResponse};
-use crate::fetch::{Attempts, Outgoing, fetch};
+use crate::fetch::{Attempts, Outgoing};
 use crate::fill::{Led, Own, Wanted, failure_of};
 use crate::obtain::Inquiry;
 use crate::place::Place;
 use crate::prepare::Prepared;
 use crate::purge::host_of;
 use crate::tags::tags_of;
+use crate::template::fetch_readable;
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -25,7 +26,7 @@ use tentpole_cache::{Lead, NewObject, Object, Presented, StoredFacts, Tag};
 use tentpole_http1::{Framing, Piece};
 use tentpole_learn::{Dims, Rule};
 use tentpole_message::{Fields, Name, ResponseHead, StoredHead};
-use tentpole_model::{Bypass, CachingId, Cause, Esi, Failure, Learn, Method, Phase, Retry};
+use tentpole_model::{Bypass, CachingId, Cause, Esi, Failure, Learn, Method, Phase, Retry, Side};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::{Deadline, Expired};
 use tentpole_runtime::ledger::Pressure;
@@ -34,9 +35,9 @@ use tokio::sync::oneshot;
 /// How long nobody waits for a page that turned out to be no page for all. Not at all: the learner hears of it at once,
 /// and somebody whose browser is answered otherwise must not be able to send everybody past the cache.
 const NOT_SHARED: Duration = Duration::ZERO;
-/// Bytes of a visitor's own answer that are held until it was compared. It was shorter than a mebibyte for everybody
-/// else a moment ago.
-const OWN_BYTES_MAX: u64 = 16 << 20;
+
+/// See [`Plan::moment`].
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// A fill by a rule.
 pub struct Plan {
@@ -70,7 +71,7 @@ enum Gathered {
     /// No whole response.
     Failed(NoResponse),
     /// Its head says already that it is not to be compared; its body is still to come.
-    Passing(Box<(Exchange, ResponseHead)>),
+    Passing(Box<(Box<Exchange>, ResponseHead)>),
     /// It was longer than may be held.
     TooLong,
     /// It is whole.
@@ -113,8 +114,9 @@ impl Plan {
         let mut head = Vec::with_capacity(512);
         let device = inquiry.presented().device();
         let send = view.prepared.pools[usize::from(place.pool.0)].send.lines();
-        let how =
-            stripped::How { target: shared_target, host: host_of(key), https: asked.https, send, device };
+        let identity = view.prepared.asks_for_identity(place.caching);
+        let (target, host, https) = (*shared_target, host_of(key), asked.https);
+        let how = stripped::How { target, host, https, send, device, identity };
         stripped::write_head(&mut head, told, &how, rule.vary);
         let (fields, prepared, caching) = (request.fields.clone(), view.prepared.clone(), place.caching);
         Some(Self {
@@ -135,6 +137,12 @@ impl Plan {
     fn holds(&self, of: &OfThread) -> bool {
         let rules = of.learning.rules.get();
         rules.of(self.url).is_some_and(|now| now.generation == self.rule.generation)
+    }
+
+    /// How long nobody asks again for nobody after an error: an endpoint that has too much to do must not be asked twice
+    /// for each visitor. What the error may be due to, a visitor must not have chosen.
+    fn moment(&self) -> Duration {
+        if self.rule.vary.is_none() { AFTER_ERROR } else { NOT_SHARED }
     }
 
     /// What the endpoint was told, as `Vary` compares it.
@@ -174,30 +182,52 @@ async fn run(
     let first = fetcher.gather(&plan.head, Some(plan.rule.vary)).await;
     let page = match first {
         Gathered::Page(page) => page,
+        // It may be the request that is to blame, which says less than browsers do: the visitor's own may be answered.
+        Gathered::Failed(no) if broke_off_at_once(&no) => {
+            return pass(lead, Bypass::Status, plan.moment(), fetcher.attempts, answer);
+        }
         Gathered::Failed(no) => {
             lead.failed(failure_of(&no));
             let _ = answer.send((Led::None(no), fetcher.attempts));
             return;
         }
-        // An endpoint that has too much to do is not asked once more.
         Gathered::Passing(passing) if passing.1.status >= 500 || passing.1.status == 429 => {
-            lead.uncacheable(Bypass::Status, NOT_SHARED);
-            let (exchange, response) = *passing;
-            let own = Own { exchange, response, bypass: Bypass::Status };
-            let _ = answer.send((Led::Own(Box::new(own)), fetcher.attempts));
-            return;
+            return pass(lead, Bypass::Status, plan.moment(), fetcher.attempts, answer);
         }
         Gathered::Passing(_) | Gathered::TooLong => {
-            return own_answer(lead, fetcher, &own_head, None, answer).await;
+            return pass(lead, Bypass::NoLifetime, NOT_SHARED, fetcher.attempts, answer);
         }
     };
     let of = &thread.learn;
-    let may_be_stored = page.needs.without(plan.rule.vary).is_none();
-    if may_be_stored && plan.was_given(of, &page) && plan.holds(of) {
+    if !page.needs.without(plan.rule.vary).is_none() {
+        return pass(lead, Bypass::NoLifetime, NOT_SHARED, fetcher.attempts, answer);
+    }
+    if plan.was_given(of, &page) && plan.holds(of) {
         let attempts = fetcher.attempts;
         return store(&thread, lead, &plan, *page, &fields, attempts, answer);
     }
-    own_answer(lead, fetcher, &own_head, Some(*page).filter(|_| may_be_stored), answer).await;
+    own_answer(lead, fetcher, &own_head, *page, answer).await;
+}
+
+/// There is nothing that his answer could be compared with, or too much: he gets it as though there were no rule, as it
+/// comes. So do all others for a while.
+fn pass(
+    lead: Lead,
+    bypass: Bypass,
+    others: Duration,
+    attempts: Attempts,
+    answer: oneshot::Sender<(Led, Attempts)>,
+) {
+    lead.uncacheable(bypass, others);
+    let _ = answer.send((Led::Pass(bypass), attempts));
+}
+
+/// The endpoint ended the connection, or answered with what is no response: neither takes long, nor says that it has too
+/// much to do.
+fn broke_off_at_once(no: &NoResponse) -> bool {
+    let NoResponse::Failed(failure) = no else { return false };
+    let answered = matches!(failure.phase, Phase::FirstByte | Phase::ReadHead | Phase::ReadBody);
+    failure.side == Side::Upstream && answered && failure.source != Cause::TimedOut
 }
 
 /// Asks once more, with the visitor's own request, for what he gets. If it equals what nobody's request was answered, it
@@ -206,7 +236,7 @@ async fn own_answer(
     lead: Lead,
     mut fetcher: Fetcher<'_>,
     head: &[u8],
-    nobodys: Option<Page>,
+    nobodys: Page,
     answer: oneshot::Sender<(Led, Attempts)>,
 ) {
     if answer.is_closed() {
@@ -220,24 +250,19 @@ async fn own_answer(
             lead.failed(failure_of(&no));
             Led::None(no)
         }
-        Gathered::TooLong => {
-            lead.uncacheable(Bypass::TooLarge, NOT_SHARED);
-            Led::None(NoResponse::Failed(Failure::internal(Phase::ReadBody, Cause::FillAborted)))
-        }
+        Gathered::TooLong => return pass(lead, Bypass::TooLarge, NOT_SHARED, attempts, answer),
         Gathered::Passing(passing) => {
             lead.uncacheable(bypass, NOT_SHARED);
             let (exchange, response) = *passing;
             Led::Own(Box::new(Own { exchange, response, bypass }))
         }
         Gathered::Page(own) => {
-            let alike = nobodys.filter(|page| page.hash == own.hash && plan.rule.seen_by.is_none());
-            match alike.filter(|_| plan.holds(&thread.learn)) {
-                Some(page) => return store(thread, lead, plan, page, fields, attempts, answer),
-                None => {
-                    lead.uncacheable(bypass, NOT_SHARED);
-                    Led::Collected(alone(thread, *own, fields), bypass)
-                }
+            let is_for_all = nobodys.hash == own.hash && plan.rule.seen_by.is_none();
+            if is_for_all && plan.holds(&thread.learn) {
+                return store(thread, lead, plan, nobodys, fields, attempts, answer);
             }
+            lead.uncacheable(bypass, NOT_SHARED);
+            Led::Collected(alone(thread, *own, fields), bypass)
         }
     };
     let _ = answer.send((led, attempts));
@@ -324,8 +349,9 @@ impl Fetcher<'_> {
         let outgoing = Outgoing { head, method: Method::Get, pool: self.place.pool, upgrades: false };
         self.attempts = Attempts::default();
         let attempts = &mut self.attempts;
+        let (thread, view, place) = (self.thread, self.view.clone(), self.place);
         let fetched =
-            fetch(self.thread, self.view.clone(), &outgoing, None, &mut response, attempts, &deadline).await;
+            fetch_readable(thread, view, place, &outgoing, None, &mut response, attempts, &deadline).await;
         let exchange = match fetched {
             Ok(exchange) => exchange,
             Err(no) => return Gathered::Failed(no),
@@ -354,36 +380,30 @@ impl Fetcher<'_> {
             }
             return Gathered::Passing(Box::new((exchange, response)));
         }
-        let bytes_max = if stripped.is_some() { BODY_BYTES_MAX } else { OWN_BYTES_MAX };
-        self.read(exchange, &response, watch, bytes_max, &deadline).await
+        self.read(exchange, &response, watch, &deadline).await
     }
 
     async fn read(
         &self,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         response: &ResponseHead,
         mut watch: Watch,
-        bytes_max: u64,
         deadline: &Deadline,
     ) -> Gathered {
         let (mut chunks, mut bytes) = (Vec::new(), 0);
         loop {
             deadline.set_in(exchange.timeouts.stall);
-            let piece = {
-                let Exchange { connection, body, .. } = &mut exchange;
-                deadline.guard(|context| connection.poll_piece(context, body)).await
-            };
-            match piece {
+            match deadline.guard(|context| exchange.poll_piece(context)).await {
                 Ok(Ok(Piece::Data { skip, len })) => {
-                    let content = &exchange.connection.filled()[skip..skip + len];
+                    let content = &exchange.bytes()[skip..skip + len];
                     watch.take(content);
                     bytes += len as u64;
-                    if bytes > bytes_max {
+                    if bytes > BODY_BYTES_MAX {
                         watch.end(&self.thread.learn, self.took_us());
                         return Gathered::TooLong;
                     }
                     chunks.push(Bytes::copy_from_slice(content));
-                    exchange.connection.consume(skip + len);
+                    exchange.consume(skip + len);
                 }
                 Ok(Ok(Piece::End)) => break,
                 Ok(Err(failure)) => return self.broke_off(&exchange, failure),

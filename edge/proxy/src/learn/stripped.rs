@@ -21,13 +21,15 @@ pub struct How<'a> {
     pub send: &'a [u8],
     /// The class of the device, where that is all that is compared.
     pub device: Option<&'a str>,
+    /// The content is wanted as it is: it has to be read.
+    pub identity: bool,
 }
 
 /// Appends the head. Of the visitor's fields only `Accept-Encoding` and those that `vary` names go along, as they are
 /// compared (`cache::Presented`): the stored answer is selected by them. Where only the class of a device is compared, it
 /// alone is told.
 pub fn write_head(out: &mut Vec<u8>, fields: &Fields, how: &How<'_>, vary: Dims) {
-    let &How { target, host, https, send, device } = how;
+    let &How { target, host, https, send, device, identity } = how;
     http1::write_request_line(out, b"GET", target);
     http1::write_field(out, b"Host", host);
     let own = |out: &mut Vec<u8>, id, name: &[u8]| {
@@ -39,7 +41,10 @@ pub fn write_head(out: &mut Vec<u8>, fields: &Fields, how: &How<'_>, vary: Dims)
         true => own(out, Name::Accept, b"Accept"),
         false => http1::write_field(out, b"Accept", b"*/*"),
     }
-    own(out, Name::AcceptEncoding, b"Accept-Encoding");
+    match identity {
+        true => http1::write_field(out, b"Accept-Encoding", b"identity"),
+        false => own(out, Name::AcceptEncoding, b"Accept-Encoding"),
+    }
     if vary.has(Dims::LANGUAGE) {
         own(out, Name::AcceptLanguage, b"Accept-Language");
     }
@@ -103,6 +108,7 @@ mod tests {
             https: false,
             send: b"X-Origin-Key: k\r\n",
             device,
+            identity: false,
         };
         write_head(&mut out, &fields, &how, vary);
         String::from_utf8(out).unwrap()

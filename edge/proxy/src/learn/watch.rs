@@ -69,13 +69,13 @@ impl Watch {
         let learning = &of.learning;
         let meaning = head::meaning(response, length);
         let fields = told.fields;
-        let url = learning.hash(told.key);
         let (needs, page) = match meaning {
             Meaning::Silent { page, needs } => (needs, page),
             // It speaks for itself, as most do: only news for a page that has a rule.
-            Meaning::Speaks if learning.rules.get().of(url).is_none() => return None,
+            Meaning::Speaks if !of.has_rule(told.key) => return None,
             _ => (Dims::NONE, false),
         };
+        let url = learning.hash(told.key);
         of.samples.set(of.samples.get() + 1);
         let who = match asked.facts {
             _ if told.stripped.is_some() => Who::Nobody,

@@ -56,8 +56,13 @@ impl Purging {
         self.relays.store(relays, Ordering::Relaxed);
     }
 
+    /// Whether anybody is told of purges.
+    pub fn tells(&self) -> bool {
+        self.relays.load(Ordering::Relaxed)
+    }
+
     /// Tells control of a purge that is done. When control is away for long, the newest are lost, and that is said.
-    fn tell(&self, order: &PurgeOrder) {
+    pub fn tell(&self, order: &PurgeOrder) {
         if self.relays.load(Ordering::Relaxed) && self.told.try_send(order.clone()).is_err() {
             notice(format_args!(
                 "a purge was not passed on to the content networks: {UNTOLD_MAX} wait already"

@@ -14,13 +14,17 @@ use tentpole_model::{
     Snapshot,
 };
 use tentpole_observe::Observed;
-use tentpole_proxy::{Bound, CompressionStats, Edge, EdgeParts};
+use tentpole_proxy::{Bound, CompressionStats, Edge, EdgeParts, Secure};
 use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cells, InForce, Ledger, Published};
 
 /// A running edge; ended when dropped.
 pub struct Running {
     pub address: SocketAddr,
+    /// Where https is spoken, when it is.
+    pub https: Option<SocketAddr>,
+    pub secure: Option<Arc<Secure>>,
+    pub observed: Arc<Observed>,
     pub cells: Arc<Cells>,
     pub purger: Arc<dyn PurgePort>,
     pub membership: Arc<Published<Membership>>,
@@ -113,7 +117,8 @@ pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce
     let cells = Cells::new();
     let membership = Published::new(Membership { pools: vec![PoolMembers { members: vec![member] }] });
     let dials = Published::new(Dials::from_snapshot(&snapshot));
-    let listeners = tentpole_listener::bind(&snapshot.listen, 1).unwrap();
+    let listeners = tentpole_listener::bind(&snapshot.addresses(), snapshot.threads.unwrap_or(1)).unwrap();
+    let observed = Observed::new(&snapshot.log);
     let in_force = InForce {
         version: 0,
         read_unix_ms: 0,
@@ -121,14 +126,30 @@ pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce
         membership: membership.clone(),
         dials: dials.clone(),
     };
-    let observed = Observed::new(&snapshot.log);
-    let parts = EdgeParts { in_force, cells: cells.clone(), observed, learning };
+    let parts =
+        EdgeParts { in_force, cells: cells.clone(), observed: observed.clone(), learning, state: None };
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
+    let (https, secure) = (bound.addresses().get(snapshot.listen.len()).copied(), bound.secure());
     let (purger, queue, advice) = (bound.purger(), bound.queued(), bound.advice());
     let (compressed, disk, ledger) = (bound.compressed(), bound.disk(), bound.ledger().clone());
     let edge = Some(bound.open().unwrap());
-    Running { address, cells, purger, membership, dials, disk, ledger, queue, advice, compressed, edge }
+    Running {
+        address,
+        https,
+        secure,
+        observed,
+        cells,
+        purger,
+        membership,
+        dials,
+        disk,
+        ledger,
+        queue,
+        advice,
+        compressed,
+        edge,
+    }
 }
 
 fn snapshot(endpoint: SocketAddr) -> Snapshot {

@@ -135,3 +135,62 @@ fn many_other_pages_do_not_drive_out_what_was_learned() {
     assert!(crowd.advice()["pages"].as_u64() <= Some(40));
     crowd.until_hit("/new-part/page");
 }
+
+#[test]
+fn a_page_that_outgrows_what_may_be_held_reaches_every_visitor_whole() {
+    let size = Switch::default();
+    size.set(1_000);
+    let crowd = Crowd::before({
+        let size = size.clone();
+        // Without a length: that it is too long is only known when it has come.
+        move |_| {
+            let body = "x".repeat(size.get() as usize);
+            let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}")
+        }
+    });
+    for (number, bytes) in [(1 << 20) + 1, 3 << 20, 20 << 20].into_iter().enumerate() {
+        size.set(1_000);
+        let path = format!("/page-{number}");
+        crowd.until_hit(&path);
+        size.set(bytes);
+        crowd.purge();
+        for visitor in 1..4 {
+            let got = crowd.ask(visitor, &path, "");
+            assert!(got.head.starts_with("HTTP/1.1 200 OK"), "{bytes}: {}", got.head);
+            let content: u64 = got.body.bytes().filter(|&byte| byte == b'x').count() as u64;
+            assert_eq!(content, bytes, "{}", got.head);
+        }
+    }
+}
+
+/// Many applications fall over, or lock robots out, when a field is missing that every browser sends.
+#[test]
+fn an_application_that_cannot_bear_a_request_without_a_browser_fails_no_visitor() {
+    for refusal in [
+        "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops",
+        "HTTP/1.1 429 Robot\r\nContent-Length: 5\r\n\r\nrobot",
+        "HTTP/1.1 503 Robot\r\nContent-Length: 5\r\n\r\nrobot",
+        "HTTP/1.1 403 Robot\r\nContent-Length: 5\r\n\r\nrobot",
+        "no response at all\r\n\r\n",
+    ] {
+        let crowd = Crowd::before(|seen| match seen.field("Accept-Language") {
+            Some(_) => page("news"),
+            None => refusal.to_owned(),
+        });
+        for round in 0..150u32 {
+            let got = crowd.ask(1 + (round % 9) as u8, "/news", "");
+            assert_eq!(got.body, "news", "{refusal}: {}", got.head);
+            if round < 40 {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+        }
+        // The test can fail: there was a rule, and it was tried.
+        let asked = crowd.asked();
+        assert!(
+            asked.iter().any(|head| !head.contains("Accept-Language")),
+            "{refusal}: {:#}",
+            crowd.advice()
+        );
+    }
+}

@@ -1,12 +1,18 @@
 //! What a change makes stale: the URL that was changed, and those of the same origin that the response points to
 //! (RFC 9111 section 4.4). Nothing that another origin serves can be emptied from here.
 
+mod changes;
+mod told;
+
+pub use changes::Changes;
+pub use told::Told;
+
 use crate::key::KeysOfUrl;
 use crate::on_disk;
-use crate::purge::{Purger, host_of, write_key};
-use crate::thread::Shared;
+use crate::purge::{Purger, host_of};
+use crate::thread::{Shared, Thread};
+use std::rc::Rc;
 use std::sync::Arc;
-use tentpole_disk::Purge;
 use tentpole_message::{Name, ResponseHead};
 use tentpole_model::{PurgeOrder, PurgeWhat};
 
@@ -25,36 +31,22 @@ pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &
     }
 }
 
-/// Empties the cache of the paths that a route names, on the host of the request's key. Takes a look at everything that
-/// is stored, so not on a data thread; when it returns, it is in force.
-pub async fn by_route(shared: &Arc<Shared>, key: &[u8], paths: &[String]) {
-    let (shared, host, paths) = (shared.clone(), host_of(key).to_vec(), paths.to_vec());
-    let purge = move || {
-        if let Some(disk) = &shared.disk {
-            // By prefix, which may be more than is named.
-            let prefix = |named: &String| {
-                let mut prefix = Vec::new();
-                write_key(&mut prefix, &host, named.strip_suffix('*').unwrap_or(named).as_bytes());
-                prefix
-            };
-            let prefixes: Vec<Vec<u8>> = paths.iter().map(prefix).collect();
-            let whats: Vec<Purge<'_>> = prefixes.iter().map(|prefix| Purge::Prefix(prefix)).collect();
-            drop(disk.purge(&whats, false));
+/// Empties the cache of the paths that a route names, on the host of the request's key, and tells content networks of
+/// them. Of the URL itself they need not be told: the request went through them. When it returns, it is in force here.
+pub async fn by_route(thread: &Rc<Thread>, key: &[u8], paths: &[String]) {
+    let host = host_of(key);
+    changes::purge(&thread.shared, host, paths).await;
+    let Ok(host) = std::str::from_utf8(host) else { return };
+    for path in paths {
+        match path.strip_suffix('*') {
+            Some(beginning) => told::tell(thread, PurgeWhat::Prefix(format!("http://{host}{beginning}"))),
+            None => {
+                told::tell(thread, PurgeWhat::Url(format!("http://{host}{path}")));
+                // And under any query.
+                told::tell(thread, PurgeWhat::Prefix(format!("http://{host}{path}?")));
+            }
         }
-        shared.cache.purge_where(|key| is_named(key, &host, &paths), false)
-    };
-    // It panics only if we do.
-    let _ = tokio::task::spawn_blocking(purge).await;
-}
-
-/// Whether a key is one of these paths of the host, with any query.
-fn is_named(key: &[u8], host: &[u8], paths: &[String]) -> bool {
-    let Some([0, target @ ..]) = key.strip_prefix(host) else { return false };
-    let end = target.iter().position(|&byte| byte == b'?' || byte == 0).unwrap_or(target.len());
-    paths.iter().any(|named| match named.strip_suffix('*') {
-        Some(beginning) => target[..end].starts_with(beginning.as_bytes()),
-        None => target[..end] == *named.as_bytes(),
-    })
+    }
 }
 
 /// The URL that a reference in a response means (RFC 3986 section 5.2), if it lies on the host that was asked. Which of

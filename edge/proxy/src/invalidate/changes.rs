@@ -1,0 +1,141 @@
+//! What changes by route make stale, for however many changes at once: while one look at all that is stored is under way,
+//! the next is collected, for all who wait. So a route that everybody posts to costs one look after the other, and not one
+//! for each post.
+
+use crate::purge::{host_of, write_key};
+use crate::thread::Shared;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tentpole_disk::Purge;
+use tokio::sync::oneshot;
+
+/// Changes that wait for a look at what is stored.
+#[derive(Default)]
+pub struct Changes {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    is_looking: bool,
+    next: Batch,
+}
+
+/// What one look is about. Of each visitor who waits for it there is one entry at most, so connections bound it.
+#[derive(Default)]
+struct Batch {
+    /// Paths by host; those of one route at a time.
+    named: HashMap<Box<[u8]>, HashSet<Vec<String>>>,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+/// Looks until nobody waits; however it ends, nobody is left waiting for it.
+struct Looking(Arc<Shared>);
+
+impl Changes {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Empties the cache of these paths of a host; in force when it returns. The look begins after this was called.
+pub async fn purge(shared: &Arc<Shared>, host: &[u8], paths: &[String]) {
+    let (done, ended) = oneshot::channel();
+    let starts = {
+        let mut state = shared.changes.lock();
+        let lists = state.next.named.entry(host.into()).or_default();
+        if !lists.contains(paths) {
+            lists.insert(paths.to_vec());
+        }
+        state.next.waiting.push(done);
+        !std::mem::replace(&mut state.is_looking, true)
+    };
+    if starts {
+        let looking = Looking(shared.clone());
+        // Not on a data thread, for it takes a while.
+        drop(tokio::task::spawn_blocking(move || looking.run()));
+    }
+    // It panics only if we do.
+    let _ = ended.await;
+}
+
+impl Looking {
+    fn run(self) {
+        loop {
+            let batch = {
+                let mut state = self.0.changes.lock();
+                if state.next.waiting.is_empty() {
+                    state.is_looking = false;
+                    return;
+                }
+                std::mem::take(&mut state.next)
+            };
+            batch.purge(&self.0);
+            // Whoever has left need not hear of it.
+            batch.waiting.into_iter().for_each(|done| _ = done.send(()));
+        }
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut state = self.0.changes.lock();
+            state.is_looking = false;
+            state.next = Batch::default();
+        }
+    }
+}
+
+impl Batch {
+    fn purge(&self, shared: &Shared) {
+        if let Some(disk) = &shared.disk {
+            // By prefix, which may be more than is named.
+            let prefix = |(host, named): (&[u8], &String)| {
+                let mut prefix = Vec::new();
+                write_key(&mut prefix, host, named.strip_suffix('*').unwrap_or(named).as_bytes());
+                prefix
+            };
+            let named = self
+                .named
+                .iter()
+                .flat_map(|(host, lists)| lists.iter().flatten().map(move |path| (&**host, path)));
+            let prefixes: Vec<Vec<u8>> = named.map(prefix).collect();
+            let whats: Vec<Purge<'_>> = prefixes.iter().map(|prefix| Purge::Prefix(prefix)).collect();
+            drop(disk.purge(&whats, false));
+        }
+        shared.cache.purge_where(|key| self.names(key), false);
+    }
+
+    /// Whether a key is one of the paths of its host, with any query.
+    fn names(&self, key: &[u8]) -> bool {
+        let host = host_of(key);
+        let (Some(lists), Some([0, target @ ..])) = (self.named.get(host), key.get(host.len()..)) else {
+            return false;
+        };
+        let end = target.iter().position(|&byte| byte == b'?' || byte == 0).unwrap_or(target.len());
+        lists.iter().flatten().any(|named| match named.strip_suffix('*') {
+            Some(beginning) => target[..end].starts_with(beginning.as_bytes()),
+            None => target[..end] == *named.as_bytes(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_is_about_the_paths_of_each_host() {
+        let mut batch = Batch::default();
+        let paths = |all: &[&str]| all.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
+        batch.named.entry(b"a".as_slice().into()).or_default().insert(paths(&["/", "/blog/*"]));
+        batch.named.entry(b"b".as_slice().into()).or_default().insert(paths(&["/x"]));
+        for key in ["a\0/", "a\0/?q", "a\0/\0c\0https", "a\0/blog/1", "a\0/blog/1?q\0cgroup", "b\0/x"] {
+            assert!(batch.names(key.as_bytes()), "{key:?}");
+        }
+        for key in ["a\0/x", "a\0/blog", "b\0/", "b\0/blog/1", "c\0/", "a", ""] {
+            assert!(!batch.names(key.as_bytes()), "{key:?}");
+        }
+    }
+}
