@@ -7,7 +7,7 @@ mod warm;
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 
-/// Fill or empty the cache of a running Tentpole, or tell what more it could hold
+/// Fill, empty or advise on the cache of a running Tentpole
 #[derive(Args, Debug)]
 #[command(arg_required_else_help = true)]
 pub struct Cache {

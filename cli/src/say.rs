@@ -10,9 +10,20 @@ fn colours() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
+/// How wide the terminal is, where standard error is one.
+fn terminal_columns() -> Option<usize> {
+    const USUAL: u16 = 80;
+    let stderr = std::io::stderr();
+    let told = || rustix::termios::tcgetwinsize(&stderr).map_or(0, |size| size.ws_col);
+    stderr.is_terminal().then(told).map(|columns| usize::from(if columns > 0 { columns } else { USUAL }))
+}
+
 /// Prints what is wrong with a configuration.
 pub fn report(report: &Report) {
-    if colours() { text(&report.coloured()) } else { text(report) }
+    match terminal_columns() {
+        Some(columns) => text(&report.at_terminal(columns, colours())),
+        None => text(report),
+    }
 }
 
 /// Prints one error in the form of clap's, so that all errors look alike.

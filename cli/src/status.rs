@@ -1,5 +1,7 @@
 //! `tentpole status`: the pools and endpoints of a running Tentpole as a table, or as the API's JSON.
 
+mod cache;
+
 use crate::admin_client::{self, AdminError};
 use crate::columns::{plain, table};
 use crate::{args, say};
@@ -65,6 +67,7 @@ fn show(status: &Value, pools: &[Value]) -> String {
         rows.extend(endpoints.iter().map(row));
         let _ = write!(out, "\n{}\n{}", plain(&pool["name"]), table(&rows));
     }
+    out.push_str(&cache::lines(&status["cache"], tentpole_runtime::clock::now().unix_us() / 1_000));
     let networks = status["content_networks"].as_array().map(Vec::as_slice).unwrap_or_default();
     for network in networks {
         let number = |field: &str| plain(&network[field]);

@@ -152,3 +152,31 @@ async fn what_cannot_be_meant_is_said_before_anything_is_sent() {
         assert_ne!(output.status.code(), Some(0), "{typed:?}");
     }
 }
+
+#[tokio::test]
+async fn what_each_visitor_must_bring_is_brought_and_https_is_said() {
+    let origin = Origin::start().await;
+    let config = format!(
+        "[pool.app]\nendpoints = [{:?}]\n[visitors]\ntrusted = \"127.0.0.1\"\n\
+         require = {{ X-Edge-Key = \"file:KEY\" }}\nrequire_except = \"/up\"\n",
+        origin.url()
+    );
+    let key = std::env::temp_dir().join(format!("tentpole-warm-key-{}", std::process::id()));
+    std::fs::write(&key, "s3cret\n").unwrap();
+    let tentpole = Up::config(&config.replace("file:KEY", &format!("file:{}", key.display()))).start().await;
+    let at = tentpole.address().to_string();
+    origin.on("/a").respond(page("a"));
+    let list = "https://shop.example/a\n";
+
+    let refused = warm(&["--list", "-", "--at", &at], list).await;
+    assert!(out(&refused).contains("403"), "{}{}", out(&refused), err(&refused));
+    let header = format!("X-Edge-Key: file:{}", key.display());
+    let stored = warm(&["--list", "-", "--at", &at, "--header", &header], list).await;
+    assert!(out(&stored).contains(": 1 stored\n"), "{}{}", out(&stored), err(&stored));
+    assert_eq!(origin.requests().last().unwrap().header("X-Forwarded-Proto"), Some("https"));
+
+    let nowhere = warm(&["--list", "-", "--at", &at, "--header", "X-Edge-Key: file:/nowhere"], list).await;
+    assert!(err(&nowhere).contains("the field X-Edge-Key has no value"), "{}", err(&nowhere));
+    assert_eq!(nowhere.status.code(), Some(2));
+    std::fs::remove_file(&key).unwrap();
+}

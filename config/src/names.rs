@@ -50,6 +50,7 @@ pub(crate) fn read(
         "languages" => "languages",
         "purges" => "paths in `purges`",
         "paths" => "paths in `paths`",
+        "require_except" => "paths in `require_except`",
         _ => "names in one list",
     };
     let mut names: Vec<String> = Vec::new();
@@ -214,6 +215,25 @@ fn path_of(name: &'static str, typed: &str) -> Named {
     }
 }
 
+/// A path that anybody may ask for; exactly one.
+pub(crate) fn open_path(typed: &str) -> Named {
+    let refuse =
+        |why: &'static str, cure: Cure| Err(Problem::OpenPath { typed: shortened(typed), why, cure });
+    if typed.contains(['{', '}', '*']) {
+        return refuse("it names several", Cure::new("Write each path by itself: \"/healthz\"."));
+    }
+    match path::pattern(typed, false) {
+        Ok(path) => Ok((path, None)),
+        Err(Problem::RoutePath { why: "routes do not look at the query", .. }) => {
+            refuse("it has a query", Cure::new("Leave it away: the path is let in with every query."))
+        }
+        Err(Problem::RoutePath { why, cure, .. } | Problem::RouteUnreachable { why, cure, .. }) => {
+            refuse(why, cure)
+        }
+        Err(other) => Err(other),
+    }
+}
+
 fn star_inside(typed: &str) -> bool {
     typed.strip_suffix('*').unwrap_or(typed).contains('*')
 }
@@ -255,6 +275,15 @@ mod tests {
         }
         for tag in ["", "d", "de_DE", "de;q=1", "*", "deutschland", "de-", "ä"] {
             assert!(language(tag).is_err(), "{tag}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_open_is_one_path() {
+        assert_eq!(open_path("/healthz").unwrap().0, "/healthz");
+        assert_eq!(open_path("/käse").unwrap().0, "/k%C3%A4se");
+        for path in ["healthz", "/up?x", "/{a}", "/a/*", "/../x", "//x"] {
+            assert!(matches!(open_path(path), Err(Problem::OpenPath { .. })), "{path}");
         }
     }
 

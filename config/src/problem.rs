@@ -280,6 +280,9 @@ problems! {
     /// Not a host that links can lead to.
     Error NotAnAssetHost { typed: String, cure: Cure } =>
         "{typed:?} is not an asset host; it takes a scheme and a host: \"https://assets.example\".{cure}";
+    /// A path in `require_except` that is not one path.
+    Error OpenPath { typed: String, why: &'static str, cure: Cure } =>
+        "{typed:?} is not a path in `require_except`: {why}.{cure}";
     /// A route that stores what sets cookies.
     Warning DespiteSetCookie { path: String } =>
         "route {path:?} stores responses that set a cookie, without the cookie: whatever stands in them for one visitor \

@@ -27,7 +27,7 @@ pub struct Diagnostic {
 }
 
 /// All problems of one configuration, in the order of the file; errors and warnings alike. `Display` shows them
-/// plainly, [`Report::coloured`] for a terminal.
+/// plainly, one line a problem, [`Report::at_terminal`] for people.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     name: String,
@@ -57,9 +57,9 @@ impl Report {
         self
     }
 
-    /// The same with colours (ANSI escapes).
-    pub fn coloured(&self) -> impl fmt::Display {
-        Shown { report: self, paint: Paint { on: true } }
+    /// The same for a terminal of so many columns: no word is broken. With colours, if wanted (ANSI escapes).
+    pub fn at_terminal(&self, columns: usize, colours: bool) -> impl fmt::Display {
+        Shown { report: self, paint: Paint { on: colours }, columns: Some(columns.max(COLUMNS_MIN)) }
     }
 
     pub(crate) fn one(name: &str, problem: Problem, place: Place) -> Self {
@@ -69,7 +69,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Shown { report: self, paint: Paint { on: false } }.fmt(f)
+        Shown { report: self, paint: Paint { on: false }, columns: None }.fmt(f)
     }
 }
 
@@ -158,12 +158,16 @@ impl Lines {
 const TOLD_MAX: usize = 50;
 /// Characters of a source line that are shown around a caret.
 const SHOWN_MAX: usize = 100;
+/// A terminal that is narrower is treated as though it had so many columns.
+const COLUMNS_MIN: usize = 40;
 /// Carets under one place.
 const CARETS_MAX: usize = 60;
 
 struct Shown<'r> {
     report: &'r Report,
     paint: Paint,
+    /// How wide the terminal is, where lines are to end in time.
+    columns: Option<usize>,
 }
 
 impl fmt::Display for Shown<'_> {
@@ -198,9 +202,14 @@ impl Shown<'_> {
         let label = if problem.severity() == Severity::Warning { "warning: " } else { "" };
         // What was typed is part of the sentence; it must not steer the terminal. Our own texts have line breaks.
         let clean = |text: &str| text.replace(|c: char| c.is_control() && c != '\n', " ");
-        let place = self.paint.in_(BOLD, &clean(place));
+        let (place, said) = (clean(place), clean(&problem.to_string()));
+        let said = match self.columns {
+            None => said,
+            Some(columns) => wrapped(&said, columns, place.chars().count() + 2 + label.len()),
+        };
+        let place = self.paint.in_(BOLD, &place);
         let label = self.paint.in_(colour_of(problem), label);
-        writeln!(f, "{place}: {label}{}", clean(&problem.to_string()))
+        writeln!(f, "{place}: {label}{said}")
     }
 
     /// The source line, cut around the column, and the carets below it.
@@ -212,17 +221,48 @@ impl Shown<'_> {
         carets: usize,
         colour: &str,
     ) -> fmt::Result {
-        let from = if column + carets > SHOWN_MAX { column.saturating_sub(SHOWN_MAX / 2) } else { 0 };
+        let number = line.number.to_string();
+        // Before the line stand its number, a bar and three blanks.
+        let shown_max = self.columns.map_or(SHOWN_MAX, |columns| columns.saturating_sub(number.len() + 4));
+        let shown_max = shown_max.clamp(COLUMNS_MIN / 2, SHOWN_MAX);
+        let from = if column + carets > shown_max { column.saturating_sub(shown_max / 2) } else { 0 };
         // A tab is one column, like any other character; control characters never reach the terminal.
         let clean = |c: char| if c.is_control() { ' ' } else { c };
-        let shown: String = line.content.chars().skip(from).take(SHOWN_MAX).map(clean).collect();
-        let number = line.number.to_string();
-        let carets = "^".repeat(carets.min(SHOWN_MAX));
+        let shown: String = line.content.chars().skip(from).take(shown_max).map(clean).collect();
+        // They end with the terminal, wherever the column is.
+        let room = self.columns.map_or(SHOWN_MAX, |_| shown_max.saturating_sub(column - 1 - from));
+        let carets = "^".repeat(carets.min(room.max(1)));
         let indent = " ".repeat(column - 1 - from);
         let bar = self.paint.in_(DIM, "|");
         writeln!(f, " {} {bar} {}", self.paint.in_(DIM, &number), shown.trim_end())?;
         writeln!(f, " {} {bar} {indent}{}", " ".repeat(number.len()), self.paint.in_(colour, &carets))
     }
+}
+
+/// A text in lines of so many columns at most, broken between words; the first line has `taken` columns less, the others are
+/// set in. A word that is longer than a line stands by itself.
+fn wrapped(text: &str, columns: usize, taken: usize) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut at = taken;
+    for (nth, line) in text.split('\n').enumerate() {
+        if nth > 0 {
+            out.push('\n');
+            at = 0;
+        }
+        for (nth, word) in line.split(' ').enumerate() {
+            let width = word.chars().count();
+            if nth > 0 && at + 1 + width > columns {
+                out.push_str("\n  ");
+                at = 2;
+            } else if nth > 0 {
+                out.push(' ');
+                at += 1;
+            }
+            out.push_str(word);
+            at += width;
+        }
+    }
+    out
 }
 
 trait CharsUntil {
@@ -255,5 +295,33 @@ struct Paint {
 impl Paint {
     fn in_(&self, colour: &str, text: &str) -> String {
         if self.on && !text.is_empty() { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Cure;
+
+    #[test]
+    fn at_a_terminal_lines_end_between_words() {
+        assert_eq!(wrapped("one two three four", 12, 4), "one two\n  three four");
+        assert_eq!(wrapped("one\n  two three", 8, 0), "one\n  two\n  three", "what is set in stays so");
+        assert_eq!(wrapped("a-word-that-is-too-long b", 10, 3), "a-word-that-is-too-long\n  b");
+
+        let text = format!("[pool.app]\n{}zebra = 1\n", " ".repeat(90));
+        let problem = Problem::OpenPath {
+            typed: "/a/*".into(),
+            why: "it names several",
+            cure: Cure::new("x ".repeat(80)),
+        };
+        let problems = Problems::new("tentpole.toml", &text);
+        let zebra = text.find("zebra").unwrap_or(0);
+        problems.add(problem, &Place::Bytes(zebra..zebra + 5));
+        let report = problems.report();
+        let shown = report.at_terminal(60, false).to_string();
+        assert!(shown.lines().all(|line| line.chars().count() <= 60), "{shown}");
+        assert!(shown.lines().count() > 4 && shown.contains("zebra") && shown.contains("^^^^^\n"), "{shown}");
+        assert_eq!(report.to_string().lines().count(), 3, "plainly, one line a problem and two of the file");
     }
 }

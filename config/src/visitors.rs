@@ -1,6 +1,7 @@
 //! `[visitors]`: who in front of Tentpole is believed in what he says of visitors.
 
 use crate::forms::{Shaped, Switch, Text};
+use crate::names;
 use crate::problem::Problem;
 use crate::purge::{networks, parse_secret};
 use crate::report::Place;
@@ -16,7 +17,7 @@ pub(crate) static SECTION: Section = Section {
     also: None,
     about: "Who in front of Tentpole is believed in what he says of visitors: a content network, a balancer. Nobody is, \
             until he is named here.",
-    settings: &[&TRUSTED, &ADDRESS_FIELD, &PROXY_PROTOCOL, &REQUIRE, &REQUIRE_CERTIFICATE],
+    settings: &[&TRUSTED, &ADDRESS_FIELD, &PROXY_PROTOCOL, &REQUIRE, &REQUIRE_EXCEPT, &REQUIRE_CERTIFICATE],
 };
 
 static TRUSTED: Setting<Shaped> = Setting {
@@ -34,7 +35,7 @@ static ADDRESS_FIELD: Setting<Text> = Setting {
     form: Text { what: "the name of a field in quotes" },
     default: Fallback::Absent("`X-Forwarded-For`"),
     about: "The one field in which they name the visitor's address, where that is another: `CF-Connecting-IP`, \
-            `Fastly-Client-IP`, `True-Client-IP`, `X-Real-IP`. It must be one that they set on each request, whatever the \
+            `Fastly-Client-IP`, `True-Client-IP`, `X-Real-IP`; or `Forwarded` (RFC 7239), which then says https too. It must be one that they set on each request, whatever the \
             visitor sent.",
     example: "\"CF-Connecting-IP\"",
 };
@@ -58,6 +59,18 @@ static REQUIRE: Setting<Shaped> = Setting {
             variable or a file; without one nobody is let in.",
     example: "{ X-Edge-Key = \"env:EDGE_KEY\" }",
 };
+
+static REQUIRE_EXCEPT: Setting<Shaped> = Setting {
+    name: "require_except",
+    form: Shaped { what: "a path in quotes or a list of them", inside: None },
+    default: Fallback::Absent("no path"),
+    about: "Paths that anybody may ask for without `require`, and in the clear without `require_certificate`, with GET and HEAD: that of the health check of a balancer that \
+            cannot send fields. Exactly these paths, with any query. What they answer should tell nothing.",
+    example: "[\"/healthz\"]",
+};
+
+/// Paths that need no required field.
+const OPEN_PATHS_MAX: usize = 16;
 
 static REQUIRE_CERTIFICATE: Setting<Text> = Setting {
     name: "require_certificate",
@@ -99,7 +112,10 @@ pub(crate) fn read(table: &Table<'_>) -> Typed {
             None
         }
     });
-    let front = Front { trusted, address_field, proxy_protocol, require: secret_fields(table, &REQUIRE) };
+    let require = secret_fields(table, &REQUIRE);
+    let require_except =
+        names::read(table, &REQUIRE_EXCEPT, OPEN_PATHS_MAX, names::open_path).unwrap_or_default();
+    let front = Front { trusted, address_field, proxy_protocol, require, require_except };
     let require_certificate = table.optional(&REQUIRE_CERTIFICATE).and_then(|typed| {
         let place = typed.place.clone();
         tls::path(&REQUIRE_CERTIFICATE, typed, table).map(|path| At::new(path, place))
@@ -179,7 +195,6 @@ fn check_field(typed: &str) -> Result<(), &'static str> {
     }
     match typed.to_ascii_lowercase().as_str() {
         "x-forwarded-for" => Err("that is read without being named: leave it out"),
-        "forwarded" => Err("that one is not read; most proxies also send `X-Forwarded-For`"),
         _ => Ok(()),
     }
 }
@@ -196,10 +211,10 @@ mod tests {
 
     #[test]
     fn a_field_that_names_an_address_is_told_from_what_is_not_one() {
-        for typed in ["CF-Connecting-IP", "x-real-ip"] {
+        for typed in ["CF-Connecting-IP", "x-real-ip", "Forwarded"] {
             assert_eq!(check_field(typed), Ok(()), "{typed}");
         }
-        for typed in ["", "X-Forwarded-For", "forwarded", "X Real", "X-Real-IP:", &"a".repeat(65)] {
+        for typed in ["", "X-Forwarded-For", "X Real", "X-Real-IP:", &"a".repeat(65)] {
             assert!(check_field(typed).is_err(), "{typed}");
         }
     }

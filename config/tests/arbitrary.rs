@@ -7,7 +7,7 @@ use tentpole_config::{Flags, Place, Report, from_endpoints, from_run, parse};
 fn holds(text: &str, report: &Report) {
     let said = report.to_string();
     assert!(!said.is_empty() || report.is_empty());
-    let _ = report.coloured().to_string();
+    let _ = report.at_terminal(80, true).to_string();
     for diagnostic in report.diagnostics() {
         if let Place::Bytes(bytes) = &diagnostic.place {
             assert!(bytes.start <= bytes.end && bytes.end <= text.len(), "{bytes:?} in {}", text.len());

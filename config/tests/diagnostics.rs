@@ -260,6 +260,8 @@ const CASES: &[(&str, &str, &str)] = &[
         "",
         "[pool.app]\nfleet = { run = \"app {port}\" }\nobject_store = { bucket = \"shop\", region = \"eu\" }\n",
     ),
+    ("OpenPath", "several", "APP[visitors]\nrequire_except = [\"/up\", \"/health/*\"]\n"),
+    ("OpenPath", "query", "APP[visitors]\nrequire_except = \"/up?deep\"\n"),
     (
         "DespiteSetCookie",
         "",
@@ -447,7 +449,7 @@ fn of_very_many_problems_the_first_are_shown_and_the_rest_is_counted() {
 #[test]
 fn colours_change_nothing_but_colours() {
     let report = what_is_said("threads = 0\n[pool.app]\nendpoints = 3\n");
-    let coloured = report.coloured().to_string();
+    let coloured = report.at_terminal(1_000, true).to_string();
     assert!(coloured.contains("\u{1b}[1;31m"));
     let mut bare = String::new();
     let mut rest = coloured.as_str();

@@ -209,7 +209,8 @@
     { name: "Latency", yFormat: ms, yLog: true,
       series: [["median", "p50_ms", "1"], ["90 %", "p90_ms", "4"], ["99 %", "p99_ms", "2"]] },
     { name: "Open sessions", yFormat: number, yWhole: true, area: true, series: [["edge", "connections_open", "5"]] },
-    { name: "Cache hits, share of requests", yFormat: percent, yMax: 1, area: true, series: [["hits", "hit_share", "3"]] },
+    { name: "Cache hits, share of requests", yFormat: percent, yMax: 1,
+      series: [["all", "hit_share", "3"], ["from disk", "disk_share", "4"], ["stale", "stale_share", "2"], ["learned", "learned_share", "1"]] },
     { name: "Waiting and turned away", yFormat: number, yWhole: true,
       series: [["in the queue", "queued", "2"], ["refused/s", "refused_per_s", "bad"], ["retries/s", "retries_per_s", "4"]] },
     { name: "In flight at endpoints", yFormat: number, yWhole: true, area: true, series: [["in flight", "in_flight", "1"]] },
@@ -219,6 +220,9 @@
       series: [["fleet", "fleet_cpu_share", "1"], ["edge (of one CPU)", "edge_cpu_share", "4"]] },
   ];
   const COLUMNS = [...new Set([...FIGURES.map((figure) => figure.column), ...CHARTS.flatMap((chart) => chart.series.map((one) => one[1]))])];
+
+  /** Curves that most sites do not have: left out while there is nothing of them. */
+  const RARE = new Set(["disk_share", "stale_share", "learned_share"]);
 
   const targets = () => [...new Set(live.fleets.map((fleet) => fleet.cpu_target))].map((y) => ({ y, label: `target ${whole(y)}`, tone: "muted" }));
 
@@ -238,6 +242,7 @@
       chart.root.hidden = Boolean(chart.fleet) && !live.fleets.length;
       const series = chart.series
         .filter(([, column]) => !(column === "fleet_cpu_share" && !live.fleets.length))
+        .filter(([, column]) => !RARE.has(column) || found[column].some((value) => value > 0))
         .map(([name, column, tone, dashed]) => ({ name, values: found[column], tone: quietly(tone, found[column]), dashed }));
       const options = {
         x, series, xTime: true, xFormat: clock, xTick: minute, yFormat: chart.yFormat, yWhole: chart.yWhole, yLog: chart.yLog, yMax: chart.yMax, area: chart.area,
@@ -349,6 +354,76 @@
   /** "fleet shop: …" behind the word "fleet" would say it twice. */
   const without = (kind, text) => (text.startsWith(`${kind} `) ? text.slice(kind.length + 1) : text);
 
+  // ---- the cache
+
+  const several = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+  const sum = (values) => values.reduce((all, one) => all + one, 0);
+
+  /** What there is to say of the cache: a word, and a text. */
+  function factsOf({ memory, disk, compression, learning }) {
+    const facts = [["in memory", `${several(memory.objects, "object")}, ${bytes(memory.bytes)} of ${bytes(memory.bytes_max)}`]];
+    if (disk) {
+      const troubles = [[disk.errors, "refused by the system"], [disk.damaged, "damaged"], [disk.writes_dropped, "not written in time"]];
+      const trouble = troubles.filter(([times]) => times).map(([times, what]) => `; ${count(times)} ${what}`).join("");
+      facts.push(["on disk", disk.on ? `${several(disk.objects, "object")}, ${bytes(disk.bytes)} of ${bytes(disk.bytes_max)}${trouble}` : "not in use: its directory cannot be used"]);
+    }
+    if (compression.made || compression.waiting) {
+      const waiting = compression.waiting ? `; ${count(compression.waiting)} waiting` : "";
+      facts.push(["compressed", `${several(compression.made, "text")}, ${bytes(compression.bytes_in - compression.bytes_out)} smaller${waiting}`]);
+    }
+    if (learning.observed) facts.push(["learned", `${several(learning.rules, "rule")} in force, ${count(sum(Object.values(learning.withdrawn)))} withdrawn`]);
+    return facts;
+  }
+
+  function drawCache() {
+    const cache = live.cache;
+    if (!cache) return;
+    const facts = factsOf(cache), key = facts.join("\n");
+    if ($("cache").dataset.key !== key) {
+      $("cache").dataset.key = key;
+      $("cache").replaceChildren(...facts.flatMap(([word, text]) => [make("dt", "", word), make("dd", "", text)]));
+    }
+    const by = { admin: "command or API", request: "PURGE request", learning: "learned" };
+    const purges = cache.purges.map(({ at_unix_ms: at, by: who, what, why, soft, objects }) => ({
+      at, what: by[who] ?? who, text: `${what}: ${several(objects, "object")}${soft ? " made stale" : ""}${why ? `; ${why}` : ""}` }));
+    $("purges-panel").hidden = !purges.length;
+    drawLog($("purges"), purges, "None yet.");
+    askAdvice(cache.learning);
+  }
+
+  // What was learned costs the edge a look through all pages: asked for seldom, and only when there is some.
+  const ADVICE_EVERY = 15_000;
+  let advised = -Infinity;
+
+  async function askAdvice(learning) {
+    if (!learning.observed || performance.now() - advised < ADVICE_EVERY) return;
+    advised = performance.now();
+    try {
+      const advice = await get("/api/cache/advice");
+      drawRules(advice.rules.filter((rule) => rule.state !== "watching"), advice.rules.length);
+    } catch {
+      // Asked again later; what is shown is that of before.
+    }
+  }
+
+  const RULE_TONES = { applied: "well", "would apply": "grows", withdrawn: "bad" };
+
+  function drawRules(rules, looked) {
+    $("rules-panel").hidden = !looked;
+    say($("rules-about"), rules.length ? "" : `${several(looked, "kind")} of pages watched; not enough evidence yet`);
+    $("rules").replaceChildren(...rules.map((rule) => {
+      const item = make("li"), about = make("span", "phase"), saves = make("span", "number", percent(rule.saves_share));
+      const why = rule.why ? `: ${rule.why}` : "";
+      about.dataset.tone = RULE_TONES[rule.state] ?? "";
+      about.append(make("i", "dot"), make("b", "", rule.state + why), make("span", "", `${count(rule.ruled)} of ${several(rule.seen, "URL")}, ${several(rule.visitors, "visitor")}, ${several(rule.samples, "answer")}`));
+      const who = make("div");
+      who.append(make("div", "name", rule.pages), about);
+      saves.title = "of the time that endpoints work is saved by it";
+      item.append(who, saves);
+      return item;
+    }));
+  }
+
   function drawLogs() {
     const several = live.fleets.length > 1;
     const decisions = live.fleets.flatMap((fleet) => fleet.decisions.map(({ at_unix_ms: at, from, to, why }) =>
@@ -363,6 +438,7 @@
     drawFigures(live.sample, found);
     drawCharts(x, found);
     drawPools();
+    drawCache();
     drawLogs();
     const edge = live.edges[0];
     say($("about"), `version ${live.version}; ${edge.up ? `edge up ${span(edge.uptime_s)}, ${bytes(edge.memory_held_bytes)} of ${bytes(edge.memory_max_bytes)} held` : "the edge is being started again"}`);

@@ -15,6 +15,8 @@ pub struct Front {
     pub proxy_protocol: bool,
     /// What each request must bring; who does not is refused.
     pub require: Vec<SecretField>,
+    /// Paths that may be asked for without it, with GET and HEAD: exactly these, as they are sent.
+    pub require_except: Vec<String>,
 }
 
 /// A field whose value is a secret.
@@ -27,6 +29,11 @@ pub struct SecretField {
 }
 
 impl Front {
+    /// Whether a GET or HEAD of this path needs nothing of [`Front::require`].
+    pub fn is_open(&self, path: &[u8]) -> bool {
+        self.require_except.iter().any(|open| open.as_bytes() == path)
+    }
+
     /// Whether what this peer says of a visitor is believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(peer))

@@ -4,6 +4,7 @@
 mod caching;
 mod dials;
 mod failure;
+mod figures;
 mod fleet;
 mod front;
 mod labels;
@@ -19,6 +20,9 @@ mod why;
 pub use caching::{Assets, COOKIES_IGNORED, Caching, CachingId, DiskSettings, Esi, Learn, QueryRules};
 pub use dials::Dials;
 pub use failure::{Cause, Failure, Phase, Retry, Side};
+pub use figures::{
+    CacheFigures, CompressionFigures, DiskFigures, LearningFigures, MemoryFigures, PurgeRecord, PurgedBy,
+};
 pub use fleet::{
     Fleet, FleetAddresses, FleetDecision, FleetStatus, Instance, InstanceId, InstancePhase, InstanceStatus,
     Launch, Provider, ProviderError, STATE_VARIABLE,

@@ -321,6 +321,8 @@ pub struct EdgeReport {
     pub queued: Vec<u32>,
     /// The endpoints.
     pub endpoints: Vec<EndpointReport>,
+    /// How the cache is doing.
+    pub figures: crate::CacheFigures,
 }
 
 /// What an edge has counted of one endpoint.

@@ -45,6 +45,8 @@ pub struct Why {
     pub snapshot: u8,
     /// What the cache did.
     pub cache: CacheOutcome,
+    /// It got what was learned to be shared.
+    pub learned: bool,
     /// How it ended.
     pub end: End,
     /// The page was put together (ESI): of what.
@@ -346,6 +348,7 @@ impl Why {
             route: None,
             snapshot: 0,
             cache: CacheOutcome::NotAsked,
+            learned: false,
             end: End::Open,
             assembly: Assembly { fragments: 0, failed: 0, fault: None },
             attempts: [None; ATTEMPTS_MAX],

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tentpole_model::{
     AssemblyFault, Bypass, Dials, HandshakeFault, Membership, Phase, Refused, Side, Snapshot, TlsVersion,
+    Version,
 };
 use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cell, Cells, Ledger};
@@ -67,11 +68,12 @@ impl Exposition {
         self.connections(&threads);
         self.upstream(&threads);
         self.times(&threads);
+        self.single(&names::LEARNING_SERVED, &[], threads.sum(|thread| &thread.learned));
         self.single(&names::RECORDS_DROPPED, &[], observed.records_dropped());
         self.single(&names::LOG_DROPPED, &[], observed.log_counts.lines_dropped.load(Ordering::Relaxed));
         self.single(&names::LOG_ERRORS, &[], observed.log_counts.errors.load(Ordering::Relaxed));
-        if let Some(figures) = observed.disk() {
-            self.disk(&figures);
+        if let Some(figures) = observed.cache() {
+            self.cache(&figures);
         }
     }
 
@@ -178,6 +180,11 @@ impl Exposition {
         for (slot, fault) in HandshakeFault::ALL.iter().enumerate() {
             let value = threads.sum(|thread| &thread.handshake_faults[slot]);
             self.sample(&names::HANDSHAKE_FAULTS, &[("reason", fault.label())], value);
+        }
+        self.family(&names::VERSIONS);
+        for (slot, version) in Version::ALL.iter().enumerate() {
+            let value = threads.sum(|thread| &thread.versions[slot]);
+            self.sample(&names::VERSIONS, &[("version", version.label())], value);
         }
         self.single(&names::KEEPALIVE, &[], threads.sum(|thread| &thread.keepalive_reuses));
         self.single(&names::UPGRADES, &[], threads.sum(|thread| &thread.upgrades));

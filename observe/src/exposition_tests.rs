@@ -3,7 +3,10 @@
 use super::*;
 use crate::testing::{cells, snapshot, why_that_was_retried};
 use std::collections::{HashMap, HashSet};
-use tentpole_model::{CacheOutcome, DownReason, Health, LogSettings, Member, PoolMembers, Why};
+use tentpole_model::{
+    CacheFigures, CacheOutcome, CompressionFigures, DiskFigures, DownReason, Health, LearningFigures,
+    LogSettings, Member, MemoryFigures, PoolMembers, Why,
+};
 
 /// One sample: name, labels in their order, value.
 type Sample = (String, Vec<(String, String)>, f64);
@@ -155,8 +158,19 @@ fn a_page_parses_and_sums_all_threads() {
 fn every_announced_name_is_on_the_page_and_none_besides() {
     let observed = Observed::new(&LogSettings::default());
     let _thread = observed.register();
-    observed.ask_disk(|| crate::DiskFigures { hits: 7, damaged: 3, ..Default::default() });
+    observed.ask_cache(|| CacheFigures {
+        memory: MemoryFigures { tags: 4, ..Default::default() },
+        disk: Some(DiskFigures { hits: 7, damaged: 3, ..Default::default() }),
+        compression: CompressionFigures { dropped: 5, ..Default::default() },
+        learning: LearningFigures { withdrawn: [("alternates".into(), 2)].into(), ..Default::default() },
+        purges: [1, 6, 0],
+        purges_recent: Vec::new(),
+    });
     let page = page(&observed);
+    assert!(page.contains("\ntentpole_cache_tag_links 4\n"), "{page}");
+    assert!(page.contains("\ntentpole_compression_total{result=\"dropped\"} 5\n"), "{page}");
+    assert!(page.contains("\ntentpole_learning_withdrawn_total{reason=\"alternates\"} 2\n"), "{page}");
+    assert!(page.contains("\ntentpole_purges_total{by=\"request\"} 6\n"), "{page}");
     assert!(page.contains("\ntentpole_disk_lookups_total{result=\"hit\"} 7\n"), "{page}");
     assert!(page.contains("\ntentpole_disk_errors_total{kind=\"damaged\"} 3\n"), "{page}");
     let shown: HashSet<_> =

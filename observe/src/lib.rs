@@ -7,7 +7,7 @@
 //!              Recorder::record(&why, texts) ──ring──▶ drain thread ──▶ recent requests, access log
 //! ```
 
-mod disk;
+mod cache;
 pub mod drain;
 pub mod exposition;
 pub mod histogram;
@@ -21,7 +21,6 @@ mod sink;
 #[cfg(test)]
 mod testing;
 
-pub use disk::DiskFigures;
 pub use drain::Drain;
 pub use histogram::Histogram;
 pub use log::Names;

@@ -127,6 +127,9 @@ pub fn write_json(out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
     if let CacheOutcome::Bypass(bypass) = why.cache {
         add(out, format_args!(",\"bypass\":\"{}\"", bypass.label()));
     }
+    if why.learned {
+        out.extend_from_slice(b",\"learned\":true");
+    }
     let Assembly { fragments, failed, fault } = why.assembly;
     if fragments > 0 {
         add(out, format_args!(",\"fragments\":{fragments},\"fragments_failed\":{failed}"));

@@ -5,7 +5,7 @@ use crate::histogram::Histogram;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tentpole_model::{
     Assembly, AssemblyFault, Bypass, CacheOutcome, Cause, End, HandshakeFault, Outcome, Phase, Refused, Side,
-    Tls, TlsVersion, Why,
+    Tls, TlsVersion, Version, Why,
 };
 
 /// Statuses that have a counter of their own; the rest share one for each class.
@@ -47,6 +47,8 @@ pub struct EdgeMetrics {
     pub cache: [AtomicU64; CACHE_SLOTS],
     /// Requests that bypassed the cache; parallel to [`Bypass::ALL`].
     pub bypasses: [AtomicU64; Bypass::ALL.len()],
+    /// Requests that got what was learned to be shared.
+    pub learned: AtomicU64,
     /// Fragments that pages were put together of.
     pub fragments: AtomicU64,
     /// Those of them that were left out.
@@ -72,6 +74,8 @@ pub struct EdgeMetrics {
     pub bytes_in: AtomicU64,
     /// Bytes sent to visitors, heads included.
     pub bytes_out: AtomicU64,
+    /// Finished requests by the version that the visitor spoke; parallel to [`Version::ALL`].
+    pub versions: [AtomicU64; Version::ALL.len()],
     /// Requests on connections that had served before.
     pub keepalive_reuses: AtomicU64,
     /// Connections that became tunnels and have closed.
@@ -145,6 +149,7 @@ impl Default for EdgeMetrics {
             statuses: zeros(),
             cache: zeros(),
             bypasses: zeros(),
+            learned: AtomicU64::new(0),
             fragments: AtomicU64::new(0),
             fragments_failed: AtomicU64::new(0),
             assembly_faults: zeros(),
@@ -157,6 +162,7 @@ impl Default for EdgeMetrics {
             retries: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            versions: zeros(),
             keepalive_reuses: AtomicU64::new(0),
             upgrades: AtomicU64::new(0),
             connections_accepted: AtomicU64::new(0),
@@ -179,6 +185,9 @@ impl EdgeMetrics {
         if let CacheOutcome::Bypass(bypass) = why.cache {
             add(&self.bypasses[bypass as usize], 1);
         }
+        if why.learned {
+            add(&self.learned, 1);
+        }
         if why.assembly != Assembly::default() {
             self.record_assembly(&why.assembly);
         }
@@ -188,6 +197,7 @@ impl EdgeMetrics {
         }
         add(&self.bytes_in, why.bytes_in);
         add(&self.bytes_out, why.bytes_out);
+        add(&self.versions[why.version as usize], 1);
         add(&self.keepalive_reuses, u64::from(why.connection_reused));
         let answered = AnsweredBy::of(why) as usize;
         // A tunnel lasts as long as people talk: that says nothing about how fast anything was.
@@ -378,6 +388,7 @@ mod tests {
         let mut why =
             Why { status: 200, bytes_in: 3, bytes_out: 500, took_us: 900, head_us: 700, ..Why::new() };
         why.cache = CacheOutcome::Bypass(Bypass::SetCookie);
+        why.learned = true;
         why.end = End::Complete;
         why.attempted(attempt(Outcome::Failed(failure), false));
         why.attempted(attempt(Outcome::Status(200), true));
@@ -385,6 +396,7 @@ mod tests {
         assert_eq!(get(&metrics.statuses[status_slot(200)]), 1);
         assert_eq!(get(&metrics.cache[cache_slot(why.cache)]), 1);
         assert_eq!(get(&metrics.bypasses[Bypass::SetCookie as usize]), 1);
+        assert_eq!(get(&metrics.learned), 1);
         assert_eq!(
             (get(&metrics.attempts_fresh), get(&metrics.attempts_reused), get(&metrics.retries)),
             (1, 1, 1)

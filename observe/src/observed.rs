@@ -2,13 +2,13 @@
 //! Holds the last requests. Never touched by a request except through its thread's own [`EdgeMetrics`] and
 //! [`Recorder`].
 
-use crate::disk::{Ask, DiskFigures};
+use crate::cache::Ask;
 use crate::metrics::EdgeMetrics;
 use crate::record::{self, RECORD_BYTES_MAX, Record, Texts};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use tentpole_model::{AccessLog, End, LogSettings, Why};
+use tentpole_model::{AccessLog, CacheFigures, End, LogSettings, Why};
 use tentpole_runtime::ring::{self, Consumer, Producer};
 
 /// Requests that the recent list holds.
@@ -25,7 +25,7 @@ pub struct Observed {
     threads: Mutex<Vec<Thread>>,
     /// What the access log lost and met.
     pub log_counts: LogCounts,
-    disk: OnceLock<Ask>,
+    cache: OnceLock<Ask>,
 }
 
 /// What the access log lost and met.
@@ -67,7 +67,7 @@ impl Observed {
     /// Nothing observed yet.
     pub fn new(log: &LogSettings) -> Arc<Self> {
         let (log, log_counts) = (log.clone(), LogCounts::default());
-        Arc::new(Self { log, threads: Mutex::new(Vec::new()), log_counts, disk: OnceLock::new() })
+        Arc::new(Self { log, threads: Mutex::new(Vec::new()), log_counts, cache: OnceLock::new() })
     }
 
     /// Gives a data thread its counters and its recorder. Called once by each at its start.
@@ -86,14 +86,14 @@ impl Observed {
         (metrics, Recorder { producer, credit, logs: self.log.access != AccessLog::Off })
     }
 
-    /// Says whom to ask for the figures of the cache on disk. Only the first one is asked.
-    pub fn ask_disk(&self, ask: impl Fn() -> DiskFigures + Send + Sync + 'static) {
-        let _ = self.disk.set(Ask(Box::new(ask)));
+    /// Says whom to ask how the cache is doing. Only the first one is asked.
+    pub fn ask_cache(&self, ask: impl Fn() -> CacheFigures + Send + Sync + 'static) {
+        let _ = self.cache.set(Ask(Box::new(ask)));
     }
 
-    /// The figures of the cache on disk, if there is one.
-    pub fn disk(&self) -> Option<DiskFigures> {
-        self.disk.get().map(|ask| (ask.0)())
+    /// How the cache is doing, when there is one to ask.
+    pub fn cache(&self) -> Option<CacheFigures> {
+        self.cache.get().map(|ask| (ask.0)())
     }
 
     /// How the access log was asked for.

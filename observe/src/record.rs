@@ -129,6 +129,7 @@ pub(crate) fn encode(why: &Why, texts: Option<&Texts<'_>>) -> Encoded {
     put(&mut out, 82, why.assembly.failed.to_le_bytes());
     out[84] = why.assembly.fault.map_or(0, |fault| fault as u8 + 1);
     out[85] = why.snapshot;
+    out[86] = u8::from(why.learned);
     let mut at = BASE;
     for attempt in why.attempts.iter().map_while(Option::as_ref) {
         put(&mut out, at, encode_attempt(attempt));
@@ -162,6 +163,7 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         method: *Method::ALL.get(base[58] as usize)?,
         version: *Version::ALL.get(base[59] as usize)?,
         connection_reused: flags & flag::REUSED != 0,
+        learned: base[86] != 0,
         tls: (flags & flag::TLS != 0).then_some(Tls {
             version: if flags & flag::TLS13 != 0 { TlsVersion::V13 } else { TlsVersion::V12 },
             resumed: flags & flag::RESUMED != 0,

@@ -93,6 +93,7 @@ fn whys() -> impl Strategy<Value = Why> {
             site: ids.1.map(SiteId),
             route: ids.2.map(RouteId),
             cache,
+            learned: n.6 % 2 == 1,
             end,
             assembly,
             attempts,

@@ -8,7 +8,7 @@ use crate::observed::Observed;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tentpole_model::{EdgeReport, EndpointReport, Refused, Snapshot};
+use tentpole_model::{CacheFigures, EdgeReport, EndpointReport, Refused, Snapshot};
 use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cell, Cells, Instant, Ledger, clock};
 
@@ -67,7 +67,14 @@ impl Counted<'_> {
             memory_max: self.ledger.bytes_max(),
             queued,
             endpoints: self.endpoints(),
+            figures: self.figures(&threads),
         }
+    }
+
+    fn figures(&self, threads: &Threads) -> CacheFigures {
+        let mut figures = self.observed.cache().unwrap_or_default();
+        figures.learning.served = threads.sum(|thread| &thread.learned);
+        figures
     }
 
     /// Those of the Snapshot, and those that are gone from it while something is under way there.

@@ -1,6 +1,6 @@
 //! Reads a secret from where the configuration says it is. Never shows one.
 
-use tentpole_model::Secret;
+use tentpole_model::{Secret, SecretField};
 
 /// Bytes of a secret at most.
 const BYTES_MAX: u64 = 64 << 10;
@@ -42,6 +42,13 @@ pub fn read_for_field(secret: &Secret) -> Result<String, String> {
         true => Ok(text),
         false => Err("it holds a character that no field takes, such as a line's end".to_owned()),
     }
+}
+
+/// Fields with secrets in them, as lines. What cannot be read is left out: whoever serves with it says so.
+pub fn lines(fields: &[SecretField]) -> String {
+    let line =
+        |field: &SecretField| Some(format!("{}: {}\r\n", field.name, read_for_field(&field.value).ok()?));
+    fields.iter().filter_map(line).collect()
 }
 
 fn read_file(path: &std::path::Path) -> std::io::Result<String> {

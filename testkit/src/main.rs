@@ -72,6 +72,9 @@ struct IsolationArguments {
     /// JSON: what to visit, ["/", "/account", …].
     #[arg(long, value_name = "FILE")]
     paths: Option<PathBuf>,
+    /// Everybody has an address of their own, in 127.0.0.0/8: a cache that learns tells visitors apart by it.
+    #[arg(long)]
+    own_addresses: bool,
     /// Fail when no answer came from the cache.
     #[arg(long)]
     expect_hits: bool,
@@ -130,6 +133,7 @@ async fn isolation(arguments: IsolationArguments) -> Outcome {
     isolation.connections_each = arguments.connections;
     isolation.requests = arguments.requests;
     isolation.seed = arguments.seed;
+    isolation.own_addresses = arguments.own_addresses;
     if let Some(url) = &arguments.purge_api {
         isolation.purge = Purge::Admin(resolve(url)?.0);
     }

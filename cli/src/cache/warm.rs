@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tentpole_config::count;
-use tentpole_runtime::{Instant, clock};
+use tentpole_model::Secret;
+use tentpole_runtime::{Instant, clock, secret};
 use tentpole_warm::{
     Listed, LogOptions, Outcome, Plan, Progress, Stopped, Url, from_list, from_log, read_sitemap, warm,
 };
@@ -23,7 +24,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Fill the cache before the visitors come
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  tentpole cache warm http://shop.example/sitemap.xml --at 127.0.0.1:8080\n  tentpole cache warm --list top-pages.txt --host http://shop.example --rate 50\n  tentpole cache warm --log last-sale.log --top 2000 --at 127.0.0.1:8080\n  tentpole cache warm --list pages.txt --as 'Accept-Language: de'\n\nIt asks through Tentpole, with GET, as a visitor without cookies, and stops when\nhalf of the answers are errors."
+    after_help = "Examples:\n  tentpole cache warm http://shop.example/sitemap.xml --at 127.0.0.1:8080\n  tentpole cache warm --list top-pages.txt --host http://shop.example --rate 50\n  tentpole cache warm --log last-sale.log --top 2000 --at 127.0.0.1:8080\n  tentpole cache warm --list pages.txt --as 'Accept-Language: de'\n\nIt asks through Tentpole, with GET, as a visitor without cookies, and stops when\nhalf of the answers are errors. For https:// it says so (X-Forwarded-Proto);\nthat counts where [visitors] trusted names the address that it asks from."
 )]
 pub struct Warm {
     /// A sitemap, or an index of sitemaps
@@ -59,6 +60,10 @@ pub struct Warm {
     /// A field to ask with; repeated, each URL is asked for once with each
     #[arg(long = "as", value_name = "FIELD")]
     pub fields: Vec<String>,
+    /// A field of every request, like one that [visitors] requires; for a secret
+    /// 'X-Edge-Key: env:EDGE_KEY' or 'X-Edge-Key: file:/path'
+    #[arg(long = "header", value_name = "FIELD")]
+    pub headers: Vec<String>,
 }
 
 /// Warms, and says what came of it.
@@ -93,14 +98,15 @@ async fn carry_out(typed: &Warm) -> Result<Outcome, String> {
         return Err(format!("--at-once {} is not between 1 and 1000", typed.at_once));
     }
     let variants = variants(&typed.fields)?;
+    let always = headers(&typed.headers)?;
     let time_max = Duration::from_secs(typed.time.clamp(1, 3_600));
-    let (at, listed) = listed(typed, time_max).await?;
+    let (at, listed) = listed(typed, &always, time_max).await?;
     told(&listed);
     if listed.urls.is_empty() {
         return Err("there is no URL to ask for".to_owned());
     }
-    let plan =
-        Plan { urls: listed.urls, at, per_second: typed.rate, at_once: typed.at_once, time_max, variants };
+    let (per_second, at_once) = (typed.rate, typed.at_once);
+    let plan = Plan { urls: listed.urls, at, per_second, at_once, time_max, always, variants };
     let requests = plan.urls.len() * plan.variants.len();
     let least = Duration::from_secs_f64(requests as f64 / plan.per_second);
     say::aside(&format!(
@@ -121,11 +127,16 @@ async fn carry_out(typed: &Warm) -> Result<Outcome, String> {
 }
 
 /// Where Tentpole is, and what is asked of it.
-async fn listed(typed: &Warm, time_max: Duration) -> Result<(SocketAddr, Listed), String> {
+async fn listed(
+    typed: &Warm,
+    always: &[(String, String)],
+    time_max: Duration,
+) -> Result<(SocketAddr, Listed), String> {
     if let Some(sitemap) = &typed.sitemap {
         let url = Url::parse(sitemap).map_err(|error| format!("{sitemap:?} is {error}"))?;
         let at = address(typed, &url)?;
-        let listed = read_sitemap(at, &url, time_max).await.map_err(|error| error.to_string())?;
+        let read = read_sitemap(at, &url, always, time_max).await;
+        let listed = read.map_err(|error| error.to_string())?;
         return Ok((at, listed));
     }
     let base = match &typed.host {
@@ -207,11 +218,33 @@ fn variants(typed: &[String]) -> Result<Vec<Vec<(String, String)>>, String> {
     if typed.is_empty() {
         return Ok(vec![Vec::new()]);
     }
-    let each = typed.iter().map(|field| match field.split_once(':') {
-        Some((name, value)) => Ok(vec![(name.trim().to_owned(), value.trim().to_owned())]),
-        None => Err(format!("--as {field:?} is no field; write it like --as 'Accept-Language: de'")),
+    let each = typed.iter().map(|field| {
+        let no_field = || format!("--as {field:?} is no field; write it like --as 'Accept-Language: de'");
+        Ok(vec![name_and_value(field).ok_or_else(no_field)?])
     });
     each.collect()
+}
+
+/// The fields of every request. A secret is read from where it is, so that no list of processes shows it.
+fn headers(typed: &[String]) -> Result<Vec<(String, String)>, String> {
+    let each = typed.iter().map(|field| {
+        let no_field =
+            || format!("--header {field:?} is no field; write it like --header 'X-Edge-Key: env:EDGE_KEY'");
+        let (name, value) = name_and_value(field).ok_or_else(no_field)?;
+        let place = match value.split_once(':') {
+            Some(("env", variable)) => Secret::Variable(variable.to_owned()),
+            Some(("file", path)) => Secret::File(path.into()),
+            _ => return Ok((name, value)),
+        };
+        let read = secret::read_for_field(&place);
+        Ok((name.clone(), read.map_err(|why| format!("the field {name} has no value: {why}"))?))
+    });
+    each.collect()
+}
+
+fn name_and_value(field: &str) -> Option<(String, String)> {
+    let (name, value) = field.split_once(':')?;
+    Some((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 /// What was left out, before the first request.

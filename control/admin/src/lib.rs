@@ -4,6 +4,7 @@
 
 mod api;
 mod ask;
+mod cache;
 mod connections;
 mod endpoints;
 mod error;

@@ -2,6 +2,7 @@
 //! was recorded and published; asks nobody, so it answers at once also while the edge is away.
 
 use crate::State;
+use crate::cache::CacheStatus;
 use crate::error::ApiError;
 use crate::events::Event;
 use crate::history::{STEP_MAX, Series};
@@ -29,6 +30,7 @@ pub(crate) struct Live {
     /// The second that ended last; `None` in the first one.
     sample: Option<Second>,
     edges: Vec<EdgeLive>,
+    cache: Option<CacheStatus>,
     pools: Vec<PoolLive>,
     fleets: Vec<FleetStatus>,
     events: Vec<Event>,
@@ -102,6 +104,7 @@ pub(crate) async fn live(Shared(state): Shared<Arc<State>>) -> Json<Live> {
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: clock::now().since(state.started).as_secs(),
         sample,
+        cache: report.as_deref().map(CacheStatus::of),
         edges: vec![EdgeLive::of(report.as_deref(), now_unix_ms)],
         pools,
         fleets,

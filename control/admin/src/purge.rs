@@ -55,7 +55,7 @@ pub(crate) async fn purge(
     let what = wish.meant().ok_or_else(|| {
         ApiError::bad("the body names nothing that is to be purged, or several things at once", CURE)
     })?;
-    let said = said(&what);
+    let said = what.said();
     let order = PurgeOrder { what, soft };
     match ask(&state, Question::Purge(order.clone())).await? {
         Answer::Purged(Ok(Purged { objects, fills })) => {
@@ -91,23 +91,6 @@ impl Wish {
             Self { url: None, prefix: None, tags: None, site: None, all: true, .. } => Some(PurgeWhat::All),
             Self { .. } => None,
         }
-    }
-}
-
-/// What was purged, for the list of events.
-fn said(what: &PurgeWhat) -> String {
-    match what {
-        PurgeWhat::Url(url) => url.clone(),
-        PurgeWhat::Prefix(prefix) => format!("{prefix}*"),
-        PurgeWhat::Tags { site, tags } => {
-            let of = site.as_ref().map(|site| format!(" of {site}")).unwrap_or_default();
-            match &tags[..] {
-                [tag] => format!("tag {tag}{of}"),
-                tags => format!("{} tags{of}", tags.len()),
-            }
-        }
-        PurgeWhat::Site(site) => format!("everything of {site}"),
-        PurgeWhat::All => "everything".to_owned(),
     }
 }
 

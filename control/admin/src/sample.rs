@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use tentpole_model::{EdgeReport, EndpointReport, FleetStatus, InstancePhase};
 
 /// Outcomes of the cache for which no endpoint was asked on behalf of this request.
-const HITS: [&str; 5] = ["hit", "hit_disk", "hit_partial", "stale", "joined"];
+pub(crate) const HITS: [&str; 5] = ["hit", "hit_disk", "hit_partial", "stale", "joined"];
 /// Two reports closer together than this say nothing about a rate.
 const ELAPSED_MIN_MS: u64 = 100;
 
@@ -27,6 +27,11 @@ struct EdgePart {
     requests: u64,
     classes: [u64; 6],
     hits: u64,
+    /// Of these, those that the disk answered, and those that got something stale.
+    disk: u64,
+    stale: u64,
+    /// Requests that got what was learned to be shared.
+    learned: u64,
     refused: u64,
     retries: u64,
     accepted: u64,
@@ -64,7 +69,7 @@ pub(crate) type Rates = HashMap<(String, String), EndpointRates>;
 type Figure = fn(&Sample) -> Option<f64>;
 
 /// The figures of a sample, in the order in which they are written: name, and value.
-pub(crate) const COLUMNS: [(&str, Figure); 30] = [
+pub(crate) const COLUMNS: [(&str, Figure); 33] = [
     ("requests_per_s", |s| s.rate(|edge| edge.requests)),
     ("status_2xx_per_s", |s| s.rate(|edge| edge.classes[2])),
     ("status_3xx_per_s", |s| s.rate(|edge| edge.classes[3])),
@@ -73,7 +78,10 @@ pub(crate) const COLUMNS: [(&str, Figure); 30] = [
     ("broken_per_s", |s| s.rate(|edge| edge.classes[0])),
     ("errors_per_s", |s| s.rate(|edge| edge.classes[5] + edge.classes[0])),
     ("hits_per_s", |s| s.rate(|edge| edge.hits)),
-    ("hit_share", |s| s.edge.as_ref().and_then(EdgePart::hit_share)),
+    ("hit_share", |s| s.share(|edge| edge.hits)),
+    ("disk_share", |s| s.share(|edge| edge.disk)),
+    ("stale_share", |s| s.share(|edge| edge.stale)),
+    ("learned_share", |s| s.share(|edge| edge.learned)),
     ("p50_ms", |s| s.quantile_ms(0.5)),
     ("p90_ms", |s| s.quantile_ms(0.9)),
     ("p99_ms", |s| s.quantile_ms(0.99)),
@@ -135,6 +143,12 @@ impl Sample {
         self.edge.as_ref().map(|edge| rate(total(edge), edge.elapsed_ms))
     }
 
+    /// Of all finished requests; `None` when none finished.
+    fn share(&self, part: impl Fn(&EdgePart) -> u64) -> Option<f64> {
+        let edge = self.edge.as_ref().filter(|edge| edge.requests > 0)?;
+        Some(part(edge) as f64 / edge.requests as f64)
+    }
+
     fn stands(&self, value: impl Fn(&EdgePart) -> u64) -> Option<f64> {
         self.edge.as_ref().map(|edge| value(edge) as f64)
     }
@@ -169,9 +183,10 @@ impl EdgePart {
             classes: std::array::from_fn(|class| {
                 now.classes[class].saturating_sub(since.map_or(0, |since| since.classes[class]))
             }),
-            hits: grown(|report| {
-                report.cache.iter().filter(|(word, _)| HITS.contains(&word.as_str())).map(|(_, n)| n).sum()
-            }),
+            hits: grown(|report| counted(report, &HITS)),
+            disk: grown(|report| counted(report, &["hit_disk"])),
+            stale: grown(|report| counted(report, &["stale", "stale_if_error"])),
+            learned: grown(|report| report.figures.learning.served),
             refused: grown(|report| report.refused.iter().map(|(_, count)| count).sum()),
             retries: grown(|report| report.retries),
             accepted: grown(|report| report.connections_accepted),
@@ -191,6 +206,9 @@ impl EdgePart {
         self.requests += later.requests;
         self.classes.iter_mut().zip(later.classes).for_each(|(sum, more)| *sum += more);
         self.hits += later.hits;
+        self.disk += later.disk;
+        self.stale += later.stale;
+        self.learned += later.learned;
         self.refused += later.refused;
         self.retries += later.retries;
         self.accepted += later.accepted;
@@ -202,10 +220,6 @@ impl EdgePart {
         self.queued = self.queued.max(later.queued);
         self.in_flight = self.in_flight.max(later.in_flight);
         self.memory_held = self.memory_held.max(later.memory_held);
-    }
-
-    fn hit_share(&self) -> Option<f64> {
-        (self.requests > 0).then(|| self.hits as f64 / self.requests as f64)
     }
 }
 
@@ -234,6 +248,11 @@ impl FleetPart {
     fn cpu_share(self) -> Option<f64> {
         (self.cpu_known > 0.0).then(|| self.cpu_share / self.cpu_known)
     }
+}
+
+/// Finished requests with these outcomes of the cache.
+pub(crate) fn counted(report: &EdgeReport, outcomes: &[&str]) -> u64 {
+    report.cache.iter().filter(|(word, _)| outcomes.contains(&word.as_str())).map(|(_, count)| count).sum()
 }
 
 /// What each endpoint did between two reports; empty when they say nothing about a rate.

@@ -1,6 +1,7 @@
 //! The status page: what is served and how the endpoints are.
 
 use crate::State;
+use crate::cache::CacheStatus;
 use crate::live::instance_of;
 use serde::Serialize;
 use tentpole_model::{
@@ -18,6 +19,8 @@ pub(crate) struct Status {
     sites: Vec<SiteStatus>,
     pools: Vec<PoolStatus>,
     content_networks: Vec<ContentNetworkStatus>,
+    /// `None` until the edge's first report.
+    cache: Option<CacheStatus>,
 }
 
 /// Which configuration is in force.
@@ -104,6 +107,7 @@ impl Status {
             sites: snapshot.sites.iter().map(|site| SiteStatus::of(site, snapshot)).collect(),
             pools: (0..snapshot.pools.len()).map(|pool| PoolStatus::of(state, pool, report)).collect(),
             content_networks: content_networks(state),
+            cache: report.map(CacheStatus::of),
         }
     }
 }

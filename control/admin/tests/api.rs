@@ -45,6 +45,14 @@ async fn status_shows_sites_pools_and_how_endpoints_are() {
     assert_eq!((&endpoints[0]["weight"], &endpoints[1]["in_flight"]), (&json!(3), &json!(7)));
     assert_eq!(endpoints[1]["failures"], 1);
     assert!(status["version"].is_string() && status["uptime_s"].is_u64());
+    assert_eq!(before["cache"], Value::Null, "nobody knows yet");
+    let cache = &status["cache"];
+    assert_eq!((&cache["hit_share"], &cache["memory"]["objects"]), (&json!(0.5), &json!(9)));
+    let outcomes = json!([{"outcome": "hit", "requests": 50}, {"outcome": "stored", "requests": 1}]);
+    assert_eq!(cache["outcomes"], outcomes);
+    let purge = json!({"at_unix_ms": 1, "by": "learning", "what": "shop.example/a", "why": "it sets a cookie",
+        "soft": false, "objects": 2});
+    assert_eq!((&cache["purges"][0], &cache["disk"]), (&purge, &Value::Null));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tentpole_model::{
     Dials, DownReason, Fleet, FleetAddresses, FleetDecision, FleetStatus, Health, Instance, InstanceId,
     InstancePhase, InstanceStatus, Member, Membership, Provider, Snapshot,
 };
-use tentpole_runtime::{Cell, Cells, Published, clock};
+use tentpole_runtime::{Cell, Cells, Published, clock, secret};
 use tentpole_scale::{Rules, Scaler, Seen};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -124,9 +124,10 @@ async fn follow_weights(dials: Arc<Published<Dials>>, taken: Arc<AtomicU64>) {
 }
 
 /// Asks an instance until it answers; tells each answer.
-async fn ask(slot: u32, instance: Instance, path: String, answers: mpsc::Sender<Answer>) {
+async fn ask(slot: u32, instance: Instance, path: String, own_lines: String, answers: mpsc::Sender<Answer>) {
     loop {
-        let answer = ready::ask(instance.address, &path).await.map_err(|not_ready| not_ready.to_string());
+        let answer =
+            ready::ask(instance.address, &path, &own_lines).await.map_err(|not_ready| not_ready.to_string());
         let ready = answer.is_ok();
         if answers.send((slot, instance.id, answer)).await.is_err() || ready {
             return;
@@ -312,7 +313,8 @@ impl Care {
 
     fn ask(&mut self, slot: u32, instance: Instance) {
         let (id, path) = (instance.id, self.fleet.ready_path.clone());
-        let asking = self.asking.spawn(ask(slot, instance, path, self.answers.clone()));
+        let own_lines = secret::lines(&self.parts.snapshot.pools[self.pool].send);
+        let asking = self.asking.spawn(ask(slot, instance, path, own_lines, self.answers.clone()));
         self.asked.push((slot, id, asking));
     }
 

@@ -42,9 +42,9 @@ impl fmt::Display for NotReady {
     }
 }
 
-/// Asks once.
-pub(crate) async fn ask(address: SocketAddr, path: &str) -> Result<(), NotReady> {
-    match timeout(ASK_TIME, status(address, path)).await {
+/// Asks once, with these field lines: an instance may be locked to all but us.
+pub(crate) async fn ask(address: SocketAddr, path: &str, own_lines: &str) -> Result<(), NotReady> {
+    match timeout(ASK_TIME, status(address, path, own_lines)).await {
         Ok(Ok(status)) if status < 500 => Ok(()),
         Ok(Ok(status)) => Err(NotReady::Status(status)),
         Ok(Err(not_ready)) => Err(not_ready),
@@ -52,10 +52,11 @@ pub(crate) async fn ask(address: SocketAddr, path: &str) -> Result<(), NotReady>
     }
 }
 
-async fn status(address: SocketAddr, path: &str) -> Result<u16, NotReady> {
+async fn status(address: SocketAddr, path: &str, own_lines: &str) -> Result<u16, NotReady> {
     let mut stream = TcpStream::connect(address).await.map_err(NotReady::Io)?;
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: tentpole-fleet\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: tentpole-fleet\r\nAccept: */*\r\n\
+         {own_lines}Connection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.map_err(NotReady::Io)?;
     let mut answer = Vec::with_capacity(STATUS_LINE);
@@ -96,9 +97,10 @@ mod tests {
             stream.write_all(answer).await.unwrap();
             String::from_utf8(request[..length].to_vec()).unwrap()
         });
-        let ready = ask(address, "/up?x=1").await;
+        let ready = ask(address, "/up?x=1", "X-Edge-Key: 1\r\n").await;
         let request = instance.await.unwrap();
         assert!(request.starts_with(&format!("GET /up?x=1 HTTP/1.1\r\nHost: {address}\r\n")), "{request}");
+        assert!(request.contains("\r\nX-Edge-Key: 1\r\n"), "{request}");
         ready
     }
 
@@ -127,7 +129,7 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
             stream
         });
-        ask(address, "/").await.unwrap();
+        ask(address, "/", "").await.unwrap();
         instance.await.unwrap();
     }
 
@@ -136,6 +138,6 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        assert!(matches!(ask(address, "/").await, Err(NotReady::Io(_))));
+        assert!(matches!(ask(address, "/", "").await, Err(NotReady::Io(_))));
     }
 }

@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tentpole_model::{
     Dials, DownReason, Endpoint, FleetAddresses, Health, HealthCheck, Member, Membership, Pool, PoolMembers,
-    SecretField, Snapshot,
+    Snapshot,
 };
-use tentpole_runtime::{Cell, Cells, Published, Random, clock};
+use tentpole_runtime::{Cell, Cells, Published, Random, clock, secret};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -169,7 +169,7 @@ async fn ask(ward: Arc<Ward>, place: Place) {
 }
 
 async fn ask_actively(ward: Arc<Ward>, place: Place, check: &HealthCheck) {
-    let own_lines = own_lines(&ward.pool(place).send);
+    let own_lines = secret::lines(&ward.pool(place).send);
     let named = (!ward.is_slot(place)).then(|| ward.endpoint(place).authority());
     // Spread over the interval, so that many endpoints are not asked at once.
     let spread = Random::from_seed(ward.number(place)).next_u64() % 1_000;
@@ -186,15 +186,6 @@ async fn ask_actively(ward: Arc<Ward>, place: Place, check: &HealthCheck) {
             ward.probed(place, &addresses, result);
         }
     }
-}
-
-/// The field lines by which endpoints know us. What has no value is left out, which the edge says at the terminal.
-fn own_lines(fields: &[SecretField]) -> String {
-    let line = |field: &SecretField| {
-        let value = tentpole_runtime::secret::read_for_field(&field.value).ok()?;
-        Some(format!("{}: {value}\r\n", field.name))
-    };
-    fields.iter().filter_map(line).collect()
 }
 
 /// Without active probes nobody is asked but those that failures took out.

@@ -72,6 +72,10 @@ impl Visitor {
         *request.uri_mut() = target;
         *request.headers_mut() = fields.clone();
         request.headers_mut().insert(hyper::header::HOST, host);
+        if url.is_https {
+            // Counts where the edge believes who asks, and is what a balancer that speaks TLS would say.
+            request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        }
         let sender = match self.connected().await {
             Ok(sender) => sender,
             Err(error) => return Came::Failed(Failed::Connect(error)),

@@ -36,6 +36,8 @@ pub struct Plan {
     pub at_once: usize,
     /// Time for one of them.
     pub time_max: Duration,
+    /// Fields of each request; a variant's own of the same name take their place.
+    pub always: Vec<(String, String)>,
     /// Each URL is asked for once with each of these sets of fields; one empty set is usual.
     pub variants: Vec<Vec<(String, String)>>,
 }
@@ -104,7 +106,7 @@ pub async fn warm(plan: &Plan, mut tell: impl FnMut(&Progress), stop: impl Futur
     let total = plan.urls.len() * plan.variants.len();
     let mut progress = Progress { total, ..Progress::default() };
     let variants: Result<Vec<HeaderMap>, String> =
-        plan.variants.iter().map(|more| ask::fields(more)).collect();
+        plan.variants.iter().map(|more| ask::fields(&[&plan.always[..], more].concat())).collect();
     let end = |progress, stopped| Outcome { progress, stopped, took: began.elapsed() };
     let variants = match variants {
         Ok(variants) => variants,
@@ -206,6 +208,8 @@ pub enum NotRead {
     Came(Url, Came),
     /// What came is none.
     Sitemap(Url, SitemapError),
+    /// A field cannot be sent.
+    Field(String),
     /// The index leads to more than 1,000 sitemaps.
     TooMany,
 }
@@ -225,6 +229,7 @@ impl fmt::Display for NotRead {
             Self::Came(url, Came::Hit | Came::Stored | Came::NotStored(_)) => {
                 write!(f, "{url} is no sitemap")
             }
+            Self::Field(why) => f.write_str(why),
             Self::Sitemap(url, error) => write!(f, "{url} is {error}"),
             Self::TooMany => write!(f, "the sitemap leads to more than {SITEMAPS_MAX} others"),
         }
@@ -237,9 +242,14 @@ impl std::error::Error for NotRead {}
 ///
 /// # Errors
 /// When one of them cannot be fetched or is none.
-pub async fn read_sitemap(at: SocketAddr, url: &Url, time_max: Duration) -> Result<Listed, NotRead> {
+pub async fn read_sitemap(
+    at: SocketAddr,
+    url: &Url,
+    always: &[(String, String)],
+    time_max: Duration,
+) -> Result<Listed, NotRead> {
     let mut visitor = Visitor::new(at, time_max);
-    let mut fields = ask::fields(&[]).unwrap_or_default();
+    let mut fields = ask::fields(always).map_err(NotRead::Field)?;
     fields.remove("accept-encoding");
     let (mut waiting, mut known) = (VecDeque::from([url.clone()]), HashSet::from([url.clone()]));
     let mut all = crate::list::Gathered::default();

@@ -9,7 +9,7 @@ const URL_BYTES_MAX: usize = 8_000;
 /// An absolute http URL, ready to be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Url {
-    /// `https`: only says what was written.
+    /// `https`: the edge is told so, as by a balancer in front.
     pub is_https: bool,
     /// Host, with its port when it has one: the `Host` field.
     pub host: String,

@@ -60,13 +60,14 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 
 fn fetched(at: SocketAddr) -> Result<Listed, String> {
     let url = Url::parse("http://shop.example/sitemap.xml").unwrap();
-    run(read_sitemap(at, &url, Duration::from_secs(20))).map_err(|error| error.to_string())
+    run(read_sitemap(at, &url, &[], Duration::from_secs(20))).map_err(|error| error.to_string())
 }
 
 fn warmed(at: SocketAddr, targets: &[&str], time_max: Duration) -> Outcome {
     let base = Url::parse("http://shop.example").unwrap();
     let urls = targets.iter().map(|target| base.with_target(target).unwrap()).collect();
-    let plan = Plan { urls, at, per_second: 10_000.0, at_once: 2, time_max, variants: vec![vec![]] };
+    let plan =
+        Plan { urls, at, per_second: 10_000.0, at_once: 2, time_max, always: vec![], variants: vec![vec![]] };
     run(warm(&plan, |_| {}, std::future::pending()))
 }
 

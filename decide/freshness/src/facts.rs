@@ -48,6 +48,8 @@ pub struct ResponseFacts {
     pub has_cache_control: bool,
     /// That field is meant for caches like this one: `Expires` does not count beside it (RFC 9213 section 2.2).
     pub targeted: bool,
+    /// They are those of `Surrogate-Control`: a 304 without it does not take them back.
+    pub surrogate: bool,
     /// `Date` in unix seconds; missing or unreadable is `None` and counts as the time of the response.
     pub date: Option<u64>,
     /// `Expires`.
@@ -72,6 +74,7 @@ impl ResponseFacts {
             cache_control: CacheControl::NONE,
             has_cache_control: false,
             targeted: false,
+            surrogate: false,
             date: None,
             expires: None,
             age: None,

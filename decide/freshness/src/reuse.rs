@@ -24,6 +24,8 @@ pub struct StoredFacts {
     /// It says nothing about caching: that it may be shared was learned. Then `heuristic` holds too, and the caller uses
     /// it only for requests that say nothing at all about who asks, which is more than is known here.
     pub learned: bool,
+    /// Its lifetime is that of `Surrogate-Control`, which is not in the stored head.
+    pub surrogate: bool,
     /// It has `ETag` or `Last-Modified` to ask with.
     pub validator: bool,
     /// Seconds after its lifetime in which it may be served while it is revalidated (RFC 5861 section 3).

@@ -78,6 +78,7 @@ fn stored(
         must_revalidate: must_revalidate(response) || said.s_maxage.is_some() || lasts == Lasts::Moment,
         immutable: said.immutable,
         heuristic,
+        surrogate: response.surrogate,
         // A 304 could tell an error to live on that has long passed.
         validator: lasts != Lasts::Moment && (response.has_etag || response.last_modified.is_some()),
         ..StoredFacts::default()

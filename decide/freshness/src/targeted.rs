@@ -17,6 +17,8 @@ pub struct Control {
     pub present: bool,
     /// It is one meant for caches like this one: `Expires` does not count (RFC 9213 section 2.2).
     pub targeted: bool,
+    /// It is `Surrogate-Control`, which goes no further than here.
+    pub surrogate: bool,
 }
 
 impl Control {
@@ -28,17 +30,19 @@ impl Control {
     ) -> Self {
         let mut unreadable = CacheControl::NONE;
         match cdn(cdn_cache_control.clone()) {
-            Targeted::Says(said) => return Self { cache_control: said, present: true, targeted: true },
+            Targeted::Says(said) => {
+                return Self { cache_control: said, present: true, targeted: true, surrogate: false };
+            }
             Targeted::Silent => {}
             // It is to be ignored (RFC 9213 section 2.2), which must not open what it wanted to close.
             Targeted::Malformed => unreadable = CacheControl::parse(cdn_cache_control),
         }
         let mut control = match surrogate(surrogate_control) {
-            Some(said) => Self { cache_control: said, present: true, targeted: true },
+            Some(said) => Self { cache_control: said, present: true, targeted: true, surrogate: true },
             None => {
                 let mut present = false;
                 let seen = cache_control.inspect(|_| present = true);
-                Self { cache_control: CacheControl::parse(seen), present, targeted: false }
+                Self { cache_control: CacheControl::parse(seen), present, targeted: false, surrogate: false }
             }
         };
         let said = &mut control.cache_control;
@@ -195,7 +199,18 @@ mod tests {
         let own = |values: &[&str]| {
             bytes(&values.iter().map(|value| &*value.to_string().leak()).collect::<Vec<_>>())
         };
-        Control::parse(own(cdn).into_iter(), own(surrogate).into_iter(), own(general).into_iter())
+        let said = Control::parse(own(cdn).into_iter(), own(surrogate).into_iter(), own(general).into_iter());
+        assert!(said.targeted || !said.surrogate);
+        Control { surrogate: false, ..said }
+    }
+
+    #[test]
+    fn what_surrogate_control_says_is_told_from_what_others_say() {
+        let none = || std::iter::empty::<&[u8]>();
+        let one = || std::iter::once(&b"max-age=5"[..]);
+        assert!(Control::parse(none(), one(), one()).surrogate);
+        assert!(!Control::parse(one(), one(), one()).surrogate);
+        assert!(!Control::parse(none(), none(), one()).surrogate);
     }
 
     fn said(value: &str) -> CacheControl {
@@ -203,12 +218,13 @@ mod tests {
     }
 
     fn targeted(value: &str) -> Control {
-        Control { cache_control: said(value), present: true, targeted: true }
+        Control { cache_control: said(value), present: true, targeted: true, surrogate: false }
     }
 
     #[test]
     fn without_targeted_fields_cache_control_counts() {
-        let expected = Control { cache_control: said("max-age=60"), present: true, targeted: false };
+        let expected =
+            Control { cache_control: said("max-age=60"), present: true, targeted: false, surrogate: false };
         assert_eq!(control(&[], &[], &["max-age=60"]), expected);
         assert_eq!(control(&[], &[], &[]), Control::default());
         assert!(control(&[], &[], &["x"]).present);

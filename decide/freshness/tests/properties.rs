@@ -102,7 +102,7 @@ prop_compose! {
     ) -> ResponseFacts {
         let cache_control = if has_cache_control { cache_control } else { CacheControl::NONE };
         ResponseFacts {
-            status, cache_control, has_cache_control, targeted, date, expires, age, last_modified, has_etag, set_cookie, vary_star,
+            status, cache_control, has_cache_control, targeted, surrogate: false, date, expires, age, last_modified, has_etag, set_cookie, vary_star,
         }
     }
 }
@@ -116,7 +116,7 @@ prop_compose! {
     ) -> StoredFacts {
         let [no_cache, must_revalidate, immutable, heuristic, validator] = flags;
         StoredFacts {
-            lifetime, initial_age, response_time, no_cache, must_revalidate, immutable, heuristic, learned: false, validator,
+            lifetime, initial_age, response_time, no_cache, must_revalidate, immutable, heuristic, learned: false, surrogate: false, validator,
             stale_while_revalidate, stale_if_error, stale_if_unreachable,
         }
     }

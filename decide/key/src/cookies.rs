@@ -85,7 +85,7 @@ impl CookieRules {
                 () if self.keys(pair.name) => keyed = true,
                 () if self.keyed.iter().any(|name| is_taken_for(pair.name, name)) => return Err(Unclear),
                 () if self.ignores(pair) => ignored = true,
-                () if self.hides_in(pair.whole) => return Err(Unclear),
+                () if self.hides_in(pair.whole) || self.hides_unnamed(pair) => return Err(Unclear),
                 () => {
                     cookies.personal = true;
                     remaining |= 1_u64.checked_shl(number as u32).unwrap_or(0);
@@ -138,6 +138,18 @@ impl CookieRules {
             rest = &rest[equals + 1..];
         }
         false
+    }
+
+    /// Whether a cookie without a name is a keyed one for an application that overlooks a leading `=`, or reads a name alone
+    /// as one without a value.
+    fn hides_unnamed(&self, pair: Pair<'_>) -> bool {
+        if !pair.name.is_empty() {
+            return false;
+        }
+        let begins = pair.whole.iter().position(|&byte| byte != b'=' && !is_separator(byte));
+        let rest = &pair.whole[begins.unwrap_or(pair.whole.len())..];
+        let name = rest.split(|&byte| byte == b'=').next().unwrap_or_default();
+        self.keyed.iter().any(|keyed| is_taken_for(name, keyed))
     }
 
     fn ignores(&self, pair: Pair<'_>) -> bool {
@@ -281,6 +293,20 @@ mod tests {
         assert_eq!(sorted(&groups, &["group=a, group=b"]).unwrap().2, "group=a, group=b");
         for plain in ["a=b c, d", "a=group", "a=x group", "a=the group, b=c"] {
             assert_eq!(sorted(&groups, &[plain]).unwrap().2, "", "{plain}");
+        }
+    }
+
+    #[test]
+    fn a_keyed_cookie_that_hides_its_name_names_no_group() {
+        let groups = rules(&["_ga"], &["group"]);
+        for hidden in
+            ["=group=vip", "==group=vip", "= group=vip", "=GROUP=vip", "group", "=group", "=group[x]=vip"]
+        {
+            assert_eq!(sorted(&groups, &[hidden]), Err(Unclear), "{hidden}");
+            assert_eq!(sorted(&groups, &["sid=1", hidden]), Err(Unclear), "{hidden}");
+        }
+        for plain in ["=", "=a", "a", "=groups=vip", "groups"] {
+            assert_eq!(sorted(&groups, &[plain]).unwrap().0, cookies(true, false), "{plain}");
         }
     }
 

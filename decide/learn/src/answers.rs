@@ -23,8 +23,12 @@ pub(crate) struct Sample {
     pub coding: u8,
     pub stripped: bool,
     pub storable: bool,
+    /// It is a page, not that there is none here.
+    pub found: bool,
     /// Fields that its `Vary` names.
     pub needs: Dims,
+    /// How often the page had been purged by then.
+    pub purges: u32,
 }
 
 /// The last answers, in the order in which they were asked for.
@@ -66,14 +70,47 @@ pub(crate) fn group_of(coding: u8, traits: &Traits, vary: Dims) -> u64 {
 }
 
 impl Answers {
-    /// Adds one, at its place in time; forgets what is too old, and the oldest when there are too many.
+    /// Adds one, at its place in time; forgets what is too old, and what proves least when there are too many.
     pub fn add(&mut self, sample: Sample, limits: &Limits) {
         let at = self.0.partition_point(|other| other.sent_ms <= sample.sent_ms);
         self.0.insert(at, sample);
         let oldest = sample.done_ms.saturating_sub(limits.answer_age_ms);
-        while self.0.len() > ANSWERS_MAX || self.0.front().is_some_and(|first| first.done_ms < oldest) {
+        while self.0.front().is_some_and(|first| first.done_ms < oldest) {
             self.0.pop_front();
         }
+        // Twice as long as evidence must span; what came before that goes first, so that no quarrel of long ago fills the list.
+        let enough = sample.done_ms.saturating_sub(2 * limits.span_ms);
+        while self.0.len() > ANSWERS_MAX {
+            let spans_enough = self.0.front().is_some_and(|first| first.done_ms < enough);
+            let spare = if spans_enough { 0 } else { self.spare() };
+            self.0.remove(spare);
+        }
+    }
+
+    /// One that proves nothing which the others do not: it stands between equal ones, to visitors of its sort if there are
+    /// such, with no other answer between. Of these the one whose visitor and sort are there most often. So what is kept of
+    /// a page that is asked for a hundred times a second still spans long enough. Else the oldest.
+    fn spare(&self) -> usize {
+        let most = |alike: fn(&Sample, &Sample) -> bool| {
+            let spare = (1..self.0.len()).filter(|&at| self.is_between_equals(at, alike));
+            spare.max_by_key(|&at| {
+                let like =
+                    || self.0.iter().filter(|other| self.0[at].equals(other) && alike(&self.0[at], other));
+                let own = like().filter(|other| other.visitor == self.0[at].visitor).count();
+                // The latest are worth most.
+                (own, like().count(), std::cmp::Reverse(at))
+            })
+        };
+        most(Sample::is_of_sort).or_else(|| most(|_, _| true)).unwrap_or(0)
+    }
+
+    /// Whether the next answers before and after one, of those that are alike, equal it.
+    fn is_between_equals(&self, at: usize, alike: fn(&Sample, &Sample) -> bool) -> bool {
+        let here = &self.0[at];
+        let beside = |other: &&Sample| other.coding == here.coding && alike(here, other);
+        let before = self.0.range(..at).rev().find(beside);
+        let after = self.0.range(at + 1..).find(beside);
+        before.is_some_and(|before| here.equals(before)) && after.is_some_and(|after| here.equals(after))
     }
 
     /// The last answer to a whole request that nobody but one visitor need have seen, not older than this.
@@ -178,6 +215,16 @@ fn sort_of(sample: &Sample, field: usize) -> (u16, u32) {
 }
 
 impl Sample {
+    /// The same answer to the same kind of request.
+    fn equals(&self, other: &Self) -> bool {
+        (self.hash, self.coding, self.stripped) == (other.hash, other.coding, other.stripped)
+    }
+
+    /// To a visitor of the same sort in all his fields.
+    fn is_of_sort(&self, other: &Self) -> bool {
+        (0..self.traits.len()).all(|field| sort_of(self, field) == sort_of(other, field))
+    }
+
     pub fn group(&self, vary: Dims) -> u64 {
         group_of(self.coding, &self.traits, vary)
     }
@@ -195,7 +242,9 @@ fn weigh_group(
     let tail = &samples[samples.len().saturating_sub(limits.restless)..];
     let all_differ =
         tail.iter().enumerate().all(|(at, one)| tail[..at].iter().all(|two| two.hash != one.hash));
-    if tail.len() == limits.restless && all_differ {
+    // Each may be what the application made of it by the purge before.
+    let all_purged = tail.windows(2).all(|two| two[0].purges < two[1].purges);
+    if tail.len() == limits.restless && all_differ && !all_purged {
         return Err(Contradiction::Restless);
     }
     let Some(present) = samples.last().filter(|last| last.storable) else { return Ok(()) };
@@ -221,14 +270,15 @@ fn weigh_group(
 }
 
 /// Whether an answer came back after another one had taken its place. Answers that were under way at the same time are
-/// in no order, and prove nothing.
+/// in no order, and prove nothing; and what was purged twice meanwhile was changed, and changed back.
 fn alternates(samples: &[&Sample]) -> bool {
     let before = |one: &Sample, two: &Sample| one.done_ms < two.sent_ms;
+    let comes_back = |one: &Sample, again: &Sample| again.hash == one.hash && again.purges < one.purges + 2;
     samples.iter().enumerate().any(|(at, middle)| {
         let earlier = samples[..at].iter().filter(|one| one.hash != middle.hash && before(one, middle));
         earlier
             .into_iter()
-            .any(|one| samples[at..].iter().any(|again| again.hash == one.hash && before(middle, again)))
+            .any(|one| samples[at..].iter().any(|again| comes_back(one, again) && before(middle, again)))
     })
 }
 
@@ -267,7 +317,9 @@ mod tests {
             coding,
             stripped,
             storable,
+            found: true,
             needs: Dims::NONE,
+            purges: 0,
         }
     }
 
@@ -294,11 +346,58 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_is_asked_for_a_hundred_times_a_second_is_seen_long_enough() {
+        let limits = Limits { span_ms: 10_000, ..LIMITS };
+        let busy = |hash: fn(u64) -> u64, language: fn(u64) -> u16| {
+            let mut answers = Answers::default();
+            for n in 0..1_200 {
+                let (sent_ms, done_ms) = (n * 10, n * 10 + 8);
+                let of_visitor = Sample { sent_ms, done_ms, ..sample(0, hash(n), n * 7 % 500) };
+                answers.add(speaking(language(n), of_visitor), &limits);
+            }
+            answers
+        };
+        let alike = busy(|_| 7, |n| (n * 7 % 40) as u16);
+        assert!(alike.weigh(Dims::NONE, &limits).unwrap().enough);
+        assert_eq!(alike.0.len(), ANSWERS_MAX);
+        let by_language = busy(|n| n % 2, |n| n as u16 % 2);
+        assert!(by_language.weigh(Dims::LANGUAGE, &limits).unwrap().enough);
+        assert!(by_language.weigh(Dims::NONE, &limits).is_err(), "what contradicts stays");
+        let changed = busy(|n| u64::from(n > 600), |_| 1);
+        assert!(changed.weigh(Dims::NONE, &limits).is_ok());
+        let back = busy(|n| u64::from((600..610).contains(&n)), |_| 1);
+        assert!(back.weigh(Dims::NONE, &limits).is_err(), "a short while is not forgotten");
+    }
+
+    #[test]
+    fn one_visitor_cannot_push_the_others_out() {
+        let limits = Limits { span_ms: 300_000, ..LIMITS };
+        let mut answers = answers((0..12).map(|n| sample(n, 7, n % 4)));
+        (12..500).for_each(|n| answers.add(sample(n, 7, 99), &limits));
+        let visitors: std::collections::HashSet<u64> = answers.0.iter().map(|one| one.visitor).collect();
+        assert_eq!(visitors.len(), 5);
+    }
+
+    #[test]
     fn content_may_change_for_all_but_not_back() {
         let changes = answers([sample(1, 7, 1), sample(2, 7, 2), sample(3, 8, 1), sample(4, 8, 2)]);
         assert!(changes.weigh(Dims::NONE, &LIMITS).is_ok());
         let back = answers([sample(1, 7, 1), sample(2, 8, 2), sample(3, 7, 1)]);
         assert_eq!(back.weigh(Dims::NONE, &LIMITS), Err(Contradiction::Alternates));
+    }
+
+    #[test]
+    fn what_is_edited_and_restored_contradicts_nothing() {
+        let by_then = |purges: u32, sample: Sample| Sample { purges, ..sample };
+        let restored =
+            [(0, sample(1, 7, 1)), (0, sample(2, 8, 2)), (1, sample(3, 8, 2)), (2, sample(4, 7, 3))];
+        let restored = answers(restored.map(|(purges, sample)| by_then(purges, sample)));
+        assert!(restored.weigh(Dims::NONE, &LIMITS).is_ok());
+        let once = [(0, sample(1, 7, 1)), (1, sample(2, 8, 2)), (1, sample(3, 7, 3))];
+        let once = answers(once.map(|(purges, sample)| by_then(purges, sample)));
+        assert_eq!(once.weigh(Dims::NONE, &LIMITS), Err(Contradiction::Alternates));
+        let edited = answers((0..4).map(|n| by_then(n as u32, sample(n, n, n))));
+        assert!(edited.weigh(Dims::NONE, &LIMITS).is_ok());
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Learner {
         let Some(of_shape) = self.shapes.get_mut(&shape) else { return changes };
         (page.touched, page.last_ms) = (true, seen.done_ms);
         let took_us = u64::from(seen.took_us) * u64::from(seen.weight);
-        let sample = sample_of(seen);
+        let sample = Sample { purges: page.purges, ..sample_of(seen) };
         let step = match (&seen.who, &seen.answer) {
             (Who::Nobody, Answer::Unseen) => {
                 page.erred(seen.stripped);
@@ -96,14 +96,29 @@ impl Learner {
                 page.contradicted(Withdrawn::Varies, seen.done_ms, of_shape, &self.limits)
             }
         };
-        self.take_step(seen, &shape, step, &mut changes);
+        self.take_step(seen, &sample, &shape, step, &mut changes);
         changes
+    }
+
+    /// A URL was purged: it may have other content from now on, and again what it had before.
+    pub fn purged(&mut self, url: u64) {
+        if let Some(page) = self.pages.get_mut(&url) {
+            page.purges = page.purges.saturating_add(1);
+        }
+    }
+
+    /// The same for all URLs whose keys are selected.
+    pub fn purged_where(&mut self, selects: impl Fn(&[u8]) -> bool) {
+        for page in self.pages.values_mut().filter(|page| selects(&page.key)) {
+            page.purges = page.purges.saturating_add(1);
+        }
     }
 
     /// Carries one page's step out.
     fn take_step(
         &mut self,
         seen: &Observation,
+        sample: &Sample,
         shape: &(u32, String),
         step: Step,
         changes: &mut Vec<Change>,
@@ -117,7 +132,7 @@ impl Learner {
         match step {
             Step::Nothing => {}
             Step::Ruled | Step::Outdated => {
-                if page.ruled.as_ref().is_some_and(|ruled| ruled.full) {
+                if sample.found && page.ruled.as_ref().is_some_and(|ruled| ruled.full) {
                     of_shape.prove(seen.url);
                 }
                 self.generation += 1;
@@ -258,9 +273,9 @@ impl Learner {
 }
 
 fn sample_of(seen: &Observation) -> Sample {
-    let (hash, coding, storable, needs) = match seen.answer {
-        Answer::Page { hash, coding, storable, needs } => (hash, coding, storable, needs),
-        _ => (0, 0, false, Dims::NONE),
+    let (hash, coding, storable, found, needs) = match seen.answer {
+        Answer::Page { hash, coding, storable, found, needs } => (hash, coding, storable, found, needs),
+        _ => (0, 0, false, false, Dims::NONE),
     };
     Sample {
         sent_ms: seen.sent_ms,
@@ -271,7 +286,9 @@ fn sample_of(seen: &Observation) -> Sample {
         coding,
         stripped: seen.stripped,
         storable,
+        found,
         needs,
+        purges: 0,
     }
 }
 

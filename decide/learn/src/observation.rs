@@ -54,8 +54,10 @@ pub enum Answer {
         hash: u64,
         /// Its content coding: a gzip page and a plain one are compared each with its own.
         coding: u8,
-        /// It could be stored if it is shared: a 200, not too long, whose `Vary` the edge understands.
+        /// It could be stored if it is shared: a page, that there is none, or where it is for good; not too long.
         storable: bool,
+        /// It is a 200. That a page is missing says nothing about its siblings.
+        found: bool,
         /// Fields that its `Vary` names.
         needs: Dims,
     },

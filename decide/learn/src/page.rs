@@ -47,11 +47,41 @@ impl Withdrawn {
             Self::SetsCookies => "it sets a cookie",
             Self::Speaks => "it says itself how it may be cached",
             Self::Varies => "its Vary names what every visitor sends differently",
-            Self::NotStorable => "it was no 200, or too long",
+            Self::NotStorable => "its status is not for sharing, or it is too long",
             Self::Depends => "it depends on a field that has to be told apart first",
             Self::Refuses => "it is an error for whoever says nothing about his browser",
             Self::Sibling => "a page like it was contradicted",
             Self::Forgotten => "it is not asked for any more",
+        }
+    }
+
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 10] = [
+        Self::Alternates,
+        Self::Restless,
+        Self::SetsCookies,
+        Self::Speaks,
+        Self::Varies,
+        Self::NotStorable,
+        Self::Depends,
+        Self::Refuses,
+        Self::Sibling,
+        Self::Forgotten,
+    ];
+
+    /// The word in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Alternates => "alternates",
+            Self::Restless => "restless",
+            Self::SetsCookies => "sets_cookies",
+            Self::Speaks => "speaks",
+            Self::Varies => "varies",
+            Self::NotStorable => "not_storable",
+            Self::Depends => "depends",
+            Self::Refuses => "refuses",
+            Self::Sibling => "sibling",
+            Self::Forgotten => "forgotten",
         }
     }
 
@@ -80,6 +110,8 @@ pub(crate) struct Page {
     pub ruled: Option<Ruled>,
     /// The rule that the edge was told.
     pub told: Option<Rule>,
+    /// How often what is stored for it was purged: its content has changed.
+    pub purges: u32,
     pub barred_until_ms: u64,
     pub strikes: u32,
     pub last_ms: u64,
@@ -123,6 +155,7 @@ impl Page {
             pinned: (Dims::NONE, 0),
             ruled: None,
             told: None,
+            purges: 0,
             barred_until_ms: 0,
             strikes: 0,
             last_ms: now_ms,
@@ -237,7 +270,8 @@ impl Page {
     fn maybe_begin(&mut self, evidence: Evidence, sample: &Sample, shape: &Shape, limits: &Limits) -> Step {
         let now_ms = sample.done_ms;
         let whole = self.answers.last_whole(now_ms.saturating_sub(PROVISIONAL_MS));
-        let provisional = shape.is_proven(now_ms, limits) && whole.is_some_and(|whole| whole.storable);
+        let provisional =
+            shape.is_proven(now_ms, limits) && whole.is_some_and(|whole| whole.storable && whole.found);
         if !evidence.enough && !provisional {
             return Step::Nothing;
         }

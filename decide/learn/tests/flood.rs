@@ -78,7 +78,7 @@ impl Site {
 }
 
 fn answer(hash: u64, storable: bool) -> Answer {
-    Answer::Page { hash, coding: 0, storable, needs: Dims::NONE }
+    Answer::Page { hash, coding: 0, storable, found: true, needs: Dims::NONE }
 }
 
 fn url(target: &str) -> u64 {

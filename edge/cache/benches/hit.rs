@@ -33,6 +33,7 @@ fn filled(request: &Fields, vary: &[&[u8]]) -> Arc<Cache> {
         immutable: false,
         heuristic: false,
         learned: false,
+        surrogate: false,
         validator: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,

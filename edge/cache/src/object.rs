@@ -63,6 +63,11 @@ impl Object {
         }
     }
 
+    /// The same as though it had never been purged softly: what it said itself.
+    pub fn own_facts(&self) -> StoredFacts {
+        self.facts
+    }
+
     /// Status line and fields, serialised, without the empty line at the end.
     #[inline]
     pub fn lines(&self) -> &[u8] {

@@ -3,10 +3,15 @@
 //! only what is asked for and allocates nothing for that.
 
 use tentpole_key::{Codings, Device, KeyRules, lookup};
-use tentpole_message::{Fields, Name};
+use tentpole_message::{Fields, Name, tokens};
 
 /// What an endpoint learns of the class of a visitor's device.
 pub const DEVICE_FIELD: &[u8] = b"x-device";
+
+/// What of `Connection` is read for names of fields: as many lines, and of each as many bytes. What stands beyond is a field
+/// like any other, told and compared.
+const CONNECTION_LINES_MAX: usize = 4;
+const CONNECTION_BYTES_MAX: usize = 512;
 
 /// A request's fields, some of them reduced. `Accept-Encoding` always is; the rest by the rules of the route.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +49,15 @@ impl<'a> Presented<'a> {
         asked_for.then(|| Device::of(self.fields.get(Name::UserAgent).unwrap_or_default()).word())
     }
 
-    /// The fields that an endpoint is told, but for [`Presented::device`]. Presenting them again changes nothing.
+    /// The fields that an endpoint is told, but for [`Presented::device`]: without `Connection`, which has had its effect
+    /// here and must not have another one later. Presenting them again changes nothing.
     pub fn told(&self) -> Fields {
         let mut told = Fields::new();
         let shown = [Name::AcceptEncoding, Name::AcceptLanguage, Name::Cookie].map(|id| (id, self.known(id)));
         let replaced = |id| shown.iter().any(|(other, shown)| *other == id && *shown != Shown::AsSent);
         for field in self.fields.iter() {
             match field.id {
+                Name::Connection => {}
                 id if replaced(id) || self.other(field.name) == Shown::Absent => {}
                 // `Vary` compares languages in any case.
                 Name::AcceptLanguage => told.push(field.name, &field.value.to_ascii_lowercase()),
@@ -101,9 +108,18 @@ impl<'a> Presented<'a> {
     /// A field that `Connection` names belongs to the visitor's connection: no endpoint sees it (RFC 9110 section
     /// 7.6.1).
     fn other(&self, name: &[u8]) -> Shown<'a> {
-        let listed = Name::from_bytes(name) == Name::Other && self.fields.has_token(Name::Connection, name);
-        if listed { Shown::Absent } else { Shown::AsSent }
+        let is_named = || {
+            let lines = self.fields.all(Name::Connection).take(CONNECTION_LINES_MAX);
+            lines.flat_map(|line| tokens(within(line))).any(|listed| listed.eq_ignore_ascii_case(name))
+        };
+        if Name::from_bytes(name) == Name::Other && is_named() { Shown::Absent } else { Shown::AsSent }
     }
+}
+
+/// The part of a `Connection` line that is read; a name that is cut off is none.
+fn within(line: &[u8]) -> &[u8] {
+    let Some(begin) = line.get(..CONNECTION_BYTES_MAX) else { return line };
+    begin.iter().rposition(|&byte| byte == b',').map_or(b"", |end| &begin[..end])
 }
 
 /// Without rules.
@@ -181,9 +197,19 @@ mod tests {
         let presented = Presented::from(&sent);
         assert_eq!(presented.shown(Name::Other, b"x-market"), Shown::Absent);
         assert_eq!(presented.shown(Name::Other, b"x-other"), Shown::AsSent);
-        assert_eq!(
-            text(&presented.told()),
-            "Connection: close, X-Market\nX-Other: 1\nAccept-Encoding: identity\n"
-        );
+        assert_eq!(text(&presented.told()), "X-Other: 1\nAccept-Encoding: identity\n");
+    }
+    #[test]
+    fn of_a_connection_without_end_only_the_beginning_is_read_and_told_is_what_is_compared() {
+        let long = format!("X-Market, {}X-Late", "x,".repeat(14_000));
+        let sent = fields(&[("Connection", &long), ("X-Market", "at"), ("X-Late", "1")]);
+        let presented = Presented::from(&sent);
+        assert_eq!(presented.shown(Name::Other, b"x-market"), Shown::Absent);
+        assert_eq!(presented.shown(Name::Other, b"x-late"), Shown::AsSent);
+        let told = presented.told();
+        assert_eq!(text(&told), "X-Late: 1\nAccept-Encoding: identity\n", "nothing takes it away later");
+        assert_eq!(Presented::from(&told).shown(Name::Other, b"x-late"), Shown::AsSent);
+        assert_eq!(within(b"close, X-Market"), b"close, X-Market");
+        assert_eq!(within(&[b'x'; 600]), b"", "a name that is cut off is none");
     }
 }

@@ -51,6 +51,12 @@ impl fmt::Debug for Job {
 /// What was done since the pool began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// Jobs that wait.
+    pub waiting: u64,
+    /// Bytes of their content.
+    pub waiting_bytes: u64,
+    /// Times that there was no room for a job.
+    pub dropped: u64,
     /// Forms made.
     pub made: u64,
     /// Content that did not become smaller.
@@ -73,6 +79,7 @@ struct Shared {
     ledger: Arc<Ledger>,
     waiting: AtomicU64,
     waiting_bytes: AtomicU64,
+    dropped: AtomicU64,
     ended: AtomicBool,
     made: AtomicU64,
     not_smaller: AtomicU64,
@@ -89,6 +96,7 @@ impl Pool {
             ledger: ledger.clone(),
             waiting: AtomicU64::new(0),
             waiting_bytes: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             made: AtomicU64::new(0),
             not_smaller: AtomicU64::new(0),
@@ -119,21 +127,33 @@ impl Pool {
     pub fn offer(&self, job: Job) -> bool {
         let bytes = job.bytes();
         if bytes > BYTES_MAX || self.is_full() {
+            self.turned_away();
             return false;
         }
         self.shared.waits(bytes);
         let sent = self.jobs.try_send(job).is_ok();
         if !sent {
             self.shared.waits_no_more(bytes);
+            self.turned_away();
         }
         sent
+    }
+
+    /// Counts a job that was not even offered, because there is no room.
+    #[cold]
+    pub fn turned_away(&self) {
+        self.shared.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What was done.
     pub fn stats(&self) -> Stats {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let Shared { made, not_smaller, bytes_in, bytes_out, .. } = &*self.shared;
+        let Shared { waiting, waiting_bytes, dropped, made, not_smaller, bytes_in, bytes_out, .. } =
+            &*self.shared;
         Stats {
+            waiting: read(waiting),
+            waiting_bytes: read(waiting_bytes),
+            dropped: read(dropped),
             made: read(made),
             not_smaller: read(not_smaller),
             bytes_in: read(bytes_in),
@@ -242,7 +262,7 @@ mod tests {
         let own = rustix::process::getpriority_process(None).unwrap();
         assert_eq!(niceness, NICENESS.max(own));
         assert!(own < NICENESS || niceness == own, "only that thread");
-        let Stats { made, not_smaller, bytes_in, bytes_out } = pool.stats();
+        let Stats { made, not_smaller, bytes_in, bytes_out, .. } = pool.stats();
         assert_eq!((made, not_smaller, bytes_in), (1, 0, 10_000));
         assert!(bytes_out < 100);
     }
@@ -271,6 +291,9 @@ mod tests {
         let taken = (0..2 * WAITING_MAX).filter(|_| offer()).count();
         assert_eq!(taken, WAITING_MAX);
         assert!(pool.is_full());
+        let Stats { waiting, waiting_bytes, dropped, .. } = pool.stats();
+        assert_eq!((waiting, dropped), (WAITING_MAX as u64, WAITING_MAX as u64));
+        assert_eq!(waiting_bytes, 1_000 * waiting);
         drop(go_on);
         (0..WAITING_MAX).for_each(|_| said.recv().unwrap());
         assert!(!pool.is_full());

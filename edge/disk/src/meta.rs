@@ -60,6 +60,7 @@ impl Meta {
             must_revalidate,
             heuristic,
             learned,
+            surrogate,
             validator,
             stale_while_revalidate,
             stale_if_error,
@@ -70,7 +71,8 @@ impl Meta {
         for number in [lifetime, initial_age, stale_while_revalidate, stale_if_error, stale_if_unreachable] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        let flags = [no_cache, must_revalidate, heuristic, validator, immutable, self.assembles, learned];
+        let flags =
+            [no_cache, must_revalidate, heuristic, validator, immutable, self.assembles, learned, surrogate];
         out.push(flags.iter().enumerate().map(|(bit, &set)| u8::from(set) << bit).sum());
         out.extend_from_slice(&self.status.to_le_bytes());
         out.extend_from_slice(&self.site.to_le_bytes());
@@ -111,6 +113,7 @@ impl Meta {
             must_revalidate: flag(1),
             heuristic: flag(2),
             learned: flag(6),
+            surrogate: flag(7),
             validator: flag(3),
             stale_while_revalidate,
             stale_if_error,
@@ -219,6 +222,7 @@ mod tests {
                 must_revalidate: true,
                 heuristic: false,
                 learned: false,
+                surrogate: false,
                 validator: true,
                 stale_while_revalidate: 5,
                 stale_if_error: 6,
@@ -272,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_was_learned_stays_so() {
-        let facts = StoredFacts { heuristic: true, learned: true, ..meta().facts };
+        let facts = StoredFacts { heuristic: true, learned: true, surrogate: true, ..meta().facts };
         let bytes = Bytes::from(Meta { facts, ..meta() }.encode(&[]).unwrap());
         assert_eq!(Meta::decode(&bytes).unwrap().0.facts, facts);
     }

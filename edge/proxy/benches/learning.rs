@@ -86,7 +86,7 @@ fn observation(number: u64) -> Observation {
         who: Who::Nobody,
         traits: [language, Trait::default(), Trait::default()],
         stripped: false,
-        answer: Answer::Page { hash: 1, coding: 0, storable: true, needs: Dims::NONE },
+        answer: Answer::Page { hash: 1, coding: 0, storable: true, found: true, needs: Dims::NONE },
         took_us: 1_000,
         weight: 1,
         served: 0,

@@ -1,6 +1,8 @@
 //! Where a request comes from when a proxy in front says so: whom to believe, and in what. Reads fields, allocates
 //! nothing, forwards nothing.
 
+mod forwarded;
+
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use tentpole_message::{Fields, Name};
@@ -21,8 +23,8 @@ pub struct Came {
     pub proxied: bool,
 }
 
-/// Reads what `peer` says, who is spoken to by https himself, or not; `None` when it is not believed. Appends to `via` the proxies between visitor and edge, each
-/// behind a comma: what follows the visitor's address in `X-Forwarded-For`.
+/// Reads what `peer` says, who is spoken to by https himself, or not; `None` when it is not believed. Appends to `via` the
+/// proxies between visitor and edge, each behind a comma: what follows the visitor's address in `X-Forwarded-For`.
 pub fn came(
     front: &Front,
     peer: IpAddr,
@@ -34,14 +36,23 @@ pub fn came(
         return None;
     }
     let peer = peer.to_canonical();
-    let (address, proxied) = match &front.address_field {
-        Some(name) => named(fields, name.as_bytes()),
-        None => forwarded_for(front, fields, via),
+    let (address, proxied, https) = match &front.address_field {
+        Some(name) if name.eq_ignore_ascii_case("forwarded") => {
+            forwarded::read(front, peer_https, fields, via)
+        }
+        Some(name) => {
+            let (address, proxied) = named(fields, name.as_bytes());
+            (address, proxied, is_https(fields, peer_https))
+        }
+        None => {
+            let (address, proxied) = forwarded_for(front, fields, via);
+            (address, proxied, is_https(fields, peer_https))
+        }
     };
     if address.is_some() {
         append(via, peer);
     }
-    Some(Came { address: address.unwrap_or(peer), https: is_https(fields, peer_https), proxied })
+    Some(Came { address: address.unwrap_or(peer), https, proxied })
 }
 
 /// The address in the one field for it, and whether that is there at all. Twice, it can be the visitor's own.

@@ -1,12 +1,13 @@
 //! Starts and ends the data plane: takes over the listening sockets, starts a thread for each set of them, waits for
 //! the last request. Knows who does what, and does nothing itself.
 
+use crate::figures;
 use crate::forms::Forms;
 use crate::invalidate::{Changes, Told};
 use crate::learn;
-use crate::on_disk;
 use crate::prepare::Prepared;
 use crate::purge::Purger;
+use crate::purge_log::PurgeLog;
 use crate::purging::Purging;
 use crate::reload::Reloader;
 use crate::search::Searches;
@@ -138,8 +139,9 @@ impl Bound {
         let prepared = Prepared::new(&in_force, &cells, &gates).map_err(StartError::Routes)?;
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let cache = Cache::new(snapshot.cache, ledger.clone());
+        let purges = Arc::new(PurgeLog::default());
         let (learning, observations) =
-            learn::start_learner(cache.clone(), learning).map_err(StartError::System)?;
+            learn::start_learner(cache.clone(), learning, purges.clone()).map_err(StartError::System)?;
         let relays = !snapshot.content_networks.is_empty();
         let (purging, purged) = Purging::new(relays);
         let secure = match &snapshot.tls {
@@ -161,14 +163,16 @@ impl Bound {
             disk: snapshot.disk.as_ref().map(|settings| Disk::start(settings, &ledger)),
             ledger: ledger.clone(),
             purging,
+            purges,
         });
-        shared.disk.iter().for_each(|disk| on_disk::observe(disk, &observed));
+        figures::observe(&shared, &observed);
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);
         let cut = Arc::new(AtomicUsize::new(0));
         let (listening, changes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(LISTENING_MAX)).unzip();
         let listening = Addresses(listening);
-        let clear = snapshot.listen.len();
+        // Without addresses for https all are in the clear, also those that a Snapshot does not name.
+        let clear = if shared.secure.is_some() { snapshot.listen.len() } else { usize::MAX };
         let port = |at| if at < clear { Port::Clear } else { Port::Tls };
         let with_port =
             |of: Vec<TcpListener>| of.into_iter().enumerate().map(|(at, one)| (one, port(at))).collect();

@@ -58,8 +58,11 @@ impl Forms {
         }
         let liked = liked(CodingWeights::of(fields.all(Name::AcceptEncoding)));
         let best = liked.into_iter().flatten().next()?;
-        if object.derived(best).is_none() && !object.is_claimed(best) && !self.pool.is_full() {
-            self.make(object, best);
+        if object.derived(best).is_none() && !object.is_claimed(best) {
+            match self.pool.is_full() {
+                false => self.make(object, best),
+                true => self.pool.turned_away(),
+            }
         }
         liked.into_iter().flatten().find_map(|coding| object.derived(coding)).map(|form| &**form)
     }

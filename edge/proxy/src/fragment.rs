@@ -286,9 +286,9 @@ async fn obtain(around: &Rc<Around>, ask: Ask, looked: Looked) -> Result<Fragmen
             let Own { exchange, response, .. } = *own;
             of_response(around, &ask, exchange, &response).await
         }
-        Got::Pass(_) => {
+        Got::Pass(bypass) => {
             let (mut head, mut response) = (Vec::new(), ResponseHead::new());
-            inquiry.write_own_forward(&mut head);
+            inquiry.write_own_forward(&mut head, bypass);
             let place = ask.place;
             let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
             let (thread, view) = (&around.thread, around.view.clone());

@@ -9,7 +9,7 @@ use tentpole_freshness::{
     Age, Control, Expires, RequestFacts, ResponseFacts, StoredFacts, may_store, parse_date,
 };
 use tentpole_http1 as http1;
-use tentpole_message::{Field, Name, ResponseHead, StoredHead, tokens};
+use tentpole_message::{Field, Fields, Name, ResponseHead, StoredHead, tokens};
 use tentpole_model::{Bypass, Caching};
 use tentpole_runtime::clock;
 
@@ -31,7 +31,7 @@ pub struct Keeping<'a> {
 pub fn facts(response: &ResponseHead, now: u64) -> ResponseFacts {
     let fields = &response.fields;
     let date = |name| fields.get(name).and_then(|value| parse_date(value, now));
-    let Control { cache_control, present, targeted } = Control::parse(
+    let Control { cache_control, present, targeted, surrogate } = Control::parse(
         fields.all(Name::CdnCacheControl),
         fields.all(Name::SurrogateControl),
         fields.all(Name::CacheControl),
@@ -41,6 +41,7 @@ pub fn facts(response: &ResponseHead, now: u64) -> ResponseFacts {
         cache_control,
         has_cache_control: present,
         targeted,
+        surrogate,
         date: date(Name::Date),
         expires: Expires::parse(fields.all(Name::Expires), now),
         age: Age::parse(fields.all(Name::Age)),
@@ -123,7 +124,13 @@ pub fn refreshed(
     if !response.fields.has(Name::Date) && !known.fields.has(Name::Date) {
         http1::write_field(&mut lines, b"Date", &clock::http_date(now));
     }
-    let updated = parsed(lines);
+    let mut updated = parsed(lines);
+    if let Some(said) = surrogate_of(stale)
+        && !updated.fields.has(Name::SurrogateControl)
+        && updated.fields.len() < Fields::COUNT_MAX
+    {
+        updated.fields.push(b"Surrogate-Control", said.as_bytes());
+    }
 
     let status = stale.status();
     // A cookie and what selects stay out of what is stored, but not out of the decision.
@@ -145,6 +152,16 @@ pub fn refreshed(
     http1::write_status_line(&mut lines, status, updated.reason());
     keeping.write(&mut lines, &updated);
     Refreshed { head: StoredHead { lines: lines.into(), status }, facts, is_own: false }
+}
+
+/// What the stored `Surrogate-Control` said of the lifetime, in other words: it is not in the stored head, and a 304 without
+/// it leaves it in force like any other field (RFC 9111 section 3.2).
+fn surrogate_of(stale: &Object) -> Option<String> {
+    let StoredFacts { lifetime, stale_while_revalidate, surrogate, .. } = stale.own_facts();
+    surrogate.then(|| match stale_while_revalidate {
+        0 => format!("max-age={lifetime}"),
+        more => format!("max-age={lifetime}+{more}"),
+    })
 }
 
 /// The field lines of a 304 for its visitor alone, beside the stored head: those that this does not have, and what they
@@ -190,6 +207,7 @@ fn used_up(facts: &StoredFacts, now: u64) -> StoredFacts {
         no_cache: true,
         must_revalidate: true,
         immutable: false,
+        surrogate: false,
         stale_while_revalidate: 0,
         stale_if_error: 0,
         stale_if_unreachable: 0,

@@ -4,6 +4,7 @@
 
 mod advice;
 mod fetch;
+mod figures;
 mod head;
 mod stripped;
 mod watch;
@@ -15,6 +16,7 @@ use crate::asked::Asked;
 use crate::fetch::Attempts;
 use crate::key::HTTPS;
 use crate::prepare::Prepared;
+use crate::purge_log::PurgeLog;
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -22,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tentpole_cache::{Cache, StoredFacts};
+use tentpole_cache::{Cache, Selector, StoredFacts};
 use tentpole_http1::Framing;
 use tentpole_learn::{Change, Learner, Limits, Observation, Rule, Rules, says_nothing};
 use tentpole_message::{Fields, Name};
@@ -54,6 +56,7 @@ pub struct Learning {
     /// Keys of this process: what is hashed with them means nothing elsewhere.
     keys: RandomState,
     dropped: AtomicU64,
+    counts: figures::Counts,
     /// Microseconds that endpoints worked in all, learned from or not.
     origin_us: AtomicU64,
 }
@@ -61,7 +64,7 @@ pub struct Learning {
 /// What one data thread has.
 pub struct OfThread {
     learning: Arc<Learning>,
-    observations: SyncSender<Observation>,
+    observations: SyncSender<Heard>,
     /// The second that is counted for, and what of it is used up.
     second: Cell<u64>,
     samples: Cell<u32>,
@@ -85,17 +88,33 @@ struct Probed {
     due: u32,
 }
 
+/// What the learner hears.
+pub enum Heard {
+    /// An answer of an endpoint.
+    Answer(Observation),
+    /// This was purged.
+    Purged(Selector),
+}
+
+/// Tells the learner of a purge. Nobody waits for it: it explains why an answer comes back, and is dropped like an answer
+/// when too much waits.
+pub fn tell_purged(observations: &SyncSender<Heard>, selector: &Selector) {
+    let _ = observations.try_send(Heard::Purged(selector.clone()));
+}
+
 /// Starts the learner on a thread of its own; it ends when the last data thread is gone.
 pub fn start_learner(
     cache: Arc<Cache>,
     limits: Limits,
-) -> io::Result<(Arc<Learning>, SyncSender<Observation>)> {
+    purges: Arc<PurgeLog>,
+) -> io::Result<(Arc<Learning>, SyncSender<Heard>)> {
     let (observations, coming) = sync_channel(WAITING_MAX);
     let learning = Arc::new(Learning {
         rules: Published::new(Rules::default()),
         learner: Mutex::new(Learner::new(limits)),
         keys: RandomState::new(),
         dropped: AtomicU64::new(0),
+        counts: figures::Counts::new(purges),
         origin_us: AtomicU64::new(0),
     });
     let here = learning.clone();
@@ -105,7 +124,7 @@ pub fn start_learner(
 
 impl Learning {
     /// Takes observations in until nobody sends any.
-    fn learn(&self, coming: &Receiver<Observation>, cache: &Cache) {
+    fn learn(&self, coming: &Receiver<Heard>, cache: &Cache) {
         let mut rules = Rules::default();
         // Since when there is something to publish, and keys of rules that are new.
         let (mut unpublished, mut set) = (None, Vec::new());
@@ -115,7 +134,14 @@ impl Learning {
                 None => coming.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             let changes = match seen {
-                Ok(seen) => self.learner().observe(&seen),
+                Ok(Heard::Answer(seen)) => {
+                    self.counts.observed();
+                    self.learner().observe(&seen)
+                }
+                Ok(Heard::Purged(selector)) => {
+                    self.purged(&selector);
+                    Vec::new()
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
             };
@@ -139,9 +165,20 @@ impl Learning {
             // After the rules: whoever stores now has seen that he may not, or is under way and is purged.
             for change in &changes {
                 if let Change::Withdraw { key, .. } | Change::Outdated { key } = change {
-                    cache.purge(&cache.key(key), false);
+                    let purged = cache.purge(&cache.key(key), false);
+                    self.counts.changed(change, purged.objects);
                 }
             }
+        }
+    }
+
+    /// Which tags a page carries, the learner does not know: a purge by tag explains nothing to it.
+    fn purged(&self, selector: &Selector) {
+        match selector {
+            Selector::Key(key) => self.learner().purged(self.hash(key)),
+            Selector::Any(each) => each.iter().for_each(|one| self.purged(one)),
+            Selector::Tags { .. } => {}
+            _ => self.learner().purged_where(|key| selector.selects(key, [])),
         }
     }
 
@@ -161,7 +198,7 @@ impl Learning {
 
 impl OfThread {
     /// What a data thread needs.
-    pub fn new(learning: Arc<Learning>, observations: SyncSender<Observation>, seed: u64) -> Self {
+    pub fn new(learning: Arc<Learning>, observations: SyncSender<Heard>, seed: u64) -> Self {
         Self {
             learning,
             observations,
@@ -242,7 +279,7 @@ impl OfThread {
     }
 
     fn tell(&self, seen: Observation) {
-        if self.observations.try_send(seen).is_err() {
+        if self.observations.try_send(Heard::Answer(seen)).is_err() {
             self.learning.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -1,10 +1,11 @@
 //! Fields with a secret in them that one side sends and the other asks for: an endpoint locked to all but us, and we to
 //! all but the content network in front. Read once when a Snapshot is published. Never shows a secret.
 
+use crate::prepare::Prepared;
 use crate::purging::same;
 use tentpole_http1 as http1;
-use tentpole_message::Fields;
-use tentpole_model::SecretField;
+use tentpole_message::{Fields, RequestHead};
+use tentpole_model::{Method, SecretField};
 use tentpole_runtime::{notice, secret};
 
 /// The fields, and what must stand in them.
@@ -56,6 +57,17 @@ impl Lock {
             let Some(value) = value else { return false };
             sent.peek().is_some() && sent.all(|sent| same(sent, value))
         })
+    }
+}
+
+/// Whether a request brings what each must bring, or asks only for what all may see. By https it has shown the certificate
+/// that may be wanted.
+pub fn is_let_in(prepared: &Prepared, request: &RequestHead, method: Method, by_https: bool) -> bool {
+    let has_certificate = by_https || prepared.snapshot.tls.client_authority.is_none();
+    (has_certificate && prepared.require.opens(&request.fields)) || {
+        let asked_for = http1::split_target(request).path_and_query;
+        let path = asked_for.split(|&byte| byte == b'?').next().unwrap_or_default();
+        matches!(method, Method::Get | Method::Head) && prepared.snapshot.front.is_open(path)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::learn;
 use crate::on_disk::{self, Revived};
 use crate::place::Place;
 use crate::purge::host_of;
+use crate::template::is_page;
 use crate::thread::{Thread, View};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -21,7 +22,7 @@ use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, 
 use tentpole_freshness::{RequestFacts, StoredFacts, Trouble, Use};
 use tentpole_http1::{self as http1, Framing};
 use tentpole_message::{Fields, RequestHead};
-use tentpole_model::{Bypass, CacheOutcome, Cause, Esi, Failure, Method, Phase, Refused, RouteCache};
+use tentpole_model::{Bypass, CacheOutcome, Cause, Esi, Failure, Learn, Method, Phase, Refused, RouteCache};
 use tentpole_runtime::deadline::Deadline;
 use tokio::sync::oneshot;
 
@@ -329,7 +330,9 @@ impl Inquiry<'_> {
     /// Whether the answer to a plain GET will do for this request alone. Who wants a part may not have to wait for all
     /// that comes before it, and who asks with HEAD must get no body.
     fn suits(&self, own: &Own) -> bool {
-        let whole = matches!(own.response.status, 200 | 206 | 416);
+        let esi = self.view.prepared.caching(self.place.caching).esi;
+        // Of a page that is put together there are no parts.
+        let whole = matches!(own.response.status, 200 | 206 | 416) && !is_page(esi, &own.response);
         self.asked.method == Method::Get && !(self.asked.facts.range && whole)
     }
 
@@ -342,7 +345,7 @@ impl Inquiry<'_> {
         let etag = lead.stale.as_ref().and_then(|stale| stale.etag());
         let etag = etag.map(|etag| assets.map_or(Cow::Borrowed(etag), |assets| assets.unmarked(etag)));
         let purpose = part.map_or_else(|| purpose_of(&lead, etag.as_deref()), |part| part.purpose());
-        let fields = self.write_forward(&mut head, purpose).unwrap_or_default();
+        let fields = self.write_forward(&mut head, purpose, self.target).unwrap_or_default();
         let (view, place, key, now) = (self.view.clone(), self.place, self.key.to_vec(), self.asked.now);
         // What is fetched is the whole, or a part that is an object of its own.
         let facts = RequestFacts { method: Method::Get, range: false, ..self.asked.facts };
@@ -361,13 +364,24 @@ impl Inquiry<'_> {
         Presented::new(&self.request.fields, rules, self.cookies)
     }
 
-    /// Writes the head that goes to the endpoint for this visitor alone.
-    pub fn write_own_forward(&self, out: &mut Vec<u8>) {
-        self.write_forward(out, Purpose::Visitor);
+    /// Whether a visitor who goes past the cache asks for what the key holds, and not for all of his query: what he is
+    /// answered may show what can be shared, and is compared with what others are.
+    pub fn asks_as_keyed(&self, bypass: Bypass) -> bool {
+        let learns = self.view.prepared.caching(self.place.caching).learn != Learn::Off;
+        let unknown = !self.asked.facts.cookie && !self.asked.facts.authorization;
+        let compared = matches!(bypass, Bypass::Probe | Bypass::HitForMiss | Bypass::NoLifetime);
+        self.target == self.shared_target || (compared && learns && unknown)
     }
 
-    /// Writes the head that goes to the endpoint, and returns what it is told of the fields.
-    fn write_forward(&self, out: &mut Vec<u8>, purpose: Purpose<'_>) -> Option<Fields> {
+    /// Writes the head that goes to the endpoint for this visitor alone.
+    pub fn write_own_forward(&self, out: &mut Vec<u8>, bypass: Bypass) {
+        let target = if self.asks_as_keyed(bypass) { self.shared_target } else { self.target };
+        self.write_forward(out, Purpose::Visitor, target);
+    }
+
+    /// Writes the head that goes to the endpoint, and returns what it is told of the fields. It is asked for `target` if its
+    /// answer is not to be stored.
+    fn write_forward(&self, out: &mut Vec<u8>, purpose: Purpose<'_>, target: &[u8]) -> Option<Fields> {
         out.clear();
         // What a HEAD is answered may change what is stored.
         let updates = self.asked.method == Method::Head && goes_past(self.asked, self.place).is_none();
@@ -378,7 +392,7 @@ impl Inquiry<'_> {
         let how = Forward {
             method,
             // What the key does not hold, an endpoint is not told, where its answer may be stored.
-            target: if shared { self.shared_target } else { self.target },
+            target: if shared { self.shared_target } else { target },
             shared,
             fields: told.as_ref().unwrap_or(&self.request.fields),
             device: self.presented().device(),

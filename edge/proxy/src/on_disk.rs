@@ -2,6 +2,7 @@
 //! stored. What is found there becomes an object in memory again; a large one leaves its content on disk. Never waits
 //! long for a disk, and never fails a visitor because of one.
 
+use crate::learn;
 use crate::obtain::Inquiry;
 use crate::prepare::Prepared;
 use crate::purge::host_of;
@@ -17,7 +18,6 @@ use tentpole_disk::{Disk, Found, HeldBody, Meta, NewObject, Purge, Purging, Stan
 use tentpole_freshness::{RequestFacts, StoredFacts, Use};
 use tentpole_message::StoredHead;
 use tentpole_model::{Caching, CachingId, Purged};
-use tentpole_observe::{DiskFigures, Observed};
 use tentpole_runtime::clock;
 
 /// How long a look-up on disk, or one of its parts, may take; then it is a miss. Deadlines are late by up to a sweep.
@@ -341,29 +341,6 @@ fn number_of(tag: &Tag) -> u64 {
     u64::from_le_bytes(tag.to_bytes())
 }
 
-/// Shows the disk's figures with those of the edge.
-pub fn observe(disk: &Arc<Disk>, observed: &Observed) {
-    let disk = Arc::downgrade(disk);
-    observed.ask_disk(move || {
-        let Some(stats) = disk.upgrade().map(|disk| disk.stats()) else { return DiskFigures::default() };
-        DiskFigures {
-            on: stats.on,
-            objects: stats.objects,
-            bytes: stats.bytes,
-            bytes_max: stats.bytes_max,
-            hits: stats.hits,
-            misses: stats.misses,
-            overloaded: stats.overloaded,
-            writes: stats.writes,
-            writes_dropped: stats.writes_dropped,
-            evictions: stats.evictions,
-            purges: stats.purges,
-            errors: stats.errors,
-            damaged: stats.damaged,
-        }
-    });
-}
-
 /// Purges on disk and then in memory, in this order: see [`revive`]. In force when it returns, and safe from a crash when
 /// what it returns is done. `site` is the one that the selector's tests are about.
 pub fn purge_both(
@@ -377,7 +354,9 @@ pub fn purge_both(
         name(selector, site.map(|site| disk.name(site.as_bytes())), &mut whats);
         disk.purge(&whats, soft)
     });
-    (shared.cache.purge_selected(selector, soft), purging)
+    let purged = shared.cache.purge_selected(selector, soft);
+    learn::tell_purged(&shared.observations, selector);
+    (purged, purging)
 }
 
 /// What a selector names, in the disk's words: a test of keys is that of the site, and everything where none is named.

@@ -10,7 +10,7 @@ use crate::thread::Shared;
 use std::sync::Arc;
 use tentpole_cache::{KeyTest, Selector, Tag, TagSet};
 use tentpole_disk::Purging;
-use tentpole_model::{Canonical, PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged, SiteId};
+use tentpole_model::{Canonical, PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged, PurgedBy, SiteId};
 
 /// Tags that one order may name. Magento names some hundred in one pattern.
 const TAGS_MAX: usize = 4_096;
@@ -38,14 +38,20 @@ pub struct Purger {
 
 impl PurgePort for Purger {
     fn purge(&self, order: &PurgeOrder) -> Result<Purged, PurgeError> {
-        let (purged, purging) = self.in_force(order)?;
-        // What cannot be made safe has been told at the terminal: it is in force all the same.
-        purging.map(Purging::wait);
-        Ok(purged)
+        self.purge_by(PurgedBy::Admin, order)
     }
 }
 
 impl Purger {
+    /// [`PurgePort::purge`], told of as wanted by somebody else.
+    pub fn purge_by(&self, by: PurgedBy, order: &PurgeOrder) -> Result<Purged, PurgeError> {
+        let (purged, purging) = self.in_force(order)?;
+        self.shared.purges.add(by, order.what.said(), None, order.soft, purged.objects);
+        // What cannot be made safe has been told at the terminal: it is in force all the same.
+        purging.map(Purging::wait);
+        Ok(purged)
+    }
+
     /// [`PurgePort::purge`] for those who must not stand still: in force when it returns, and safe from a crash when
     /// what it returns is done. An order is answered then.
     ///

@@ -13,7 +13,7 @@ use tentpole_esi::{EsiError, Fault, Parser, Plan};
 use tentpole_freshness::CacheControl;
 use tentpole_http1 as http1;
 use tentpole_message::{Fields, Name, ResponseHead};
-use tentpole_model::{AssemblyFault, Esi, Method};
+use tentpole_model::{AssemblyFault, Cause, Esi, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::Deadline;
 
@@ -23,13 +23,22 @@ pub const PAGE_BYTES_MAX: u64 = 4 << 20;
 /// Whether the response is a page to be put together, as far as its head tells.
 pub fn is_page(esi: Esi, response: &ResponseHead) -> bool {
     // 206: a part of a page is none.
-    let has_whole_body = !matches!(response.status, 100..=199 | 204 | 205 | 206 | 304);
-    has_whole_body
-        && match esi {
-            Esi::Off => false,
-            Esi::Asked => asks(&response.fields),
-            Esi::Always => asks(&response.fields) || is_text(&response.fields),
-        }
+    !matches!(response.status, 100..=199 | 204 | 205 | 206 | 304) && is_of_page(esi, &response.fields)
+}
+
+/// Whether the response is a part of one: not to be sent, for nobody wants a part of what the page is made of.
+fn is_part_of_page(esi: Esi, response: &ResponseHead) -> bool {
+    // What several ranges come in has a type of its own.
+    let several = || esi == Esi::Always && media_type(&response.fields).starts_with(b"multipart/byteranges");
+    response.status == 206 && (is_of_page(esi, &response.fields) || several())
+}
+
+fn is_of_page(esi: Esi, fields: &Fields) -> bool {
+    match esi {
+        Esi::Off => false,
+        Esi::Asked => asks(fields),
+        Esi::Always => asks(fields) || is_text(fields),
+    }
 }
 
 /// Whether the body is compressed: then it cannot be read.
@@ -54,17 +63,22 @@ fn asks(fields: &Fields) -> bool {
 
 /// Whether it is a page by its type.
 fn is_text(fields: &Fields) -> bool {
-    let value = fields.get(Name::ContentType).unwrap_or_default();
-    let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
-    let kind = value[..end].trim_ascii().to_ascii_lowercase();
-    match kind.as_slice() {
+    match media_type(fields).as_slice() {
         b"text/html" | b"text/xml" | b"application/xml" => true,
         other => other.ends_with(b"+xml") && !other.starts_with(b"image/"),
     }
 }
 
-/// [`fetch`]; when what comes is a page to be put together that is compressed, once more for the page as it is. From then
-/// on all pages of such routes are asked for as they are. Links that lead to an asset host are rewritten from here on.
+/// Without parameters, in lower case.
+fn media_type(fields: &Fields) -> Vec<u8> {
+    let value = fields.get(Name::ContentType).unwrap_or_default();
+    let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+    value[..end].trim_ascii().to_ascii_lowercase()
+}
+
+/// [`fetch`]; when what comes is a page that is compressed, or a part of one, once more for the whole page as it is. From
+/// then on all pages of routes with compressed ones are asked for as they are. Links that lead to an asset host are
+/// rewritten from here on.
 #[allow(clippy::too_many_arguments, reason = "those of fetch")]
 pub async fn fetch_readable(
     thread: &Thread,
@@ -78,24 +92,30 @@ pub async fn fetch_readable(
 ) -> Result<Box<Exchange>, NoResponse> {
     let mut exchange = fetch(thread, view.clone(), outgoing, upload, response, attempts, deadline).await?;
     let prepared = &view.prepared;
-    let assets = prepared.assets(place.caching);
+    let (esi, assets) = (prepared.caching(place.caching).esi, prepared.assets(place.caching));
     let again = match assets {
         Some(assets) => assets.ask_for_whole(outgoing.method, outgoing.head, response),
         None => {
-            let unreadable =
-                is_page(prepared.caching(place.caching).esi, response) && is_encoded(&response.fields);
-            let asks_again =
-                unreadable && outgoing.method == Method::Get && !prepared.asks_for_identity(place.caching);
-            asks_again.then(|| {
+            let is_part = is_part_of_page(esi, response);
+            let is_coded = is_page(esi, response)
+                && is_encoded(&response.fields)
+                && !prepared.asks_for_identity(place.caching);
+            if is_coded && outgoing.method == Method::Get {
                 prepared.ask_for_identity(place.caching);
-                as_identity(outgoing.head)
-            })
+            }
+            (outgoing.method == Method::Get && (is_part || is_coded))
+                .then(|| as_whole_identity(outgoing.head))
         }
     };
     if let Some(head) = again {
         drop(exchange);
         let again = Outgoing { head: &head, ..*outgoing };
         exchange = fetch(thread, thread.newer(&view), &again, None, response, attempts, deadline).await?;
+        if is_part_of_page(esi, response) {
+            // Nobody asked for a part this time.
+            let nonsense = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
+            return Err(NoResponse::Failed(nonsense));
+        }
     }
     if let Some(assets) = assets {
         assets.begin(outgoing.head, response, &mut exchange);
@@ -103,13 +123,13 @@ pub async fn fetch_readable(
     Ok(exchange)
 }
 
-/// A head of our own writing, asking for content that is not coded.
-fn as_identity(head: &[u8]) -> Vec<u8> {
+/// A head of our own writing, asking for the whole content, not coded.
+fn as_whole_identity(head: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(head.len() + 32);
     for line in head.split_inclusive(|&byte| byte == b'\n') {
         match line {
             b"\r\n" => out.extend_from_slice(b"Accept-Encoding: identity\r\n\r\n"),
-            line if name_of(line) == Name::AcceptEncoding => {}
+            line if matches!(name_of(line), Name::AcceptEncoding | Name::Range | Name::IfRange) => {}
             line => out.extend_from_slice(line),
         }
     }
@@ -322,9 +342,11 @@ mod tests {
 
     #[test]
     fn a_request_is_written_again_for_content_as_it_is() {
-        let head = b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nCookie: b\r\n\r\n";
+        let head =
+            b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\nRange: bytes=0-1\r\nIf-Range: \"t\"\r\n\
+            Cookie: b\r\n\r\n";
         let expect = b"GET / HTTP/1.1\r\nHost: a\r\nCookie: b\r\nAccept-Encoding: identity\r\n\r\n";
-        assert_eq!(as_identity(head), expect);
+        assert_eq!(as_whole_identity(head), expect);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::forms::Forms;
 use crate::invalidate::{Changes, Told};
 use crate::learn::{self, Learning};
 use crate::prepare::Prepared;
+use crate::purge_log::PurgeLog;
 use crate::purging::Purging;
 use crate::search::Searches;
 use crate::secure::Secure;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
-use tentpole_learn::Observation;
 use tentpole_listener::Handshakes;
 use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Member, Membership, PoolId};
@@ -46,13 +46,15 @@ pub struct Shared {
     /// What is learned of what passes.
     pub learning: Arc<Learning>,
     /// Where it is told.
-    pub observations: SyncSender<Observation>,
+    pub observations: SyncSender<learn::Heard>,
     /// Purge requests.
     pub purging: Purging,
     /// Changes by route that wait for a look at what is stored.
     pub changes: Changes,
     /// Of which of them content networks were told lately.
     pub told: Told,
+    /// What was purged lately.
+    pub purges: Arc<PurgeLog>,
     /// What visitors behind TLS are met with.
     pub secure: Option<Arc<Secure>>,
     /// TLS handshakes that one thread carries at once.

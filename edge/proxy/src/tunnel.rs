@@ -1,16 +1,50 @@
-//! A connection that stopped being HTTP (101): bytes both ways, each at the pace of the other, until one side
+//! A connection, or a stream, that stopped being HTTP (101): bytes both ways, each at the pace of the other, until one side
 //! closes. Looks at nothing.
 
+use crate::asked::Asked;
+use crate::deliver::{self, Sent};
+use crate::exchange::Exchange;
+use crate::stop::Stop;
+use crate::thread::Scratch;
+use crate::visit::Visit;
+use crate::websocket;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tentpole_http1 as http1;
 use tentpole_listener::Visitor;
+use tentpole_model::{Cause, Failure, Phase, Retry};
 use tentpole_runtime::buffer::BUFFER_BYTES;
 use tentpole_upstream::Connection;
 
 /// How long both sides may be silent. WebSockets that live longer send pings (RFC 6455 section 5.5.2).
 const SILENCE_MAX: Duration = Duration::from_secs(3_600);
+
+impl Visit<'_> {
+    /// Turns the connection into a tunnel, if the endpoint changed to what the visitor asked for.
+    pub(crate) async fn upgrade(&mut self, mut exchange: Box<Exchange>, asked: Asked) -> Result<Sent, Stop> {
+        let Scratch { response, out, .. } = &mut *self.scratch;
+        let Some(protocol) = http1::upgraded(response).filter(|_| asked.upgrades) else {
+            let unasked = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
+            return Err(Stop::Failed(unasked));
+        };
+        if let Some(challenge) = self.visitor.challenge() {
+            // It is ours, and nobody else looks at the answer (RFC 8441 section 5.1).
+            if !websocket::answers(challenge, &response.fields) {
+                let unanswered = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
+                return Err(Stop::Failed(unanswered));
+            }
+            self.visitor.open_tunnel();
+        }
+        let told = deliver::switching(self.visitor, out, response, protocol, &mut self.why.status).await;
+        self.why.bytes_out = told.map_err(Stop::Failed)?;
+        let (up, down) = tunnel(self.visitor, &mut exchange.connection).await;
+        self.why.bytes_in = up;
+        self.why.bytes_out += down;
+        Err(Stop::Tunnelled)
+    }
+}
 
 /// One direction.
 #[derive(Default)]

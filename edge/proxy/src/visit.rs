@@ -19,6 +19,7 @@ use crate::from_disk::{self, Source};
 use crate::head::Keeping;
 use crate::invalidate;
 use crate::learn;
+use crate::lock::is_let_in;
 use crate::many;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::on_disk;
@@ -29,8 +30,6 @@ use crate::secure;
 use crate::stop::{After, Stop};
 use crate::template::{fetch_readable, is_encoded, is_page, stored_plan};
 use crate::thread::{Scratch, Thread, View};
-use crate::tunnel::tunnel;
-use crate::websocket;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,10 +183,8 @@ impl<'a> Visit<'a> {
             return Box::pin(self.purge(view, asked)).await;
         }
         // After purges, which have a right of their own.
-        let by_certificate = view.prepared.snapshot.tls.client_authority.is_some();
-        if !view.prepared.require.opens(&self.scratch.request.fields)
-            || (by_certificate && self.visitor.tls.is_none())
-        {
+        let by_https = self.visitor.tls.is_some();
+        if !is_let_in(&view.prepared, &self.scratch.request, asked.method, by_https) {
             return Err(Stop::Refused(Refused::NotThroughFront));
         }
         let searches = &self.thread.shared.searches;
@@ -313,7 +310,7 @@ impl<'a> Visit<'a> {
                 let Own { exchange, response, bypass } = *own;
                 self.why.cache = CacheOutcome::Bypass(bypass);
                 self.scratch.response = response;
-                self.deliver_exchange(&view, exchange, asked, place).await
+                self.deliver_exchange(&view, exchange, asked, place, true).await
             }
             Got::Pass(bypass) => self.pass(view, asked, place, bypass).await,
         }
@@ -353,7 +350,9 @@ impl<'a> Visit<'a> {
     ) -> Result<Sent, Stop> {
         self.why.cache = CacheOutcome::Bypass(bypass);
         let mut forward = std::mem::take(&mut self.scratch.forward);
-        self.inquiry(&view, asked, place).write_own_forward(&mut forward);
+        let inquiry = self.inquiry(&view, asked, place);
+        let as_keyed = inquiry.asks_as_keyed(bypass);
+        inquiry.write_own_forward(&mut forward, bypass);
         self.scratch.forward = forward;
         let Scratch { forward, response, .. } = &mut *self.scratch;
         let upgrades = asked.upgrades;
@@ -395,7 +394,7 @@ impl<'a> Visit<'a> {
                 invalidate::by_route(self.thread, key, paths).await;
             }
         }
-        self.deliver_exchange(&view, exchange, asked, place).await
+        self.deliver_exchange(&view, exchange, asked, place, as_keyed).await
     }
 
     /// What is stored for GET learns what a HEAD was answered.
@@ -406,29 +405,6 @@ impl<'a> Visit<'a> {
             let keeping = Keeping { caching, sends_tags: self.thread.sends_tags() };
             confirm::update(cache, &stored, &self.scratch.response, &asked.facts, keeping, requested, now);
         }
-    }
-
-    /// Turns the connection into a tunnel, if the endpoint changed to what the visitor asked for.
-    async fn upgrade(&mut self, mut exchange: Box<Exchange>, asked: Asked) -> Result<Sent, Stop> {
-        let Scratch { response, out, .. } = &mut *self.scratch;
-        let Some(protocol) = http1::upgraded(response).filter(|_| asked.upgrades) else {
-            let unasked = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
-            return Err(Stop::Failed(unasked));
-        };
-        if let Some(challenge) = self.visitor.challenge() {
-            // It is ours, and nobody else looks at the answer (RFC 8441 section 5.1).
-            if !websocket::answers(challenge, &response.fields) {
-                let unanswered = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);
-                return Err(Stop::Failed(unanswered));
-            }
-            self.visitor.open_tunnel();
-        }
-        let told = deliver::switching(self.visitor, out, response, protocol, &mut self.why.status).await;
-        self.why.bytes_out = told.map_err(Stop::Failed)?;
-        let (up, down) = tunnel(self.visitor, &mut exchange.connection).await;
-        self.why.bytes_in = up;
-        self.why.bytes_out += down;
-        Err(Stop::Tunnelled)
     }
 
     pub(crate) async fn deliver_object(
@@ -445,6 +421,7 @@ impl<'a> Visit<'a> {
             return sent.ok_or_else(gone);
         }
         self.why.cache = cache;
+        self.why.learned = object.facts().learned;
         self.why.status = object.status();
         match stored_plan(object) {
             Ok(None) => {}
@@ -490,6 +467,7 @@ impl<'a> Visit<'a> {
         asked: Asked,
     ) -> Result<Sent, Stop> {
         self.why.cache = cache;
+        self.why.learned = reader.facts().learned;
         self.why.status = reader.head().status;
         if reader.assembles() {
             return Box::pin(self.assemble_reader(reader, own, cache, asked)).await;
@@ -499,13 +477,15 @@ impl<'a> Visit<'a> {
         deliver::reader(self.visitor, out, reader, own, request, reply).await.map_err(Stop::Failed)
     }
 
-    /// Delivers the response whose head is in the scratch.
+    /// Delivers the response whose head is in the scratch. `as_keyed` says that the endpoint was asked for what the key holds,
+    /// and for no more of the query.
     async fn deliver_exchange(
         &mut self,
         view: &View,
         mut exchange: Box<Exchange>,
         asked: Asked,
         place: Place,
+        as_keyed: bool,
     ) -> Result<Sent, Stop> {
         if is_page(self.esi, &self.scratch.response) {
             if !is_encoded(&self.scratch.response.fields) {
@@ -526,6 +506,7 @@ impl<'a> Visit<'a> {
             learn: view.prepared.caching(place.caching).learn,
             sent: self.visitor.arrived,
             stripped: None,
+            as_keyed,
             must: false,
         };
         let length = if let Framing::Length(length) = exchange.body.framing { Some(length) } else { None };

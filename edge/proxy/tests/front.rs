@@ -47,6 +47,31 @@ fn an_endpoint_hears_of_the_visitor_what_a_trusted_proxy_says() {
 }
 
 #[test]
+fn the_standards_own_field_is_read_where_it_is_named_and_the_usual_ones_are_not() {
+    let (address, asked) = endpoint(|_| HELLO.into());
+    let edge = edge(address, |snapshot| {
+        trusts("127.0.0.1")(snapshot);
+        snapshot.front.address_field = Some("Forwarded".into());
+    });
+    edge.get("/a", "Forwarded: for=1.1.1.1;proto=http, for=203.0.113.9;proto=https, for=10.0.0.2\r\n");
+    edge.get("/a", "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n");
+    let heard = asked.lock().unwrap().clone();
+    assert!(
+        heard[0].contains(
+            "\r\nX-Forwarded-For: 203.0.113.9, 10.0.0.2, 127.0.0.1\r\nX-Forwarded-Proto: https\r\n"
+        ),
+        "{}",
+        heard[0]
+    );
+    assert!(
+        heard[1].contains("\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n"),
+        "{}",
+        heard[1]
+    );
+    assert!(!heard[0].contains("1.1.1.1") && !heard[0].contains("Forwarded: for"), "{}", heard[0]);
+}
+
+#[test]
 fn others_are_not_believed_whatever_they_say() {
     let (address, asked) = endpoint(|_| HELLO.into());
     let edge = edge(address, |snapshot| {
@@ -258,6 +283,28 @@ fn nobody_gets_in_past_the_content_network() {
     assert!(asked.lock().unwrap().is_empty());
     assert!(edge.get("/a", "x-edge-key: 3dge\r\n").ends_with("hello"));
     assert!(!asked.lock().unwrap()[0].contains("3dge"), "and it stays between those two");
+}
+
+#[test]
+fn paths_that_are_excepted_are_seen_by_all_and_nothing_else_is() {
+    let (address, asked) = endpoint(|_| HELLO.into());
+    let (field, _file) = secret("X-Edge-Key", "3dge");
+    let edge = edge(address, |snapshot| {
+        snapshot.front.require = vec![field];
+        snapshot.front.require_except = vec!["/up".into()];
+    });
+    for open in ["/up", "/up?deep=1"] {
+        assert!(edge.get(open, "").ends_with("hello"), "{open}");
+    }
+    let head = edge.ask("HEAD /up HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert_eq!(asked.lock().unwrap().len(), 3);
+    for locked in ["/", "/up/", "/up/../a", "/a/../up", "/%75p", "//up", "/UP", "/a?/up", "/up;a"] {
+        assert!(edge.get(locked, "").starts_with("HTTP/1.1 403"), "{locked}");
+    }
+    let post = "POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    assert!(edge.ask(post).starts_with("HTTP/1.1 403"));
+    assert_eq!(asked.lock().unwrap().len(), 3);
 }
 
 #[test]

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
+#[path = "common/frames.rs"]
+#[allow(dead_code, reason = "not every test needs every helper")]
+mod frames;
 
 use common::{Running, edge, endpoint, read_head};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -506,4 +509,35 @@ fn requests_in_the_clear_are_sent_to_https_and_browsers_told_to_remember() {
         let answer = ask(&mut client, &get("shop.example")).unwrap();
         assert_eq!(answer.matches("\r\nStrict-Transport-Security: max-age=300\r\n").count(), 1, "{answer}");
     }
+}
+
+#[test]
+fn who_offers_http_2_gets_it_and_an_endpoint_hears_of_https() {
+    let authority = Authority::new();
+    let (edge, asked, https) = https_edge(vec![authority.signs("a", &["shop.example"])], |_| {});
+    for versions in [&[&version::TLS12][..], &[&version::TLS13]] {
+        let mut config = ClientConfig::clone(&authority.client(versions));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let mut client = connect(https, &Arc::new(config), "shop.example");
+        client.conn.complete_io(&mut client.sock).unwrap();
+        assert_eq!(client.conn.alpn_protocol(), Some(&b"h2"[..]));
+        let mut raw = frames::Raw::over(client);
+        assert!(raw.send(&frames::request(1, frames::END_STREAM, "GET", "/a", &[])));
+        // 200, of which the static table has the whole field (RFC 7541 appendix A).
+        assert_eq!(raw.first(frames::HEADERS, 1).unwrap().payload[0], 0x88);
+        assert_eq!(raw.first(frames::DATA, 1).unwrap().payload, b"hello");
+    }
+    let asked = asked.lock().unwrap();
+    assert!(asked.len() == 1 && asked[0].contains("X-Forwarded-Proto: https\r\n"), "{asked:?}");
+    drop(edge);
+}
+
+#[test]
+fn where_http_1_was_agreed_on_there_is_no_http_2() {
+    let authority = Authority::new();
+    let (_edge, asked, https) = https_edge(vec![authority.signs("a", &["shop.example"])], |_| {});
+    let mut client = connect(https, &authority.client(BOTH), "shop.example");
+    let answer = ask(&mut client, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 505 "), "{answer}");
+    assert!(asked.lock().unwrap().is_empty());
 }

@@ -279,6 +279,25 @@ fn all_who_wait_for_an_endpoint_that_fails_are_covered() {
 }
 
 #[test]
+fn what_surrogate_control_said_holds_after_a_304_that_does_not_repeat_it() {
+    let (address, asked) = endpoint(|head| match head.contains("If-None-Match") {
+        true => "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nCache-Control: no-store\r\n\r\n".into(),
+        false => {
+            page("page", "Surrogate-Control: max-age=60+30\r\nCache-Control: no-store\r\nETag: \"1\"\r\n")
+        }
+    });
+    let edge = edge(address, |_| {});
+    says(&edge.get("/", ""), "page", "fwd=uri-miss; stored");
+    for _ in 0..2 {
+        let again = edge.get("/", "Cache-Control: no-cache\r\n");
+        says(&again, "page", "fwd=request; fwd-status=304; ttl=60");
+        assert!(!again.contains("Surrogate-Control"), "{again}");
+    }
+    says(&edge.get("/", ""), "page", "hit; ttl=60");
+    assert_eq!(asked.lock().unwrap().len(), 3);
+}
+
+#[test]
 fn cache_status_says_why_an_endpoint_was_asked() {
     let (address, _) = endpoint(|head| {
         let fields = "Cache-Control: max-age=60\r\nVary: Accept-Language\r\nETag: \"1\"\r\n";

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
@@ -30,6 +31,9 @@ impl Shared {
         self.report.borrow().errors >= ERRORS_MAX
     }
 }
+
+/// How long a real application may take: all ask for the same at once, and it answers a few at a time.
+const APPLICATION_TAKES_MAX: Duration = Duration::from_secs(60);
 
 /// Walks through all steps on one connection at a time.
 pub(super) async fn visit(shared: Rc<Shared>, number: usize) {
@@ -128,7 +132,8 @@ impl Walker<'_> {
             None => {
                 let isolation = &self.shared.isolation;
                 let visitor = Visitor::try_connect_from(self.from, isolation.address).await?;
-                Ok(visitor.host(&isolation.host))
+                let visitor = visitor.host(&isolation.host);
+                Ok(if isolation.is_site { visitor } else { visitor.patience(APPLICATION_TAKES_MAX) })
             }
         }
     }

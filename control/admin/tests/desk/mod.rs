@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use tentpole_admin::{Admin, AdminParts, Events, Page};
 use tentpole_model::link::{Answer, Question};
 use tentpole_model::{
-    Balance, Canonical, Dials, EdgeGone, EdgePort, EdgeReport, Endpoint, EndpointReport, Health, HostPattern,
-    Member, Membership, Pool, PoolMembers, PurgeError, PurgeWhat, Purged, Route, Site, Snapshot,
+    Balance, CacheFigures, Canonical, Dials, EdgeGone, EdgePort, EdgeReport, Endpoint, EndpointReport,
+    Health, HostPattern, Member, Membership, MemoryFigures, Pool, PoolMembers, PurgeError, PurgeRecord,
+    PurgeWhat, Purged, PurgedBy, Route, Site, Snapshot,
 };
 use tentpole_runtime::{Published, clock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -79,6 +80,19 @@ impl Edge {
             durations: vec![(1_280, requests)],
             queued: vec![3],
             endpoints: vec![endpoint],
+            cache: vec![("hit".into(), requests / 2), ("stored".into(), 1), ("stale".into(), 0)],
+            figures: CacheFigures {
+                memory: MemoryFigures { objects: 9, bytes: 4_096, ..MemoryFigures::default() },
+                purges_recent: vec![PurgeRecord {
+                    at_unix_ms: started_unix_ms,
+                    by: PurgedBy::Learning,
+                    what: "shop.example/a".into(),
+                    why: Some("it sets a cookie".into()),
+                    soft: false,
+                    objects: 2,
+                }],
+                ..CacheFigures::default()
+            },
             ..EdgeReport::default()
         };
         *self.report.lock().unwrap() = Some(Arc::new(report));

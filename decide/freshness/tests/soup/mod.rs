@@ -56,7 +56,7 @@ impl<'a> Soup<'a> {
     }
 
     fn response(&self) -> ResponseFacts {
-        let Control { cache_control, present, targeted } =
+        let Control { cache_control, present, targeted, surrogate } =
             Control::parse(self.all(b'd'), self.all(b's'), self.all(b'c'));
         let date = |letter| self.first(letter).and_then(|value| parse_date(value, NOW));
         ResponseFacts {
@@ -64,6 +64,7 @@ impl<'a> Soup<'a> {
             cache_control,
             has_cache_control: present,
             targeted,
+            surrogate,
             date: date(b't'),
             expires: Expires::parse(self.all(b'e'), NOW),
             age: Age::parse(self.all(b'a')),

@@ -176,6 +176,7 @@ impl Edge {
                     hash: hash(&said.body),
                     coding: 0,
                     storable: said.status == 200,
+                    found: said.status == 200,
                     needs: Dims::NONE,
                 },
             },

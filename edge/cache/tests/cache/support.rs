@@ -128,6 +128,7 @@ pub const FACTS: StoredFacts = StoredFacts {
     immutable: false,
     heuristic: false,
     learned: false,
+    surrogate: false,
     validator: true,
     stale_while_revalidate: 0,
     stale_if_error: 0,

@@ -60,6 +60,7 @@ pub fn meta(version: u64, length: usize) -> Meta {
         must_revalidate: false,
         heuristic: false,
         learned: false,
+        surrogate: false,
         validator: true,
         stale_while_revalidate: 0,
         stale_if_error: 0,

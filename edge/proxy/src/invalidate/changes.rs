@@ -2,10 +2,12 @@
 //! the next is collected, for all who wait. So a route that everybody posts to costs one look after the other, and not one
 //! for each post.
 
+use crate::learn;
 use crate::purge::{host_of, write_key};
 use crate::thread::Shared;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tentpole_cache::Selector;
 use tentpole_disk::Purge;
 use tokio::sync::oneshot;
 
@@ -24,10 +26,12 @@ struct State {
 /// What one look is about. Of each visitor who waits for it there is one entry at most, so connections bound it.
 #[derive(Default)]
 struct Batch {
-    /// Paths by host; those of one route at a time.
-    named: HashMap<Box<[u8]>, HashSet<Vec<String>>>,
+    named: Named,
     waiting: Vec<oneshot::Sender<()>>,
 }
+
+/// Paths by host; those of one route at a time.
+type Named = HashMap<Box<[u8]>, HashSet<Vec<String>>>;
 
 /// Looks until nobody waits; however it ends, nobody is left waiting for it.
 struct Looking(Arc<Shared>);
@@ -70,9 +74,10 @@ impl Looking {
                 }
                 std::mem::take(&mut state.next)
             };
-            batch.purge(&self.0);
+            let Batch { named, waiting } = batch;
+            purge_named(&self.0, named);
             // Whoever has left need not hear of it.
-            batch.waiting.into_iter().for_each(|done| _ = done.send(()));
+            waiting.into_iter().for_each(|done| _ = done.send(()));
         }
     }
 }
@@ -87,38 +92,36 @@ impl Drop for Looking {
     }
 }
 
-impl Batch {
-    fn purge(&self, shared: &Shared) {
-        if let Some(disk) = &shared.disk {
-            // By prefix, which may be more than is named.
-            let prefix = |(host, named): (&[u8], &String)| {
-                let mut prefix = Vec::new();
-                write_key(&mut prefix, host, named.strip_suffix('*').unwrap_or(named).as_bytes());
-                prefix
-            };
-            let named = self
-                .named
-                .iter()
-                .flat_map(|(host, lists)| lists.iter().flatten().map(move |path| (&**host, path)));
-            let prefixes: Vec<Vec<u8>> = named.map(prefix).collect();
-            let whats: Vec<Purge<'_>> = prefixes.iter().map(|prefix| Purge::Prefix(prefix)).collect();
-            drop(disk.purge(&whats, false));
-        }
-        shared.cache.purge_where(|key| self.names(key), false);
-    }
-
-    /// Whether a key is one of the paths of its host, with any query.
-    fn names(&self, key: &[u8]) -> bool {
-        let host = host_of(key);
-        let (Some(lists), Some([0, target @ ..])) = (self.named.get(host), key.get(host.len()..)) else {
-            return false;
+fn purge_named(shared: &Shared, named: Named) {
+    if let Some(disk) = &shared.disk {
+        // By prefix, which may be more than is named.
+        let prefix = |(host, named): (&[u8], &String)| {
+            let mut prefix = Vec::new();
+            write_key(&mut prefix, host, named.strip_suffix('*').unwrap_or(named).as_bytes());
+            prefix
         };
-        let end = target.iter().position(|&byte| byte == b'?' || byte == 0).unwrap_or(target.len());
-        lists.iter().flatten().any(|named| match named.strip_suffix('*') {
-            Some(beginning) => target[..end].starts_with(beginning.as_bytes()),
-            None => target[..end] == *named.as_bytes(),
-        })
+        let paths =
+            named.iter().flat_map(|(host, lists)| lists.iter().flatten().map(move |path| (&**host, path)));
+        let prefixes: Vec<Vec<u8>> = paths.map(prefix).collect();
+        let whats: Vec<Purge<'_>> = prefixes.iter().map(|prefix| Purge::Prefix(prefix)).collect();
+        drop(disk.purge(&whats, false));
     }
+    let selector = Selector::Where(Arc::new(move |key| is_named(&named, key)));
+    shared.cache.purge_selected(&selector, false);
+    learn::tell_purged(&shared.observations, &selector);
+}
+
+/// Whether a key is one of the paths of its host, with any query.
+fn is_named(named: &Named, key: &[u8]) -> bool {
+    let host = host_of(key);
+    let (Some(lists), Some([0, target @ ..])) = (named.get(host), key.get(host.len()..)) else {
+        return false;
+    };
+    let end = target.iter().position(|&byte| byte == b'?' || byte == 0).unwrap_or(target.len());
+    lists.iter().flatten().any(|named| match named.strip_suffix('*') {
+        Some(beginning) => target[..end].starts_with(beginning.as_bytes()),
+        None => target[..end] == *named.as_bytes(),
+    })
 }
 
 #[cfg(test)]
@@ -127,15 +130,15 @@ mod tests {
 
     #[test]
     fn a_look_is_about_the_paths_of_each_host() {
-        let mut batch = Batch::default();
+        let mut named = Named::new();
         let paths = |all: &[&str]| all.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
-        batch.named.entry(b"a".as_slice().into()).or_default().insert(paths(&["/", "/blog/*"]));
-        batch.named.entry(b"b".as_slice().into()).or_default().insert(paths(&["/x"]));
+        named.entry(b"a".as_slice().into()).or_default().insert(paths(&["/", "/blog/*"]));
+        named.entry(b"b".as_slice().into()).or_default().insert(paths(&["/x"]));
         for key in ["a\0/", "a\0/?q", "a\0/\0c\0https", "a\0/blog/1", "a\0/blog/1?q\0cgroup", "b\0/x"] {
-            assert!(batch.names(key.as_bytes()), "{key:?}");
+            assert!(is_named(&named, key.as_bytes()), "{key:?}");
         }
         for key in ["a\0/x", "a\0/blog", "b\0/", "b\0/blog/1", "c\0/", "a", ""] {
-            assert!(!batch.names(key.as_bytes()), "{key:?}");
+            assert!(!is_named(&named, key.as_bytes()), "{key:?}");
         }
     }
 }

@@ -51,7 +51,7 @@ pub async fn by_route(thread: &Rc<Thread>, key: &[u8], paths: &[String]) {
 
 /// The URL that a reference in a response means (RFC 3986 section 5.2), if it lies on the host that was asked. Which of
 /// http and https it names does not matter: who decrypts in front of us asks for both by http.
-fn same_origin(host: &[u8], target: &[u8], reference: &[u8]) -> Option<String> {
+pub fn same_origin(host: &[u8], target: &[u8], reference: &[u8]) -> Option<String> {
     let (host, target) = (std::str::from_utf8(host).ok()?, std::str::from_utf8(target).ok()?);
     let reference = std::str::from_utf8(reference).ok()?.split('#').next()?;
     let path = &target[..target.find('?').unwrap_or(target.len())];

@@ -35,6 +35,8 @@ use tokio::sync::oneshot;
 /// How long nobody waits for a page that turned out to be no page for all. Not at all: the learner hears of it at once,
 /// and somebody whose browser is answered otherwise must not be able to send everybody past the cache.
 const NOT_SHARED: Duration = Duration::ZERO;
+/// Seconds that it is shared that there is no page: it may be published at any moment.
+const MISSING_SECONDS: u32 = 5;
 
 /// See [`Plan::moment`].
 const AFTER_ERROR: Duration = Duration::from_secs(1);
@@ -279,7 +281,10 @@ fn store(
     answer: oneshot::Sender<(Led, Attempts)>,
 ) {
     let (vary, tags) = (stripped::selecting(plan.rule.vary), page.tags.clone());
-    let lifetime = u32::from(plan.rule.lifetime_s);
+    let lifetime = match page.head.status {
+        404 | 410 => u32::from(plan.rule.lifetime_s).min(MISSING_SECONDS),
+        _ => u32::from(plan.rule.lifetime_s),
+    };
     let (new, chunks) = page.clone().new_object(&vary, &tags, plan.presented(fields), lifetime);
     match lead.start(new) {
         Ok((mut filling, reader)) => {
@@ -367,6 +372,7 @@ impl Fetcher<'_> {
             learn: Learn::Apply,
             sent,
             stripped,
+            as_keyed: true,
             must: true,
         };
         let length = if let Framing::Length(length) = exchange.body.framing { Some(length) } else { None };

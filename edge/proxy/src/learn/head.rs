@@ -1,6 +1,8 @@
 //! What the head of a request and of its response mean for learning.
 
 use super::Learning;
+use crate::invalidate::same_origin;
+use crate::purge::host_of;
 use crate::tags::is_for_caches;
 use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
@@ -58,7 +60,7 @@ pub enum Meaning {
     Varies,
     /// An error of the moment, or something that cannot be compared.
     Unseen,
-    /// To be compared. It could be stored if it is a `page`: a 200 that ends.
+    /// To be compared. It could be stored if it is a `page`: one that ends, that there is none, or where it is for good.
     Silent {
         /// It could be stored.
         page: bool,
@@ -67,8 +69,8 @@ pub enum Meaning {
     },
 }
 
-/// Reads it.
-pub fn meaning(response: &ResponseHead, length: Option<u64>) -> Meaning {
+/// Reads it. `key` is that of the request: host, a zero byte, path and query.
+pub fn meaning(response: &ResponseHead, length: Option<u64>, key: &[u8]) -> Meaning {
     let fields = &response.fields;
     if response.status >= 500 || matches!(response.status, 100..=199 | 206 | 304 | 408 | 425 | 429) {
         return Meaning::Unseen;
@@ -88,7 +90,24 @@ pub fn meaning(response: &ResponseHead, length: Option<u64>) -> Meaning {
     let Some(needs) = needs(fields) else { return Meaning::Varies };
     let ends = length.is_none_or(|length| length <= BODY_BYTES_MAX);
     let is_stream = fields.get(Name::ContentType).is_some_and(|kind| kind.starts_with(b"text/event-stream"));
-    Meaning::Silent { page: response.status == 200 && ends && !is_stream, needs }
+    let is_page = match response.status {
+        200 | 404 | 410 => true,
+        301 | 308 => leads_to_itself(fields, key),
+        _ => false,
+    };
+    Meaning::Silent { page: is_page && ends && !is_stream, needs }
+}
+
+/// Whether a redirect stays on the host that was asked. Where an application sends visitors elsewhere by something that they
+/// said, nobody else may follow.
+fn leads_to_itself(fields: &Fields, key: &[u8]) -> bool {
+    let mut named = fields.all(Name::Location);
+    let (Some(location), None) = (named.next(), named.next()) else { return false };
+    // Browsers read a backslash as a slash, and skip what is not printed: `/\evil.example` is another host to them.
+    let plain = location.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'\\');
+    let target = key.splitn(2, |&byte| byte == 0).nth(1).unwrap_or_default();
+    let target = target.split(|&byte| byte == 0).next().unwrap_or_default();
+    plain && same_origin(host_of(key), target, location).is_some()
 }
 
 /// Fields that `Vary` names and a rule can keep apart. What only those send who are not served by a rule (`Cookie`,
@@ -199,7 +218,7 @@ mod tests {
         let mut response = ResponseHead::new();
         let text = format!("HTTP/1.1 {lines}\r\n\r\n");
         http1::parse_response(text.as_bytes(), &http1::Limits::default(), &mut response).unwrap();
-        meaning(&response, None)
+        meaning(&response, None, b"shop.example\0/a?b=1")
     }
 
     #[test]
@@ -228,7 +247,34 @@ mod tests {
     fn an_error_of_the_moment_proves_nothing_and_another_status_is_no_page() {
         assert_eq!([means("503 x"), means("429 x"), means("304 x")], [const { Meaning::Unseen }; 3]);
         let other = Meaning::Silent { page: false, needs: Dims::NONE };
-        assert_eq!([means("302 x\r\nLocation: /login"), means("404 x")], [other.clone(), other.clone()]);
+        assert_eq!([means("302 x\r\nLocation: /login"), means("403 x")], [other.clone(), other.clone()]);
         assert_eq!(means("200 OK\r\nContent-Type: text/event-stream"), other);
+    }
+
+    #[test]
+    fn that_there_is_no_page_or_that_it_has_moved_on_this_host_is_a_page() {
+        let [page, other] = [true, false].map(|page| Meaning::Silent { page, needs: Dims::NONE });
+        assert_eq!([means("404 x"), means("410 x")], [page.clone(), page.clone()]);
+        for here in ["/new/", "new", "?page=2", "http://shop.example/a/", "https://Shop.example:443/a?b=1"] {
+            assert_eq!(means(&format!("301 x\r\nLocation: {here}")), page, "{here}");
+            assert_eq!(means(&format!("308 x\r\nLocation: {here}")), page, "{here}");
+            assert_eq!(means(&format!("302 x\r\nLocation: {here}")), other, "{here}");
+        }
+        for elsewhere in [
+            "http://evil.example/",
+            "//evil.example/",
+            "/\\evil.example/",
+            "\\\\evil.example/",
+            "http:\\\\evil.example",
+            "https:/evil.example/",
+            "http://shop.example.evil.example/",
+            "http://shop.example@evil.example/",
+            "http://shop.example:8080/",
+            "javascript:x",
+        ] {
+            assert_eq!(means(&format!("301 x\r\nLocation: {elsewhere}")), other, "{elsewhere}");
+        }
+        assert_eq!(means("301 x"), other);
+        assert_eq!(means("301 x\r\nLocation: /a\r\nLocation: //evil.example"), other);
     }
 }

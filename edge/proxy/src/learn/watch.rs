@@ -34,6 +34,8 @@ pub struct Told<'a> {
     pub sent: Instant,
     /// The fields that the endpoint was told, when it was told nothing else.
     pub stripped: Option<Dims>,
+    /// It was asked for what the key holds. What it answers to a longer query is not compared with what it answers to that.
+    pub as_keyed: bool,
     /// Something hangs on the answer: it is looked at however little time there is.
     pub must: bool,
 }
@@ -44,6 +46,7 @@ pub struct Watch {
     hasher: Option<DefaultHasher>,
     bytes: u64,
     page: bool,
+    found: bool,
     needs: Dims,
 }
 
@@ -67,7 +70,7 @@ impl Watch {
             return None;
         }
         let learning = &of.learning;
-        let meaning = head::meaning(response, length);
+        let meaning = head::meaning(response, length, told.key);
         let fields = told.fields;
         let (needs, page) = match meaning {
             Meaning::Silent { page, needs } => (needs, page),
@@ -83,8 +86,9 @@ impl Watch {
             facts if facts.cookie => Who::Cookies(head::cookies(fields)),
             _ => Who::Nobody,
         };
-        let compares = matches!(meaning, Meaning::Silent { .. }) && who != Who::Somebody;
+        let compares = told.as_keyed && matches!(meaning, Meaning::Silent { .. }) && who != Who::Somebody;
         let answer = match meaning {
+            _ if !told.as_keyed => Answer::Unseen,
             Meaning::Silent { .. } | Meaning::Unseen => Answer::Unseen,
             Meaning::Speaks => Answer::Speaks,
             Meaning::Varies => Answer::Varies,
@@ -107,7 +111,7 @@ impl Watch {
             served,
         };
         let hasher = compares.then(|| head::hasher(learning, response));
-        let mut watch = Self { seen, hasher, bytes: 0, page, needs };
+        let mut watch = Self { seen, hasher, bytes: 0, page, found: response.status == 200, needs };
         if compares {
             watch.seen.answer = watch.page_of(0, head::coding(response));
         }
@@ -163,6 +167,6 @@ impl Watch {
     }
 
     fn page_of(&self, hash: u64, coding: u8) -> Answer {
-        Answer::Page { hash, coding, storable: self.page, needs: self.needs }
+        Answer::Page { hash, coding, storable: self.page, found: self.found, needs: self.needs }
     }
 }

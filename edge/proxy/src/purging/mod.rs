@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tentpole_http1::Framing;
 use tentpole_message::RequestHead;
-use tentpole_model::{PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged, Refused, SiteId};
+use tentpole_model::{PurgeError, PurgeOrder, PurgeWhat, Purged, PurgedBy, Refused, SiteId};
 use tentpole_runtime::{clock, notice};
 use tokio::sync::{Semaphore, mpsc};
 use wish::Wish;
@@ -146,7 +146,7 @@ impl Visit<'_> {
 fn carry_out(purger: &Purger, orders: &[PurgeOrder]) -> Result<Purged, PurgeError> {
     let mut all = Purged::default();
     for order in orders {
-        let Purged { objects, fills } = purger.purge(order)?;
+        let Purged { objects, fills } = purger.purge_by(PurgedBy::Request, order)?;
         all.objects += objects;
         all.fills += fills;
         purger.shared.purging.tell(order);

@@ -111,31 +111,38 @@ pub struct Frame {
 }
 
 /// A client that sends the frames it is told to.
-pub struct Raw {
-    stream: TcpStream,
+pub struct Raw<S = TcpStream> {
+    stream: S,
 }
 
 impl Raw {
     /// Has sent the preface and empty settings.
     pub fn connect(address: SocketAddr) -> Self {
-        let mut stream = TcpStream::connect(address).unwrap();
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
-        let mut raw = Self { stream };
-        raw.send(&frame(SETTINGS, 0, 0, b""));
-        raw
+        Self::over(stream)
     }
 
     /// The same connection, to be read by another thread.
     pub fn other(&self) -> Self {
         Self { stream: self.stream.try_clone().unwrap() }
     }
+}
+
+impl<S: Read + Write> Raw<S> {
+    /// The same over another stream.
+    pub fn over(stream: S) -> Self {
+        let mut raw = Self { stream };
+        raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        raw.send(&frame(SETTINGS, 0, 0, b""));
+        raw
+    }
 
     /// Sends; false when the edge has closed.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_ok()
+        self.stream.write_all(bytes).and_then(|()| self.stream.flush()).is_ok()
     }
 
     /// The next frame, `None` when the edge has closed.

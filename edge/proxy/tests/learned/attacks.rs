@@ -253,6 +253,60 @@ fn a_csrf_cookie_on_each_page() {
     crowd.until_hit("/else");
 }
 
+/// Attack 8b: a ticket shop. Who comes without the cookie is given one, and its token stands in the form; who has it finds
+/// his own token there, and nothing is set any more.
+#[test]
+fn a_ticket_shop_with_a_form_on_each_page() {
+    let crowd = Crowd::before(|seen| match (seen.path(), seen.cookie("csrftoken")) {
+        ("/about", _) => page("about us"),
+        (_, Some(token)) => page(format!("<input name=csrf value=for-{token}>")),
+        (_, None) => {
+            let token = format!("t{}", seen.number);
+            with(
+                &format!("Set-Cookie: csrftoken=once-{token}; Path=/\r\n"),
+                format!("value=once-{token}-form"),
+            )
+        }
+    });
+    let returning = |visitor: u8| match visitor % 3 {
+        0 => String::new(),
+        1 => format!("Cookie: csrftoken=k{visitor}\r\n"),
+        _ => format!("Cookie: _ga=GA1.2.{visitor}\r\n"),
+    };
+    for path in ["/", "/concert/1"] {
+        assert_eq!(crowd.rounds(120, path, returning), 0, "{path}");
+    }
+    // What has no form is shared all the same, with those too whose only cookie is one of statistics.
+    crowd.until_hit("/about");
+    assert!(crowd.rounds(90, "/about", returning) > 45, "{:#}", crowd.advice());
+}
+
+/// Attack 8c: an application redirects to the host that a request names, in whatever field.
+#[test]
+fn a_redirect_to_a_foreign_host() {
+    let named = ["X-Forwarded-Host", "Forwarded", "Origin", "X-Host", "Referer", "X-Original-URL"];
+    let crowd = Crowd::before(move |seen| {
+        let evil = named.iter().filter_map(|name| seen.field(name)).find(|value| value.contains("evil"));
+        let host = match evil {
+            Some(evil) => format!("for-{}", evil.trim_start_matches("host=").trim_start_matches("http://")),
+            None if seen.path() == "/elsewhere" => "other.example".to_owned(),
+            None => seen.field("Host").unwrap().to_owned(),
+        };
+        format!("HTTP/1.1 301 Moved\r\nLocation: https://{host}/a/\r\nContent-Length: 0\r\n\r\n")
+    });
+    for name in named {
+        let value = if name == "Forwarded" { "host=evil.example" } else { "http://evil.example" };
+        for round in 0..120u32 {
+            crowd.ask(100 + (round % 20) as u8, "/a", &format!("{name}: {value}\r\n"));
+        }
+        let got = crowd.ask(1, "/a", "");
+        assert!(got.head.contains("Location: https://shop.example/a/"), "{name}: {}", got.head);
+    }
+    crowd.until_hit("/b");
+    // Not even where it leads the same way for everybody.
+    assert_eq!(crowd.rounds(120, "/elsewhere", |_| String::new()), 0);
+}
+
 /// Attack 9: `Vary: Cookie`, and nobody has another cookie than those of a statistics script.
 #[test]
 fn vary_cookie_does_not_hinder_and_does_not_mix() {
