@@ -37,6 +37,7 @@ mod prepare;
 mod purge;
 mod purge_log;
 mod purging;
+mod reload;
 mod search;
 mod secure;
 mod serve;
@@ -51,8 +52,9 @@ mod tunnel;
 mod visit;
 mod websocket;
 
-pub use edge::{Bound, Edge, EdgeParts, StartError};
+pub use edge::{Addresses, Bound, Edge, EdgeParts, StartError};
 pub use prepare::Prepared;
+pub use reload::Reloader;
 pub use secure::Secure;
 pub use tentpole_compress::Stats as CompressionStats;
 pub use tentpole_learn::Limits as LearningLimits;

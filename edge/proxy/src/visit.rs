@@ -348,7 +348,7 @@ impl<'a> Visit<'a> {
         if let Some(stored) = self.inquiry(view, asked, place).stored() {
             let (cache, caching) = (&self.thread.shared.cache, view.prepared.caching(place.caching));
             let now = clock::coarse().unix_seconds();
-            let keeping = Keeping { caching, sends_tags: self.thread.shared.sends_tags };
+            let keeping = Keeping { caching, sends_tags: self.thread.sends_tags() };
             confirm::update(cache, &stored, &self.scratch.response, &asked.facts, keeping, requested, now);
         }
     }
@@ -484,7 +484,7 @@ impl<'a> Visit<'a> {
             Outcome::Failed(_) => None,
         });
         Reply {
-            sends_tags: self.thread.shared.sends_tags,
+            sends_tags: self.thread.sends_tags(),
             manner: Manner { keep_alive, ..self.manner },
             cache: self.why.cache,
             forwarded: self.forwarded,

@@ -159,7 +159,9 @@ fn until_the_best_form_is_there_visitors_get_another_that_they_accept() {
     coded(&edge, "Accept-Encoding: gzip\r\n");
     let now = get(&edge, BROWSER);
     assert!(now.field("content-encoding").is_some());
-    for _ in 0..2_000 {
+    // Whoever compresses gives way to everything else on the machine: it may take a while.
+    let until = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < until {
         if get(&edge, BROWSER).field("content-encoding") == Some("br") {
             return;
         }
