@@ -32,6 +32,8 @@ pub struct Cell {
     pub failures_in_a_row: AtomicU32,
     /// Responses with status 500 and above.
     pub errors_5xx: AtomicU64,
+    /// How long it takes to answer, in the form that balancing by latency gives it; 0 is not known.
+    pub latency: AtomicU64,
 }
 
 /// All cells of the process.
@@ -71,6 +73,7 @@ impl Cells {
             failures: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
             errors_5xx: AtomicU64::new(0),
+            latency: AtomicU64::new(0),
         });
         inner.by_name.insert(key, cell.clone());
         inner.by_slot.insert(cell.slot, cell.clone());
