@@ -10,6 +10,9 @@ use tokio::time::sleep;
 
 /// The endpoint's limit.
 const LIMIT: Duration = Duration::from_secs(1);
+/// What is sent so long before it closes is lost: as if the news of it took this time. On one machine it takes a few
+/// microseconds, and the race would be met once in a very long run.
+const DEAF: Duration = Duration::from_millis(20);
 
 /// What came of the requests of one run.
 #[derive(Debug, Default)]
@@ -58,6 +61,7 @@ async fn all_methods_with_gaps_around_the_limit(visitors: usize, rounds: usize) 
     origin.forgets_requests();
     origin.otherwise(|_| Response::ok("here").header("Cache-Control", "no-store"));
     origin.closes_after_idle(LIMIT);
+    origin.is_deaf_before_closing(DEAF);
     let tentpole = Up::to(&origin.url()).start().await;
     let mut running = JoinSet::new();
     for number in 0..visitors {
@@ -80,7 +84,7 @@ async fn all_methods_with_gaps_around_the_limit(visitors: usize, rounds: usize) 
     assert_eq!(all.good, (visitors * rounds) as u64);
     // Learned to a tenth of a second, the distance of two looks; more where the machine has much else to do.
     let limit = learned(&tentpole).await.expect("the limit was learned");
-    assert!((700..=1_050).contains(&limit), "{limit} ms");
+    assert!((700..=1_100).contains(&limit), "{limit} ms");
     assert!(connections < requests, "{connections} connections for {requests} requests: none was used again");
     tentpole.ends().await;
 }

@@ -155,6 +155,12 @@ impl Origin {
         self.shared.script().idle_max = Some(time);
     }
 
+    /// A connection that is closed for its idle time reads nothing any more this long before: what a network between
+    /// brings about, where the news takes its time and what is sent meanwhile is lost.
+    pub fn is_deaf_before_closing(&self, time: Duration) {
+        self.shared.script().deaf = time;
+    }
+
     /// Closes each connection after this many requests, without having announced it. (An announcement:
     /// [`Response::closes`].)
     pub fn closes_after(&self, requests: usize) {

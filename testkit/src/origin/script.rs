@@ -140,6 +140,7 @@ pub(crate) struct Script {
     pub(crate) otherwise: Option<Act>,
     pub(crate) delay: Duration,
     pub(crate) idle_max: Option<Duration>,
+    pub(crate) deaf: Duration,
     pub(crate) requests_per_connection: Option<usize>,
     pub(crate) forgets: bool,
     pub(crate) seen: Vec<Seen>,

@@ -174,11 +174,17 @@ impl Connection {
                     return Ok(None);
                 }
             }
-            let idle_max = self.shared.script().idle_max;
+            let (idle_max, deaf) = {
+                let script = self.shared.script();
+                (script.idle_max, script.deaf)
+            };
             match idle_max {
                 Some(max) => match tokio::time::timeout(max, self.read()).await {
                     Ok(read) => read?,
-                    Err(_) => return Ok(None),
+                    Err(_) => {
+                        tokio::time::sleep(deaf).await;
+                        return Ok(None);
+                    }
                 },
                 None => self.read().await?,
             }
