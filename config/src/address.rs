@@ -93,6 +93,7 @@ pub(crate) fn endpoint(typed: &str) -> Result<Endpoint, Problem> {
         host: endpoint_host(host)?,
         port,
         weight: 1,
+        tier: 0,
         requests_max: None,
         connections_max: None,
     })

@@ -15,7 +15,7 @@ pub(crate) static SECTION: Section = Section {
     also: None,
     about: "One address in a pool. A URL alone is enough; with limits or a weight it is a table: \
             `endpoints = [\"http://127.0.0.1:3000\", { url = \"http://127.0.0.1:3001\", weight = 2 }]`.",
-    settings: &[&URL, &WEIGHT, &REQUESTS_MAX, &CONNECTIONS_MAX],
+    settings: &[&URL, &WEIGHT, &TIER, &REQUESTS_MAX, &CONNECTIONS_MAX],
 };
 
 static URL: Setting<Text> = Setting {
@@ -32,6 +32,15 @@ static WEIGHT: Setting<Whole> = Setting {
     default: Fallback::Value(|| 1),
     about: "Its share of the requests against its siblings: 2 gets twice as many as 1.",
     example: "2",
+};
+
+static TIER: Setting<Whole> = Setting {
+    name: "tier",
+    form: Whole::new(0, 9),
+    default: Fallback::Value(|| 0),
+    about: "An endpoint of tier 1 gets requests only while no endpoint of tier 0 takes any: all are down or drained. And so \
+            on for higher tiers.",
+    example: "1",
 };
 
 static REQUESTS_MAX: Setting<Whole> = Setting {
@@ -71,11 +80,12 @@ pub(crate) fn read(item: &Spanned<DeValue<'_>>, pool: &Table<'_>) -> Option<At<E
                 table.tell(problem, &requests.place);
             }
             let weight = table.value(&WEIGHT) as u32;
+            let tier = table.value(&TIER) as u32;
             let limit = |limit: Option<At<u64>>| limit.map(|limit| limit.value as u32);
             let url = url?;
             let endpoint = from_url(&url.value, &url.place, pool)?;
             let (requests_max, connections_max) = (limit(requests_max), limit(connections_max));
-            Some(At::new(Endpoint { weight, requests_max, connections_max, ..endpoint }, url.place))
+            Some(At::new(Endpoint { weight, tier, requests_max, connections_max, ..endpoint }, url.place))
         }
         _ => {
             pool.wrong_item(&super::pool::ENDPOINTS, item);

@@ -287,6 +287,7 @@ pub(crate) fn slots(pool: &str, max: u32, requests_max: Option<u32>) -> Vec<Endp
         port: 0,
         // Room for the ten steps of a slow start.
         weight: 100,
+        tier: 0,
         requests_max,
         connections_max: None,
     };

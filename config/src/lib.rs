@@ -4,6 +4,7 @@
 
 mod address;
 mod assets;
+mod balancing;
 mod cache;
 mod caching;
 mod content_network;

@@ -1,6 +1,7 @@
 //! `[pool.NAME]`: endpoints that serve the same thing, how one of them is chosen and what they may cost.
 
-use crate::forms::{Shaped, Span, Text, Whole, Word};
+use crate::balancing::{BALANCE, HASH, LOAD_FACTOR, read_hashing};
+use crate::forms::{Shaped, Span, Text, Whole};
 use crate::problem::Problem;
 use crate::report::Place;
 use crate::setting::{Fallback, Section, Setting};
@@ -8,14 +9,26 @@ use crate::table::{At, Table};
 use crate::words::show_duration;
 use crate::{endpoint, fleet, store, visitors};
 use std::time::Duration;
-use tentpole_model::{Balance, Endpoint, HealthCheck, Pool, QueueSettings, UpstreamTimeouts};
+use tentpole_model::{Endpoint, Hashing, HealthCheck, Pool, QueueSettings, UpstreamTimeouts};
 use toml::de::DeValue;
 
 pub(crate) static SECTION: Section = Section {
     header: "[pool.NAME]",
     also: None,
     about: "Endpoints that serve the same thing. The name is yours; routes, logs and metrics use it.",
-    settings: &[&ENDPOINTS, &FLEET, &BALANCE, &HEALTH, &FAILURES_MAX, &TIMEOUTS, &QUEUE, &SEND, &STORE],
+    settings: &[
+        &ENDPOINTS,
+        &FLEET,
+        &BALANCE,
+        &HASH,
+        &LOAD_FACTOR,
+        &HEALTH,
+        &FAILURES_MAX,
+        &TIMEOUTS,
+        &QUEUE,
+        &SEND,
+        &STORE,
+    ],
 };
 
 pub(crate) static ENDPOINTS: Setting<Shaped> = Setting {
@@ -32,29 +45,6 @@ pub(crate) static FLEET: Setting<Shaped> = Setting {
     default: Fallback::Absent("none; `endpoints` or `fleet` is needed"),
     about: "Who serves the pool when Tentpole starts the application itself: more instances under load, fewer after it.",
     example: "{ run = \"gunicorn app:wsgi -b 127.0.0.1:{port}\", min = 1, max = 4 }",
-};
-
-static BALANCE: Setting<Word<Balance>> = Setting {
-    name: "balance",
-    form: Word {
-        words: &[
-            (
-                "least_requests",
-                Balance::LeastRequests,
-                "Of two endpoints drawn at random, the one with fewer requests in flight.",
-            ),
-            ("round_robin", Balance::RoundRobin, "Each in turn, by weight."),
-            (
-                "peak_ewma",
-                Balance::PeakEwma,
-                "Of two endpoints drawn at random, the one expected to answer sooner, by how long it took lately and its \
-                 requests in flight. One that becomes slow is left alone at its first slow answers.",
-            ),
-        ],
-    },
-    default: Fallback::Value(|| Balance::LeastRequests),
-    about: "How an endpoint is chosen.",
-    example: "\"round_robin\"",
 };
 
 static HEALTH: Setting<Shaped> = Setting {
@@ -255,9 +245,11 @@ pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
     if let (Some(store), true) = (&object_store, table.raw(&FLEET).is_some()) {
         table.tell(Problem::StoreAndFleet { pool: name.to_owned() }, store.place());
     }
+    let balance = table.value(&BALANCE);
     let pool = Pool {
         fleet: fleet.map(|typed| typed.fleet),
-        balance: table.value(&BALANCE),
+        balance,
+        hashing: read_hashing(table, balance),
         health: read_health(table),
         failures_max: table.value(&FAILURES_MAX) as u32,
         timeouts: read_timeouts(table),
@@ -276,6 +268,7 @@ pub(crate) fn usual(name: &str, endpoints: Vec<Endpoint>) -> Pool {
         endpoints,
         fleet: None,
         balance: BALANCE.usual(),
+        hashing: Hashing::default(),
         health: None,
         failures_max: FAILURES_MAX.usual() as u32,
         timeouts: UpstreamTimeouts::default(),

@@ -200,6 +200,12 @@ problems! {
     /// A queue that nothing fills.
     Warning QueueUnused { pool: String } =>
         "nothing waits in this queue: no endpoint of pool `{pool}` has `requests_max` or `connections_max`.";
+    /// What nothing can be hashed by.
+    Error HashBy { typed: String } =>
+        "hash cannot be \"{typed}\"; it can be \"path\", \"address\", \"cookie:NAME\" or \"header:NAME\".";
+    /// A setting for another way to balance.
+    Warning HashUnused { name: &'static str } =>
+        "`{name}` changes nothing here: it belongs to balance = \"consistent_hash\".";
     /// A limit that another hides.
     Warning RequestsAboveConnections { requests: u64, connections: u64 } =>
         "requests_max {requests} is never reached: each request in flight takes one of {connections} connections.";

@@ -115,6 +115,8 @@ const CASES: &[(&str, &str, &str)] = &[
         "[pool.app.fleet]\nrun = \"app {port}\"\nrequests_target = 10\nrequests_max = 10\n",
     ),
     ("ProbesOverlap", "", "APPhealth = { path = \"/health\", interval = \"2s\", timeout = \"5s\" }\n"),
+    ("HashBy", "", "APPbalance = \"consistent_hash\"\nhash = \"cookie\"\n"),
+    ("HashUnused", "", "APPhash = \"path\"\n"),
     ("QueueUnused", "", "APPqueue = { length = 100 }\n"),
     (
         "RequestsAboveConnections",

@@ -60,7 +60,7 @@ fn everything_that_is_written_arrives() {
         head_bytes = "4KiB"
         fields = 50
         [pool.app]
-        endpoints = [{ url = "http://App:81", weight = 3, requests_max = 4, connections_max = 5 }]
+        endpoints = [{ url = "http://App:81", weight = 3, tier = 2, requests_max = 4, connections_max = 5 }]
         balance = "round_robin"
         health = { path = "/h?x=1", interval = "500ms" }
         failures_max = 9
@@ -84,7 +84,7 @@ fn everything_that_is_written_arrives() {
     assert_eq!((snapshot.visitors.connections_max, snapshot.visitors.head_bytes_max), (7, 4096));
     let pool = &snapshot.pools[0];
     let endpoint = &pool.endpoints[0];
-    assert_eq!((endpoint.authority().as_str(), endpoint.weight), ("app:81", 3));
+    assert_eq!((endpoint.authority().as_str(), endpoint.weight, endpoint.tier), ("app:81", 3, 2));
     assert_eq!((endpoint.requests_max, endpoint.connections_max), (Some(4), Some(5)));
     assert_eq!((pool.balance, pool.failures_max), (Balance::RoundRobin, 9));
     let health = pool.health.as_ref().unwrap();

@@ -1,6 +1,7 @@
 //! The nouns and ports that every room shares. Does no input or output, reads no clock, depends on no other
 //! room.
 
+mod balancing;
 mod caching;
 mod dials;
 mod failure;
@@ -17,6 +18,7 @@ mod snapshot;
 mod tls;
 mod why;
 
+pub use balancing::{HashBy, Hashing};
 pub use caching::{Assets, COOKIES_IGNORED, Caching, CachingId, DiskSettings, Esi, Learn, QueryRules};
 pub use dials::Dials;
 pub use failure::{Cause, Failure, Phase, Retry, Side};

@@ -1,6 +1,7 @@
 //! The structure that an edge serves: sites, routes, pools, limits. Already checked: whoever holds a Snapshot
 //! need not check it again. Knows nothing of health (`Membership`) or of weights in force (`Dials`).
 
+use crate::balancing::Hashing;
 use crate::caching::{Caching, CachingId, DiskSettings};
 use crate::fleet::Fleet;
 use crate::front::{Front, SecretField};
@@ -132,6 +133,8 @@ pub struct Pool {
     pub fleet: Option<Fleet>,
     /// How one of them is chosen.
     pub balance: Balance,
+    /// What makes requests alike, for [`Balance::ConsistentHash`].
+    pub hashing: Hashing,
     /// Active probes; `None` leaves health to counted failures.
     pub health: Option<HealthCheck>,
     /// Consecutive failures (connect, time-out, reset; not 5xx) that take an endpoint out.
@@ -185,6 +188,8 @@ pub struct Endpoint {
     pub port: u16,
     /// Share of traffic against its siblings, 1 to 100.
     pub weight: u32,
+    /// Gets requests only while no endpoint of a lower tier does.
+    pub tier: u32,
     /// Requests in flight at most; `None` is unlimited.
     pub requests_max: Option<u32>,
     /// Open connections at most, idle ones included; `None` is unlimited.
@@ -207,6 +212,8 @@ pub enum Balance {
     RoundRobin,
     /// Power of two choices on requests in flight times latency (Finagle's Peak EWMA).
     PeakEwma,
+    /// The same endpoint for requests that are alike by [`Pool::hashing`], while it has room.
+    ConsistentHash,
 }
 
 /// Active probing of an endpoint.
@@ -368,6 +375,7 @@ impl Default for Pool {
             endpoints: Vec::new(),
             fleet: None,
             balance: Balance::LeastRequests,
+            hashing: Hashing::default(),
             health: None,
             failures_max: 3,
             timeouts: UpstreamTimeouts::default(),
@@ -386,6 +394,7 @@ impl Default for Endpoint {
             host: String::new(),
             port: 0,
             weight: 1,
+            tier: 0,
             requests_max: None,
             connections_max: None,
         }

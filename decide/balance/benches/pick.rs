@@ -2,7 +2,7 @@
 
 use divan::{Bencher, black_box};
 use std::sync::atomic::{AtomicU32, Ordering};
-use tentpole_balance::{Candidate, least_requests, round_robin};
+use tentpole_balance::{Candidate, Latency, consistent_hash, hash, least_requests, peak_ewma, round_robin};
 
 fn main() {
     divan::main();
@@ -27,7 +27,7 @@ impl Cells {
     }
 }
 
-const COUNTS: [usize; 4] = [1, 3, 30, 300];
+const COUNTS: [usize; 3] = [3, 16, 256];
 
 #[divan::bench(args = COUNTS)]
 fn least(bencher: Bencher, count: usize) {
@@ -46,5 +46,29 @@ fn turns(bencher: Bencher, count: usize) {
     bencher.bench_local(|| {
         turn += 1;
         round_robin(count, |i| cells.candidate(i), 0, black_box(turn))
+    });
+}
+
+#[divan::bench(args = COUNTS)]
+fn latency(bencher: Bencher, count: usize) {
+    let cells = Cells::new(count);
+    let latencies: Vec<u64> =
+        (0..count as u32).map(|i| Latency::default().answered(5_000 + i % 7 * 1_000, 1_000).bits()).collect();
+    let mut random = 0u64;
+    bencher.bench_local(|| {
+        random = random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let latency = |i: usize| Latency::from_bits(latencies[i]);
+        peak_ewma(count, |i| cells.candidate(i), latency, 2_000, 0, black_box(random))
+    });
+}
+
+#[divan::bench(args = COUNTS)]
+fn hashed(bencher: Bencher, count: usize) {
+    let cells = Cells::new(count);
+    let names: Vec<u64> = (0..count).map(|i| hash(format!("10.0.0.{i}:80").as_bytes())).collect();
+    let mut key = 0u64;
+    bencher.bench_local(|| {
+        key += 1;
+        consistent_hash(count, |i| cells.candidate(i), |i| names[i], black_box(key), 125, 0)
     });
 }

@@ -4,12 +4,14 @@
 //! All ways to choose answer with an index below `len`, or `None` when no endpoint is left: all are unusable, or
 //! those that are not have been tried. A caller who would rather try one again clears `avoid`.
 
+mod consistent_hash;
 mod draw;
 mod latency;
 mod least_requests;
 mod peak_ewma;
 mod round_robin;
 
+pub use consistent_hash::{consistent_hash, hash};
 pub use latency::Latency;
 pub use least_requests::least_requests;
 pub use peak_ewma::peak_ewma;

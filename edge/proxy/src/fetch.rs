@@ -6,6 +6,7 @@
 //! Never sends a request twice that may have had an effect.
 
 use crate::exchange::{Exchange, NoResponse, Upload, exchange};
+use crate::hashed;
 use crate::prepare::PreparedPool;
 use crate::thread::{Thread, View, open_addresses};
 use std::borrow::Cow;
@@ -68,7 +69,7 @@ pub async fn fetch(
     let mut fresh = false;
     let mut number = 0;
     loop {
-        let chosen = choose(thread, &mut view, outgoing.pool, tried, deadline).await?;
+        let chosen = choose(thread, &mut view, outgoing, tried, deadline).await?;
         let choice = Choice::of(&view, outgoing.pool);
         let mut attempt = Attempt::new(choice.prepared.cells[chosen.index].slot, chosen.queued_us);
         let (index, began) = (chosen.index, clock::coarse());
@@ -253,14 +254,16 @@ fn died_unused(failure: &Failure) -> bool {
 async fn choose(
     thread: &Thread,
     view: &mut Rc<View>,
-    pool: PoolId,
+    outgoing: &Outgoing<'_>,
     tried: u64,
     deadline: &Deadline,
 ) -> Result<Chosen, NoResponse> {
+    let pool = outgoing.pool;
     let choice = Choice::of(view, pool);
+    let key = choice.key(outgoing.head);
     let gate = &choice.prepared.gate;
     if gate.length() == 0
-        && let Some((index, permit)) = choice.try_take(thread, tried)
+        && let Some((index, permit)) = choice.try_take(thread, tried, key)
     {
         return Ok(Chosen { index, permit, queued_us: 0 });
     }
@@ -272,7 +275,7 @@ async fn choose(
     let take = || {
         // Who waits sees what comes meanwhile, and is not sent to what has gone.
         let now = thread.newer(view);
-        let (index, permit) = Choice::of(&now, pool).try_take(thread, tried)?;
+        let (index, permit) = Choice::of(&now, pool).try_take(thread, tried, key)?;
         Some((index, permit, now))
     };
     match gate.wait(choice.pool.queue, deadline, take).await {
@@ -322,29 +325,49 @@ impl<'a> Choice<'a> {
         (0..self.pool.endpoints.len()).any(|index| tried & (1 << (index % 64)) == 0 && self.is_open(index))
     }
 
-    fn candidate(&self, thread: &Thread, index: usize) -> Candidate {
+    /// What says where the request goes, where the pool is balanced by that and the request has it.
+    fn key(&self, head: &[u8]) -> Option<u64> {
+        let hashes = self.pool.balance == Balance::ConsistentHash;
+        hashes.then(|| hashed::key(head, &self.pool.hashing.by)).flatten()
+    }
+
+    /// The lowest tier of which an endpoint gets traffic and was not tried; `None` where all are of one.
+    fn tier(&self, tried: u64) -> Option<u32> {
+        let untried = |&index: &usize| (index >= 64 || tried & (1 << index) == 0) && self.is_open(index);
+        let open = || (0..self.pool.endpoints.len()).filter(untried);
+        self.prepared.tiered.then(|| open().map(|index| self.pool.endpoints[index].tier).min()).flatten()
+    }
+
+    fn candidate(&self, thread: &Thread, tier: Option<u32>, index: usize) -> Candidate {
         let (cell, endpoint) = (&self.prepared.cells[index], &self.pool.endpoints[index]);
         let in_flight = cell.in_flight.load(Relaxed);
         let room = endpoint.requests_max.is_none_or(|max| in_flight < max);
-        let usable = self.is_open(index) && room && may_connect(thread, cell, endpoint);
+        let in_tier = tier.is_none_or(|tier| endpoint.tier == tier);
+        let usable = in_tier && self.is_open(index) && room && may_connect(thread, cell, endpoint);
         Candidate { usable, weight: self.weights.get(index).copied().unwrap_or(0), in_flight }
     }
 
-    fn try_take(&self, thread: &Thread, tried: u64) -> Option<(usize, Permit)> {
+    fn try_take(&self, thread: &Thread, tried: u64, key: Option<u64>) -> Option<(usize, Permit)> {
         let count = self.pool.endpoints.len();
         // A few rounds: another thread may take the last permit between the look and the swap.
         for _ in 0..4 {
-            let candidate = |index| self.candidate(thread, index);
-            let index = match self.pool.balance {
-                Balance::LeastRequests => {
+            let tier = self.tier(tried);
+            let candidate = |index| self.candidate(thread, tier, index);
+            let index = match (self.pool.balance, key) {
+                (Balance::ConsistentHash, Some(key)) => {
+                    let name = |index: usize| self.prepared.names[index];
+                    let load_percent = self.pool.hashing.load_percent;
+                    tentpole_balance::consistent_hash(count, candidate, name, key, load_percent, tried)
+                }
+                (Balance::LeastRequests | Balance::ConsistentHash, _) => {
                     let random = thread.random.borrow_mut().next_u64();
                     tentpole_balance::least_requests(count, candidate, tried, random)
                 }
-                Balance::RoundRobin => {
+                (Balance::RoundRobin, _) => {
                     let turn = self.prepared.turn.fetch_add(1, Relaxed);
                     tentpole_balance::round_robin(count, candidate, tried, turn)
                 }
-                Balance::PeakEwma => {
+                (Balance::PeakEwma, _) => {
                     let random = thread.random.borrow_mut().next_u64();
                     let latency =
                         |index: usize| Latency::from_bits(self.prepared.cells[index].latency.load(Relaxed));

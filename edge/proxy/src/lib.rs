@@ -21,6 +21,7 @@ mod forward;
 mod fragment;
 mod from_disk;
 mod group;
+mod hashed;
 mod head;
 mod invalidate;
 mod key;

@@ -6,6 +6,7 @@ use crate::lock::Lock;
 use crate::store::Store;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tentpole_balance::hash;
 use tentpole_key::KeyRules;
 use tentpole_model::{
     Caching, CachingId, Dials, Esi, Membership, Pool, Route, RouteId, Site, SiteId, Snapshot,
@@ -54,6 +55,10 @@ pub struct PreparedPool {
     pub gate: Arc<Gate>,
     /// Parallel to the pool's endpoints.
     pub cells: Vec<Arc<Cell>>,
+    /// Parallel to the pool's endpoints: what they are called, as a number, for balancing by hash.
+    pub names: Vec<u64>,
+    /// Some endpoints are of another tier than others.
+    pub tiered: bool,
     /// By what its endpoints know us.
     pub send: Lock,
     /// What its endpoints are, where they are no application.
@@ -70,6 +75,8 @@ impl Prepared {
         let prepare = |pool: &Pool| PreparedPool {
             gate: gates.of(&pool.name),
             cells: pool.endpoints.iter().map(|e| cells.of(&pool.name, &e.authority())).collect(),
+            names: pool.endpoints.iter().map(|e| hash(e.authority().as_bytes())).collect(),
+            tiered: pool.endpoints.iter().any(|endpoint| endpoint.tier != pool.endpoints[0].tier),
             send: Lock::read(&pool.send, "it is not sent"),
             store: pool.object_store.as_ref().map(|store| Store::read(store, &pool.name)),
             turn: AtomicU64::new(0),
