@@ -41,9 +41,9 @@ pub struct Asked<'a> {
     pub server_name: &'a [u8],
     /// Who asks.
     pub visitor: SocketAddr,
-    /// Where he was accepted; its port is the `SERVER_PORT` unless `server_port` says another.
+    /// Where he was accepted: `SERVER_ADDR`.
     pub accepted_at: SocketAddr,
-    /// The port that visitors see, where a balancer in front has another.
+    /// The port that visitors ask for, which a balancer in front may hold: `SERVER_PORT`.
     pub server_port: u16,
     /// Whether the visitor came by https.
     pub is_https: bool,
@@ -88,9 +88,6 @@ impl Params {
         self.push(b"DOCUMENT_URI", script.name());
         self.push(b"DOCUMENT_ROOT", root);
         self.push(b"PATH_INFO", script.path_info());
-        if !script.path_info().is_empty() {
-            self.push_parts(&[b"PATH_TRANSLATED"], &[root, script.path_info()]);
-        }
     }
 
     fn push_place(&mut self, asked: &Asked<'_>) {
@@ -238,7 +235,6 @@ mod tests {
             ("SCRIPT_FILENAME", "/var/www/a b/x.php"),
             ("SCRIPT_NAME", "/a b/x.php"),
             ("PATH_INFO", "/more"),
-            ("PATH_TRANSLATED", "/var/www/more"),
             ("DOCUMENT_ROOT", "/var/www"),
             ("REQUEST_URI", "/a%20b/x.php/more?q=1?2"),
             ("QUERY_STRING", "q=1?2"),

@@ -30,7 +30,8 @@ pub enum Decoded {
         /// Bytes used up.
         used: usize,
     },
-    /// The request is over; the connection, if it was to be kept, is free for the next.
+    /// The request is over. The connection, if it was to be kept, is free for the next, once the end of this one's content
+    /// was written; close it when the answer came before that.
     Done {
         /// Bytes used up.
         used: usize,

@@ -9,7 +9,8 @@
 pub struct ScriptRules {
     /// How a script's name ends, with its dot: `.php`. In any case, because a file system may think so too.
     pub endings: Vec<String>,
-    /// Folders below which nothing runs, whatever its name, such as `/wp-content/uploads`. In any case.
+    /// Folders below which nothing runs, whatever its name, such as `/wp-content/uploads`; `/` is all of them. In any
+    /// case, with or without a slash at either end.
     pub never_below: Vec<String>,
 }
 
@@ -97,10 +98,11 @@ impl ScriptRules {
 
     fn is_forbidden(&self, name: &[u8]) -> bool {
         self.never_below.iter().any(|folder| {
-            let folder = folder.trim_end_matches('/').as_bytes();
-            name.len() > folder.len() && name[folder.len()] == b'/' && {
-                name[..folder.len()].eq_ignore_ascii_case(folder)
-            }
+            let folder = folder.trim_matches('/').as_bytes();
+            let below = &name[1..];
+            folder.is_empty()
+                || (below.get(folder.len()) == Some(&b'/')
+                    && below[..folder.len()].eq_ignore_ascii_case(folder))
         })
     }
 }
@@ -234,6 +236,20 @@ mod tests {
         assert_eq!(find("/wp-content/uploads/x.php/z", &files), Found::Refused(BadScript::Forbidden));
         assert_eq!(find("/WP-content/Uploads/y.php", &files), Found::Refused(BadScript::Forbidden));
         assert!(script("/wp-content/uploads.php", &files).is_some());
+        for (folder, is_below) in [
+            ("a", true),
+            ("/a", true),
+            ("/a/", true),
+            ("A/", true),
+            ("/", true),
+            ("", true),
+            ("b", false),
+            ("/a/x", false),
+        ] {
+            let rules = ScriptRules { never_below: vec![folder.to_owned()], ..ScriptRules::default() };
+            let refused = rules.find(b"/a/x.php", |_| true) == Found::Refused(BadScript::Forbidden);
+            assert_eq!(refused, is_below, "{folder:?}");
+        }
     }
 
     #[test]
