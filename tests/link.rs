@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tentpole_link as control_link;
-use tentpole_model::link::{Answer, LastPublished, LinkDown, LinkUp, Question};
+use tentpole_model::link::{Answer, LinkDown, LinkUp, Question};
 use tentpole_model::{
-    Dials, DownReason, EdgeGone, EdgePort, Endpoint, Health, Member, Membership, Method, Pool, PoolMembers,
-    PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged, Snapshot, Why,
+    Dials, DownReason, EdgeGone, EdgePort, Endpoint, Health, LastPublished, Member, Membership, Method, Pool,
+    PoolMembers, PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged, Snapshot, SnapshotFile, Why,
 };
 use tentpole_observe::{Drain, EdgeMetrics, Names, Observed, Recorder};
 use tentpole_runtime::published::Reader;
-use tentpole_runtime::{Cells, Ledger, Published, channel, clock};
+use tentpole_runtime::{Cells, InForce, Ledger, Published, channel, clock};
 use tentpole_testkit::gate::PATIENCE;
 use tentpole_tests::until;
 use tentpole_uplink as edge_link;
@@ -74,6 +74,7 @@ struct Edge {
     observed: Arc<Observed>,
     purges: Arc<Purges>,
     purge_done: mpsc::Sender<PurgeOrder>,
+    reloads: Arc<Mutex<Vec<InForce>>>,
 }
 
 impl Edge {
@@ -81,17 +82,30 @@ impl Edge {
         let snapshot = snapshot();
         let last = edge_link::last_published(state.path(), &snapshot);
         let known = last.is_some();
-        let from_snapshot = LastPublished { dials: Dials::from_snapshot(&snapshot), ..Default::default() };
-        let LastPublished { membership, dials } = last.unwrap_or(from_snapshot);
-        let (membership, dials) = (Published::new(membership), Published::new(dials));
+        let file = SnapshotFile::first((*snapshot).clone(), 0);
+        let in_force = match last {
+            Some(last) => InForce::new(file, last.membership, last.dials),
+            None => InForce::at_first(file),
+        };
+        let (membership, dials) = (in_force.membership.clone(), in_force.dials.clone());
+        let reloads = Arc::<Mutex<Vec<InForce>>>::default();
         let (purge_done, purged) = mpsc::channel(2);
         let (cells, observed, purges) =
             (Cells::new(), Observed::new(&snapshot.log), Arc::<Purges>::default());
         let link = edge_link::Link::start(edge_link::LinkParts {
-            snapshot,
-            membership: membership.clone(),
-            dials: dials.clone(),
+            in_force,
             known,
+            reload: Arc::new({
+                let reloads = reloads.clone();
+                move |next: &InForce| match next.snapshot.pools.is_empty() {
+                    true => Err("no pool".to_owned()),
+                    false => {
+                        reloads.lock().unwrap().push(next.clone());
+                        Ok(())
+                    }
+                }
+            }),
+            names: Names::new(1, snapshot, cells.clone()),
             cells: cells.clone(),
             observed: observed.clone(),
             ledger: Ledger::new(1 << 20),
@@ -103,7 +117,7 @@ impl Edge {
             started: clock::now(),
             version: "0.0.0",
         });
-        Self { link: link.unwrap(), membership, dials, cells, observed, purges, purge_done }
+        Self { link: link.unwrap(), membership, dials, cells, observed, purges, purge_done, reloads }
     }
 
     /// A new link, the other end of which is returned.
@@ -131,9 +145,13 @@ impl Control {
         let (dials, cells) = (Published::new(Dials::from_snapshot(&snapshot)), Cells::new());
         let told = watch::Sender::new(Vec::new());
         let link = control_link::Link::new(control_link::LinkParts {
-            snapshot,
-            membership: membership.clone(),
-            dials: dials.clone(),
+            in_force: InForce {
+                version: 1,
+                read_unix_ms: 0,
+                snapshot,
+                membership: membership.clone(),
+                dials: dials.clone(),
+            },
             cells: cells.clone(),
             on_purge: Arc::new({
                 let told = told.clone();
@@ -216,7 +234,7 @@ async fn a_new_control_process_begins_with_what_is_in_force() {
     let before = (edge.membership.version(), edge.dials.version());
     let second = Control::start(edge.linked().await);
     let said = soon(second.link.hello()).await.expect("the edge tells what is in force");
-    assert_eq!(said, LastPublished { membership: members(&[1]), dials: weights(0, 5) });
+    assert_eq!(said, LastPublished::of(&snapshot(), members(&[1]), weights(0, 5)));
     assert_eq!((&*second.membership.get(), &*second.dials.get()), (&members(&[1]), &weights(0, 5)));
     soon(second.dials.taken_by_all(2)).await;
     assert_eq!((edge.membership.version(), edge.dials.version()), before, "nothing changed for the threads");
@@ -255,12 +273,15 @@ async fn an_edge_finds_the_last_published_values_on_disk_but_not_those_of_anothe
     let control = Control::start(edge.linked().await);
     control.membership.publish(members(&[0]));
     control.dials.publish(weights(3, 4));
-    let last = LastPublished { membership: members(&[0]), dials: weights(3, 4) };
+    let last = LastPublished::of(&snapshot(), members(&[0]), weights(3, 4));
     until("the file", async || edge_link::last_published(state.path(), &snapshot()) == Some(last.clone()))
         .await;
 
     let mut other = (*snapshot()).clone();
     other.pools[0].endpoints.pop();
+    let known = edge_link::last_published(state.path(), &other).expect("it knows this endpoint too");
+    assert_eq!(known.fitted(&other).1, Dials { weights: vec![vec![3]] });
+    other.pools[0].endpoints[0].host = "app.example".into();
     assert_eq!(edge_link::last_published(state.path(), &other), None);
     std::fs::write(state.path().join("published.json"), "{").unwrap();
     assert_eq!(edge_link::last_published(state.path(), &snapshot()), None);
@@ -273,18 +294,76 @@ async fn values_that_do_not_fit_the_configuration_are_ignored() {
     let (sender, mut receiver) = channel::open(edge.linked().await).unwrap();
     let mut small = members(&[]);
     small.pools[0].members.pop();
-    sender.send(&LinkDown::Membership { version: 2, value: small }, None).await.unwrap();
-    sender.send(&LinkDown::Dials { version: 2, value: Dials::default() }, None).await.unwrap();
-    sender.send(&LinkDown::Forgive { number: 1, pool: 7, endpoint: 7 }, None).await.unwrap();
-    sender.send(&LinkDown::Dials { version: 3, value: weights(1, 1) }, None).await.unwrap();
+    sender.send(&LinkDown::Membership { of: 1, version: 2, value: small }, None).await.unwrap();
+    sender.send(&LinkDown::Dials { of: 1, version: 2, value: Dials::default() }, None).await.unwrap();
+    sender
+        .send(&LinkDown::Forgive { number: 1, pool: "app".into(), authority: "10.0.0.1:7".into() }, None)
+        .await
+        .unwrap();
+    sender.send(&LinkDown::Dials { of: 2, version: 3, value: weights(9, 9) }, None).await.unwrap();
+    sender.send(&LinkDown::Dials { of: 1, version: 4, value: weights(1, 1) }, None).await.unwrap();
     loop {
         match soon(receiver.receive::<LinkUp>()).await.unwrap().unwrap() {
-            LinkUp::MembershipTaken(_) => panic!("it was taken"),
-            LinkUp::DialsTaken(version) => break assert_eq!(version, 3),
+            LinkUp::MembershipTaken { .. } => panic!("it was taken"),
+            LinkUp::DialsTaken { of, version } => break assert_eq!((of, version), (1, 4)),
             _ => {}
         }
     }
     assert_eq!((&*edge.membership.get(), &*edge.dials.get()), (&Membership::default(), &weights(1, 1)));
+}
+
+/// The Snapshot with its endpoints turned round, and what is published beside it.
+fn turned(version: u64) -> InForce {
+    let mut snapshot = (*snapshot()).clone();
+    snapshot.pools[0].endpoints.reverse();
+    let mut membership = members(&[]);
+    membership.pools[0].members.reverse();
+    InForce::new(SnapshotFile { version, read_unix_ms: 0, snapshot }, membership, weights(7, 8))
+}
+
+#[tokio::test]
+async fn another_snapshot_comes_with_its_lists_and_those_of_the_old_one_mean_nothing_any_more() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let control = Control::start(edge.linked().await);
+    soon(control.link.hello()).await;
+    control.membership.publish(members(&[1]));
+    soon(edge.membership.changed_since(1)).await;
+    let next = turned(2);
+    control.link.replace(next.clone());
+    soon(control.link.taken(2)).await.unwrap();
+    let taken = edge.reloads.lock().unwrap().remove(0);
+    assert_eq!((taken.version, &taken.snapshot.pools), (2, &next.snapshot.pools));
+    assert_eq!(*taken.dials.get(), weights(7, 8));
+    // What is published from now on goes to the new lists.
+    let version = next.dials.publish(weights(0, 8));
+    soon(next.dials.taken_by_all(version)).await;
+    assert_eq!((&*taken.dials.get(), &*edge.dials.get()), (&weights(0, 8), &weights(5, 5)));
+    until("the file", async || {
+        let last = edge_link::last_published(state.path(), &next.snapshot);
+        last.is_some_and(|last| last.fitted(&snapshot()).1 == weights(8, 0))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_the_link_lost_is_given_over_the_next_one_and_a_refused_one_changes_nothing() {
+    let state = TempDir::new().unwrap();
+    let edge = Edge::start(&state);
+    let control = Control::start(edge.linked().await);
+    soon(control.link.hello()).await;
+    control.serving.abort();
+    control.link.replace(turned(2));
+    let taken = timeout(Duration::from_millis(50), control.link.taken(2)).await;
+    assert!(taken.is_err(), "there is no link");
+    let _serving = serve(&control.link, edge.linked().await);
+    soon(control.link.taken(2)).await.unwrap();
+    assert_eq!(edge.reloads.lock().unwrap().len(), 1);
+
+    let file = SnapshotFile { version: 3, read_unix_ms: 0, snapshot: Snapshot::default() };
+    control.link.replace(InForce::at_first(file));
+    assert_eq!(soon(control.link.taken(3)).await, Err("no pool".to_owned()));
+    assert_eq!(edge.reloads.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -317,7 +396,7 @@ async fn metrics_requests_and_purges_are_answered() {
     metrics.record(&why);
     recorder.record(&why, None);
     // The drain thread empties the ring once more when it ends.
-    Drain::start(edge.observed.clone(), Names::new(snapshot(), edge.cells.clone())).unwrap().stop();
+    Drain::start(edge.observed.clone(), Names::new(0, snapshot(), edge.cells.clone())).unwrap().stop();
 
     let Ok(Answer::Text(text)) = control.asks(Question::Metrics).await else { panic!("no metrics") };
     assert!(text.contains("tentpole_responses_total{class=\"4xx\",status=\"404\"} 1\n"), "{text}");
@@ -392,7 +471,7 @@ async fn a_control_process_that_stands_still_costs_reports_and_nothing_else() {
         for id in 0..5_000 {
             sender.send(&LinkDown::Ask { id, question: Question::Metrics }, None).await.unwrap();
         }
-        sender.send(&LinkDown::Dials { version: 2, value: weights(0, 1) }, None).await.unwrap();
+        sender.send(&LinkDown::Dials { of: 1, version: 2, value: weights(0, 1) }, None).await.unwrap();
     };
     soon(asking).await;
     // Publishing goes on.
@@ -414,7 +493,7 @@ async fn an_edge_that_stands_still_is_not_waited_for_long() {
     let (here, there) = channel::pair().unwrap();
     let control = Control::start(there);
     let (sender, _receiver) = channel::open(here).unwrap();
-    sender.send(&LinkUp::Hello { pid: 1, published: None }, None).await.unwrap();
+    sender.send(&LinkUp::Hello { pid: 1, snapshot: 1, published: None }, None).await.unwrap();
     soon(control.link.hello()).await;
     let began = clock::now();
     assert_eq!(control.asks(Question::Metrics).await, Err(EdgeGone));

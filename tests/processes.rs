@@ -6,6 +6,8 @@ mod keeper;
 mod kills;
 #[path = "processes/noticed.rs"]
 mod noticed;
+#[path = "processes/reload.rs"]
+mod reload;
 #[path = "processes/scaling.rs"]
 mod scaling;
 #[path = "processes/terminal.rs"]

@@ -28,7 +28,7 @@ pub enum AdminError {
     /// Something else than the admin API answers there.
     NotTheApi { address: SocketAddr, what: &'static str },
     /// The API says no.
-    Refused { error: String, cure: Option<String> },
+    Refused { error: String, cure: Option<String>, report: Option<String> },
 }
 
 impl fmt::Display for AdminError {
@@ -49,8 +49,8 @@ impl fmt::Display for AdminError {
                 f,
                 "what answers at {address} is not Tentpole's admin API ({what}). Say where it is: --admin ADDR"
             ),
-            Self::Refused { error, cure: Some(cure) } => write!(f, "{error}. {cure}"),
-            Self::Refused { error, cure: None } => f.write_str(error),
+            Self::Refused { error, cure: Some(cure), .. } => write!(f, "{error}. {cure}"),
+            Self::Refused { error, cure: None, .. } => f.write_str(error),
         }
     }
 }
@@ -109,7 +109,8 @@ fn refusal(address: SocketAddr, body: &str) -> AdminError {
     let answer: Value = serde_json::from_str(body).unwrap_or(Value::Null);
     match answer["error"].as_str() {
         Some(error) => {
-            AdminError::Refused { error: error.to_owned(), cure: answer["cure"].as_str().map(str::to_owned) }
+            let text = |field: &str| answer[field].as_str().map(str::to_owned);
+            AdminError::Refused { error: error.to_owned(), cure: text("cure"), report: text("report") }
         }
         None => AdminError::NotTheApi { address, what: "it answers with an error of another kind" },
     }

@@ -40,6 +40,7 @@ pub enum Command {
     Report(Report),
     Cache(crate::cache::Cache),
     Status(Status),
+    Reload(Reload),
     #[cfg(feature = "demo")]
     Shop(Shop),
     #[command(hide = true)]
@@ -112,6 +113,9 @@ pub struct Up {
     /// Find out what may be shared: off, advise or apply [default: advise]
     #[arg(long, value_name = "HOW", hide_possible_values = true)]
     pub learn: Option<Learn>,
+    /// Reload when the file changes
+    #[arg(long, conflicts_with_all = ["to", "run"])]
+    pub watch: bool,
 }
 
 /// Tell everything that is wrong with a configuration
@@ -146,6 +150,16 @@ pub struct Status {
     /// Print the API's JSON instead of a table
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub admin: Admin,
+}
+
+/// Let a running Tentpole read its configuration again
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exits with 0 when the file is in force, with 2 when it is not right and nothing has changed."
+)]
+pub struct Reload {
     #[command(flatten)]
     pub admin: Admin,
 }

@@ -12,12 +12,14 @@ mod load;
 mod meant;
 mod part;
 mod programs;
+mod reload;
 mod report;
 mod say;
 #[cfg(feature = "demo")]
 mod shop;
 mod status;
 mod up;
+mod watch;
 
 use args::{Command, Typed};
 use clap::Parser;
@@ -26,9 +28,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match Typed::parse().command {
         Command::Up(mut typed) => {
-            let state = typed.state.take();
+            let (state, watch) = (typed.state.take(), typed.watch);
             match meant::load(typed) {
-                Ok(snapshot) => up::run(snapshot, state),
+                Ok((snapshot, again)) => up::run(snapshot, state, again, watch),
                 Err(code) => code,
             }
         }
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Report(typed) => report::run(&typed),
         Command::Cache(typed) => cache::run(&typed),
         Command::Status(typed) => status::run(&typed),
+        Command::Reload(typed) => reload::run(&typed),
         #[cfg(feature = "demo")]
         Command::Shop(typed) => shop::run(&typed),
         Command::Part(typed) => part::run(typed.part),

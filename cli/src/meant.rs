@@ -1,11 +1,12 @@
 //! What was meant by `tentpole up …`: a Snapshot.
 
 use crate::args::{FILE_USUAL, Switch, Up};
-use crate::say;
+use crate::{programs, say};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tentpole_config::Flags;
-use tentpole_model::Snapshot;
+use tentpole_config::{Flags, count};
+use tentpole_keeper::Read;
+use tentpole_model::{Refusal, Snapshot};
 
 /// Where a Snapshot comes from.
 enum From {
@@ -20,8 +21,39 @@ enum From {
     Demo { min: Option<u64>, max: Option<u64> },
 }
 
+/// How the configuration is had again.
+pub struct Again {
+    /// The file, if it is one.
+    pub file: Option<PathBuf>,
+    flags: Flags,
+}
+
+impl Again {
+    /// Reads the file as at the start: whole, with the same flags.
+    ///
+    /// # Errors
+    /// With everything that is wrong.
+    pub fn read(&self) -> Result<Read, Refusal> {
+        let refused = |why: String| Refusal { why, report: String::new() };
+        let Some(file) = &self.file else {
+            let why = "Tentpole was started without a file, so there is none to read again".to_owned();
+            return Err(refused(why));
+        };
+        let loaded = tentpole_config::load_with(file, &self.flags).map_err(|report| {
+            let errors = count(report.errors(), "error");
+            Refusal { why: format!("{errors} in {}", file.display()), report: report.to_string() }
+        })?;
+        if let Some(why) = tentpole_control::cannot_tell(&loaded.snapshot) {
+            return Err(refused(why));
+        }
+        programs::are_there(&loaded.snapshot).map_err(refused)?;
+        Ok(Read { snapshot: loaded.snapshot, notes: loaded.warnings.to_string() })
+    }
+}
+
 /// Finds out what was meant; says what is wrong and gives the exit code otherwise.
-pub fn load(typed: Up) -> Result<Snapshot, ExitCode> {
+pub fn load(typed: Up) -> Result<(Snapshot, Again), ExitCode> {
+    let watch = typed.watch;
     let flags = Flags {
         listen: typed.listen,
         admin: typed.admin,
@@ -81,7 +113,12 @@ pub fn load(typed: Up) -> Result<Snapshot, ExitCode> {
         Ok(loaded) => {
             say::report(&loaded.warnings);
             can_tell(&loaded.snapshot)?;
-            Ok(loaded.snapshot)
+            let file = if let From::File(path) = from { Some(path) } else { None };
+            if watch && file.is_none() {
+                say::error("--watch looks at a file, and there is none: name one, or leave --watch out.");
+                return Err(ExitCode::from(2));
+            }
+            Ok((loaded.snapshot, Again { file, flags }))
         }
         Err(report) => {
             say::report(&report);

@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
+use tentpole_runtime::clock;
 
 /// Asks and shows.
 pub fn run(typed: &args::Status) -> ExitCode {
@@ -55,6 +56,11 @@ const COLUMNS: [(&str, &str); 8] = [
 fn show(status: &Value, pools: &[Value]) -> String {
     let uptime = Duration::from_secs(status["uptime_s"].as_f64().unwrap_or(0.0) as u64);
     let mut out = format!("tentpole {}, up for {}\n", plain(&status["version"]), span(uptime));
+    let configuration = &status["configuration"];
+    if let Some(read_ms) = configuration["read_unix_ms"].as_u64() {
+        let ago = Duration::from_secs((clock::now().unix_us() / 1_000).saturating_sub(read_ms) / 1_000);
+        let _ = writeln!(out, "configuration {}, read {} ago", plain(&configuration["version"]), span(ago));
+    }
     for pool in pools {
         let endpoints = pool["endpoints"].as_array().map(Vec::as_slice).unwrap_or_default();
         let mut rows = vec![COLUMNS.map(|(title, _)| title.to_owned())];

@@ -1,14 +1,15 @@
 //! `tentpole up`: binds the addresses, hands them to the keeper, says in a few lines what goes on, and ends when the
 //! keeper does: requests in flight finish first, a second Ctrl-C does not wait.
 
-use crate::{certificates, programs, say};
+use crate::meant::Again;
+use crate::{certificates, programs, say, watch};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tentpole_keeper::{KeeperEnd, KeeperEvent, KeeperParts, Program};
-use tentpole_model::{AccessLog, Endpoint, Pool, Snapshot};
+use tentpole_keeper::{KeeperEnd, KeeperEvent, KeeperParts, Program, ReloadParts};
+use tentpole_model::{AccessLog, Endpoint, Pool, Refusal, ReloadEnd, Reloaded, Snapshot};
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_runtime::{descriptors, notice};
 
@@ -21,8 +22,8 @@ const RUN_CHARS_MAX: usize = 80;
 const SAID_MAX: Duration = Duration::from_secs(1);
 
 /// Serves until a signal ends it.
-pub fn run(snapshot: Snapshot, state: Option<PathBuf>) -> ExitCode {
-    match start(snapshot, state) {
+pub fn run(snapshot: Snapshot, state: Option<PathBuf>, again: Again, watched: bool) -> ExitCode {
+    match start(snapshot, state, again, watched) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say::error(&error);
@@ -31,7 +32,7 @@ pub fn run(snapshot: Snapshot, state: Option<PathBuf>) -> ExitCode {
     }
 }
 
-fn start(snapshot: Snapshot, state: Option<PathBuf>) -> Result<(), String> {
+fn start(snapshot: Snapshot, state: Option<PathBuf>, again: Again, watched: bool) -> Result<(), String> {
     programs::are_there(&snapshot)?;
     for doubt in certificates::look(&snapshot).map_err(|errors| errors.join("\n"))? {
         warn(&doubt);
@@ -48,6 +49,13 @@ fn start(snapshot: Snapshot, state: Option<PathBuf>) -> Result<(), String> {
     let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
     let seconds = snapshot.visitors.drain_time.as_secs();
     let said = snapshot.clone();
+    let watched = again.file.clone().filter(|_| watched);
+    let changed = watched.map(watch::start).transpose();
+    let changed = changed.map_err(|error| format!("the system refused a thread: {error}"))?;
+    let bind = |addresses: &[SocketAddr], threads| {
+        tentpole_listener::bind(addresses, threads).map_err(|error| error.to_string())
+    };
+    let reload = ReloadParts { changed, ..ReloadParts::new(move || again.read(), bind) };
     let ended = tentpole_keeper::run(KeeperParts {
         snapshot: snapshot.clone(),
         state,
@@ -55,6 +63,7 @@ fn start(snapshot: Snapshot, state: Option<PathBuf>) -> Result<(), String> {
         admin,
         program: Program::default(),
         open_files,
+        reload: Some(reload),
         tell: Box::new(move |event| match event {
             KeeperEvent::Open => {
                 introduce(&said, &addresses, admin_address);
@@ -75,6 +84,7 @@ fn start(snapshot: Snapshot, state: Option<PathBuf>) -> Result<(), String> {
                     ),
                 );
             }
+            KeeperEvent::Reloaded { end, .. } => say_reloaded(&said, &end),
             KeeperEvent::Trouble(trouble) => warn(&trouble),
         }),
     });
@@ -104,6 +114,21 @@ fn say_how(ended: KeeperEnd, snapshot: &Snapshot, seconds: u64) {
             tell(snapshot, &format!("ended at once{open}\n"));
         }
         KeeperEnd::Failed(_) => {}
+    }
+}
+
+/// What came of a reload, with what is wrong with the file.
+fn say_reloaded(snapshot: &Snapshot, end: &ReloadEnd) {
+    match end {
+        ReloadEnd::InForce(Reloaded { notes, .. }) => {
+            notice::aside(notes.clone());
+            tell(snapshot, &format!("{end}\n"));
+        }
+        ReloadEnd::Refused(Refusal { report, .. }) => {
+            notice::aside(report.clone());
+            warn(&end.to_string());
+        }
+        ReloadEnd::Late { .. } => warn(&end.to_string()),
     }
 }
 

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tentpole_model::link::{FromEdge, LinkDown, LinkUp, SNAPSHOT_FILE, ToEdge};
 use tentpole_model::{
     Canonical, Endpoint, Health, Member, Membership, Pool, PoolMembers, Route, RouteCache, Site, Snapshot,
+    SnapshotFile,
 };
 use tentpole_runtime::channel::{self, Receiver, Sender};
 use tokio::time::timeout;
@@ -37,7 +38,7 @@ impl Drop for Edge {
 impl Edge {
     /// Starts one on this listener, or on a new one, and gives it everything but a link.
     async fn start(state: &TempDir, endpoint: SocketAddr, listener: Option<TcpListener>) -> Self {
-        let text = serde_json::to_vec(&snapshot(endpoint)).unwrap();
+        let text = serde_json::to_vec(&SnapshotFile::first(snapshot(endpoint), 0)).unwrap();
         std::fs::write(state.path().join(SNAPSHOT_FILE), text).unwrap();
         let (here, there) = channel::pair().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_tentpole"))
@@ -66,9 +67,10 @@ impl Edge {
 
     async fn knows(&self, endpoint: SocketAddr) -> (Sender, Receiver) {
         let (sender, mut receiver) = self.link().await;
-        sender.send(&LinkDown::Membership { version: 2, value: up(endpoint) }, None).await.unwrap();
+        sender.send(&LinkDown::Membership { of: 1, version: 2, value: up(endpoint) }, None).await.unwrap();
         loop {
-            if let LinkUp::MembershipTaken(2) = receiver.receive().await.unwrap().unwrap() {
+            if let LinkUp::MembershipTaken { of: 1, version: 2 } = receiver.receive().await.unwrap().unwrap()
+            {
                 return (sender, receiver);
             }
         }
@@ -147,7 +149,7 @@ async fn its_doors_open_when_it_knows_the_endpoints_and_another_one_starts_alone
     let mut edge = Edge::start(&state, endpoint, None).await;
     let (_control, mut link) = edge.link().await;
     let hello = timeout(PATIENCE, link.receive::<LinkUp>()).await.unwrap().unwrap().unwrap();
-    assert_eq!(hello, LinkUp::Hello { pid: edge.child.id(), published: None });
+    assert_eq!(hello, LinkUp::Hello { pid: edge.child.id(), snapshot: 1, published: None });
     assert!(timeout(Duration::from_millis(300), edge.says()).await.is_err(), "nobody told it of an endpoint");
     let _control = edge.knows(endpoint).await;
     assert_eq!(edge.says().await, FromEdge::Open);

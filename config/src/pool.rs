@@ -44,6 +44,12 @@ static BALANCE: Setting<Word<Balance>> = Setting {
                 "Of two endpoints drawn at random, the one with fewer requests in flight.",
             ),
             ("round_robin", Balance::RoundRobin, "Each in turn, by weight."),
+            (
+                "peak_ewma",
+                Balance::PeakEwma,
+                "Of two endpoints drawn at random, the one expected to answer sooner, by how long it took lately and its \
+                 requests in flight. One that becomes slow is left alone at its first slow answers.",
+            ),
         ],
     },
     default: Fallback::Value(|| Balance::LeastRequests),

@@ -12,6 +12,7 @@ pub mod link;
 mod membership;
 mod port;
 mod purging;
+mod reload;
 mod snapshot;
 mod tls;
 mod why;
@@ -31,6 +32,7 @@ pub use link::{EdgeGone, EdgePort, EdgeReport, EndpointReport};
 pub use membership::{DownReason, Health, Member, Membership, PoolMembers};
 pub use port::{PurgeError, PurgeOrder, PurgePort, PurgeWhat, Purged};
 pub use purging::{ContentNetwork, ContentService, Network, Purging, RelayPort, RelayStatus, Secret};
+pub use reload::{LastPublished, PoolNames, Refusal, ReloadEnd, ReloadPort, Reloaded, SnapshotFile, Trigger};
 pub use snapshot::{
     AccessLog, Addressing, Balance, CacheSettings, Canonical, Endpoint, HealthCheck, HostPattern,
     LogSettings, ObjectStore, Pool, PoolId, QueueSettings, Route, RouteCache, RouteId, Scheme, Site, SiteId,

@@ -9,23 +9,16 @@
 //! ```
 
 use crate::fleet::Instance;
-use crate::{Dials, InstanceId, Launch, Membership};
+use crate::reload::{ReloadEnd, Trigger};
+use crate::{Dials, InstanceId, LastPublished, Launch, Membership, SnapshotFile};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The file in the state directory that holds the Snapshot in force.
 pub const SNAPSHOT_FILE: &str = "snapshot.json";
 /// The file in the state directory that holds the last Membership and Dials ([`LastPublished`]).
 pub const PUBLISHED_FILE: &str = "published.json";
-
-/// What the edge keeps on disk beside the Snapshot, so that it can start alone.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LastPublished {
-    /// Endpoints and their health.
-    pub membership: Membership,
-    /// Weights in force.
-    pub dials: Dials,
-}
 
 /// From the keeper to the edge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +36,8 @@ pub enum ToEdge {
     },
     /// A new link to a control process; carries 1 descriptor. Replaces an older one.
     Link,
+    /// Listen at these addresses and no others. Sockets for the new ones came before, each as a [`ToEdge::Listener`].
+    Listen(Vec<SocketAddr>),
     /// Takes no new connections, lets requests in flight finish within the drain time, and ends.
     End,
 }
@@ -101,6 +96,18 @@ pub enum ToControl {
         /// How it ended.
         how: String,
     },
+    /// Make everything ready for this Snapshot, and change nothing yet. Answered with [`FromControl::Prepared`]; a newer
+    /// one takes its place.
+    Prepare(Box<SnapshotFile>),
+    /// What was prepared lies in the state directory: put it in force everywhere. Answered with [`FromControl::InForce`].
+    Commit(u64),
+    /// A reload has ended, whoever wished for it.
+    Reloaded {
+        /// Who did.
+        by: Trigger,
+        /// What came of it.
+        end: ReloadEnd,
+    },
     /// End: the keeper ends the instances itself.
     End,
 }
@@ -132,13 +139,37 @@ pub enum FromControl {
     Kill(InstanceId),
     /// Drop the record of an instance that ended.
     Forget(InstanceId),
+    /// Somebody at the admin API wants the configuration read again; answered with [`ToControl::Reloaded`].
+    Reload(u64),
+    /// All is ready for the Snapshot of this version.
+    Prepared(u64),
+    /// It cannot be made ready; nothing has changed.
+    NotPrepared {
+        /// The version.
+        version: u64,
+        /// Why, for people.
+        why: String,
+    },
+    /// This version is in force: every data thread has it.
+    InForce(u64),
 }
 
 /// From control to edge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LinkDown {
+    /// Serve this from now on. Everything after it on this link is about it.
+    Snapshot {
+        /// The structure.
+        file: Box<SnapshotFile>,
+        /// Its endpoints and their health, to begin with.
+        membership: Membership,
+        /// Its weights, to begin with.
+        dials: Dials,
+    },
     /// Publish these endpoints.
     Membership {
+        /// The version of the Snapshot that they belong to.
+        of: u64,
         /// Counts up on this link.
         version: u64,
         /// The value.
@@ -146,6 +177,8 @@ pub enum LinkDown {
     },
     /// Publish these weights.
     Dials {
+        /// The version of the Snapshot that they belong to.
+        of: u64,
         /// Counts up on this link.
         version: u64,
         /// The value.
@@ -155,10 +188,10 @@ pub enum LinkDown {
     Forgive {
         /// Counts up on this link; answered with [`LinkUp::Forgiven`].
         number: u64,
-        /// Its pool's place in `Snapshot::pools`.
-        pool: usize,
-        /// Its place in the pool.
-        endpoint: usize,
+        /// Its pool.
+        pool: String,
+        /// `host:port`, or the slot's name in a fleet.
+        authority: String,
     },
     /// A question; answered with the same number.
     Ask {
@@ -176,13 +209,34 @@ pub enum LinkUp {
     Hello {
         /// The edge's process.
         pid: u32,
+        /// The version of the Snapshot in force.
+        snapshot: u64,
         /// What is published; `None` when this edge has not been told anything yet and found nothing on disk.
         published: Option<LastPublished>,
     },
+    /// Every data thread has the Snapshot of this version, and nothing that was stored by other rules is served.
+    SnapshotTaken(u64),
+    /// It cannot serve this one, and goes on with what it has.
+    SnapshotRefused {
+        /// Its version.
+        version: u64,
+        /// Why.
+        why: String,
+    },
     /// Every data thread has this version of the Membership.
-    MembershipTaken(u64),
+    MembershipTaken {
+        /// The version of the Snapshot that it belongs to.
+        of: u64,
+        /// The number that it had on this link.
+        version: u64,
+    },
     /// Every data thread has this version of the Dials.
-    DialsTaken(u64),
+    DialsTaken {
+        /// The version of the Snapshot that they belong to.
+        of: u64,
+        /// The number that they had on this link.
+        version: u64,
+    },
     /// Reports from now on know of every [`LinkDown::Forgive`] up to this number.
     Forgiven(u64),
     /// What was counted so far; several times a second.

@@ -205,6 +205,8 @@ pub enum Balance {
     LeastRequests,
     /// Each in turn, by weight.
     RoundRobin,
+    /// Power of two choices on requests in flight times latency (Finagle's Peak EWMA).
+    PeakEwma,
 }
 
 /// Active probing of an endpoint.

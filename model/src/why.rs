@@ -41,6 +41,8 @@ pub struct Why {
     pub site: Option<SiteId>,
     /// Route, once known.
     pub route: Option<RouteId>,
+    /// The Snapshot that site and route are numbers in: its version, as far as a byte holds it.
+    pub snapshot: u8,
     /// What the cache did.
     pub cache: CacheOutcome,
     /// It got what was learned to be shared.
@@ -255,6 +257,8 @@ pub enum Bypass {
     SaysWho,
     /// It was learned that the page may be shared, and this request found out whether that still holds.
     Probe,
+    /// Another configuration is coming into force, and what is stored may be of other rules.
+    Reload,
 }
 
 /// Why a request was refused by the edge itself.
@@ -342,6 +346,7 @@ impl Why {
             thread: 0,
             site: None,
             route: None,
+            snapshot: 0,
             cache: CacheOutcome::NotAsked,
             learned: false,
             end: End::Open,
@@ -458,6 +463,7 @@ labels!(Bypass {
     Incomplete = "incomplete",
     SaysWho = "says_who",
     Probe = "probe",
+    Reload = "reload",
 });
 
 labels!(Version {

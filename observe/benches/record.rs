@@ -96,7 +96,7 @@ fn write_a_line(bencher: divan::Bencher, form: &AccessLog) {
     let (snapshot, cells) = (snapshot(), Cells::new());
     cells.of("app", "10.0.0.1:80");
     cells.of("app", "10.0.0.2:80");
-    let names = Names::new(Arc::new(snapshot), cells);
+    let names = Names::new(0, Arc::new(snapshot), cells);
     let record = Record { why: why(true), texts: Some(TEXTS) };
     let mut out = Vec::with_capacity(4_096);
     bencher.bench_local(|| {

@@ -4,47 +4,60 @@
 use crate::metrics::AnsweredBy;
 use crate::record::{Record, Texts};
 use jiff::Timestamp;
+use std::collections::VecDeque;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tentpole_model::{
     AccessLog, Assembly, Attempt, CacheOutcome, End, Failure, Outcome, Route, RouteId, Site, SiteId,
     Snapshot, Why,
 };
 use tentpole_runtime::Cells;
 
-/// What the numbers in a record are called.
-#[derive(Debug)]
+/// Snapshots whose names are kept: a request may be recorded long after the Snapshot that it began with was replaced.
+const SNAPSHOTS_KEPT: usize = 16;
+
+/// What the numbers in a record are called. Clones are the same names.
+#[derive(Clone, Debug)]
 pub struct Names {
-    snapshot: Arc<Snapshot>,
+    /// The newest last.
+    of: Arc<RwLock<VecDeque<Arc<NamesOf>>>>,
     cells: Arc<Cells>,
+}
+
+/// What numbers mean in one Snapshot.
+#[derive(Debug)]
+struct NamesOf {
+    /// Its version, as far as a byte holds it.
+    version: u8,
+    snapshot: Arc<Snapshot>,
     /// For each route, in the order of the Snapshot: its site and its place in it.
     routes: Vec<(usize, usize)>,
 }
 
 impl Names {
     /// The names of one Snapshot and of the process's endpoints.
-    pub fn new(snapshot: Arc<Snapshot>, cells: Arc<Cells>) -> Self {
+    pub fn new(version: u64, snapshot: Arc<Snapshot>, cells: Arc<Cells>) -> Self {
+        let names = Self { of: Arc::default(), cells };
+        names.add(version, snapshot);
+        names
+    }
+
+    /// The names of a further Snapshot. Those of the oldest are forgotten when there are many.
+    pub fn add(&self, version: u64, snapshot: Arc<Snapshot>) {
         let routes = snapshot.sites.iter().enumerate();
         let routes =
             routes.flat_map(|(site, s)| (0..s.routes.len()).map(move |route| (site, route))).collect();
-        Self { snapshot, cells, routes }
+        let mut of = self.of.write().unwrap_or_else(PoisonError::into_inner);
+        if of.len() == SNAPSHOTS_KEPT {
+            of.pop_front();
+        }
+        of.push_back(Arc::new(NamesOf { version: version as u8, snapshot, routes }));
     }
 
-    /// The site with this number.
-    pub fn site(&self, site: SiteId) -> Option<&Site> {
-        self.snapshot.sites.get(site.0 as usize)
-    }
-
-    /// The route with this number.
-    pub fn route(&self, route: RouteId) -> Option<&Route> {
-        let &(site, route) = self.routes.get(route.0 as usize)?;
-        Some(&self.snapshot.sites[site].routes[route])
-    }
-
-    /// The name of the pool that serves this route.
-    pub fn pool(&self, route: RouteId) -> Option<&str> {
-        let pool = self.route(route)?.pool;
-        Some(self.snapshot.pools.get(pool.0 as usize)?.name.as_str())
+    /// The names that a record's numbers mean; none when its Snapshot was forgotten.
+    fn of(&self, why: &Why) -> Option<Arc<NamesOf>> {
+        let of = self.of.read().unwrap_or_else(PoisonError::into_inner);
+        of.iter().rev().find(|names| names.version == why.snapshot).cloned()
     }
 
     /// Calls `with` with the authority of the endpoint in this slot, `?` when there is none.
@@ -53,6 +66,23 @@ impl Names {
             Some(cell) => with(&cell.authority),
             None => with("?"),
         }
+    }
+}
+
+impl NamesOf {
+    fn site(&self, site: SiteId) -> Option<&Site> {
+        self.snapshot.sites.get(site.0 as usize)
+    }
+
+    fn route(&self, route: RouteId) -> Option<&Route> {
+        let &(site, route) = self.routes.get(route.0 as usize)?;
+        Some(&self.snapshot.sites[site].routes[route])
+    }
+
+    /// The name of the pool that serves this route.
+    fn pool(&self, route: RouteId) -> Option<&str> {
+        let pool = self.route(route)?.pool;
+        Some(self.snapshot.pools.get(pool.0 as usize)?.name.as_str())
     }
 }
 
@@ -82,12 +112,15 @@ pub fn write_json(out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
     if let Some(tls) = why.tls {
         add(out, format_args!(",\"tls\":\"{}\",\"tls_resumed\":{}", tls.version.label(), tls.resumed));
     }
-    if let Some(site) = why.site.and_then(|site| names.site(site)) {
+    let of = names.of(why);
+    let of = of.as_deref();
+    if let Some(site) = why.site.and_then(|site| of?.site(site)) {
         json_member(out, "site", site.name.as_bytes());
     }
     if let Some(id) = why.route {
-        json_member(out, "route", names.route(id).map_or(b"?".as_slice(), |route| route.path.as_bytes()));
-        json_member(out, "pool", names.pool(id).unwrap_or("?").as_bytes());
+        let path = of.and_then(|of| Some(of.route(id)?.path.as_bytes()));
+        json_member(out, "route", path.unwrap_or(b"?"));
+        json_member(out, "pool", of.and_then(|of| of.pool(id)).unwrap_or("?").as_bytes());
     }
     add(out, format_args!(",\"answered_by\":\"{}\"", AnsweredBy::of(why).label()));
     add(out, format_args!(",\"cache\":\"{}\"", why.cache.label()));

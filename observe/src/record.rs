@@ -128,7 +128,8 @@ pub(crate) fn encode(why: &Why, texts: Option<&Texts<'_>>) -> Encoded {
     put(&mut out, 80, why.assembly.fragments.to_le_bytes());
     put(&mut out, 82, why.assembly.failed.to_le_bytes());
     out[84] = why.assembly.fault.map_or(0, |fault| fault as u8 + 1);
-    out[85] = u8::from(why.learned);
+    out[85] = why.snapshot;
+    out[86] = u8::from(why.learned);
     let mut at = BASE;
     for attempt in why.attempts.iter().map_while(Option::as_ref) {
         put(&mut out, at, encode_attempt(attempt));
@@ -162,7 +163,7 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         method: *Method::ALL.get(base[58] as usize)?,
         version: *Version::ALL.get(base[59] as usize)?,
         connection_reused: flags & flag::REUSED != 0,
-        learned: base[85] != 0,
+        learned: base[86] != 0,
         tls: (flags & flag::TLS != 0).then_some(Tls {
             version: if flags & flag::TLS13 != 0 { TlsVersion::V13 } else { TlsVersion::V12 },
             resumed: flags & flag::RESUMED != 0,
@@ -170,6 +171,7 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         thread: base[61],
         site: (flags & flag::SITE != 0).then_some(SiteId(u16::from_le_bytes(get(base, 52)?))),
         route: (flags & flag::ROUTE != 0).then_some(RouteId(u32::from_le_bytes(get(base, 54)?))),
+        snapshot: base[85],
         cache: match *crate::metrics::CACHE_OUTCOMES.get(base[62] as usize)? {
             CacheOutcome::Bypass(_) => CacheOutcome::Bypass(*Bypass::ALL.get(base[63] as usize)?),
             other => other,

@@ -76,6 +76,7 @@ fn whys() -> impl Strategy<Value = Why> {
     let methods = prop::sample::select(Method::ALL.to_vec());
     (numbers, ids, methods, caches, ends, assemblies, attempts()).prop_map(
         move |(n, ids, method, cache, end, assembly, attempts)| Why {
+            snapshot: 7,
             arrived_unix_us: n.0,
             took_us: n.1,
             head_us: n.2,

@@ -5,10 +5,12 @@ use crate::exposition::Threads;
 use crate::histogram::Distribution;
 use crate::metrics::{CACHE_OUTCOMES, STATUS_SLOTS, STATUSES, cache_slot};
 use crate::observed::Observed;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tentpole_model::{CacheFigures, EdgeReport, EndpointReport, Refused, Snapshot};
 use tentpole_runtime::ledger::Account;
-use tentpole_runtime::{Cells, Instant, Ledger, clock};
+use tentpole_runtime::{Cell, Cells, Instant, Ledger, clock};
 
 /// What is counted at the edge, and since when.
 #[derive(Clone, Copy, Debug)]
@@ -75,25 +77,30 @@ impl Counted<'_> {
         figures
     }
 
+    /// Those of the Snapshot, and those that are gone from it while something is under way there.
     fn endpoints(&self) -> Vec<EndpointReport> {
-        let mut reports = Vec::new();
-        for pool in &self.snapshot.pools {
-            for endpoint in &pool.endpoints {
-                let cell = self.cells.of(&pool.name, &endpoint.authority());
-                reports.push(EndpointReport {
-                    pool: pool.name.clone(),
-                    authority: cell.authority.clone(),
-                    in_flight: cell.in_flight.load(Ordering::Relaxed),
-                    open: cell.open.load(Ordering::Relaxed),
-                    requests: cell.requests.load(Ordering::Relaxed),
-                    connects: cell.connects.load(Ordering::Relaxed),
-                    failures: cell.failures.load(Ordering::Relaxed),
-                    failures_in_a_row: cell.failures_in_a_row.load(Ordering::Relaxed),
-                    errors_5xx: cell.errors_5xx.load(Ordering::Relaxed),
-                });
-            }
-        }
-        reports
+        let pools = self.snapshot.pools.iter();
+        let mut cells: Vec<_> = pools
+            .flat_map(|pool| pool.endpoints.iter().map(|e| self.cells.of(&pool.name, &e.authority())))
+            .collect();
+        let known: HashSet<u32> = cells.iter().map(|cell| cell.slot).collect();
+        let is_leaving = |cell: &Arc<Cell>| {
+            let busy = [&cell.in_flight, &cell.open].iter().any(|count| count.load(Ordering::Relaxed) > 0);
+            busy && !known.contains(&cell.slot)
+        };
+        cells.extend(self.cells.all().into_iter().filter(is_leaving));
+        let report = |cell: &Arc<Cell>| EndpointReport {
+            pool: cell.pool.clone(),
+            authority: cell.authority.clone(),
+            in_flight: cell.in_flight.load(Ordering::Relaxed),
+            open: cell.open.load(Ordering::Relaxed),
+            requests: cell.requests.load(Ordering::Relaxed),
+            connects: cell.connects.load(Ordering::Relaxed),
+            failures: cell.failures.load(Ordering::Relaxed),
+            failures_in_a_row: cell.failures_in_a_row.load(Ordering::Relaxed),
+            errors_5xx: cell.errors_5xx.load(Ordering::Relaxed),
+        };
+        cells.iter().map(report).collect()
     }
 }
 

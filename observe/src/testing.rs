@@ -42,7 +42,7 @@ pub fn cells() -> Arc<Cells> {
 
 /// The names of [`snapshot`].
 pub fn names() -> Names {
-    Names::new(Arc::new(snapshot()), cells())
+    Names::new(0, Arc::new(snapshot()), cells())
 }
 
 /// A request that found its first endpoint closed and was answered by the second.

@@ -1,9 +1,13 @@
 //! One cell for each endpoint in the process: what is in flight, what is open, how it fares. Outlives Snapshots,
 //! so that a reload forgets nothing. The edge writes, the control plane reads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// Cells of endpoints that nobody uses any more, which are kept for a while: what is recorded names them by number, and
+/// an endpoint that comes back goes on counting.
+const UNUSED_MAX: usize = 1_000;
 
 /// The live figures of one endpoint.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub struct Cell {
     pub failures_in_a_row: AtomicU32,
     /// Responses with status 500 and above.
     pub errors_5xx: AtomicU64,
+    /// How long it takes to answer, in the form that balancing by latency gives it; 0 is not known.
+    pub latency: AtomicU64,
 }
 
 /// All cells of the process.
@@ -39,7 +45,8 @@ pub struct Cells {
 #[derive(Debug, Default)]
 struct Inner {
     by_name: HashMap<(String, String), Arc<Cell>>,
-    by_slot: Vec<Arc<Cell>>,
+    by_slot: BTreeMap<u32, Arc<Cell>>,
+    next: u32,
 }
 
 impl Cells {
@@ -56,7 +63,7 @@ impl Cells {
             return cell.clone();
         }
         let cell = Arc::new(Cell {
-            slot: inner.by_slot.len() as u32,
+            slot: inner.next,
             pool: key.0.clone(),
             authority: key.1.clone(),
             in_flight: AtomicU32::new(0),
@@ -66,20 +73,43 @@ impl Cells {
             failures: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
             errors_5xx: AtomicU64::new(0),
+            latency: AtomicU64::new(0),
         });
         inner.by_name.insert(key, cell.clone());
-        inner.by_slot.push(cell.clone());
+        inner.by_slot.insert(cell.slot, cell.clone());
+        inner.next += 1;
         cell
+    }
+
+    /// The cell of an endpoint, if it has one.
+    pub fn get(&self, pool: &str, authority: &str) -> Option<Arc<Cell>> {
+        let key = (pool.to_owned(), authority.to_owned());
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).by_name.get(&key).cloned()
+    }
+
+    /// Drops the oldest cells that nobody holds any more, but for the last thousand: endpoints come and go with each
+    /// reload.
+    pub fn forget_unused(&self) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        // One count each: by name and by slot.
+        let unused = |cell: &&Arc<Cell>| Arc::strong_count(cell) == 2;
+        let mut slots: Vec<u32> = inner.by_slot.values().filter(unused).map(|cell| cell.slot).collect();
+        slots.truncate(slots.len().saturating_sub(UNUSED_MAX));
+        for slot in slots {
+            if let Some(cell) = inner.by_slot.remove(&slot) {
+                inner.by_name.remove(&(cell.pool.clone(), cell.authority.clone()));
+            }
+        }
     }
 
     /// The cell with this slot.
     pub fn by_slot(&self, slot: u32) -> Option<Arc<Cell>> {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner).by_slot.get(slot as usize).cloned()
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).by_slot.get(&slot).cloned()
     }
 
     /// All cells, in the order they were made.
     pub fn all(&self) -> Vec<Arc<Cell>> {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner).by_slot.clone()
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).by_slot.values().cloned().collect()
     }
 }
 
@@ -105,6 +135,20 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cells_of_endpoints_that_are_gone_do_not_pile_up() {
+        let cells = Cells::new();
+        let used = cells.of("app", "used");
+        for number in 0..UNUSED_MAX + 5 {
+            cells.of("app", &format!("gone-{number}"));
+        }
+        cells.forget_unused();
+        assert_eq!(cells.all().len(), UNUSED_MAX + 1);
+        assert!(cells.get("app", "gone-4").is_none() && cells.get("app", "gone-5").is_some());
+        assert!(Arc::ptr_eq(&used, &cells.of("app", "used")));
+        assert_eq!(cells.of("app", "new").slot as usize, UNUSED_MAX + 6, "no number is given twice");
+    }
 
     #[test]
     fn the_same_endpoint_has_one_cell_and_keeps_its_slot() {

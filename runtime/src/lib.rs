@@ -7,6 +7,7 @@ pub mod channel;
 pub mod clock;
 pub mod deadline;
 pub mod descriptors;
+mod in_force;
 pub mod ledger;
 pub mod notice;
 pub mod processes;
@@ -19,6 +20,7 @@ pub mod socket;
 
 pub use cells::{Cell, Cells};
 pub use clock::Instant;
+pub use in_force::InForce;
 pub use ledger::Ledger;
 pub use notice::notice;
 pub use published::Published;

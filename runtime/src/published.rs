@@ -153,6 +153,12 @@ impl<T> Reader<T> {
     }
 }
 
+impl<T> std::fmt::Debug for Published<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Published").field("version", &self.version()).finish_non_exhaustive()
+    }
+}
+
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
         let mut readers = self.published.readers.lock().unwrap_or_else(PoisonError::into_inner);

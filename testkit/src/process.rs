@@ -44,6 +44,7 @@ pub struct Up {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     config: Option<String>,
+    own_listen: bool,
 }
 
 impl Up {
@@ -73,6 +74,12 @@ impl Up {
         self
     }
 
+    /// Listens where the file says, not at an address of its own choice. The first one is [`Tentpole::address`].
+    pub fn as_the_file_says(mut self) -> Self {
+        self.own_listen = true;
+        self
+    }
+
     /// Sets an environment variable.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
@@ -94,7 +101,10 @@ impl Up {
         let dir = TempDir::new().expect("a temporary directory");
         let binary = self.binary.unwrap_or_else(|| binary("tentpole"));
         let mut command = Command::new(&binary);
-        command.arg("up").args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command.arg("up").args(["--admin", "127.0.0.1:0"]);
+        if !self.own_listen {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         let config = dir.path().join("tentpole.toml");
         if let Some(text) = &self.config {
             fs::write(&config, text).expect("the temporary directory is writable");

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tentpole_model::link::{FromEdge, LastPublished, SNAPSHOT_FILE, ToEdge};
-use tentpole_model::{Dials, Membership, PoolMembers, Snapshot};
+use tentpole_model::link::{FromEdge, SNAPSHOT_FILE, ToEdge};
+use tentpole_model::{Membership, PoolMembers, Snapshot, SnapshotFile};
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_observe::{Drain, Names, Observed};
-use tentpole_proxy::{Bound, Edge, EdgeParts};
+use tentpole_proxy::{Addresses, Bound, Edge, EdgeParts};
 use tentpole_runtime::channel::{self, Receiver, Sender};
-use tentpole_runtime::{Cells, Published, clock, descriptors};
+use tentpole_runtime::{Cells, InForce, Published, clock, descriptors};
 use tentpole_uplink::{Link, LinkParts, last_published};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -31,6 +31,14 @@ struct Given {
     state: PathBuf,
     listeners: Vec<Vec<TcpListener>>,
     link: Option<UnixStream>,
+}
+
+/// The keeper's words while the edge runs.
+struct Words {
+    keeper: Receiver,
+    addresses: Addresses,
+    /// Sockets for new addresses, by data thread; the addresses come behind them.
+    new: Vec<Vec<TcpListener>>,
 }
 
 /// An edge before its doors open.
@@ -73,12 +81,7 @@ async fn given(keeper: &mut Receiver, to_keeper: &Sender) -> io::Result<Option<G
     loop {
         match keeper.receive::<ToEdge>().await? {
             Some(ToEdge::Listener { thread }) if thread < THREADS_MAX => {
-                let listener = TcpListener::from(keeper.descriptor()?);
-                listener.set_nonblocking(true)?;
-                if listeners.len() <= thread {
-                    listeners.resize_with(thread + 1, Vec::new);
-                }
-                listeners[thread].push(listener);
+                add(&mut listeners, thread, TcpListener::from(keeper.descriptor()?))?;
             }
             Some(ToEdge::Listener { thread }) => {
                 return Err(io::Error::other(format!("there is no data thread {thread}")));
@@ -90,30 +93,42 @@ async fn given(keeper: &mut Receiver, to_keeper: &Sender) -> io::Result<Option<G
                 to_keeper.send(&FromEdge::Ended { cut: 0 }, None).await?;
                 return Ok(None);
             }
+            // Addresses are those of the sockets until it has started.
+            Some(ToEdge::Listen(_)) => {}
             None => return Ok(None),
         }
     }
 }
 
+fn add(listeners: &mut Vec<Vec<TcpListener>>, thread: usize, listener: TcpListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    if listeners.len() <= thread {
+        listeners.resize_with(thread + 1, Vec::new);
+    }
+    listeners[thread].push(listener);
+    Ok(())
+}
+
 /// Everything that can go wrong before the doors open.
 async fn make(given: Given) -> Result<Ready, String> {
     let Given { state, listeners, link: first } = given;
-    let snapshot = snapshot(&state)?;
-    let last = last_published(&state, &snapshot);
+    let file = snapshot(&state)?;
+    let last = last_published(&state, &file.snapshot);
     let known = last.is_some();
-    let LastPublished { membership, dials } = last.unwrap_or_else(|| LastPublished {
-        membership: Membership::default(),
-        dials: Dials::from_snapshot(&snapshot),
-    });
-    let (membership, dials) = (Published::new(membership), Published::new(dials));
+    let in_force = match last {
+        Some(last) => {
+            let (membership, dials) = last.fitted(&file.snapshot);
+            InForce::new(file, membership, dials)
+        }
+        None => InForce::at_first(file),
+    };
+    let (snapshot, membership) = (in_force.snapshot.clone(), in_force.membership.clone());
     let (cells, observed) = (Cells::new(), Observed::new(&snapshot.log));
     if listeners.is_empty() {
         return Err("the keeper gave no listening socket".into());
     }
     let parts = EdgeParts {
-        snapshot: snapshot.clone(),
-        membership: membership.clone(),
-        dials: dials.clone(),
+        in_force: in_force.clone(),
         cells: cells.clone(),
         observed: observed.clone(),
         learning: tentpole_proxy::LearningLimits::default(),
@@ -124,13 +139,17 @@ async fn make(given: Given) -> Result<Ready, String> {
         false => snapshot.pools.iter().map(|pool| pool.fleet.is_some()).collect(),
     };
     let mut bound = Bound::new(parts, listeners).map_err(|error| error.to_string())?;
-    let drain = Drain::start(observed.clone(), Names::new(snapshot.clone(), cells.clone()))
-        .map_err(|error| log_error(&snapshot, &error))?;
+    let names = Names::new(in_force.version, snapshot.clone(), cells.clone());
+    let drain =
+        Drain::start(observed.clone(), names.clone()).map_err(|error| log_error(&snapshot, &error))?;
     let link = Link::start(LinkParts {
-        snapshot,
-        membership: membership.clone(),
-        dials,
+        in_force,
         known,
+        reload: {
+            let reloader = bound.reloader();
+            Arc::new(move |next: &InForce| reloader.reload(next))
+        },
+        names,
         cells,
         observed,
         ledger: bound.ledger().clone(),
@@ -149,11 +168,11 @@ async fn make(given: Given) -> Result<Ready, String> {
     Ok(Ready { bound, membership, waits_for, link, drain })
 }
 
-fn snapshot(state: &Path) -> Result<Arc<Snapshot>, String> {
+fn snapshot(state: &Path) -> Result<SnapshotFile, String> {
     let file = state.join(SNAPSHOT_FILE);
     let unreadable = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", file.display());
     let text = std::fs::read(&file).map_err(|error| unreadable(&error))?;
-    serde_json::from_slice(&text).map(Arc::new).map_err(|error| unreadable(&error))
+    serde_json::from_slice(&text).map_err(|error| unreadable(&error))
 }
 
 fn log_error(snapshot: &Snapshot, error: &io::Error) -> String {
@@ -172,15 +191,16 @@ async fn failed(to_keeper: &Sender, why: String) -> io::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-async fn serve(ready: Ready, mut keeper: Receiver, to_keeper: Sender) -> io::Result<ExitCode> {
+async fn serve(ready: Ready, keeper: Receiver, to_keeper: Sender) -> io::Result<ExitCode> {
     let Ready { bound, membership, waits_for, link, drain } = ready;
+    let mut words = Words { keeper, addresses: bound.listening(), new: Vec::new() };
     let told = async {
         // Too late is no error: the doors open all the same.
         let _ = timeout(DOORS_CLOSED_MAX, until_somebody_serves(&membership, &waits_for)).await;
     };
     let ended_before = tokio::select! {
         () = told => None,
-        ending = until_end(&mut keeper, &link) => Some(ending?),
+        ending = words.until_end(&link) => Some(ending?),
     };
     let edge = match ended_before {
         None => {
@@ -189,7 +209,7 @@ async fn serve(ready: Ready, mut keeper: Receiver, to_keeper: Sender) -> io::Res
                 Err(error) => return failed(&to_keeper, error.to_string()).await,
             };
             to_keeper.send(&FromEdge::Open, None).await?;
-            if until_end(&mut keeper, &link).await? == Ending::AtOnce {
+            if words.until_end(&link).await? == Ending::AtOnce {
                 // Nobody is left to wait for: not for visitors, and not for a log.
                 std::process::exit(1);
             }
@@ -201,7 +221,7 @@ async fn serve(ready: Ready, mut keeper: Receiver, to_keeper: Sender) -> io::Res
     let connections = edge.as_ref().map_or(0, Edge::connections);
     to_keeper.send(&FromEdge::Ending { connections }, None).await?;
     let cut = match edge {
-        Some(edge) => finish(edge, &mut keeper, &to_keeper, &link).await?,
+        Some(edge) => finish(edge, &mut words, &to_keeper, &link).await?,
         None => 0,
     };
     drop(link);
@@ -230,21 +250,28 @@ async fn until_somebody_serves(membership: &Published<Membership>, waits_for: &[
     }
 }
 
-/// Takes new links until the end.
-async fn until_end(keeper: &mut Receiver, link: &Link) -> io::Result<Ending> {
-    loop {
-        match keeper.receive::<ToEdge>().await? {
-            Some(ToEdge::Link) => link.replace(UnixStream::from(keeper.descriptor()?)).await,
-            Some(ToEdge::End) => return Ok(Ending::InOrder),
-            Some(ToEdge::Listener { .. }) => drop(keeper.descriptor()?),
-            Some(ToEdge::Start { .. }) => {}
-            None => return Ok(Ending::AtOnce),
+impl Words {
+    /// Takes new links and addresses until the end.
+    async fn until_end(&mut self, link: &Link) -> io::Result<Ending> {
+        let Self { keeper, addresses, new } = self;
+        loop {
+            match keeper.receive::<ToEdge>().await? {
+                Some(ToEdge::Link) => link.replace(UnixStream::from(keeper.descriptor()?)).await,
+                Some(ToEdge::End) => return Ok(Ending::InOrder),
+                Some(ToEdge::Listener { thread }) if thread < THREADS_MAX => {
+                    add(new, thread, TcpListener::from(keeper.descriptor()?))?;
+                }
+                Some(ToEdge::Listener { .. }) => drop(keeper.descriptor()?),
+                Some(ToEdge::Listen(at)) => addresses.change(std::mem::take(new), &at).await,
+                Some(ToEdge::Start { .. }) => {}
+                None => return Ok(Ending::AtOnce),
+            }
         }
     }
 }
 
 /// Lets requests in flight finish; returns the connections that had to be cut.
-async fn finish(edge: Edge, keeper: &mut Receiver, to_keeper: &Sender, link: &Link) -> io::Result<usize> {
+async fn finish(edge: Edge, words: &mut Words, to_keeper: &Sender, link: &Link) -> io::Result<usize> {
     edge.end();
     {
         let drained = async {
@@ -256,7 +283,7 @@ async fn finish(edge: Edge, keeper: &mut Receiver, to_keeper: &Sender, link: &Li
         loop {
             tokio::select! {
                 () = &mut drained => break,
-                ending = until_end(keeper, link) => {
+                ending = words.until_end(link) => {
                     if !matches!(ending, Ok(Ending::InOrder)) {
                         std::process::exit(1);
                     }

@@ -60,13 +60,17 @@ async fn main() {
         edge: edge.clone(),
         fleets: Published::new(Vec::new()),
         events: Arc::new(Events::new()),
+        version: (1, 1_700_000_000_000),
+        reload: None,
         relay: None,
         pages: directories.iter().flat_map(|directory| pages(Path::new(directory))).collect(),
         snapshot,
     };
     println!("http://{}/", admin.address());
     let story = Story::new(parts.clone());
-    tokio::join!(story.go_on(edge), async { admin.serve(parts, std::future::pending()).await.unwrap() });
+    tokio::join!(story.go_on(edge), async {
+        admin.serve(Published::new(parts), std::future::pending()).await.unwrap()
+    });
 }
 
 /// The files of a directory that a browser knows, kept until the end.

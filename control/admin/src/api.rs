@@ -4,7 +4,7 @@ use crate::ask::{ask_text, report_now};
 use crate::error::ApiError;
 use crate::pages::with_pages;
 use crate::status::Status;
-use crate::{State, endpoints, events, live, metrics, purge};
+use crate::{Current, State, endpoints, events, live, metrics, purge, reload};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, Request, State as Shared};
 use axum::http::StatusCode;
@@ -25,7 +25,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 const REQUESTS_SHOWN: usize = 50;
 
 /// What there is: method, path, what it does.
-const CALLS: [(&str, &str, &str); 13] = [
+const CALLS: [(&str, &str, &str); 14] = [
     ("GET", "/healthz", "says ok while the control plane runs"),
     ("GET", "/metrics", "all counters, in Prometheus' text format"),
     ("GET", "/api", "this list"),
@@ -47,6 +47,11 @@ const CALLS: [(&str, &str, &str); 13] = [
     ),
     (
         "POST",
+        "/api/reload",
+        "reads the configuration again; a file that is not right changes nothing and says why",
+    ),
+    (
+        "POST",
         "/api/pools/{pool}/endpoints/{authority}/drain",
         "no new requests to this endpoint; ?force=true for the last",
     ),
@@ -58,9 +63,9 @@ const CALLS: [(&str, &str, &str); 13] = [
 ];
 
 /// All routes, behind the gate.
-pub(crate) fn router(state: Arc<State>) -> Router {
+pub(crate) fn router(state: Current) -> Router {
     let gate = {
-        let state = state.clone();
+        let state = state.first.clone();
         move |request: Request, next: Next| {
             let state = state.clone();
             async move { state.gate.pass(request, next).await }
@@ -78,9 +83,10 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/api/requests", get(requests))
         .route("/api/cache/advice", get(advice))
         .route("/api/purge", post(purge::purge))
+        .route("/api/reload", post(reload::reload))
         .route("/api/pools/{pool}/endpoints/{authority}/drain", post(endpoints::drain))
         .route("/api/pools/{pool}/endpoints/{authority}/resume", post(endpoints::resume));
-    with_pages(router, &state.parts.pages)
+    with_pages(router, &state.first.parts.pages)
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

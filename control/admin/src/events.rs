@@ -9,6 +9,7 @@ use axum::extract::{Query, State as Shared};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use tentpole_model::{ReloadEnd, Trigger};
 use tentpole_runtime::clock;
 
 /// Events that are kept.
@@ -32,7 +33,12 @@ pub enum EventKind {
     Admin,
     /// A content network could not be told of a purge, or can again.
     ContentNetwork,
+    /// The configuration was read again.
+    Reload,
 }
+
+/// How reloads end, as [`ReloadEnd::label`] says it.
+pub(crate) const RELOADS: [&str; 3] = ["in_force", "refused", "late"];
 
 /// The processes of Tentpole whose restarts are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +58,7 @@ struct Kept {
     events: VecDeque<Event>,
     last_id: u64,
     restarts: [u64; Part::ALL.len()],
+    reloads: [u64; RELOADS.len()],
 }
 
 /// One event.
@@ -105,6 +112,24 @@ impl Events {
             self.kept.lock().unwrap_or_else(PoisonError::into_inner).restarts[known] += 1;
         }
         self.add(EventKind::Process, format!("the {part} process ended ({how}) and was started again"));
+    }
+
+    /// Adds and counts how a reload ended.
+    pub fn reloaded(&self, by: Trigger, end: &ReloadEnd) {
+        if let Some(known) = RELOADS.iter().position(|&label| label == end.label()) {
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).reloads[known] += 1;
+        }
+        let by = match by {
+            Trigger::Signal => "signal",
+            Trigger::Watch => "change of the file",
+            Trigger::Asked(_) => "request",
+        };
+        self.add(EventKind::Reload, format!("{end} (by {by})"));
+    }
+
+    /// How often reloads ended in each way of [`RELOADS`].
+    pub(crate) fn reloads(&self) -> [u64; RELOADS.len()] {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).reloads
     }
 
     /// The newest ones first.

@@ -17,6 +17,7 @@ mod pages;
 mod purge;
 mod quantile;
 mod recorder;
+mod reload;
 mod sample;
 mod status;
 
@@ -24,13 +25,14 @@ pub use events::{EventKind, Events};
 pub use metrics::OWN as METRICS_OWN;
 pub use pages::Page;
 
+use axum::extract::FromRef;
 use connections::Connections;
 use recorder::Recorded;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tentpole_model::{Dials, EdgePort, FleetStatus, Membership, RelayPort, Snapshot};
+use tentpole_model::{Dials, EdgePort, FleetStatus, Membership, RelayPort, ReloadPort, Snapshot};
 use tentpole_runtime::{Instant, Published, clock};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -51,6 +53,10 @@ pub struct AdminParts {
     pub fleets: Arc<Published<Vec<FleetStatus>>>,
     /// What happened lately; drains and purges are added to it.
     pub events: Arc<Events>,
+    /// The version of what is served, and when it was read, in milliseconds since 1970.
+    pub version: (u64, u64),
+    /// Who reads the configuration again; `None` when nobody can.
+    pub reload: Option<Arc<dyn ReloadPort>>,
     /// Who tells content networks of purges; `None` when there are none.
     pub relay: Option<Arc<dyn RelayPort>>,
     /// The console; empty for the API alone.
@@ -64,13 +70,33 @@ pub struct Admin {
     address: SocketAddr,
 }
 
-/// What the handlers share.
+/// What the handlers share, as of one configuration.
 struct State {
-    parts: AdminParts,
+    parts: Arc<AdminParts>,
     started: Instant,
-    gate: guard::Gate,
+    gate: Arc<guard::Gate>,
     questions: Arc<Semaphore>,
-    recorded: Mutex<Recorded>,
+    recorded: Arc<Mutex<Recorded>>,
+}
+
+/// The state of the moment: each request has one of its own from beginning to end.
+#[derive(Clone)]
+struct Current {
+    parts: Arc<Published<AdminParts>>,
+    first: Arc<State>,
+}
+
+impl FromRef<Current> for Arc<State> {
+    fn from_ref(current: &Current) -> Self {
+        let State { started, gate, questions, recorded, .. } = &*current.first;
+        Self::new(State {
+            parts: current.parts.get(),
+            started: *started,
+            gate: gate.clone(),
+            questions: questions.clone(),
+            recorded: recorded.clone(),
+        })
+    }
 }
 
 impl Admin {
@@ -93,7 +119,7 @@ impl Admin {
         self.address
     }
 
-    /// Serves, and records the last hour, until `stop` is ready and the requests under way are answered. Runs inside a
+    /// Serves what `parts` are at each moment, and records the last hour, until `stop` is ready and the requests under way are answered. Runs inside a
     /// tokio runtime.
     ///
     /// # Errors
@@ -103,16 +129,17 @@ impl Admin {
     /// When two pages have the same path, or one has a path of the API.
     pub async fn serve(
         self,
-        parts: AdminParts,
+        parts: Arc<Published<AdminParts>>,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        let state = Arc::new(State {
-            parts,
+        let first = Arc::new(State {
+            parts: parts.get(),
             started: clock::now(),
-            gate: guard::Gate::new(),
+            gate: Arc::new(guard::Gate::new()),
             questions: Arc::new(Semaphore::new(ask::QUESTIONS_MAX)),
-            recorded: Mutex::default(),
+            recorded: Arc::default(),
         });
+        let state = Current { parts, first };
         // Ends with this function, however it ends.
         let mut recording = JoinSet::new();
         recording.spawn(recorder::record(state.clone()));

@@ -3,6 +3,7 @@
 
 use crate::State;
 use crate::ask::ask_text;
+use crate::events::RELOADS;
 use axum::extract::State as Shared;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -25,8 +26,20 @@ const CPU_SHARE: Metric = gauge(
     "CPU used by a fleet's serving instances, as a share of what they have.",
 );
 
+const RELOADS_ENDED: Metric = Metric {
+    name: "tentpole_reloads_total",
+    kind: Kind::Counter,
+    help: "How often the configuration was read again, by what came of it.",
+};
+const VERSION: Metric = gauge("tentpole_snapshot_version", "The version of the configuration in force.");
+const READ_AT: Metric = gauge(
+    "tentpole_snapshot_read_timestamp_seconds",
+    "When the configuration in force was read, in seconds since 1970.",
+);
+
 /// The metrics that control adds to the edge's ([`tentpole_observe::names::ALL`]).
-pub const OWN: &[Metric] = &[EDGE_UP, RESTARTS, INSTANCES, WANTED, CPU_SHARE];
+pub const OWN: &[Metric] =
+    &[EDGE_UP, RESTARTS, RELOADS_ENDED, VERSION, READ_AT, INSTANCES, WANTED, CPU_SHARE];
 
 /// All phases, in the order of an instance's life.
 const PHASES: [(InstancePhase, &str); 5] = [
@@ -62,6 +75,15 @@ fn own(page: &mut Exposition, state: &State, edge_up: bool) {
     for (part, count) in state.parts.events.restarts() {
         page.sample(&RESTARTS, &[("part", part)], count);
     }
+    page.family(&RELOADS_ENDED);
+    for (result, count) in RELOADS.into_iter().zip(state.parts.events.reloads()) {
+        page.sample(&RELOADS_ENDED, &[("result", result)], count);
+    }
+    let (version, read_unix_ms) = state.parts.version;
+    page.family(&VERSION);
+    page.sample(&VERSION, &[], version);
+    page.family(&READ_AT);
+    page.sample(&READ_AT, &[], read_unix_ms as f64 / 1_000.0);
     let fleets = state.parts.fleets.get();
     if fleets.is_empty() {
         return;

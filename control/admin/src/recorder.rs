@@ -1,9 +1,10 @@
 //! Takes a sample at the end of each second, for as long as the API serves. Asks nobody: it reads the last report that
 //! the edge sent by itself.
 
-use crate::State;
 use crate::history::History;
 use crate::sample::{Rates, Sample, endpoint_rates};
+use crate::{Current, State};
+use axum::extract::FromRef;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tentpole_model::EdgeReport;
@@ -21,10 +22,11 @@ pub(crate) struct Recorded {
 }
 
 /// Records until it is dropped.
-pub(crate) async fn record(state: Arc<State>) {
+pub(crate) async fn record(current: Current) {
     let mut before = None;
     loop {
         let second = next_second().await;
+        let state = Arc::<State>::from_ref(&current);
         take(&state, second, &mut before);
     }
 }

@@ -15,11 +15,19 @@ use tentpole_runtime::clock;
 pub(crate) struct Status {
     version: &'static str,
     uptime_s: u64,
+    configuration: Configuration,
     sites: Vec<SiteStatus>,
     pools: Vec<PoolStatus>,
     content_networks: Vec<ContentNetworkStatus>,
     /// `None` until the edge's first report.
     cache: Option<CacheStatus>,
+}
+
+/// Which configuration is in force.
+#[derive(Serialize)]
+struct Configuration {
+    version: u64,
+    read_unix_ms: u64,
 }
 
 /// How telling a content network of purges goes.
@@ -92,6 +100,10 @@ impl Status {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: clock::now().since(state.started).as_secs(),
+            configuration: Configuration {
+                version: state.parts.version.0,
+                read_unix_ms: state.parts.version.1,
+            },
             sites: snapshot.sites.iter().map(|site| SiteStatus::of(site, snapshot)).collect(),
             pools: (0..snapshot.pools.len()).map(|pool| PoolStatus::of(state, pool, report)).collect(),
             content_networks: content_networks(state),

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 async fn the_list_names_every_call_and_each_is_there() {
     let desk = Desk::new().await;
     let calls = desk.get("/api").await["calls"].as_array().unwrap().clone();
-    assert_eq!(calls.len(), 13);
+    assert_eq!(calls.len(), 14);
     for call in calls {
         let path =
             call["path"].as_str().unwrap().replace("{pool}", "app").replace("{authority}", "10.0.0.1:1");

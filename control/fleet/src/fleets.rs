@@ -3,6 +3,7 @@
 
 use crate::measure::Measure;
 use crate::ready;
+use crate::retire;
 use crate::slots::{Act, Slots, World};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -47,6 +48,9 @@ pub struct FleetParts {
     pub addresses: Arc<Published<FleetAddresses>>,
     /// What the fleets do, in the order of their pools; written here, read by the admin API.
     pub status: Arc<Published<Vec<FleetStatus>>>,
+    /// What fleets did before these, in the same process: what they decided stays to be seen, and nobody need be told that
+    /// instances were there already.
+    pub before: Option<Vec<FleetStatus>>,
     /// Is told in a sentence what happened; must not block.
     pub on_event: Box<dyn Fn(String) + Send + Sync>,
 }
@@ -96,6 +100,7 @@ impl FleetParts {
         });
         let weights_taken = Arc::new(AtomicU64::new(0));
         tasks.spawn(follow_weights(parts.dials.clone(), weights_taken.clone()));
+        tasks.spawn(retire::go_on(parts.clone()));
         let fleets = pools.iter().enumerate().filter_map(|(at, pool)| Some((at, pool.fleet.as_ref()?)));
         parts.status.publish(fleets.clone().map(|(pool, fleet)| first_status(&parts, pool, fleet)).collect());
         for (place, (pool, fleet)) in fleets.enumerate() {
@@ -143,6 +148,8 @@ impl Care {
         let endpoints = &parts.snapshot.pools[pool].endpoints;
         let name = &parts.snapshot.pools[pool].name;
         let cells = endpoints.iter().map(|endpoint| parts.cells.of(name, &endpoint.authority())).collect();
+        let before = parts.before.iter().flatten().find(|status| status.pool == *name);
+        let decisions = before.map(|status| status.decisions.iter().cloned().collect()).unwrap_or_default();
         let slots = Slots::new(name, fleet, endpoints.iter().map(|endpoint| endpoint.weight).collect());
         Self {
             pool,
@@ -152,7 +159,7 @@ impl Care {
             scaler: Scaler::new(Rules::of(fleet), 0),
             cells,
             measures: HashMap::new(),
-            decisions: VecDeque::with_capacity(DECISIONS_MAX),
+            decisions,
             weights_taken,
             asking: JoinSet::new(),
             asked: Vec::new(),
@@ -175,7 +182,10 @@ impl Care {
             weights_version: 0,
             weights_taken: 0,
         };
-        let acts = self.slots.adopt(now, unix_ms, &world);
+        let mut acts = self.slots.adopt(now, unix_ms, &world);
+        if self.parts.before.is_some() {
+            acts.retain(|act| !matches!(act, Act::Tell(_)));
+        }
         let there_are = self.slots.staying();
         if there_are > 0 {
             self.scaler = Scaler::new(Rules::of(&self.fleet), there_are);
@@ -393,7 +403,9 @@ impl Care {
 
     fn instances(&self) -> Vec<Instance> {
         let pool = &self.parts.snapshot.pools[self.pool].name;
-        self.parts.provider.instances().into_iter().filter(|instance| instance.pool == *pool).collect()
+        // Those beyond the last slot leave (`retire`).
+        let mine = |it: &Instance| it.pool == *pool && (it.slot as usize) < self.cells.len();
+        self.parts.provider.instances().into_iter().filter(mine).collect()
     }
 
     fn in_flight(&self) -> Vec<u32> {

@@ -18,6 +18,7 @@
 mod fleets;
 mod measure;
 mod ready;
+mod retire;
 mod slots;
 
 pub use fleets::{FleetParts, Running};

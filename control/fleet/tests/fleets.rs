@@ -177,6 +177,7 @@ impl Stage {
         let addresses = Published::new(FleetAddresses::default());
         let status = Published::new(Vec::new());
         let running = FleetParts {
+            before: None,
             snapshot,
             provider: provider.clone(),
             cells: cells.clone(),
@@ -283,6 +284,7 @@ async fn a_drain_of_an_earlier_control_process_goes_on_once_every_data_thread_kn
     let mut data_thread = dials.reader();
     let (addresses, status) = (Published::new(FleetAddresses::default()), Published::new(Vec::new()));
     let _running = FleetParts {
+        before: None,
         snapshot: Arc::new(snapshot),
         provider: provider.clone(),
         cells: Cells::new(),

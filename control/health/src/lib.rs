@@ -9,4 +9,4 @@ pub mod verdict;
 mod watch;
 
 pub use event::Event;
-pub use watch::{Watch, Watching};
+pub use watch::{Before, Watch, Watching};

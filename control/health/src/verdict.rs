@@ -124,6 +124,15 @@ impl Judge {
         }
     }
 
+    /// Goes on with what another judge knew of one of its endpoints.
+    pub fn take_over(&mut self, endpoint: usize, other: &Self, its: usize) {
+        if let (Some(standing), Some(known)) = (self.endpoints.get_mut(endpoint), other.endpoints.get(its)) {
+            *standing = known.clone();
+            // Who is not asked any more is not held down by what it once answered.
+            standing.probes_say_down &= self.rules.unhealthy_after.is_some();
+        }
+    }
+
     /// Somebody else is there: nothing that was seen so far is about him.
     pub fn replaced(&mut self, endpoint: usize, has_address: bool) {
         let standing = &mut self.endpoints[endpoint];

@@ -5,6 +5,7 @@ use crate::event::{self, Event};
 use crate::names;
 use crate::probe::{self, Bad};
 use crate::verdict::{Judge, Rules};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,14 +43,27 @@ pub struct Watch {
     pub fleets: Arc<Published<FleetAddresses>>,
     /// What an edge already works with: it goes on from there. Ignored where it does not fit the Snapshot.
     pub initial: Option<Membership>,
+    /// The watch that this one takes the place of: what it knew of endpoints that stay is known on.
+    pub before: Option<Before>,
     /// Is told each change; must not block.
     pub on_event: Box<dyn Fn(Event) + Send + Sync>,
 }
 
 /// The watch as it runs; dropping it ends it.
-#[derive(Debug)]
 pub struct Watching {
+    ward: Arc<Ward>,
     _tasks: JoinSet<()>,
+}
+
+/// What a watch knew.
+#[derive(Clone)]
+pub struct Before(Arc<Ward>);
+
+impl Watching {
+    /// What it knows, for the one that takes its place.
+    pub fn knowledge(&self) -> Before {
+        Before(self.ward.clone())
+    }
 }
 
 /// What is known, and who is told.
@@ -87,10 +101,15 @@ impl Watch {
     /// Resolves all names once (at most 5 s), publishes a first Membership with every endpoint up that has an address
     /// and was not down in `initial`, and goes on watching. Runs on the calling tokio runtime, which needs its time and network drivers.
     pub async fn start(self) -> Watching {
-        let ward = Arc::new(Ward::new(self));
+        let mut this = self;
+        let before = this.before.take();
+        let ward = Arc::new(Ward::new(this));
         let mut tasks = JoinSet::new();
         let mut first_answers = JoinSet::new();
         ward.restore();
+        if let Some(Before(before)) = before {
+            ward.go_on_from(&before);
+        }
         let fleets_seen = ward.follow_fleets();
         for place in ward.places().into_iter().filter(|place| !ward.is_slot(*place)) {
             let endpoint = ward.endpoint(place);
@@ -99,7 +118,10 @@ impl Watch {
                 continue;
             }
             let (answered, first_answer) = tokio::sync::oneshot::channel();
-            first_answers.spawn(first_answer);
+            // Who stood somewhere before can be asked there meanwhile.
+            if ward.addresses(place).is_empty() {
+                first_answers.spawn(first_answer);
+            }
             tasks.spawn(resolve(ward.clone(), place, answered));
         }
         let _ = timeout(FIRST_NAMES_MAX, first_answers.join_all()).await;
@@ -108,8 +130,8 @@ impl Watch {
             tasks.spawn(ask(ward.clone(), place));
         }
         tasks.spawn(follow(ward.clone(), fleets_seen));
-        tasks.spawn(count(ward));
-        Watching { _tasks: tasks }
+        tasks.spawn(count(ward.clone()));
+        Watching { ward, _tasks: tasks }
     }
 }
 
@@ -255,6 +277,29 @@ impl Ward {
                 known.health = member.health;
                 judge.resolved(at, !known.addresses.is_empty());
                 judge.restored(at, now, member.health);
+            }
+        }
+    }
+
+    /// Takes over what another watch knew of endpoints that are here too: half a series of probes, and trouble.
+    fn go_on_from(&self, before: &Self) {
+        let before = before.pools();
+        let known =
+            before.iter().flat_map(|watched| (0..).zip(&watched.endpoints).map(move |it| (watched, it)));
+        let by_cell: HashMap<u32, _> =
+            known.map(|(watched, (at, known))| (known.cell.slot, (watched, at, known))).collect();
+        for watched in self.pools().iter_mut() {
+            let Watched { judge, endpoints } = watched;
+            for (at, known) in endpoints.iter_mut().enumerate() {
+                let Some((was, its, other)) = by_cell.get(&known.cell.slot) else { continue };
+                if other.slot != known.slot {
+                    continue;
+                }
+                judge.take_over(at, &was.judge, *its);
+                known.addresses.clone_from(&other.addresses);
+                known.trouble.clone_from(&other.trouble);
+                known.health = other.health;
+                judge.resolved(at, !known.addresses.is_empty());
             }
         }
     }

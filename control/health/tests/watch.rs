@@ -135,6 +135,7 @@ async fn watch_from(
         dials: dials.clone(),
         cells: cells.clone(),
         fleets: fleets.clone(),
+        before: None,
         initial,
         on_event: Box::new({
             let events = events.clone();

@@ -6,16 +6,17 @@ use crate::child::{Event, Said, Spoken, Who};
 use crate::instances::Instances;
 use crate::kill::{self, Reaped, kill_below, reap};
 use crate::part::Part;
+use crate::reload::Reloading;
 use crate::state::StateDirectory;
 use crate::{KeeperEnd, KeeperEvent, KeeperParts, Program};
 use rustix::process::{getpid, set_child_subreaper};
 use std::collections::{HashSet, VecDeque};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::time::Duration;
 use tentpole_model::link::{FromControl, FromEdge, ToControl, ToEdge};
-use tentpole_model::{STATE_VARIABLE, Snapshot};
+use tentpole_model::{STATE_VARIABLE, SnapshotFile, Trigger};
 use tentpole_runtime::{Instant, channel, clock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -40,7 +41,8 @@ const UNTOLD_MAX: usize = 32;
 /// How long an instance gets whose pool has no fleet (any more).
 const STOP_TIME_USUAL: Duration = Duration::from_secs(10);
 
-/// Keeps everything running until a signal ends it (SIGINT, SIGTERM, SIGHUP) or it cannot start. Blocks. The calling
+/// Keeps everything running until a signal ends it (SIGINT, SIGTERM, or the end of its terminal) or it cannot start.
+/// SIGHUP has it read its configuration again. Blocks. The calling
 /// process becomes a subreaper for good, and children that it has for other purposes must have been started before: all
 /// later ones are taken for the keeper's own, which it takes notice of and ends.
 pub fn run(parts: KeeperParts) -> KeeperEnd {
@@ -49,7 +51,7 @@ pub fn run(parts: KeeperParts) -> KeeperEnd {
     kept.unwrap_or_else(KeeperEnd::Failed)
 }
 
-async fn keep(parts: KeeperParts) -> Result<KeeperEnd, String> {
+async fn keep(mut parts: KeeperParts) -> Result<KeeperEnd, String> {
     let system = |error: io::Error| format!("cannot keep processes: {error}");
     // Before there is anything that a signal would have to end.
     let (mut ends, mut died) = (Ends::new().map_err(system)?, signal(SignalKind::child()).map_err(system)?);
@@ -59,9 +61,13 @@ async fn keep(parts: KeeperParts) -> Result<KeeperEnd, String> {
         Some(path) => StateDirectory::given(path)?,
         None => StateDirectory::temporary()?,
     };
-    state.begin(&parts.snapshot)?;
+    let file = SnapshotFile::first(parts.snapshot.clone(), clock::now().unix_us() / 1_000);
+    state.begin(&file)?;
+    let changed = parts.reload.as_mut().and_then(|reload| reload.changed.take());
+    let (reloading, mut read) = Reloading::new(parts.reload.take());
     let (events, mut heard) = mpsc::channel(EVENTS_MAX);
-    let mut keeper = Keeper::new(parts, state, strangers, events);
+    let mut keeper = Keeper::new(parts, file, reloading, state, strangers, events);
+    let mut changed = changed;
     keeper.start_edge();
     keeper.start_control();
     let end = loop {
@@ -71,7 +77,12 @@ async fn keep(parts: KeeperParts) -> Result<KeeperEnd, String> {
         }
         let due = keeper.due().map(|due| due.since(clock::now()));
         tokio::select! {
-            () = ends.next() => keeper.signalled(),
+            signal = ends.next() => match signal {
+                Heard::Reload if keeper.reloading.is_possible() => keeper.wish(Trigger::Signal),
+                Heard::Reload | Heard::End => keeper.signalled(),
+            },
+            Some(()) = next(&mut changed) => keeper.wish(Trigger::Watch),
+            Some(end) = read.recv() => keeper.was_read(end),
             _ = died.recv() => keeper.take_notice(),
             Some(event) = heard.recv() => keeper.heard(event),
             () = sleep(due.unwrap_or_default()), if due.is_some() => {}
@@ -81,18 +92,22 @@ async fn keep(parts: KeeperParts) -> Result<KeeperEnd, String> {
     Ok(end)
 }
 
-struct Keeper {
-    snapshot: Snapshot,
-    state: StateDirectory,
+pub(crate) struct Keeper {
+    /// What is served.
+    pub(crate) file: SnapshotFile,
+    /// The highest version that was ever tried.
+    pub(crate) version_tried: u64,
+    pub(crate) reloading: Reloading,
+    pub(crate) state: StateDirectory,
     program: Program,
-    tell: Box<dyn Fn(KeeperEvent)>,
+    pub(crate) tell: Box<dyn Fn(KeeperEvent)>,
     /// Empty once it ends: nobody shall wait in their backlogs then.
-    listeners: Vec<Vec<TcpListener>>,
+    pub(crate) listeners: Vec<Vec<TcpListener>>,
     admin: Option<TcpListener>,
     /// Children that were there before.
     strangers: HashSet<u32>,
-    edge: Part<ToEdge>,
-    control: Part<ToControl>,
+    pub(crate) edge: Part<ToEdge>,
+    pub(crate) control: Part<ToControl>,
     instances: Instances,
     /// Restarts that no control process has been told of.
     untold: VecDeque<ToControl>,
@@ -127,13 +142,17 @@ enum Phase {
 impl Keeper {
     fn new(
         parts: KeeperParts,
+        file: SnapshotFile,
+        reloading: Reloading,
         state: StateDirectory,
         strangers: HashSet<u32>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let KeeperParts { snapshot, listeners, admin, program, open_files, tell, state: _ } = parts;
+        let KeeperParts { listeners, admin, program, open_files, tell, .. } = parts;
         Self {
-            snapshot,
+            version_tried: file.version,
+            file,
+            reloading,
             state,
             program,
             tell,
@@ -153,7 +172,7 @@ impl Keeper {
 
     /// Parts that start again find what the first ones found.
     fn restore_state(&mut self) {
-        if let Err(what) = self.state.restore(&self.snapshot) {
+        if let Err(what) = self.state.restore(&self.file) {
             self.trouble(what);
         }
     }
@@ -183,6 +202,9 @@ impl Keeper {
         self.control.tell(ToControl::Start { state, admin: admin.is_some(), instances }, admin);
         self.say_restarted(Who::Control);
         self.tell_untold();
+        if let Some(word) = self.reloading.word_to_new_control() {
+            self.control.tell(word, None);
+        }
         self.link();
     }
 
@@ -283,6 +305,10 @@ impl Keeper {
             FromControl::Terminate(id) => self.instances.terminate(id),
             FromControl::Kill(id) => self.instances.kill(id),
             FromControl::Forget(id) => self.instances.forget(id),
+            FromControl::Reload(number) => self.wish(Trigger::Asked(number)),
+            FromControl::Prepared(version) => self.was_prepared(version),
+            FromControl::NotPrepared { version, why } => self.was_not_prepared(version, &why),
+            FromControl::InForce(version) => self.is_in_force(version),
         }
     }
 
@@ -307,7 +333,7 @@ impl Keeper {
         match self.phase {
             Phase::Serving => {
                 self.edge.tell(ToEdge::End, None);
-                let drain_time = self.snapshot.visitors.drain_time;
+                let drain_time = self.file.snapshot.visitors.drain_time;
                 self.phase = Phase::Edge {
                     kill_due: now.after(drain_time + EDGE_END_MARGIN),
                     say_due: Some(now.after(ENDING_SAID_MAX)),
@@ -344,7 +370,7 @@ impl Keeper {
             self.phase = Phase::Control { kill_due: clock::now().after(CONTROL_END_MAX) };
         }
         if matches!(self.phase, Phase::Control { .. }) && self.control.child.is_none() {
-            let pools = &self.snapshot.pools;
+            let pools = &self.file.snapshot.pools;
             self.instances.terminate_all(|name| {
                 let fleet = pools.iter().find(|pool| pool.name == name).and_then(|pool| pool.fleet.as_ref());
                 fleet.map_or(STOP_TIME_USUAL, |fleet| fleet.stop_time)
@@ -380,7 +406,7 @@ impl Keeper {
             Phase::AtOnce { due, .. } => [Some(*due), None],
             Phase::Serving | Phase::Instances | Phase::Over(_) => [None, None],
         };
-        let dues = [self.edge.due(), self.control.due(), self.instances.due()];
+        let dues = [self.edge.due(), self.control.due(), self.instances.due(), self.reloading.due()];
         dues.into_iter().chain(of_phase).flatten().min()
     }
 
@@ -392,6 +418,7 @@ impl Keeper {
         if past(self.control.start_due) {
             self.start_control();
         }
+        self.reload_on_time(now);
         self.edge.give_up(now);
         self.control.give_up(now);
         let own: Vec<u32> = [self.edge.pid(), self.control.pid()].into_iter().flatten().collect();
@@ -445,12 +472,32 @@ impl Keeper {
     }
 }
 
-/// The signals that end it.
+/// The signals that end it, or have it read its configuration again.
 struct Ends {
     interrupt: Signal,
     terminate: Signal,
-    /// The terminal is gone.
     hangup: Signal,
+    /// Which of its standard streams are a terminal.
+    terminals: [bool; 3],
+}
+
+/// What a signal wants.
+enum Heard {
+    End,
+    Reload,
+}
+
+/// Which of the standard streams are a terminal that is there.
+fn terminals() -> [bool; 3] {
+    [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()]
+}
+
+/// The next word that the file changed; never where nobody looks.
+async fn next(changed: &mut Option<mpsc::Receiver<()>>) -> Option<()> {
+    match changed {
+        Some(changed) => changed.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Ends {
@@ -459,14 +506,19 @@ impl Ends {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            terminals: terminals(),
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Heard {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+            _ = self.interrupt.recv() => Heard::End,
+            _ = self.terminate.recv() => Heard::End,
+            // The kernel says the same when the terminal is closed, and then it is one no longer.
+            _ = self.hangup.recv() => match terminals() == self.terminals {
+                true => Heard::Reload,
+                false => Heard::End,
+            },
         }
     }
 }

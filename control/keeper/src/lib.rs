@@ -4,20 +4,23 @@
 
 mod backoff;
 mod child;
+mod fixed;
 pub mod instance;
 mod instances;
 mod keeper;
 mod kill;
 mod part;
 mod program;
+mod reload;
 mod state;
 
 pub use keeper::run;
 pub use program::Program;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use tentpole_model::Snapshot;
+use std::sync::Arc;
+use tentpole_model::{Refusal, ReloadEnd, Snapshot, Trigger};
 
 /// What a keeper keeps, and how it speaks to people.
 pub struct KeeperParts {
@@ -34,8 +37,32 @@ pub struct KeeperParts {
     /// The limit on open files that instances get: the one that this process was started with, because many programs take
     /// a high one for advice. `None` is unlimited.
     pub open_files: Option<u64>,
+    /// How the configuration is read again; `None` when there is nothing to read.
+    pub reload: Option<ReloadParts>,
     /// Is told what people want to know. Called on the keeper's thread; must not wait for long.
     pub tell: Box<dyn Fn(KeeperEvent)>,
+}
+
+/// How another configuration is had while everything runs.
+pub struct ReloadParts {
+    /// Reads it whole. Called on a thread of its own.
+    pub read: Arc<dyn Fn() -> Result<Read, Refusal> + Send + Sync>,
+    /// Binds addresses for so many data threads: for each, its sockets in the order of the addresses.
+    pub bind: Bind,
+    /// Tells that the file changed, where somebody looks.
+    pub changed: Option<tokio::sync::mpsc::Receiver<()>>,
+}
+
+/// Binds addresses, or says why not.
+pub type Bind = Box<dyn Fn(&[SocketAddr], usize) -> Result<Vec<Vec<TcpListener>>, String>>;
+
+/// A configuration that may be put in force.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// It.
+    pub snapshot: Snapshot,
+    /// What one should know of it, as `tentpole check` prints it.
+    pub notes: String,
 }
 
 /// What people want to know while it goes on.
@@ -65,6 +92,13 @@ pub enum KeeperEvent {
     Ending {
         /// Open connections; `None` when the edge did not say.
         connections: Option<usize>,
+    },
+    /// A reload has ended.
+    Reloaded {
+        /// Who wished for it.
+        by: Trigger,
+        /// What came of it.
+        end: ReloadEnd,
     },
     /// Something is wrong that the keeper lives with.
     Trouble(String),

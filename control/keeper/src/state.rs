@@ -7,7 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use tentpole_model::Snapshot;
+use tentpole_model::SnapshotFile;
 use tentpole_model::link::{PUBLISHED_FILE, SNAPSHOT_FILE};
 
 /// Locked by the keeper that has the directory, and holds its process id.
@@ -94,7 +94,7 @@ impl StateDirectory {
     ///
     /// # Errors
     /// In words for the person at the terminal.
-    pub fn begin(&self, snapshot: &Snapshot) -> Result<(), String> {
+    pub fn begin(&self, file: &SnapshotFile) -> Result<(), String> {
         let failed = |error: io::Error| {
             format!("cannot write into the state directory {}: {error}", self.path.display())
         };
@@ -102,7 +102,17 @@ impl StateDirectory {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        self.write(snapshot).map_err(failed)
+        self.write(file).map_err(failed)
+    }
+
+    /// Writes another Snapshot in the place of the one that is there, whole or not at all.
+    ///
+    /// # Errors
+    /// In words for the person who wants it: then the old one is there.
+    pub fn replace(&self, file: &SnapshotFile) -> Result<(), String> {
+        self.write(file).map_err(|error| {
+            format!("cannot write into the state directory {}: {error}", self.path.display())
+        })
     }
 
     /// Puts back what somebody removed meanwhile: directories for temporary files are cleaned up by age, and that of a
@@ -110,7 +120,7 @@ impl StateDirectory {
     ///
     /// # Errors
     /// In words for the person at the terminal.
-    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+    pub fn restore(&mut self, file: &SnapshotFile) -> Result<(), String> {
         let shown = self.path.display();
         let failed = |error: io::Error| format!("cannot write into the state directory {shown}: {error}");
         if self.path.join(SNAPSHOT_FILE).exists() {
@@ -123,7 +133,7 @@ impl StateDirectory {
             let taken = |holder| format!("another Tentpole ({holder}) took the state directory {shown}");
             self.lock = lock(&self.path).map_err(failed)?.map_err(taken)?;
         }
-        self.write(snapshot).map_err(failed)
+        self.write(file).map_err(failed)
     }
 
     /// Is the file that is locked still the one that others would lock?
@@ -134,8 +144,8 @@ impl StateDirectory {
         }
     }
 
-    fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
-        let bytes = serde_json::to_vec(snapshot)?;
+    fn write(&self, file: &SnapshotFile) -> io::Result<()> {
+        let bytes = serde_json::to_vec(file)?;
         let new = self.path.join(format!("{SNAPSHOT_FILE}.new"));
         // For this user alone: it holds the environment of the instances.
         let mut options = OpenOptions::new();

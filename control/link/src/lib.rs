@@ -11,21 +11,17 @@ use mirror::Mirror;
 use std::fmt;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tentpole_model::link::{Answer, LastPublished, Question};
-use tentpole_model::{Dials, EdgeGone, EdgePort, EdgeReport, Membership, PurgeOrder, Snapshot};
+use tentpole_model::link::{Answer, Question};
+use tentpole_model::{Dials, EdgeGone, EdgePort, EdgeReport, LastPublished, Membership, PurgeOrder};
 use tentpole_runtime::published::Reader;
-use tentpole_runtime::{Cells, Published};
+use tentpole_runtime::{Cells, InForce};
 use tokio::sync::watch;
 
 /// What the link carries, shared with the rest of the control plane.
 #[derive(Clone)]
 pub struct LinkParts {
-    /// What is served.
-    pub snapshot: Arc<Snapshot>,
-    /// Endpoints and their health; sent to the edge once there is one for each endpoint.
-    pub membership: Arc<Published<Membership>>,
-    /// Weights in force.
-    pub dials: Arc<Published<Dials>>,
+    /// What is served to begin with. Its Membership is sent to the edge once there is a member for each endpoint.
+    pub in_force: InForce,
     /// Where the edge's counts of the endpoints show.
     pub cells: Arc<Cells>,
     /// Who is told of purges that the edge carried out for an application; returns at once.
@@ -35,8 +31,12 @@ pub struct LinkParts {
 /// Control's end of the link, over however many links there are one after the other.
 pub struct Link {
     parts: LinkParts,
-    /// Stand for all data threads of the edge.
-    readers: Mutex<Readers>,
+    /// What is served, and who stands for all data threads of the edge.
+    now: Mutex<Now>,
+    /// Counts the Snapshots.
+    replaced: watch::Sender<u64>,
+    /// What the edge said of the last Snapshot.
+    taken: watch::Sender<Option<(u64, Result<(), String>)>>,
     mirror: Mutex<Mirror>,
     asking: Asking,
     report: Mutex<Option<Arc<EdgeReport>>>,
@@ -44,18 +44,26 @@ pub struct Link {
     hello: watch::Sender<Option<Option<LastPublished>>>,
 }
 
-struct Readers {
+struct Now {
+    in_force: InForce,
     membership: Reader<Membership>,
     dials: Reader<Dials>,
+}
+
+impl Now {
+    fn new(in_force: InForce) -> Self {
+        Self { membership: in_force.membership.reader(), dials: in_force.dials.reader(), in_force }
+    }
 }
 
 impl Link {
     /// No link yet. Until there is one, nobody but this process has what is published.
     pub fn new(parts: LinkParts) -> Arc<Self> {
-        let readers = Readers { membership: parts.membership.reader(), dials: parts.dials.reader() };
-        let mirror = Mirror::new(&parts.snapshot, &parts.cells);
+        let mirror = Mirror::new(&parts.in_force.snapshot, &parts.cells);
         Arc::new(Self {
-            readers: Mutex::new(readers),
+            now: Mutex::new(Now::new(parts.in_force.clone())),
+            replaced: watch::Sender::new(0),
+            taken: watch::Sender::new(None),
             mirror: Mutex::new(mirror),
             asking: Asking::default(),
             report: Mutex::new(None),
@@ -87,8 +95,41 @@ impl Link {
         self.adopt(&last);
     }
 
-    fn readers(&self) -> MutexGuard<'_, Readers> {
-        lock(&self.readers)
+    /// Lets the edge serve this from now on; [`Link::taken`] says when it does.
+    pub fn replace(&self, next: InForce) {
+        {
+            // Whoever waits for the old lists waits for nothing any more: its readers go.
+            let mut now = lock(&self.now);
+            *now = Now::new(next);
+            // The edge has nothing of it yet.
+            now.membership.took(0);
+            now.dials.took(0);
+            self.mirror().follow(&now.in_force.snapshot, &self.parts.cells);
+        }
+        self.parts.cells.forget_unused();
+        self.replaced.send_modify(|count| *count += 1);
+    }
+
+    /// Returns when every data thread of the edge has the Snapshot of this version, over however many links that takes.
+    ///
+    /// # Errors
+    /// When the edge cannot serve it.
+    pub async fn taken(&self, version: u64) -> Result<(), String> {
+        let mut taken = self.taken.subscribe();
+        let of_this = |said: &Option<(u64, _)>| said.as_ref().is_some_and(|(of, _)| *of == version);
+        match taken.wait_for(of_this).await {
+            Ok(said) => said.clone().map_or(Ok(()), |(_, end)| end),
+            // The sender is in this very value.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        lock(&self.now)
+    }
+
+    fn in_force(&self) -> InForce {
+        self.now().in_force.clone()
     }
 
     fn mirror(&self) -> MutexGuard<'_, Mirror> {
@@ -97,13 +138,15 @@ impl Link {
 
     /// Takes over what the edge has in force, where nobody has said anything else here: this process is new.
     fn adopt(&self, published: &Option<LastPublished>) {
-        let Self { parts: LinkParts { snapshot, membership, dials, .. }, .. } = self;
-        if let Some(LastPublished { membership: there, dials: weights }) = published {
-            if membership.version() == 1 && membership_fits(snapshot, there) {
-                membership.publish(there.clone());
+        let InForce { snapshot, membership, dials, .. } = self.in_force();
+        // Without endpoints it only says how they were configured.
+        if let Some(last) = published.as_ref().filter(|last| !last.membership.pools.is_empty()) {
+            let (there, weights) = last.fitted(&snapshot);
+            if membership.version() == 1 {
+                membership.publish(there);
             }
-            if dials.version() == 1 && dials_fit(snapshot, weights) {
-                dials.publish(weights.clone());
+            if dials.version() == 1 {
+                dials.publish(weights);
             }
         }
     }
@@ -123,19 +166,6 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").finish_non_exhaustive()
     }
-}
-
-/// Whether there is a member for each endpoint of each pool: before health has spoken there is not.
-fn membership_fits(snapshot: &Snapshot, membership: &Membership) -> bool {
-    fits(snapshot, membership.pools.iter().map(|pool| pool.members.len()))
-}
-
-fn dials_fit(snapshot: &Snapshot, dials: &Dials) -> bool {
-    fits(snapshot, dials.weights.iter().map(Vec::len))
-}
-
-fn fits(snapshot: &Snapshot, lengths: impl Iterator<Item = usize>) -> bool {
-    snapshot.pools.iter().map(|pool| pool.endpoints.len()).eq(lengths)
 }
 
 fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {

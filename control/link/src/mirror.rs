@@ -13,6 +13,8 @@ use tentpole_runtime::{Cell, Cells};
 pub(crate) struct Mirror {
     by_name: HashMap<(String, String), usize>,
     images: Vec<Image>,
+    /// Endpoints that are gone from the Snapshot, while something is under way there.
+    leaving: Vec<Arc<Cell>>,
     /// Number of the last wish to forgive.
     asked: u64,
     /// Up to where the edge has fulfilled them.
@@ -21,8 +23,6 @@ pub(crate) struct Mirror {
 
 /// One endpoint.
 struct Image {
-    pool: usize,
-    endpoint: usize,
     cell: Arc<Cell>,
     /// What was last written into the cell's failures in a row.
     in_a_row: u32,
@@ -32,26 +32,44 @@ struct Image {
 
 impl Mirror {
     pub(crate) fn new(snapshot: &Snapshot, cells: &Cells) -> Self {
-        let (mut by_name, mut images) = (HashMap::new(), Vec::new());
-        for (at, pool) in snapshot.pools.iter().enumerate() {
-            for (endpoint, known) in pool.endpoints.iter().enumerate() {
+        let mut mirror =
+            Self { by_name: HashMap::new(), images: Vec::new(), leaving: Vec::new(), asked: 0, forgiven: 0 };
+        mirror.follow(snapshot, cells);
+        mirror
+    }
+
+    /// Goes on with the endpoints of another Snapshot. Those that are gone are followed until nothing is under way there.
+    pub(crate) fn follow(&mut self, snapshot: &Snapshot, cells: &Cells) {
+        let mut before: HashMap<u32, Image> =
+            std::mem::take(&mut self.images).into_iter().map(|image| (image.cell.slot, image)).collect();
+        self.by_name.clear();
+        for pool in &snapshot.pools {
+            for known in &pool.endpoints {
                 let cell = cells.of(&pool.name, &known.authority());
-                by_name.insert((cell.pool.clone(), cell.authority.clone()), images.len());
-                images.push(Image { pool: at, endpoint, cell, in_a_row: 0, wish: None });
+                let image = before.remove(&cell.slot);
+                self.leaving.retain(|leaving| leaving.slot != cell.slot);
+                self.by_name.insert((cell.pool.clone(), cell.authority.clone()), self.images.len());
+                self.images.push(image.unwrap_or(Image { cell, in_a_row: 0, wish: None }));
             }
         }
-        Self { by_name, images, asked: 0, forgiven: 0 }
+        self.leaving.extend(before.into_values().map(|image| image.cell));
     }
 
     /// Takes over what was reported; returns what the edge is to forgive.
     pub(crate) fn take(&mut self, reports: &[EndpointReport]) -> Vec<LinkDown> {
         let mut wishes = Vec::new();
+        self.leaving.retain(|cell| {
+            // What is not told of any more has come to its end.
+            let there = reports.iter().find(|it| it.pool == cell.pool && it.authority == cell.authority);
+            copy(cell, there.unwrap_or(&EndpointReport::default()));
+            there.is_some()
+        });
         for report in reports {
             let key = (report.pool.clone(), report.authority.clone());
             // An endpoint of another configuration is none of ours.
             let Some(&at) = self.by_name.get(&key) else { continue };
             let image = &mut self.images[at];
-            image.copy(report);
+            copy(&image.cell, report);
             if image.was_forgiven() {
                 self.asked += 1;
                 image.in_a_row = 0;
@@ -95,21 +113,21 @@ impl Image {
     }
 
     fn forgive(&self, number: u64) -> LinkDown {
-        LinkDown::Forgive { number, pool: self.pool, endpoint: self.endpoint }
+        let Cell { pool, authority, .. } = &*self.cell;
+        LinkDown::Forgive { number, pool: pool.clone(), authority: authority.clone() }
     }
+}
 
-    fn copy(&self, report: &EndpointReport) {
-        let totals: [(&AtomicU64, u64); 4] = [
-            (&self.cell.requests, report.requests),
-            (&self.cell.connects, report.connects),
-            (&self.cell.failures, report.failures),
-            (&self.cell.errors_5xx, report.errors_5xx),
-        ];
-        let now: [(&AtomicU32, u32); 2] =
-            [(&self.cell.in_flight, report.in_flight), (&self.cell.open, report.open)];
-        totals.into_iter().for_each(|(total, value)| total.store(value, Relaxed));
-        now.into_iter().for_each(|(now, value)| now.store(value, Relaxed));
-    }
+fn copy(cell: &Cell, report: &EndpointReport) {
+    let totals: [(&AtomicU64, u64); 4] = [
+        (&cell.requests, report.requests),
+        (&cell.connects, report.connects),
+        (&cell.failures, report.failures),
+        (&cell.errors_5xx, report.errors_5xx),
+    ];
+    let now: [(&AtomicU32, u32); 2] = [(&cell.in_flight, report.in_flight), (&cell.open, report.open)];
+    totals.into_iter().for_each(|(total, value)| total.store(value, Relaxed));
+    now.into_iter().for_each(|(now, value)| now.store(value, Relaxed));
 }
 
 #[cfg(test)]
@@ -153,7 +171,7 @@ mod tests {
         let cell = cells.of("app", "10.0.0.1:2");
         assert!(mirror.take(&[report("10.0.0.1:2", 4)]).is_empty());
         cell.failures_in_a_row.store(0, Relaxed);
-        let wish = LinkDown::Forgive { number: 1, pool: 0, endpoint: 1 };
+        let wish = LinkDown::Forgive { number: 1, pool: "app".into(), authority: "10.0.0.1:2".into() };
         assert_eq!(mirror.take(&[report("10.0.0.1:2", 4)]), vec![wish.clone()]);
         assert!(mirror.take(&[report("10.0.0.1:2", 5)]).is_empty(), "asked once");
         assert_eq!(mirror.wishes(), [wish], "and over a new link again");
@@ -162,5 +180,20 @@ mod tests {
         assert!(mirror.take(&[report("10.0.0.1:2", 1)]).is_empty());
         assert_eq!(cell.failures_in_a_row.load(Relaxed), 1);
         assert!(mirror.wishes().is_empty());
+    }
+
+    #[test]
+    fn an_endpoint_that_is_gone_is_followed_until_nothing_is_under_way_there() {
+        let cells = Cells::new();
+        let mut mirror = Mirror::new(&snapshot(), &cells);
+        mirror.take(&[report("10.0.0.1:1", 0), report("10.0.0.1:2", 3)]);
+        let mut next = snapshot();
+        next.pools[0].endpoints.remove(0);
+        mirror.follow(&next, &cells);
+        let (gone, stays) = (cells.of("app", "10.0.0.1:1"), cells.of("app", "10.0.0.1:2"));
+        mirror.take(&[report("10.0.0.1:2", 3), report("10.0.0.1:1", 0)]);
+        assert_eq!((gone.in_flight.load(Relaxed), stays.failures_in_a_row.load(Relaxed)), (2, 3));
+        mirror.take(&[report("10.0.0.1:2", 3)]);
+        assert_eq!(gone.in_flight.load(Relaxed), 0);
     }
 }

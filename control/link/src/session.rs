@@ -1,7 +1,7 @@
 //! One link, from the edge's hello to its end. The reader takes what comes; the writer sends the newest of what is
 //! published, wishes and questions. An edge that stands still holds up the writer and nobody else.
 
-use crate::{Link, dials_fit, lock, membership_fits};
+use crate::{Link, lock};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ pub(crate) async fn serve(link: &Link, stream: UnixStream) {
 
 async fn try_serve(link: &Link, stream: UnixStream) -> io::Result<()> {
     let (sender, mut receiver) = channel::open(stream)?;
-    match receiver.receive::<LinkUp>().await? {
-        Some(LinkUp::Hello { published, .. }) => {
+    let theirs = match receiver.receive::<LinkUp>().await? {
+        Some(LinkUp::Hello { published, snapshot, .. }) => {
             link.adopt(&published);
             link.hello.send_if_modified(|said| {
                 let is_first = said.is_none();
@@ -44,23 +44,28 @@ async fn try_serve(link: &Link, stream: UnixStream) -> io::Result<()> {
                 }
                 is_first
             });
+            snapshot
         }
         Some(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "its first word is not Hello")),
         None => return Ok(()),
-    }
+    };
     {
         // This edge has nothing of ours until it says so.
-        let mut readers = link.readers();
-        if membership_fits(&link.parts.snapshot, &link.parts.membership.get()) {
-            readers.membership.took(0);
+        let mut now = link.now();
+        if now.in_force.membership_fits(&now.in_force.membership.get()) {
+            now.membership.took(0);
         }
-        readers.dials.took(0);
+        now.dials.took(0);
+    }
+    if theirs == link.in_force().version {
+        // It found it on disk.
+        link.taken.send_replace(Some((theirs, Ok(()))));
     }
     let questions = link.asking.over();
     let wished = Notify::new();
     tokio::select! {
         ended = read(link, receiver, &wished) => ended,
-        ended = write(link, sender, questions, &wished) => ended,
+        ended = write(link, sender, theirs, questions, &wished) => ended,
     }
 }
 
@@ -68,8 +73,24 @@ async fn read(link: &Link, mut receiver: Receiver, wished: &Notify) -> io::Resul
     while let Some(message) = receiver.receive::<LinkUp>().await? {
         match message {
             LinkUp::Hello { .. } => {}
-            LinkUp::MembershipTaken(version) => link.readers().membership.took(version),
-            LinkUp::DialsTaken(version) => link.readers().dials.took(version),
+            LinkUp::SnapshotTaken(version) => {
+                link.taken.send_replace(Some((version, Ok(()))));
+            }
+            LinkUp::SnapshotRefused { version, why } => {
+                link.taken.send_replace(Some((version, Err(why))));
+            }
+            LinkUp::MembershipTaken { of, version } => {
+                let mut now = link.now();
+                if now.in_force.version == of {
+                    now.membership.took(version);
+                }
+            }
+            LinkUp::DialsTaken { of, version } => {
+                let mut now = link.now();
+                if now.in_force.version == of {
+                    now.dials.took(version);
+                }
+            }
             LinkUp::Forgiven(number) => link.mirror().forgiven(number),
             LinkUp::Report(report) => {
                 if !link.mirror().take(&report.endpoints).is_empty() {
@@ -84,45 +105,72 @@ async fn read(link: &Link, mut receiver: Receiver, wished: &Notify) -> io::Resul
     Ok(())
 }
 
+/// `theirs` is the version of the Snapshot that the edge serves.
 async fn write(
     link: &Link,
     sender: Sender,
+    mut theirs: u64,
     mut questions: mpsc::Receiver<(u64, Question)>,
     wished: &Notify,
 ) -> io::Result<()> {
-    let parts = &link.parts;
     // What the edge was sent last; versions begin at 1.
-    let (mut membership, mut dials, mut forgive) = (0, 0, 0);
+    let mut forgive = 0;
+    let mut replaced = link.replaced.subscribe();
     wished.notify_one();
     loop {
-        tokio::select! {
-            () = parts.membership.changed_since(membership) => {
-                let (version, value) = parts.membership.versioned();
-                membership = version;
-                // Health has not spoken yet: the edge keeps what it has.
-                if membership_fits(&parts.snapshot, &value) {
-                    sender.send(&LinkDown::Membership { version, value: (*value).clone() }, None).await?;
-                }
-            }
-            () = parts.dials.changed_since(dials) => {
-                let (version, value) = parts.dials.versioned();
-                dials = version;
-                if dials_fit(&parts.snapshot, &value) {
-                    sender.send(&LinkDown::Dials { version, value: (*value).clone() }, None).await?;
-                }
-            }
-            () = wished.notified() => {
-                let wishes = link.mirror().wishes();
-                for wish in wishes {
-                    let LinkDown::Forgive { number, .. } = wish else { continue };
-                    if number > forgive {
-                        sender.send(&wish, None).await?;
+        replaced.mark_unchanged();
+        let now = link.in_force();
+        let (of, mut membership, mut dials) = (now.version, 0, 0);
+        if theirs != of {
+            let last = now.published();
+            // Health may not have spoken yet.
+            let (members, weights) = match now.membership_fits(&last.membership) {
+                true => (last.membership, last.dials),
+                false => last.fitted(&now.snapshot),
+            };
+            let snapshot =
+                LinkDown::Snapshot { file: Box::new(now.file()), membership: members, dials: weights };
+            sender.send(&snapshot, None).await?;
+            theirs = of;
+        }
+        loop {
+            tokio::select! {
+                changed = replaced.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
                     }
-                    forgive = forgive.max(number);
+                    break;
                 }
-            }
-            Some((id, question)) = questions.recv() => {
-                sender.send(&LinkDown::Ask { id, question }, None).await?;
+                () = now.membership.changed_since(membership) => {
+                    let (version, value) = now.membership.versioned();
+                    membership = version;
+                    // Health has not spoken yet: the edge keeps what it has.
+                    if now.membership_fits(&value) {
+                        let value = (*value).clone();
+                        sender.send(&LinkDown::Membership { of, version, value }, None).await?;
+                    }
+                }
+                () = now.dials.changed_since(dials) => {
+                    let (version, value) = now.dials.versioned();
+                    dials = version;
+                    if now.dials_fit(&value) {
+                        let value = (*value).clone();
+                        sender.send(&LinkDown::Dials { of, version, value }, None).await?;
+                    }
+                }
+                () = wished.notified() => {
+                    let wishes = link.mirror().wishes();
+                    for wish in wishes {
+                        let LinkDown::Forgive { number, .. } = wish else { continue };
+                        if number > forgive {
+                            sender.send(&wish, None).await?;
+                        }
+                        forgive = forgive.max(number);
+                    }
+                }
+                Some((id, question)) = questions.recv() => {
+                    sender.send(&LinkDown::Ask { id, question }, None).await?;
+                }
             }
         }
     }

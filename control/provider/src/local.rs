@@ -61,6 +61,7 @@ impl LocalProvider {
                 }
             }
             ToControl::Start { .. } | ToControl::Link | ToControl::Restarted { .. } | ToControl::End => {}
+            ToControl::Prepare(_) | ToControl::Commit(_) | ToControl::Reloaded { .. } => {}
         }
     }
 

@@ -4,9 +4,8 @@ use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use tentpole_model::link::{LastPublished, PUBLISHED_FILE, SNAPSHOT_FILE, ToControl};
-use tentpole_model::{Instance, Snapshot};
+use tentpole_model::link::{PUBLISHED_FILE, SNAPSHOT_FILE, ToControl};
+use tentpole_model::{Instance, LastPublished, SnapshotFile};
 use tentpole_runtime::channel::Receiver;
 
 /// Everything to begin with.
@@ -36,11 +35,11 @@ pub(crate) async fn beginning(keeper: &mut Receiver) -> io::Result<Option<Beginn
 }
 
 /// The Snapshot that the keeper has written.
-pub(crate) fn snapshot(state: &Path) -> Result<Arc<Snapshot>, String> {
+pub(crate) fn snapshot(state: &Path) -> Result<SnapshotFile, String> {
     let file = state.join(SNAPSHOT_FILE);
     let unreadable = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", file.display());
     let text = std::fs::read(&file).map_err(|error| unreadable(&error))?;
-    serde_json::from_slice(&text).map(Arc::new).map_err(|error| unreadable(&error))
+    serde_json::from_slice(&text).map_err(|error| unreadable(&error))
 }
 
 /// What the edge kept on disk, for when no edge is there to say it. Whether it fits is for the link to see.

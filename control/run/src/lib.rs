@@ -3,6 +3,7 @@
 //! force, so that a control process that starts again changes nothing. Ends when the keeper says so or is gone, and
 //! what the edge serves then goes on.
 
+mod change;
 mod keeper;
 mod process;
 mod rooms;

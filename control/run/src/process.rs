@@ -1,8 +1,9 @@
 //! The order of things: the keeper's start, the edge's hello, then the rooms, then word that all is ready. From then on
 //! the keeper's messages are handed to whom they concern.
 
+use crate::change::{self, Wishes};
 use crate::keeper::{self, Beginning};
-use crate::rooms::{self, Rooms};
+use crate::rooms::{self, Composed, Rooms};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -10,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tentpole_admin::{Admin, Events, Page};
 use tentpole_link::{Link, LinkParts};
-use tentpole_model::link::{FromControl, LastPublished, ToControl};
-use tentpole_model::{Dials, FleetAddresses, Membership, PurgeOrder, RelayPort, Snapshot};
+use tentpole_model::link::{FromControl, ToControl};
+use tentpole_model::{LastPublished, PurgeOrder, RelayPort};
 use tentpole_runtime::channel::{self, Sender};
-use tentpole_runtime::{Cells, Published, notice};
+use tentpole_runtime::{Cells, InForce, Published, notice};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -26,6 +27,8 @@ const FIRST_INSTANCES_MAX: Duration = Duration::from_secs(20);
 const ADMIN_END_MAX: Duration = Duration::from_secs(2);
 /// Links that wait to be taken over; only the last one counts.
 const LINKS_MAX: usize = 4;
+/// Changes that wait; the keeper makes one after the other.
+const CHANGES_MAX: usize = 8;
 
 /// What a control process is given by who composes it.
 #[derive(Debug, Default)]
@@ -34,28 +37,41 @@ pub struct Process {
     pub pages: Vec<Page>,
 }
 
-/// What all rooms work on.
+/// Who tells content networks of purges, if there are any.
+pub(crate) type RelayNow = Option<Arc<dyn RelayPort>>;
+
+/// What all rooms work on, whatever the configuration.
 pub(crate) struct Shared {
-    pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) membership: Arc<Published<Membership>>,
-    pub(crate) dials: Arc<Published<Dials>>,
     pub(crate) cells: Arc<Cells>,
     pub(crate) link: Arc<Link>,
     pub(crate) events: Arc<Events>,
-    pub(crate) relay: Option<Arc<dyn RelayPort>>,
+    /// Replaced with the configuration.
+    pub(crate) relay: Arc<Published<RelayNow>>,
+    /// Those who asked for a reload.
+    pub(crate) wishes: Arc<Wishes>,
+    pub(crate) pages: Vec<Page>,
+}
+
+/// What begins.
+struct Begun {
+    shared: Arc<Shared>,
+    in_force: InForce,
+    admin: Option<Admin>,
 }
 
 /// Runs until the keeper ends it or is gone.
 pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<ExitCode> {
     let (to_keeper, mut keeper) = channel::open(keeper)?;
     let Some(beginning) = keeper::beginning(&mut keeper).await? else { return Ok(ExitCode::SUCCESS) };
-    let (shared, admin) = match begin(&beginning) {
+    let (wishes, wished) = Wishes::new();
+    let begun = match begin(&beginning, process.pages, wishes) {
         Ok(begun) => begun,
         Err(why) => {
             to_keeper.send(&FromControl::Failed(why), None).await?;
             return Ok(ExitCode::FAILURE);
         }
     };
+    let shared = begun.shared.clone();
     let mut tasks = JoinSet::new();
     let (links, coming) = mpsc::channel(LINKS_MAX);
     tasks.spawn(serve_links(shared.link.clone(), coming));
@@ -65,15 +81,24 @@ pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<Exit
     let (rooms, outbox) = Rooms::new(beginning.instances);
     let rooms = Arc::new(rooms);
     tasks.spawn(relay(outbox, to_keeper.clone()));
+    tasks.spawn(relay(wished, to_keeper.clone()));
     let (end, ending) = watch::channel(false);
     let last = keeper::last_published(&beginning.state);
-    let composed =
-        tokio::spawn(compose(shared.clone(), rooms.clone(), admin, process.pages, to_keeper, last, ending));
+    let (changes, changing) = mpsc::channel(CHANGES_MAX);
+    let composed = tokio::spawn(compose(begun, rooms.clone(), to_keeper, last, changing, ending));
     let in_order = loop {
         match keeper.receive::<ToControl>().await? {
             Some(ToControl::Link) => hand_over(&links, UnixStream::from(keeper.descriptor()?)).await,
             Some(word @ (ToControl::Started { .. } | ToControl::Exited { .. })) => rooms.heard(&word),
             Some(ToControl::Restarted { part, how }) => shared.events.restarted(&part, &how),
+            Some(word @ (ToControl::Prepare(_) | ToControl::Commit(_))) => {
+                // More than these the keeper does not send without an answer.
+                let _ = changes.try_send(word);
+            }
+            Some(ToControl::Reloaded { by, end }) => {
+                shared.events.reloaded(by, &end);
+                shared.wishes.ended(by, end);
+            }
             Some(ToControl::Start { .. }) => {}
             Some(ToControl::End) => break true,
             None => break false,
@@ -88,8 +113,8 @@ pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<Exit
 }
 
 /// What can fail at the start.
-fn begin(beginning: &Beginning) -> Result<(Arc<Shared>, Option<Admin>), String> {
-    let snapshot = keeper::snapshot(&beginning.state)?;
+fn begin(beginning: &Beginning, pages: Vec<Page>, wishes: Arc<Wishes>) -> Result<Begun, String> {
+    let in_force = InForce::at_first(keeper::snapshot(&beginning.state)?);
     let admin = match &beginning.admin {
         Some(listener) => {
             let admin = listener.try_clone().and_then(Admin::from_listener);
@@ -97,23 +122,20 @@ fn begin(beginning: &Beginning) -> Result<(Arc<Shared>, Option<Admin>), String> 
         }
         None => None,
     };
-    let membership = Published::new(Membership::default());
-    let dials = Published::new(Dials::from_snapshot(&snapshot));
     let cells = Cells::new();
     let events = Arc::new(Events::new());
-    let relay = rooms::relay(&snapshot, &events)?;
+    let relay = Published::new(rooms::relay(&in_force.snapshot, &events)?);
     let on_purge = {
         let relay = relay.clone();
-        move |order: &PurgeOrder| relay.iter().for_each(|relay| relay.pass_on(order))
+        move |order: &PurgeOrder| relay.get().iter().for_each(|relay| relay.pass_on(order))
     };
     let link = Link::new(LinkParts {
-        snapshot: snapshot.clone(),
-        membership: membership.clone(),
-        dials: dials.clone(),
+        in_force: in_force.clone(),
         cells: cells.clone(),
         on_purge: Arc::new(on_purge),
     });
-    Ok((Arc::new(Shared { snapshot, membership, dials, cells, link, events, relay }), admin))
+    let shared = Shared { cells, link, events, relay, wishes, pages };
+    Ok(Begun { shared: Arc::new(shared), in_force, admin })
 }
 
 async fn hand_over(links: &mpsc::Sender<UnixStream>, link: UnixStream) {
@@ -132,7 +154,7 @@ async fn serve_links(link: Arc<Link>, mut coming: mpsc::Receiver<UnixStream>) {
     }
 }
 
-/// Tells the keeper what the instances' provider has to say.
+/// Tells the keeper what somebody here has to say.
 async fn relay(mut outbox: mpsc::Receiver<FromControl>, to_keeper: Sender) {
     while let Some(message) = outbox.recv().await {
         if to_keeper.send(&message, None).await.is_err() {
@@ -144,46 +166,48 @@ async fn relay(mut outbox: mpsc::Receiver<FromControl>, to_keeper: Sender) {
 
 /// Starts the rooms one after the other, and goes on until `ending`.
 async fn compose(
-    shared: Arc<Shared>,
+    begun: Begun,
     rooms: Arc<Rooms>,
-    admin: Option<Admin>,
-    pages: Vec<Page>,
     to_keeper: Sender,
     last: Option<LastPublished>,
+    changing: mpsc::Receiver<ToControl>,
     mut ending: watch::Receiver<bool>,
 ) {
+    let Begun { shared, in_force, admin } = begun;
     // First of all: nothing that is in force may be changed by starting again.
     if timeout(HELLO_MAX, shared.link.hello()).await.is_err() {
         shared.link.begin_with(last);
     }
-    let statuses = Published::new(Vec::new());
-    // Before health, which puts what they say into the first Membership.
-    let addresses = Published::new(FleetAddresses::default());
-    let fleets = rooms.fleets(&shared, &addresses, &statuses);
-    let watching = rooms::watch(&shared, addresses).start().await;
+    let composed = Composed::start(&shared, &rooms, in_force.clone()).await;
     let mut serving = JoinSet::new();
+    let parts = Published::new(composed.admin_parts(&shared));
     if let Some(admin) = admin {
-        let parts = rooms::admin_parts(&shared, statuses, pages);
-        let mut ending = ending.clone();
+        let (mut ending, parts) = (ending.clone(), parts.clone());
         serving.spawn(admin.serve(parts, async move { until(&mut ending).await }));
     }
     tokio::select! {
-        _ = timeout(FIRST_INSTANCES_MAX, first_instances(&shared)) => {}
+        _ = timeout(FIRST_INSTANCES_MAX, first_instances(&in_force)) => {}
         // Who ends it now shall not wait for them.
         () = until(&mut ending) => {}
     }
     // A keeper that is gone ends this process in another way.
     let _ = to_keeper.send(&FromControl::Ready, None).await;
-    tokio::select! {
-        () = until(&mut ending) => {
-            let _ = serving.join_next().await;
-        }
-        Some(ended) = serving.join_next() => {
-            notice(format_args!("the admin API ended: {ended:?}; health goes on"));
-            until(&mut ending).await;
+    let changing = change::follow(shared, rooms, composed, parts, changing, to_keeper);
+    let mut changing = std::pin::pin!(changing);
+    let mut serves = true;
+    loop {
+        tokio::select! {
+            () = until(&mut ending) => {
+                let _ = serving.join_next().await;
+                return;
+            }
+            () = &mut changing => return,
+            Some(ended) = serving.join_next(), if serves => {
+                notice(format_args!("the admin API ended: {ended:?}; health goes on"));
+                serves = false;
+            }
         }
     }
-    drop((watching, fleets));
 }
 
 /// Returns once it ends.
@@ -193,17 +217,17 @@ async fn until(ending: &mut watch::Receiver<bool>) {
 }
 
 /// Returns once an instance of each fleet takes traffic.
-async fn first_instances(shared: &Shared) {
+async fn first_instances(in_force: &InForce) {
     loop {
-        let (version, membership) = shared.membership.versioned();
+        let (version, membership) = in_force.membership.versioned();
         let serves = |pool: usize| {
             let members = membership.pools.get(pool).map_or(&[][..], |pool| &pool.members);
             members.iter().any(|member| member.health.takes_traffic() && !member.addresses.is_empty())
         };
-        let mut fleets = shared.snapshot.pools.iter().enumerate().filter(|(_, pool)| pool.fleet.is_some());
+        let mut fleets = in_force.snapshot.pools.iter().enumerate().filter(|(_, pool)| pool.fleet.is_some());
         if fleets.all(|(at, _)| serves(at)) {
             return;
         }
-        shared.membership.changed_since(version).await;
+        in_force.membership.changed_since(version).await;
     }
 }

@@ -1,21 +1,30 @@
 //! The one place that knows how each room is put to use: provider, fleets, health, admin API. Everything else in this
 //! crate knows only the order.
 
-use crate::process::Shared;
+use crate::process::{RelayNow, Shared};
 use std::sync::Arc;
-use tentpole_admin::{AdminParts, EventKind, Events, Page};
+use tentpole_admin::{AdminParts, EventKind, Events};
 use tentpole_fleet::{FleetParts, Running as Fleets};
-use tentpole_health::{Event, Watch};
+use tentpole_health::{Before, Event, Watch, Watching};
 use tentpole_model::link::{FromControl, ToControl};
-use tentpole_model::{FleetAddresses, FleetStatus, Instance, Membership, RelayPort, Snapshot};
+use tentpole_model::{FleetAddresses, FleetStatus, Instance, Membership, Snapshot};
 use tentpole_provider::LocalProvider;
 use tentpole_relay::{PATIENCE, Relay, RelayParts};
-use tentpole_runtime::{Published, notice};
+use tentpole_runtime::{InForce, Published, notice};
 use tokio::sync::mpsc;
 
-/// What outlives the start.
+/// What outlives configurations.
 pub(crate) struct Rooms {
     provider: Arc<LocalProvider>,
+}
+
+/// The rooms of one configuration. Dropping it ends their work; instances and what is published stay.
+pub(crate) struct Composed {
+    pub(crate) in_force: InForce,
+    pub(crate) watching: Watching,
+    pub(crate) addresses: Arc<Published<FleetAddresses>>,
+    pub(crate) statuses: Arc<Published<Vec<FleetStatus>>>,
+    pub(crate) fleets: Option<Fleets>,
 }
 
 impl Rooms {
@@ -29,44 +38,97 @@ impl Rooms {
     pub(crate) fn heard(&self, word: &ToControl) {
         self.provider.heard(word);
     }
+}
 
-    /// Starts the fleets, when any pool has one. When this returns, where their instances take traffic is published.
-    pub(crate) fn fleets(
-        &self,
-        shared: &Shared,
-        addresses: &Arc<Published<FleetAddresses>>,
-        status: &Arc<Published<Vec<FleetStatus>>>,
-    ) -> Option<Fleets> {
-        let events = shared.events.clone();
-        let parts = FleetParts {
-            snapshot: shared.snapshot.clone(),
-            provider: self.provider.clone(),
-            cells: shared.cells.clone(),
-            membership: shared.membership.clone(),
-            dials: shared.dials.clone(),
-            addresses: addresses.clone(),
-            status: status.clone(),
-            on_event: Box::new(move |event: String| {
-                notice(&event);
-                events.add(EventKind::Fleet, event);
-            }),
-        };
-        shared.snapshot.pools.iter().any(|pool| pool.fleet.is_some()).then(|| parts.start())
+impl Composed {
+    /// The rooms of the first configuration of this process.
+    pub(crate) async fn start(shared: &Shared, rooms: &Rooms, in_force: InForce) -> Self {
+        let (addresses, statuses) = (Published::new(FleetAddresses::default()), Published::new(Vec::new()));
+        // Before health, which puts what they say into the first Membership.
+        let fleets = Some(fleets(shared, rooms, &in_force, &addresses, &statuses, None));
+        let watching = watch(shared, &in_force, &addresses, None).start().await;
+        Self { in_force, watching, addresses, statuses, fleets }
+    }
+
+    /// Those of a further one: health looks at its endpoints already, and knows what the one before knew. Fleets have one
+    /// master: [`Composed::take_fleets`].
+    pub(crate) async fn prepare(shared: &Shared, before: &Self, in_force: InForce) -> Self {
+        let statuses = Published::new(Vec::new());
+        let addresses = Published::new(slot_addresses(&in_force));
+        let knowledge = Some(before.watching.knowledge());
+        let watching = watch(shared, &in_force, &addresses, knowledge).start().await;
+        Self { in_force, watching, addresses, statuses, fleets: None }
+    }
+
+    /// Cares for the fleets from now on; those of the configuration before must have been dropped.
+    pub(crate) fn take_fleets(&mut self, shared: &Shared, rooms: &Rooms, before: Vec<FleetStatus>) {
+        let fleets = fleets(shared, rooms, &self.in_force, &self.addresses, &self.statuses, Some(before));
+        self.fleets = Some(fleets);
+    }
+
+    /// What the admin API shows and turns.
+    pub(crate) fn admin_parts(&self, shared: &Shared) -> AdminParts {
+        let InForce { version, read_unix_ms, snapshot, membership, dials } = self.in_force.clone();
+        AdminParts {
+            snapshot,
+            membership,
+            dials,
+            edge: shared.link.clone(),
+            fleets: self.statuses.clone(),
+            events: shared.events.clone(),
+            version: (version, read_unix_ms),
+            reload: Some(shared.wishes.clone()),
+            relay: RelayNow::clone(&shared.relay.get()),
+            pages: shared.pages.clone(),
+        }
     }
 }
 
-/// Health, and to whom it speaks.
-pub(crate) fn watch(shared: &Shared, fleets: Arc<Published<FleetAddresses>>) -> Watch {
+/// Starts the fleets. When this returns, where their instances take traffic is published.
+fn fleets(
+    shared: &Shared,
+    rooms: &Rooms,
+    in_force: &InForce,
+    addresses: &Arc<Published<FleetAddresses>>,
+    status: &Arc<Published<Vec<FleetStatus>>>,
+    before: Option<Vec<FleetStatus>>,
+) -> Fleets {
     let events = shared.events.clone();
-    // Taken over from the edge, or nothing yet.
-    let initial = Membership::clone(&shared.membership.get());
-    Watch {
-        snapshot: shared.snapshot.clone(),
-        membership: shared.membership.clone(),
-        dials: shared.dials.clone(),
+    let parts = FleetParts {
+        snapshot: in_force.snapshot.clone(),
+        provider: rooms.provider.clone(),
         cells: shared.cells.clone(),
-        fleets,
+        membership: in_force.membership.clone(),
+        dials: in_force.dials.clone(),
+        addresses: addresses.clone(),
+        status: status.clone(),
+        before,
+        on_event: Box::new(move |event: String| {
+            notice(&event);
+            events.add(EventKind::Fleet, event);
+        }),
+    };
+    parts.start()
+}
+
+/// Health, and to whom it speaks.
+fn watch(
+    shared: &Shared,
+    in_force: &InForce,
+    fleets: &Arc<Published<FleetAddresses>>,
+    before: Option<Before>,
+) -> Watch {
+    let events = shared.events.clone();
+    // Taken over from the edge or the configuration before, or nothing yet.
+    let initial = Membership::clone(&in_force.membership.get());
+    Watch {
+        snapshot: in_force.snapshot.clone(),
+        membership: in_force.membership.clone(),
+        dials: in_force.dials.clone(),
+        cells: shared.cells.clone(),
+        fleets: fleets.clone(),
         initial: Some(initial),
+        before,
         on_event: Box::new(move |event: Event| {
             notice(&event);
             events.add(EventKind::Health, event.to_string());
@@ -74,11 +136,19 @@ pub(crate) fn watch(shared: &Shared, fleets: Arc<Published<FleetAddresses>>) -> 
     }
 }
 
+/// Where instances take traffic, as the Membership has it.
+fn slot_addresses(in_force: &InForce) -> FleetAddresses {
+    let membership = in_force.membership.get();
+    let pools =
+        in_force.snapshot.pools.iter().zip(&membership.pools).map(|(pool, members)| match &pool.fleet {
+            Some(_) => members.members.iter().map(|member| member.addresses.first().copied()).collect(),
+            None => Vec::new(),
+        });
+    FleetAddresses { pools: pools.collect() }
+}
+
 /// Who tells the content networks of purges, when there are any.
-pub(crate) fn relay(
-    snapshot: &Arc<Snapshot>,
-    events: &Arc<Events>,
-) -> Result<Option<Arc<dyn RelayPort>>, String> {
+pub(crate) fn relay(snapshot: &Arc<Snapshot>, events: &Arc<Events>) -> Result<RelayNow, String> {
     if snapshot.content_networks.is_empty() {
         return Ok(None);
     }
@@ -93,22 +163,4 @@ pub(crate) fn relay(
     };
     let relay = Relay::start(parts).map_err(|error| format!("the system refused a thread: {error}"))?;
     Ok(Some(Arc::new(relay)))
-}
-
-/// What the admin API shows and turns.
-pub(crate) fn admin_parts(
-    shared: &Shared,
-    fleets: Arc<Published<Vec<FleetStatus>>>,
-    pages: Vec<Page>,
-) -> AdminParts {
-    AdminParts {
-        snapshot: shared.snapshot.clone(),
-        membership: shared.membership.clone(),
-        dials: shared.dials.clone(),
-        edge: shared.link.clone(),
-        fleets,
-        events: shared.events.clone(),
-        relay: shared.relay.clone(),
-        pages,
-    }
 }

@@ -12,11 +12,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tentpole_control::Process;
 use tentpole_model::link::{
-    Answer, FromControl, LastPublished, LinkDown, LinkUp, PUBLISHED_FILE, Question, SNAPSHOT_FILE, ToControl,
+    Answer, FromControl, LinkDown, LinkUp, PUBLISHED_FILE, Question, SNAPSHOT_FILE, ToControl,
 };
 use tentpole_model::{
-    Dials, DownReason, EdgeReport, Endpoint, EndpointReport, Fleet, Health, Instance, Launch, Member,
-    Membership, Pool, PoolMembers, Snapshot,
+    Dials, DownReason, EdgeReport, Endpoint, EndpointReport, Fleet, Health, Instance, LastPublished, Launch,
+    Member, Membership, Pool, PoolMembers, Snapshot, SnapshotFile,
 };
 use tentpole_runtime::channel::{self, Receiver, Sender};
 use tokio::time::timeout;
@@ -65,7 +65,18 @@ impl Control {
         instances: Vec<Instance>,
         edge: Option<&mut Edge>,
     ) -> Self {
-        let text = serde_json::to_vec(snapshot).unwrap();
+        let file = SnapshotFile::first(snapshot.clone(), 0);
+        Self::with_file(state, &file, admin, instances, edge).await
+    }
+
+    async fn with_file(
+        state: &TempDir,
+        file: &SnapshotFile,
+        admin: bool,
+        instances: Vec<Instance>,
+        edge: Option<&mut Edge>,
+    ) -> Self {
+        let text = serde_json::to_vec(file).unwrap();
         std::fs::write(state.path().join(SNAPSHOT_FILE), text).unwrap();
         let (here, there) = channel::pair().unwrap();
         let thread = std::thread::spawn(move || tentpole_control::run(there, Process::default()));
@@ -104,7 +115,10 @@ impl Edge {
     async fn new(published: Option<LastPublished>) -> Self {
         let (here, there) = channel::pair().unwrap();
         let (sender, receiver) = channel::open(here).unwrap();
-        sender.send(&LinkUp::Hello { pid: 1, published: published.clone() }, None).await.unwrap();
+        sender
+            .send(&LinkUp::Hello { pid: 1, snapshot: 1, published: published.clone() }, None)
+            .await
+            .unwrap();
         Self { sender, receiver, other: Some(there), published: published.unwrap_or_default() }
     }
 
@@ -126,6 +140,10 @@ impl Edge {
             let next = timeout(PATIENCE, self.receiver.receive::<LinkDown>()).await;
             let next = next.unwrap_or_else(|_| panic!("never: {what}; there is {:?}", self.published));
             match next.unwrap().expect("it goes on") {
+                LinkDown::Snapshot { file, membership, dials } => {
+                    self.published = LastPublished::of(&file.snapshot, membership, dials);
+                    self.sender.send(&LinkUp::SnapshotTaken(file.version), None).await.unwrap();
+                }
                 LinkDown::Membership { value, .. } => self.published.membership = value,
                 LinkDown::Dials { value, .. } => self.published.dials = value,
                 LinkDown::Forgive { number, .. } => {
@@ -198,10 +216,11 @@ async fn a_control_process_that_starts_again_changes_nothing_that_is_in_force() 
     let member = |at: usize, health| Member { addresses: vec![addresses[at]], health };
     let members =
         vec![member(0, Health::Up), member(1, Health::Down(DownReason::Failures)), member(2, Health::Up)];
-    let published = LastPublished {
-        membership: Membership { pools: vec![PoolMembers { members }] },
-        dials: Dials { weights: vec![vec![0, 1, 1]] },
-    };
+    let published = LastPublished::of(
+        &snapshot(&addresses),
+        Membership { pools: vec![PoolMembers { members }] },
+        Dials { weights: vec![vec![0, 1, 1]] },
+    );
     let [_drained, died, _serves] = endpoints;
     drop(died);
     let (state, mut edge) = (TempDir::new().unwrap(), Edge::new(Some(published.clone())).await);
@@ -296,7 +315,8 @@ async fn a_fleet_is_ready_with_its_first_instance_and_the_next_control_process_k
     first.ends().await;
 
     // The next one gets what the keeper kept, and what the edge has in force.
-    let published = edge.published.clone();
+    let LastPublished { membership, dials, .. } = edge.published.clone();
+    let published = LastPublished::of(&snapshot, membership, dials);
     let mut edge = Edge::new(Some(published.clone())).await;
     let kept = Instance { pid: Some(std::process::id()), mark, ..instance };
     let mut second = Control::with(&state, &snapshot, false, vec![kept], Some(&mut edge)).await;
@@ -312,6 +332,61 @@ async fn a_fleet_is_ready_with_its_first_instance_and_the_next_control_process_k
     };
     let _ = timeout(Duration::from_secs(2), changes).await;
     second.ends().await;
+}
+
+#[tokio::test]
+async fn another_configuration_is_prepared_first_and_in_force_when_the_edge_has_it() {
+    let endpoints = [endpoint(2), endpoint(2)];
+    let [first, second] = endpoints.each_ref().map(|endpoint| endpoint.local_addr().unwrap());
+    let (state, mut edge) = (TempDir::new().unwrap(), Edge::new(None).await);
+    let mut control = Control::start(&state, &[first], true, Some(&mut edge)).await;
+    assert_eq!(control.says().await, FromControl::Ready);
+    assert_eq!(control.says().await, FromControl::InForce(1));
+    edge.until("up", |now| healths(now) == [Health::Up]).await;
+
+    let next = |version, endpoints: &[SocketAddr]| {
+        Box::new(SnapshotFile { version, read_unix_ms: 0, snapshot: snapshot(endpoints) })
+    };
+    control.sender.send(&ToControl::Prepare(next(2, &[second])), None).await.unwrap();
+    assert_eq!(control.says().await, FromControl::Prepared(2));
+    // The keeper changed its mind, or was asked for yet another one.
+    control.sender.send(&ToControl::Prepare(next(3, &[second, first])), None).await.unwrap();
+    assert_eq!(control.says().await, FromControl::Prepared(3));
+    assert!(timeout(Duration::from_millis(300), edge.until("", |now| now.names.len() == 9)).await.is_err());
+    assert!(edge.published.names.is_empty(), "nothing was changed so far");
+
+    control.sender.send(&ToControl::Commit(2), None).await.unwrap();
+    control.sender.send(&ToControl::Prepare(next(4, &[second, first])), None).await.unwrap();
+    assert_eq!(control.says().await, FromControl::Prepared(4), "what was not prepared last is not committed");
+    control.sender.send(&ToControl::Commit(4), None).await.unwrap();
+    edge.until("the new one", |now| healths(now) == [Health::Up, Health::Up]).await;
+    assert_eq!(edge.published.membership.pools[0].members[0].addresses, [second]);
+    assert_eq!(control.says().await, FromControl::InForce(4));
+    let admin = control.admin.unwrap();
+    let (metrics, ()) = tokio::join!(get(admin, "/metrics"), async {
+        let _ = timeout(Duration::from_secs(1), edge.until("", |_| false)).await;
+    });
+    assert!(metrics.contains("tentpole_snapshot_version 4"), "{metrics}");
+    control.ends().await;
+}
+
+#[tokio::test]
+async fn a_control_process_that_starts_with_a_newer_configuration_gives_it_to_the_edge() {
+    let endpoints = [endpoint(3), endpoint(3)];
+    let [first, second] = endpoints.each_ref().map(|endpoint| endpoint.local_addr().unwrap());
+    let old = snapshot(&[first]);
+    let member = Member { addresses: vec![first], health: Health::Up };
+    let membership = Membership { pools: vec![PoolMembers { members: vec![member] }] };
+    // The edge has version 1, and a drain; the one that wrote version 2 died before it could give it on.
+    let published = LastPublished::of(&old, membership, Dials { weights: vec![vec![0]] });
+    let (state, mut edge) = (TempDir::new().unwrap(), Edge::new(Some(published)).await);
+    let file = SnapshotFile { version: 2, read_unix_ms: 0, snapshot: snapshot(&[second, first]) };
+    let mut control = Control::with_file(&state, &file, false, Vec::new(), Some(&mut edge)).await;
+    assert_eq!(control.says().await, FromControl::Ready);
+    edge.until("the new one", |now| healths(now) == [Health::Up, Health::Up]).await;
+    assert_eq!(edge.published.dials.weights, [vec![1, 0]], "who was drained stays drained");
+    assert_eq!(control.says().await, FromControl::InForce(2));
+    control.ends().await;
 }
 
 #[tokio::test]

@@ -1,13 +1,18 @@
 //! Chooses one endpoint for a request. Never dials, never waits, holds no state: what is in flight, what is usable
 //! and the randomness come from the caller, so that a simulation chooses as the edge does.
 //!
-//! Both ways to choose answer with an index below `len`, or `None` when no endpoint is left: all are unusable, or
+//! All ways to choose answer with an index below `len`, or `None` when no endpoint is left: all are unusable, or
 //! those that are not have been tried. A caller who would rather try one again clears `avoid`.
 
+mod draw;
+mod latency;
 mod least_requests;
+mod peak_ewma;
 mod round_robin;
 
+pub use latency::Latency;
 pub use least_requests::least_requests;
+pub use peak_ewma::peak_ewma;
 pub use round_robin::round_robin;
 
 /// What has to be known of an endpoint to choose it.

@@ -25,11 +25,12 @@ pub(crate) fn answer(shared: &Shared, question: Question) -> Answer {
 /// What was counted so far.
 pub(crate) fn report(shared: &Shared) -> EdgeReport {
     let parts = &shared.parts;
+    let in_force = shared.in_force();
     let counted = Counted {
         started: parts.started,
         observed: &parts.observed,
         ledger: &parts.ledger,
-        snapshot: &parts.snapshot,
+        snapshot: &in_force.snapshot,
         cells: &parts.cells,
     };
     counted.report((parts.queued)())
@@ -41,7 +42,8 @@ fn metrics(shared: &Shared) -> String {
     page.process(parts.version, clock::now().since(parts.started).as_secs_f64());
     page.edge(&parts.observed);
     page.ledger(&parts.ledger);
-    page.endpoints(&parts.snapshot, &parts.membership.get(), &parts.dials.get(), &parts.cells);
+    let now = shared.in_force();
+    page.endpoints(&now.snapshot, &now.membership.get(), &now.dials.get(), &parts.cells);
     page.finish()
 }
 
@@ -52,7 +54,7 @@ fn requests(shared: &Shared, limit: usize) -> String {
         if out.len() > empty {
             out.push(b',');
         }
-        log::write_json(&mut out, &record, &shared.names);
+        log::write_json(&mut out, &record, &shared.parts.names);
     });
     out.extend_from_slice(b"]}");
     // What a visitor sent that is no UTF-8 was replaced when the line was written.

@@ -1,22 +1,21 @@
 //! The last published values on disk, so that an edge can start alone: read at the start, written after each change.
 //! A file is replaced whole, never changed; a write that fails costs that and a line on standard error.
 
-use crate::{Shared, shape};
+use crate::Shared;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use tentpole_model::Snapshot;
-use tentpole_model::link::{LastPublished, PUBLISHED_FILE};
+use tentpole_model::link::PUBLISHED_FILE;
+use tentpole_model::{LastPublished, Snapshot};
 use tentpole_runtime::notice;
 use tokio::sync::watch;
 
-/// What an edge before this one published last. `None` when there is none, and when what lies there is from another
-/// configuration or broken: then control says it anew.
+/// What an edge before this one published last. `None` when there is none or it is broken, and when it is of a
+/// configuration that says too little about this one: then control says it anew.
 pub fn last_published(state: &Path, snapshot: &Snapshot) -> Option<LastPublished> {
     let text = std::fs::read(state.join(PUBLISHED_FILE)).ok()?;
     let last: LastPublished = serde_json::from_slice(&text).ok()?;
-    let fits = shape::membership_fits(snapshot, &last.membership) && shape::dials_fit(snapshot, &last.dials);
-    fits.then_some(last)
+    last.suffices(snapshot).then_some(last)
 }
 
 /// Writes after each change, one file at a time; what changed meanwhile is in the next one.

@@ -6,22 +6,20 @@
 mod answer;
 mod disk;
 mod session;
-mod shape;
 
 pub use disk::last_published;
 
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tentpole_model::link::LastPublished;
-use tentpole_model::{Dials, Membership, PurgeOrder, PurgePort, Snapshot};
+use tentpole_model::{LastPublished, PurgeOrder, PurgePort};
 use tentpole_observe::{Names, Observed};
-use tentpole_runtime::{Cells, Instant, Ledger, Published, clock};
-use tokio::sync::{Mutex, mpsc, watch};
+use tentpole_runtime::{Cells, InForce, Instant, Ledger, clock};
+use tokio::sync::{mpsc, watch};
 
 /// Links that wait to be taken over; only the last one counts.
 const LINKS_MAX: usize = 4;
@@ -30,17 +28,20 @@ pub(crate) const QUESTIONS_MAX: usize = 8;
 /// How long what blocks may take to end when the link ends.
 const BLOCKING_END_MAX: Duration = Duration::from_millis(500);
 
+/// Puts another Snapshot in force.
+pub type Reload = dyn Fn(&InForce) -> Result<(), String> + Send + Sync;
+
 /// What the link works on, shared with the data threads.
 #[derive(Clone)]
 pub struct LinkParts {
-    /// What is served.
-    pub snapshot: Arc<Snapshot>,
-    /// Where endpoints and their health are published.
-    pub membership: Arc<Published<Membership>>,
-    /// Where weights are published.
-    pub dials: Arc<Published<Dials>>,
-    /// Whether both hold what control once said (found on disk), and not just what they were made with.
+    /// What is served to begin with.
+    pub in_force: InForce,
+    /// Whether what is published there is what control once said (found on disk), and not just what it was made with.
     pub known: bool,
+    /// Serves another Snapshot from now on: returns when every data thread has it. Blocks. Changes nothing when it fails.
+    pub reload: Arc<Reload>,
+    /// What numbers in records are called.
+    pub names: Names,
     /// What is counted of each endpoint.
     pub cells: Arc<Cells>,
     /// What is counted and recorded of each request.
@@ -54,7 +55,7 @@ pub struct LinkParts {
     /// How many requests wait in each pool.
     pub queued: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
     /// Purge requests that were carried out, for content networks to hear of; `None` when there are none.
-    pub purged: Option<Arc<Mutex<mpsc::Receiver<PurgeOrder>>>>,
+    pub purged: Option<Arc<tokio::sync::Mutex<mpsc::Receiver<PurgeOrder>>>>,
     /// The directory that holds the last published values.
     pub state: PathBuf,
     /// When the edge started.
@@ -73,7 +74,8 @@ pub struct Link {
 /// What outlives a link.
 pub(crate) struct Shared {
     pub(crate) parts: LinkParts,
-    pub(crate) names: Names,
+    in_force: Mutex<InForce>,
+    reloading: Mutex<()>,
     known: AtomicBool,
     /// Counts changes of what is published: the disk follows.
     changes: watch::Sender<u64>,
@@ -125,18 +127,34 @@ impl Drop for Link {
 
 impl Shared {
     fn new(parts: LinkParts) -> Self {
-        let names = Names::new(parts.snapshot.clone(), parts.cells.clone());
         let known = AtomicBool::new(parts.known);
-        Self { parts, names, known, changes: watch::Sender::new(0) }
+        let in_force = Mutex::new(parts.in_force.clone());
+        Self { parts, in_force, reloading: Mutex::new(()), known, changes: watch::Sender::new(0) }
+    }
+
+    /// What is served now.
+    pub(crate) fn in_force(&self) -> InForce {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Serves another Snapshot, unless it does already. Blocks until every data thread has it.
+    pub(crate) fn reload(&self, next: InForce) -> Result<(), String> {
+        // A link that broke off may have begun the same.
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.version == self.in_force().version {
+            return Ok(());
+        }
+        // First: what is recorded may name it at once.
+        self.parts.names.add(next.version, next.snapshot.clone());
+        (self.parts.reload)(&next)?;
+        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        self.changed(true);
+        Ok(())
     }
 
     /// What is in force, once control has said anything.
     pub(crate) fn published(&self) -> Option<LastPublished> {
-        let now = || LastPublished {
-            membership: (*self.parts.membership.get()).clone(),
-            dials: (*self.parts.dials.get()).clone(),
-        };
-        self.known.load(Ordering::Relaxed).then(now)
+        self.known.load(Ordering::Relaxed).then(|| self.in_force().published())
     }
 
     /// Notes that something was published.

@@ -2,16 +2,16 @@
 //! hands questions on, the confirmers wait for the data threads, the writer says what there is to say. What waits to
 //! be said is the last number of its kind, or a bounded number of answers; what cannot be said is left out.
 
-use crate::{LinkParts, QUESTIONS_MAX, Shared, answer, shape};
+use crate::{LinkParts, QUESTIONS_MAX, Shared, answer};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tentpole_model::PurgeOrder;
 use tentpole_model::link::{Answer, LinkDown, LinkUp, Question};
+use tentpole_model::{Dials, Membership, PurgeOrder};
 use tentpole_runtime::channel::{self, Receiver, Sender};
-use tentpole_runtime::{Published, notice};
+use tentpole_runtime::{InForce, Published, notice};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -19,22 +19,27 @@ use tokio::time::{MissedTickBehavior, interval};
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 
 /// The last numbers that control is to hear of.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Said {
-    membership: u64,
-    dials: u64,
+    /// The Snapshot that was to be served last, and what came of it.
+    snapshot: Option<(u64, Result<(), String>)>,
+    membership: Number,
+    dials: Number,
     forgiven: u64,
 }
 
-/// A published value that the data threads are to take: its version on the link, and here.
-type Wanted = Option<(u64, u64)>;
+/// A published value that the data threads are to take: where it is, its version on the link, and its version there.
+type Wanted<T> = Option<(Arc<Published<T>>, Number, u64)>;
+
+/// The version of the Snapshot that it belongs to, and the value's version on the link.
+type Number = (u64, u64);
 
 /// What the reader passes on.
 struct Reading<'a> {
     shared: &'a Arc<Shared>,
     said: watch::Sender<Said>,
-    membership: watch::Sender<Wanted>,
-    dials: watch::Sender<Wanted>,
+    membership: watch::Sender<Wanted<Membership>>,
+    dials: watch::Sender<Wanted<Dials>>,
     asked: Arc<Semaphore>,
     answers: mpsc::Sender<(u64, Answer)>,
 }
@@ -63,43 +68,58 @@ async fn try_serve(shared: &Arc<Shared>, link: UnixStream) -> io::Result<()> {
         asked: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         answers,
     };
-    let parts = &shared.parts;
     let (membership, dials) = (reading.membership.subscribe(), reading.dials.subscribe());
     tokio::select! {
         ended = read(reading, receiver) => ended,
         ended = write(shared, sender, saying, answered) => ended,
-        () = confirm(&parts.membership, membership, |version| said.send_modify(|said| said.membership = version)) => Ok(()),
-        () = confirm(&parts.dials, dials, |version| said.send_modify(|said| said.dials = version)) => Ok(()),
+        () = confirm(membership, |number| said.send_modify(|said| said.membership = number)) => Ok(()),
+        () = confirm(dials, |number| said.send_modify(|said| said.dials = number)) => Ok(()),
     }
 }
 
 async fn read(mut reading: Reading<'_>, mut receiver: Receiver) -> io::Result<()> {
     while let Some(message) = receiver.receive::<LinkDown>().await? {
-        reading.take(message);
+        match message {
+            LinkDown::Snapshot { file, membership, dials } => {
+                reading.reload(InForce::new(*file, membership, dials)).await;
+            }
+            other => reading.take(other),
+        }
     }
     Ok(())
 }
 
 impl Reading<'_> {
+    /// Serves another Snapshot. What comes behind it on the link is about it, and waits.
+    async fn reload(&mut self, next: InForce) {
+        let version = next.version;
+        // What was to be taken of the old one is taken with the new one, or never.
+        self.membership.send_replace(None);
+        self.dials.send_replace(None);
+        let shared = self.shared.clone();
+        let done = tokio::task::spawn_blocking(move || shared.reload(next)).await;
+        let done = done.unwrap_or_else(|_| Err("a fault of ours, which standard error tells of".to_owned()));
+        self.said.send_modify(|said| said.snapshot = Some((version, done)));
+    }
+
     fn take(&mut self, message: LinkDown) {
-        let parts = &self.shared.parts;
+        let (parts, now) = (&self.shared.parts, self.shared.in_force());
         match message {
-            LinkDown::Membership { version, value } if shape::membership_fits(&parts.snapshot, &value) => {
-                publish(&parts.membership, value, version, &self.membership);
+            LinkDown::Membership { of, version, value }
+                if of == now.version && now.membership_fits(&value) =>
+            {
+                publish(&now.membership, value, (of, version), &self.membership);
                 self.shared.changed(true);
             }
-            LinkDown::Dials { version, value } if shape::dials_fit(&parts.snapshot, &value) => {
-                publish(&parts.dials, value, version, &self.dials);
+            LinkDown::Dials { of, version, value } if of == now.version && now.dials_fit(&value) => {
+                publish(&now.dials, value, (of, version), &self.dials);
                 self.shared.changed(false);
             }
+            LinkDown::Snapshot { .. } => {}
             LinkDown::Membership { .. } => ignored("endpoints"),
             LinkDown::Dials { .. } => ignored("weights"),
-            LinkDown::Forgive { number, pool, endpoint } => {
-                let pool = parts.snapshot.pools.get(pool);
-                if let Some((pool, endpoint)) =
-                    pool.and_then(|pool| Some((pool, pool.endpoints.get(endpoint)?)))
-                {
-                    let cell = parts.cells.of(&pool.name, &endpoint.authority());
+            LinkDown::Forgive { number, pool, authority } => {
+                if let Some(cell) = parts.cells.get(&pool, &authority) {
                     cell.failures_in_a_row.store(0, Ordering::Relaxed);
                 }
                 self.said.send_modify(|said| said.forgiven = number);
@@ -121,10 +141,15 @@ impl Reading<'_> {
     }
 }
 
-fn publish<T: PartialEq>(to: &Published<T>, value: T, version: u64, wanted: &watch::Sender<Wanted>) {
+fn publish<T: PartialEq>(
+    to: &Arc<Published<T>>,
+    value: T,
+    number: Number,
+    wanted: &watch::Sender<Wanted<T>>,
+) {
     // What is in force already stays: no thread has to take it again.
     let here = to.update(|now| (*now != value).then_some(value)).unwrap_or_else(|| to.version());
-    wanted.send_replace(Some((version, here)));
+    wanted.send_replace(Some((to.clone(), number, here)));
 }
 
 fn ignored(what: &str) {
@@ -135,11 +160,11 @@ fn ignored(what: &str) {
 }
 
 /// Tells which version every data thread has taken, always the newest that came. Ends with the link.
-async fn confirm<T>(published: &Published<T>, mut wanted: watch::Receiver<Wanted>, tell: impl Fn(u64)) {
+async fn confirm<T>(mut wanted: watch::Receiver<Wanted<T>>, tell: impl Fn(Number)) {
     while wanted.changed().await.is_ok() {
-        let Some((version, here)) = *wanted.borrow_and_update() else { continue };
+        let Some((published, number, here)) = wanted.borrow_and_update().clone() else { continue };
         tokio::select! {
-            () = published.taken_by_all(here) => tell(version),
+            () = published.taken_by_all(here) => tell(number),
             // A newer one came: only that one matters, and the loop takes it.
             Ok(()) = wanted.changed() => wanted.mark_changed(),
         }
@@ -164,7 +189,11 @@ async fn write(
     mut saying: watch::Receiver<Said>,
     mut answered: mpsc::Receiver<(u64, Answer)>,
 ) -> io::Result<()> {
-    let hello = LinkUp::Hello { pid: std::process::id(), published: shared.published() };
+    let hello = LinkUp::Hello {
+        pid: std::process::id(),
+        snapshot: shared.in_force().version,
+        published: shared.published(),
+    };
     sender.send(&hello, None).await?;
     let report = || LinkUp::Report(Box::new(answer::report(shared)));
     let mut turns = interval(REPORT_EVERY);
@@ -176,12 +205,23 @@ async fn write(
                 if changed.is_err() {
                     return Ok(());
                 }
-                let now = *saying.borrow_and_update();
+                let now = saying.borrow_and_update().clone();
+                if now.snapshot != said.snapshot
+                    && let Some((version, done)) = now.snapshot.clone()
+                {
+                    let word = match done {
+                        Ok(()) => LinkUp::SnapshotTaken(version),
+                        Err(why) => LinkUp::SnapshotRefused { version, why },
+                    };
+                    sender.send(&word, None).await?;
+                }
                 if now.membership != said.membership {
-                    sender.send(&LinkUp::MembershipTaken(now.membership), None).await?;
+                    let (of, version) = now.membership;
+                    sender.send(&LinkUp::MembershipTaken { of, version }, None).await?;
                 }
                 if now.dials != said.dials {
-                    sender.send(&LinkUp::DialsTaken(now.dials), None).await?;
+                    let (of, version) = now.dials;
+                    sender.send(&LinkUp::DialsTaken { of, version }, None).await?;
                 }
                 if now.forgiven != said.forgiven {
                     sender.send(&LinkUp::Forgiven(now.forgiven), None).await?;

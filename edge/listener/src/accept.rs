@@ -32,7 +32,7 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text
 /// Counts the open connections of all threads and knows where a socket is best carried.
 #[derive(Debug)]
 pub struct Doors {
-    connections_max: usize,
+    connections_max: AtomicUsize,
     open: AtomicUsize,
     of_thread: Vec<AtomicUsize>,
     handovers: Vec<mpsc::Sender<Handed>>,
@@ -67,7 +67,13 @@ impl Doors {
         let (handovers, receivers) = (0..threads).map(|_| mpsc::channel(HANDOVERS_MAX)).unzip();
         let of_thread = (0..threads).map(|_| AtomicUsize::new(0)).collect();
         (
-            Arc::new(Self { connections_max, open: AtomicUsize::new(0), of_thread, handovers, ledger }),
+            Arc::new(Self {
+                connections_max: AtomicUsize::new(connections_max),
+                open: AtomicUsize::new(0),
+                of_thread,
+                handovers,
+                ledger,
+            }),
             receivers,
         )
     }
@@ -77,11 +83,16 @@ impl Doors {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// From now on so many may be open. Those that are open stay.
+    pub fn set_connections_max(&self, most: usize) {
+        self.connections_max.store(most, Ordering::Relaxed);
+    }
+
     pub(crate) fn enter(self: &Arc<Self>, thread: usize) -> Result<Open, Refused> {
         if self.ledger.pressure() == Pressure::RefuseConnections {
             return Err(Refused::MemoryFull);
         }
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.connections_max {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.connections_max.load(Ordering::Relaxed) {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Refused::TooManyConnections);
         }

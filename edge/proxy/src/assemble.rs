@@ -111,7 +111,7 @@ impl Visit<'_> {
         self.why.status = status;
         let mut lines = Vec::new();
         http1::write_status_line(&mut lines, status, self.scratch.response.reason());
-        let sends_tags = self.thread.shared.sends_tags;
+        let sends_tags = self.thread.sends_tags();
         let for_others = |field: Field<'_>| !sends_tags && is_for_caches(&field);
         http1::write_fields(&mut lines, &self.scratch.response.fields, for_others);
         let kept = Kept::of_own(&self.scratch.response);

@@ -9,10 +9,11 @@ use crate::prepare::Prepared;
 use crate::purge::Purger;
 use crate::purge_log::PurgeLog;
 use crate::purging::Purging;
+use crate::reload::Reloader;
 use crate::search::Searches;
 use crate::secure::Secure;
+use crate::serve;
 use crate::thread::{Shared, Thread};
-use crate::visit;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -24,13 +25,11 @@ use std::{fmt, io};
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
 use tentpole_listener::{Doors, Handover, Port, Visitor, accept, take_over};
-use tentpole_model::{
-    Dials, Membership, PurgeOrder, PurgePort, Refused, Snapshot, TlsSettings, VisitorLimits,
-};
+use tentpole_model::{PurgeOrder, PurgePort, Refused, TlsSettings};
 use tentpole_observe::Observed;
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_route::CompileError;
-use tentpole_runtime::{Cells, Ledger, Published, buffer, clock, deadline, notice};
+use tentpole_runtime::{Cells, InForce, Ledger, Published, buffer, clock, deadline, notice};
 use tentpole_tls::Source;
 use tentpole_upstream::Gates;
 use tokio::runtime::{Builder, LocalOptions};
@@ -38,17 +37,15 @@ use tokio::sync::{mpsc, watch};
 
 /// Bytes that traffic may hold beside the cache: buffers and fills.
 const TRAFFIC_BYTES: u64 = 512 << 20;
+/// Changes of addresses that a data thread may be behind with.
+const LISTENING_MAX: usize = 16;
 /// How often idle connections to endpoints are looked through.
 const IDLE_SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What an edge is made of.
 pub struct EdgeParts {
-    /// The structure to begin with.
-    pub snapshot: Arc<Snapshot>,
-    /// Where the control plane publishes endpoints and their health.
-    pub membership: Arc<Published<Membership>>,
-    /// Where it publishes weights.
-    pub dials: Arc<Published<Dials>>,
+    /// What is served to begin with, and where endpoints, their health and weights are published.
+    pub in_force: InForce,
     /// Live figures of the endpoints.
     pub cells: Arc<Cells>,
     /// Where requests are counted and recorded.
@@ -67,7 +64,9 @@ pub struct Bound {
     doors: Arc<Doors>,
     starts: Vec<Start>,
     cut: Arc<AtomicUsize>,
-    drain_time: Duration,
+    cells: Arc<Cells>,
+    gates: Arc<Gates>,
+    listening: Addresses,
     purged: Option<mpsc::Receiver<PurgeOrder>>,
 }
 
@@ -80,7 +79,19 @@ pub struct Edge {
     threads: Vec<JoinHandle<()>>,
     running: Arc<AtomicUsize>,
     cut: Arc<AtomicUsize>,
-    drain_time: Duration,
+    shared: Arc<Shared>,
+}
+
+/// Tells the data threads where to listen, once they run.
+#[derive(Clone)]
+pub struct Addresses(Vec<mpsc::Sender<Listening>>);
+
+/// Where a data thread listens from now on.
+struct Listening {
+    /// New sockets.
+    new: Vec<TcpListener>,
+    /// The addresses of all that stay, new ones included.
+    addresses: Vec<SocketAddr>,
 }
 
 /// Why an edge did not start.
@@ -102,8 +113,8 @@ struct Start {
     doors: Arc<Doors>,
     handover: Handover,
     listeners: Vec<(TcpListener, Port)>,
+    listening: mpsc::Receiver<Listening>,
     ending: watch::Receiver<bool>,
-    limits: VisitorLimits,
     /// Where connections are counted that did not end in time.
     cut: Arc<AtomicUsize>,
 }
@@ -118,20 +129,21 @@ impl Bound {
     /// # Panics
     /// Without a thread, or with more than [`THREADS_MAX`].
     pub fn new(parts: EdgeParts, listeners: Vec<Vec<TcpListener>>) -> Result<Self, StartError> {
-        let EdgeParts { snapshot, membership, dials, cells, observed, learning, state } = parts;
+        let EdgeParts { in_force, cells, observed, learning, state } = parts;
+        let snapshot = in_force.snapshot.clone();
         let count = listeners.len();
         assert!((1..=THREADS_MAX).contains(&count), "1 to {THREADS_MAX} data threads, not {count}");
         let of_disk = snapshot.disk.as_ref().map_or(0, Disk::memory_bytes_max);
         let ledger = Ledger::new(snapshot.cache.memory_bytes_max + TRAFFIC_BYTES + of_disk);
-        let gates = Gates::default();
-        let prepared = Prepared::new(snapshot.clone(), &cells, &gates).map_err(StartError::Routes)?;
+        let gates = Arc::new(Gates::default());
+        let prepared = Prepared::new(&in_force, &cells, &gates).map_err(StartError::Routes)?;
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let cache = Cache::new(snapshot.cache, ledger.clone());
         let purges = Arc::new(PurgeLog::default());
         let (learning, observations) =
             learn::start_learner(cache.clone(), learning, purges.clone()).map_err(StartError::System)?;
         let relays = !snapshot.content_networks.is_empty();
-        let (purging, purged) = Purging::new(snapshot.purging.secret.as_ref(), relays);
+        let (purging, purged) = Purging::new(relays);
         let secure = match &snapshot.tls {
             tls if tls.listen.is_empty() => None,
             tls => Some(Secure::start(&source(tls, state)).map_err(StartError::Certificates)?),
@@ -144,43 +156,41 @@ impl Bound {
             changes: Changes::default(),
             told: Told::default(),
             prepared: Published::new(prepared),
-            membership,
-            dials,
             forms: Arc::new(Forms::new(&cache, &ledger)),
             cache,
             learning,
             observations,
             disk: snapshot.disk.as_ref().map(|settings| Disk::start(settings, &ledger)),
             ledger: ledger.clone(),
-            wait_max: snapshot.cache.wait_max,
             purging,
             purges,
-            sends_tags: snapshot.purging.sends_tags,
         });
         figures::observe(&shared, &observed);
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
         let (ending, _) = watch::channel(false);
         let cut = Arc::new(AtomicUsize::new(0));
+        let (listening, changes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(LISTENING_MAX)).unzip();
+        let listening = Addresses(listening);
         // Without addresses for https all are in the clear, also those that a Snapshot does not name.
         let clear = if shared.secure.is_some() { snapshot.listen.len() } else { usize::MAX };
         let port = |at| if at < clear { Port::Clear } else { Port::Tls };
         let with_port =
             |of: Vec<TcpListener>| of.into_iter().enumerate().map(|(at, one)| (one, port(at))).collect();
-        let of_thread = listeners.into_iter().map(with_port).zip(handovers).enumerate();
-        let starts = of_thread.map(|(number, (listeners, handover))| Start {
+        let of_thread = listeners.into_iter().map(with_port).zip(handovers).zip(changes).enumerate();
+        let starts = of_thread.map(|(number, ((listeners, handover), listening))| Start {
             number,
             shared: shared.clone(),
             observed: observed.clone(),
             doors: doors.clone(),
             handover,
             listeners,
+            listening,
             ending: ending.subscribe(),
-            limits: snapshot.visitors,
             cut: cut.clone(),
         });
         let starts = starts.collect();
-        let drain_time = snapshot.visitors.drain_time;
-        Ok(Self { shared, addresses, ending, doors, starts, cut, drain_time, purged })
+        let purged = Some(purged);
+        Ok(Self { shared, addresses, ending, doors, starts, cut, cells, gates, listening, purged })
     }
 
     /// The addresses it listens on, with the ports that were found for port 0.
@@ -204,8 +214,23 @@ impl Bound {
         Arc::new(move || learning.advice())
     }
 
-    /// Purge requests that were carried out, for content networks to hear of; `None` when there are none, or when it was
-    /// taken already.
+    /// Changes where it listens.
+    pub fn listening(&self) -> Addresses {
+        self.listening.clone()
+    }
+
+    /// For the control plane: puts another Snapshot in force.
+    pub fn reloader(&self) -> Reloader {
+        Reloader {
+            shared: self.shared.clone(),
+            cells: self.cells.clone(),
+            gates: self.gates.clone(),
+            doors: self.doors.clone(),
+        }
+    }
+
+    /// Purge requests that were carried out, while content networks are to hear of them; `None` when it was taken
+    /// already.
     pub fn purged(&mut self) -> Option<mpsc::Receiver<PurgeOrder>> {
         self.purged.take()
     }
@@ -239,10 +264,23 @@ impl Bound {
         for start in std::mem::take(&mut self.starts) {
             threads.push(spawn(start, running.clone()).map_err(StartError::System)?);
         }
-        let Self { shared, ending, doors, cut, drain_time, .. } = self;
+        let Self { shared, ending, doors, cut, .. } = self;
         let watch = |secure: &Arc<Secure>| secure.watch().map(|thread| (secure.clone(), thread));
         let secure = shared.secure.as_ref().map(watch).transpose().map_err(StartError::System)?;
-        Ok(Edge { disk: shared.disk.clone(), secure, ending, doors, threads, running, cut, drain_time })
+        Ok(Edge { disk: shared.disk.clone(), secure, ending, doors, threads, running, cut, shared })
+    }
+}
+
+impl Addresses {
+    /// Listens at these addresses and no others from now on. `new` are sockets for those that are new, without TLS: for
+    /// each data thread its own. What the kernel has accepted at an address that goes is still served.
+    pub async fn change(&self, new: Vec<Vec<TcpListener>>, addresses: &[SocketAddr]) {
+        let mut new = new.into_iter();
+        for thread in &self.0 {
+            let new = new.next().unwrap_or_default();
+            // A thread that is gone listens nowhere.
+            let _ = thread.send(Listening { new, addresses: addresses.to_vec() }).await;
+        }
     }
 }
 
@@ -265,7 +303,7 @@ impl Edge {
 
     /// How long requests in flight may take after [`Edge::end`].
     pub fn drain_time(&self) -> Duration {
-        self.drain_time
+        self.shared.prepared.get().snapshot.visitors.drain_time
     }
 
     /// Waits for the data threads after [`Edge::end`]; returns the connections that had to be cut.
@@ -318,7 +356,8 @@ impl Drop for Gone {
 }
 
 async fn run(start: Start) {
-    let Start { number, shared, observed, doors, handover, listeners, mut ending, limits, cut } = start;
+    let Start { number, shared, observed, doors, handover, listeners, mut listening, mut ending, cut } =
+        start;
     buffer::charge_to(shared.ledger.clone());
     let now = clock::renew();
     let (metrics, recorder) = observed.register();
@@ -331,8 +370,8 @@ async fn run(start: Start) {
         let thread = thread.clone();
         move |socket, port, open| {
             let served = Served::new(&thread);
-            let visitor = Visitor::new(socket, port, open, limits);
-            tokio::task::spawn_local(async move { visit::serve(served.0.clone(), visitor).await });
+            let visitor = Visitor::new(socket, port, open, thread.view().prepared.snapshot.visitors);
+            tokio::task::spawn_local(async move { serve::serve(served.0.clone(), visitor).await });
         }
     };
     let refused = {
@@ -340,26 +379,42 @@ async fn run(start: Start) {
         move |why: Refused| thread.metrics.connection_refused(why)
     };
     let mut accepting = Vec::new();
-    for (listener, port) in listeners {
-        let listener = match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => {
-                notice(format_args!("a listener could not be taken over: {error}"));
-                continue;
-            }
-        };
-        let task =
-            accept((listener, port), doors.clone(), number, ending.clone(), serve.clone(), refused.clone());
-        accepting.push(tokio::task::spawn_local(task));
-    }
+    let listen = {
+        let (doors, serve, refused) = (doors.clone(), serve.clone(), refused.clone());
+        move |(listener, port): (TcpListener, Port)| {
+            let address = listener.local_addr().ok()?;
+            let listener = match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => {
+                    notice(format_args!("a listener could not be taken over: {error}"));
+                    return None;
+                }
+            };
+            let (end, ending) = watch::channel(false);
+            let task =
+                accept((listener, port), doors.clone(), number, ending, serve.clone(), refused.clone());
+            Some(Accepting { address, end, task: tokio::task::spawn_local(task) })
+        }
+    };
+    accepting.extend(listeners.into_iter().filter_map(&listen));
     let taking = tokio::task::spawn_local(take_over(handover, doors, number, serve, refused));
 
-    let _ = ending.wait_for(|&ending| ending).await;
+    loop {
+        let Listening { new, addresses } = tokio::select! {
+            _ = ending.wait_for(|&ending| ending) => break,
+            Some(listening) = listening.recv() => listening,
+        };
+        let new = new.into_iter().map(|listener| (listener, Port::Clear));
+        accepting.extend(new.filter_map(&listen));
+        // What the kernel holds for the others is still accepted.
+        accepting.retain(|one| addresses.contains(&one.address) || one.end.send(true).is_err());
+    }
     thread.draining.set(true);
-    for task in accepting {
+    for Accepting { end, task, .. } in accepting {
+        end.send_replace(true);
         let _ = task.await;
     }
-    let latest = clock::now().after(limits.drain_time);
+    let latest = clock::now().after(thread.view().prepared.snapshot.visitors.drain_time);
     while thread.open.get() > 0 && clock::now() < latest {
         // Again and again: a connection may have become idle just now, or been handed over.
         deadline::expire_idle();
@@ -367,6 +422,13 @@ async fn run(start: Start) {
     }
     taking.abort();
     cut.fetch_add(thread.open.get(), Ordering::Release);
+}
+
+/// One listener of a data thread.
+struct Accepting {
+    address: SocketAddr,
+    end: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 /// Counts a connection while it is served, however that ends.

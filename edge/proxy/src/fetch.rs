@@ -11,11 +11,11 @@ use crate::thread::{Thread, View, open_addresses};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
-use tentpole_balance::Candidate;
+use tentpole_balance::{Candidate, Latency};
 use tentpole_message::ResponseHead;
 use tentpole_model::{
     ATTEMPTS_MAX, Attempt, Balance, Cause, Endpoint, Failure, Member, Method, Outcome, Phase, Pool, PoolId,
-    Refused, Retry,
+    Refused, Retry, Side,
 };
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
@@ -69,7 +69,7 @@ pub async fn fetch(
         let chosen = choose(thread, &mut view, outgoing.pool, tried, deadline).await?;
         let choice = Choice::of(&view, outgoing.pool);
         let mut attempt = Attempt::new(choice.prepared.cells[chosen.index].slot, chosen.queued_us);
-        let index = chosen.index;
+        let (index, began) = (chosen.index, clock::coarse());
         let tried_now = attempt_once(
             thread,
             &choice,
@@ -87,6 +87,11 @@ pub async fn fetch(
             Err(NoResponse::Failed(failure)) => Outcome::Failed(*failure),
             Err(NoResponse::Refused(_)) => Outcome::Status(0),
         };
+        let body_untouched = upload.as_ref().is_none_or(|upload| upload.body.bytes_seen == 0);
+        // A visitor who sends slowly makes no endpoint slow.
+        if body_untouched {
+            choice.learn_latency(index, &attempt, began);
+        }
         attempts[number] = Some(attempt);
         number += 1;
         let failure = match outcome {
@@ -94,7 +99,6 @@ pub async fn fetch(
             Err(NoResponse::Failed(failure)) => failure,
             Err(refused) => return Err(refused),
         };
-        let body_untouched = upload.as_ref().is_none_or(|upload| upload.body.bytes_seen == 0);
         let again = number < ATTEMPTS_MAX && may_retry(&failure, outgoing.method, body_untouched);
         if !again {
             return Err(NoResponse::Failed(failure));
@@ -197,8 +201,7 @@ async fn attempt_once(
         Ok(_) => cell.succeeded(response.status),
         // A visitor's failure is not the endpoint's, and neither is a kept connection that died.
         Err(NoResponse::Failed(failure))
-            if failure.side == tentpole_model::Side::Upstream
-                && !(attempt.connection_reused && died_unused(failure)) =>
+            if failure.side == Side::Upstream && !(attempt.connection_reused && died_unused(failure)) =>
         {
             cell.failed();
         }
@@ -266,6 +269,27 @@ impl<'a> Choice<'a> {
         Self { pool: &view.prepared.snapshot.pools[at], prepared: &view.prepared.pools[at], members, weights }
     }
 
+    /// Takes an attempt into the endpoint's latency, where the pool is balanced by that.
+    fn learn_latency(&self, index: usize, attempt: &Attempt, began: Instant) {
+        if self.pool.balance != Balance::PeakEwma {
+            return;
+        }
+        let now = clock::coarse();
+        let learn = |bits| {
+            let (latency, now_ms) = (Latency::from_bits(bits), now.as_micros() / 1_000);
+            let learned = match attempt.outcome {
+                Outcome::Status(100..=499) => latency.answered(attempt.first_byte_us, now_ms),
+                Outcome::Status(500..) => latency.failed(attempt.first_byte_us, now_ms),
+                Outcome::Failed(failure) if failure.side == Side::Upstream => {
+                    latency.failed(micros(began, now), now_ms)
+                }
+                _ => latency,
+            };
+            (learned != latency).then(|| learned.bits())
+        };
+        let _ = self.prepared.cells[index].latency.fetch_update(Relaxed, Relaxed, learn);
+    }
+
     /// Whether the endpoint gets traffic at all.
     fn is_open(&self, index: usize) -> bool {
         !open_addresses(self.members, self.weights, index).is_empty()
@@ -296,6 +320,13 @@ impl<'a> Choice<'a> {
                 Balance::RoundRobin => {
                     let turn = self.prepared.turn.fetch_add(1, Relaxed);
                     tentpole_balance::round_robin(count, candidate, tried, turn)
+                }
+                Balance::PeakEwma => {
+                    let random = thread.random.borrow_mut().next_u64();
+                    let latency =
+                        |index: usize| Latency::from_bits(self.prepared.cells[index].latency.load(Relaxed));
+                    let now_ms = clock::coarse().as_micros() / 1_000;
+                    tentpole_balance::peak_ewma(count, candidate, latency, now_ms, tried, random)
                 }
             }?;
             let (cell, limit) = (&self.prepared.cells[index], self.pool.endpoints[index].requests_max);

@@ -109,7 +109,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         Some(_) => None,
     };
     let caching = prepared.caching(place.caching);
-    let keeping = Keeping { caching, sends_tags: thread.shared.sends_tags };
+    let keeping = Keeping { caching, sends_tags: thread.sends_tags() };
     let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
     let fetched =
         fetch_readable(&thread, view, place, &outgoing, None, &mut response, &mut attempts, &deadline).await;

@@ -115,6 +115,9 @@ impl Inquiry<'_> {
         if let Some(bypass) = goes_past(self.asked, self.place) {
             return Ok(Looked::Bypass(bypass));
         }
+        if self.view.prepared.is_closed(self.place.route) {
+            return Ok(Looked::Bypass(Bypass::Reload));
+        }
         let cache = &self.thread.shared.cache;
         let key = cache.key(self.key);
         let presented = self.presented();
@@ -239,7 +242,8 @@ impl Inquiry<'_> {
     /// What is stored for the request, fresh or not.
     pub fn stored(&self) -> Option<Arc<Object>> {
         let cache = &self.thread.shared.cache;
-        let looks = goes_past(self.asked, self.place).is_none();
+        let looks =
+            goes_past(self.asked, self.place).is_none() && !self.view.prepared.is_closed(self.place.route);
         looks
             .then(|| cache.peek(&cache.key(self.key), self.presented()))
             .flatten()
@@ -293,7 +297,7 @@ impl Inquiry<'_> {
     /// Waits for the head of a fill that someone else leads.
     async fn join(&self, mut waiter: Waiter) -> Arrival {
         let presented = self.presented();
-        self.deadline.set_in(self.thread.shared.wait_max);
+        self.deadline.set_in(self.view.prepared.snapshot.cache.wait_max);
         match self.deadline.guard(|context| waiter.poll_arrival(presented, context)).await {
             Ok(arrival) => arrival,
             Err(_) => Arrival::GoYourself(Release::Bypass(Bypass::WaitedTooLong)),

@@ -48,6 +48,7 @@ pub fn route(
     let host = http1::host(request).unwrap_or_default();
     let site = prepared.table.site(host).ok_or(Stop::Refused(Refused::NoSite))?;
     why.site = Some(site);
+    why.snapshot = prepared.version as u8;
     let rules = prepared.site(site);
 
     let asked_for = http1::split_target(request).path_and_query;

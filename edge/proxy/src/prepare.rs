@@ -7,22 +7,32 @@ use crate::store::Store;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tentpole_key::KeyRules;
-use tentpole_model::{Caching, CachingId, Esi, Pool, Route, RouteId, Site, SiteId, Snapshot};
+use tentpole_model::{
+    Caching, CachingId, Dials, Esi, Membership, Pool, Route, RouteId, Site, SiteId, Snapshot,
+};
 use tentpole_route::{CompileError, Table};
-use tentpole_runtime::{Cell, Cells};
+use tentpole_runtime::{Cell, Cells, InForce, Published, notice, secret};
 use tentpole_upstream::{Gate, Gates};
 
 /// A Snapshot, ready to serve.
 #[derive(Debug)]
 pub struct Prepared {
+    /// The version of its Snapshot.
+    pub version: u64,
     /// What it was made of.
     pub snapshot: Arc<Snapshot>,
+    /// Its endpoints and their health: parallel to its pools, and to those of no other Snapshot.
+    pub membership: Arc<Published<Membership>>,
+    /// Its weights in force.
+    pub dials: Arc<Published<Dials>>,
     /// Hosts and paths, compiled.
     pub table: Table,
     /// Parallel to `snapshot.pools`.
     pub pools: Vec<PreparedPool>,
     /// What each request must bring.
     pub require: Lock,
+    /// Whoever sends this may purge.
+    pub purge_secret: Option<Vec<u8>>,
     /// The port that https is asked at.
     pub https_port: u16,
     /// What makes two requests the same; parallel to `snapshot.cachings`.
@@ -33,6 +43,8 @@ pub struct Prepared {
     routes: Vec<(SiteId, usize)>,
     /// Parallel to `snapshot.cachings`: an endpoint has sent a page to be put together that was compressed.
     compressed_pages: Box<[AtomicBool]>,
+    /// For each route of all sites: whether it goes past the cache for now (`reload.rs`).
+    pub(crate) closed: Box<[AtomicBool]>,
 }
 
 /// A pool's live parts.
@@ -52,7 +64,8 @@ pub struct PreparedPool {
 
 impl Prepared {
     /// Compiles a Snapshot.
-    pub fn new(snapshot: Arc<Snapshot>, cells: &Cells, gates: &Gates) -> Result<Self, CompileError> {
+    pub fn new(in_force: &InForce, cells: &Cells, gates: &Gates) -> Result<Self, CompileError> {
+        let InForce { version, snapshot, membership, dials, .. } = in_force.clone();
         let table = Table::compile(&snapshot)?;
         let prepare = |pool: &Pool| PreparedPool {
             gate: gates.of(&pool.name),
@@ -65,15 +78,52 @@ impl Prepared {
         let indexed = |(site, of): (usize, &Site)| {
             (0..of.routes.len()).map(move |route| (SiteId(site as u16), route)).collect::<Vec<_>>()
         };
-        let routes = snapshot.sites.iter().enumerate().flat_map(indexed).collect();
+        let routes: Vec<_> = snapshot.sites.iter().enumerate().flat_map(indexed).collect();
+        let closed = routes.iter().map(|_| AtomicBool::new(false)).collect();
         let keys = snapshot.cachings.iter().map(KeyRules::new).collect();
         let assets =
             snapshot.cachings.iter().map(|caching| caching.assets.as_ref().map(Assets::new)).collect();
         let compressed_pages = snapshot.cachings.iter().map(|_| AtomicBool::new(false)).collect();
         let require = Lock::read(&snapshot.front.require, "nobody is let in");
+        let purge_secret = snapshot.purging.secret.as_ref().and_then(|secret| match secret::read(secret) {
+            Ok(secret) => Some(secret.into_bytes()),
+            Err(why) => {
+                notice(format_args!("purges by secret are refused: {why}"));
+                None
+            }
+        });
         // One that a proxy in front has is not known here: it is the usual one.
         let https_port = snapshot.tls.listen.first().map_or(443, |address| address.port());
-        Ok(Self { snapshot, table, pools, require, https_port, keys, assets, routes, compressed_pages })
+        Ok(Self {
+            version,
+            snapshot,
+            membership,
+            dials,
+            table,
+            pools,
+            require,
+            purge_secret,
+            https_port,
+            keys,
+            assets,
+            routes,
+            compressed_pages,
+            closed,
+        })
+    }
+
+    /// Takes over what an earlier one has found out of routes that are cached alike.
+    pub(crate) fn learned_from(&self, before: &Self) {
+        for (at, caching) in self.snapshot.cachings.iter().enumerate() {
+            let same = before.snapshot.cachings.iter().position(|known| known == caching);
+            let known = same.is_some_and(|same| before.compressed_pages[same].load(Ordering::Relaxed));
+            self.compressed_pages[at].store(known, Ordering::Relaxed);
+        }
+    }
+
+    /// Routes of all sites.
+    pub(crate) fn routes_count(&self) -> usize {
+        self.routes.len()
     }
 
     /// The site with this number.

@@ -42,7 +42,9 @@ pub fn write(out: &mut Vec<u8>, reply: &Reply, ttl: Option<i64>) {
                 Bypass::Method => "; fwd=method",
                 Bypass::RequestNoStore | Bypass::SaysWho => "; fwd=request",
                 Bypass::SwitchedOff | Bypass::Upgrade | Bypass::HitForMiss => "; fwd=bypass",
-                Bypass::TooManyWaiters | Bypass::WaitedTooLong | Bypass::Probe => "; fwd=bypass",
+                Bypass::TooManyWaiters | Bypass::WaitedTooLong | Bypass::Probe | Bypass::Reload => {
+                    "; fwd=bypass"
+                }
                 _ => forwarded,
             };
             write!(out, "{forwarded}; detail={}", bypass.label())

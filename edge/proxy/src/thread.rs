@@ -14,7 +14,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
 use tentpole_listener::Handshakes;
@@ -34,10 +33,6 @@ const SCRATCH_BYTES_MAX: usize = 64 * 1024;
 pub struct Shared {
     /// The structure in force.
     pub prepared: Arc<Published<Prepared>>,
-    /// Endpoints and their health.
-    pub membership: Arc<Published<Membership>>,
-    /// Weights in force.
-    pub dials: Arc<Published<Dials>>,
     /// The memory cache.
     pub cache: Arc<Cache>,
     /// The compressed forms of what it holds.
@@ -48,8 +43,6 @@ pub struct Shared {
     pub ledger: Arc<Ledger>,
     /// What responses have said of the queries of their paths.
     pub searches: Searches,
-    /// How long a request waits for another's fill.
-    pub wait_max: Duration,
     /// What is learned of what passes.
     pub learning: Arc<Learning>,
     /// Where it is told.
@@ -62,8 +55,6 @@ pub struct Shared {
     pub told: Told,
     /// What was purged lately.
     pub purges: Arc<PurgeLog>,
-    /// Tags stay in responses: a content network in front reads them.
-    pub sends_tags: bool,
     /// What visitors behind TLS are met with.
     pub secure: Option<Arc<Secure>>,
     /// TLS handshakes that one thread carries at once.
@@ -187,10 +178,15 @@ impl Thread {
     /// stays the one that it began with.
     pub fn newer(&self, pinned: &Rc<View>) -> Rc<View> {
         let now = self.view();
-        if Rc::ptr_eq(&now, pinned) || !Arc::ptr_eq(&now.prepared, &pinned.prepared) {
-            return pinned.clone();
+        match Arc::ptr_eq(&now.prepared, &pinned.prepared) {
+            true => now,
+            false => Rc::new(pinned.with_news_of(&now)),
         }
-        now
+    }
+
+    /// Whether tags stay in responses, because a content network in front reads them.
+    pub fn sends_tags(&self) -> bool {
+        self.reading.borrow().view.prepared.snapshot.purging.sends_tags
     }
 
     /// Whether a connection to this endpoint of the pool may serve again: the endpoint takes traffic, and stands where
@@ -206,6 +202,9 @@ impl Thread {
     /// After a change: closes idle connections to where nobody is sent any more, and calls who waits for an endpoint
     /// that may be there now.
     fn settle(&self, view: &View) {
+        let known =
+            |slot| view.prepared.pools.iter().flat_map(|pool| &pool.cells).any(|cell| cell.slot == slot);
+        self.idle.keep_those(known);
         for (at, prepared) in view.prepared.pools.iter().enumerate() {
             for (endpoint, cell) in prepared.cells.iter().enumerate() {
                 self.idle.keep_only(cell.slot, view.open_addresses(at, endpoint));
@@ -217,14 +216,15 @@ impl Thread {
     /// Takes each new value as it is published, also while no request comes: whoever published waits for that.
     pub async fn follow(self: Rc<Self>) {
         loop {
-            let (prepared, membership, dials) = {
+            let (of, prepared, membership, dials) = {
                 let reading = self.reading.borrow();
-                (reading.prepared.seen(), reading.membership.seen(), reading.dials.seen())
+                let of = reading.view.prepared.clone();
+                (of, reading.prepared.seen(), reading.membership.seen(), reading.dials.seen())
             };
             tokio::select! {
                 () = self.shared.prepared.changed_since(prepared) => {}
-                () = self.shared.membership.changed_since(membership) => {}
-                () = self.shared.dials.changed_since(dials) => {}
+                () = of.membership.changed_since(membership) => {}
+                () = of.dials.changed_since(dials) => {}
             }
             self.view();
         }
@@ -264,15 +264,21 @@ impl Thread {
 
 impl Reading {
     fn new(shared: &Shared) -> Self {
-        let (prepared, membership, dials) =
-            (shared.prepared.reader(), shared.membership.reader(), shared.dials.reader());
+        let prepared = shared.prepared.reader();
+        let (membership, dials) = (prepared.value().membership.reader(), prepared.value().dials.reader());
         let view = Rc::new(View::of(&prepared, &membership, &dials));
         Self { prepared, membership, dials, view }
     }
 
     fn renew(&mut self) -> bool {
-        // All three, without short cut: each must be seen.
-        let changed = [self.prepared.renew(), self.membership.renew(), self.dials.renew()].contains(&true);
+        let structure = self.prepared.renew();
+        if structure {
+            // Its own lists: those of the old one mean nothing to it.
+            self.membership = self.prepared.value().membership.reader();
+            self.dials = self.prepared.value().dials.reader();
+        }
+        // Without short cut: each must be seen.
+        let changed = [structure, self.membership.renew(), self.dials.renew()].contains(&true);
         if changed {
             self.view = Rc::new(View::of(&self.prepared, &self.membership, &self.dials));
         }
@@ -287,6 +293,41 @@ impl View {
             membership: membership.value().clone(),
             dials: dials.value().clone(),
         }
+    }
+
+    /// The same structure, with what a newer one knows of its endpoints. Endpoints that are gone get nothing more, unless
+    /// nobody else is left in their pool.
+    fn with_news_of(&self, now: &Self) -> Self {
+        let (mut membership, mut dials) = (Membership::clone(&self.membership), Dials::clone(&self.dials));
+        let pools = membership.pools.iter_mut().zip(&mut dials.weights);
+        for ((members, weights), prepared) in pools.zip(&self.prepared.pools) {
+            let news: Vec<_> = prepared.cells.iter().map(|cell| now.of_cell(cell)).collect();
+            if news.iter().all(Option::is_none) {
+                continue;
+            }
+            for (place, news) in news.into_iter().enumerate() {
+                let (Some(member), Some(weight)) = (members.members.get_mut(place), weights.get_mut(place))
+                else {
+                    continue;
+                };
+                match news {
+                    Some((health, turned)) => (*member, *weight) = (health, turned),
+                    None => *weight = 0,
+                }
+            }
+        }
+        Self { prepared: self.prepared.clone(), membership: Arc::new(membership), dials: Arc::new(dials) }
+    }
+
+    /// How the endpoint of a cell is, and its weight.
+    fn of_cell(&self, cell: &Arc<tentpole_runtime::Cell>) -> Option<(Member, u32)> {
+        let pools = self.prepared.pools.iter().enumerate();
+        let (pool, place) = pools
+            .filter_map(|(at, pool)| {
+                Some((at, pool.cells.iter().position(|known| Arc::ptr_eq(known, cell))?))
+            })
+            .next()?;
+        Some((self.members(pool).get(place)?.clone(), *self.weights(pool).get(place)?))
     }
 
     /// How the endpoints of a pool are.

@@ -20,13 +20,11 @@ use crate::head::Keeping;
 use crate::invalidate;
 use crate::learn;
 use crate::lock::is_let_in;
-use crate::many;
 use crate::obtain::{Forwarded, Got, Inquiry};
 use crate::on_disk;
 use crate::part;
 use crate::place::{Place, route};
 use crate::purging::is_purge;
-use crate::secure;
 use crate::stop::{After, Stop};
 use crate::template::{fetch_readable, is_encoded, is_page, stored_plan};
 use crate::thread::{Scratch, Thread, View};
@@ -36,7 +34,7 @@ use std::time::Duration;
 use tentpole_cache::{FillReader, Looked, Object};
 use tentpole_freshness::{self as freshness, Trouble};
 use tentpole_http1::{self as http1, Framing};
-use tentpole_listener::{Begun, Next, Port, RequestBody, Visitor};
+use tentpole_listener::{Next, RequestBody, Visitor};
 use tentpole_message::Name;
 use tentpole_model::{
     AssemblyFault, Bypass, CacheOutcome, Cause, End, Esi, Failure, Method, Outcome, Phase, Refused, Retry,
@@ -65,58 +63,6 @@ pub struct Visit<'a> {
     esi: Esi,
     /// There is a body, or there may be one, that `body` does not stand for yet.
     body_pending: bool,
-}
-
-/// Serves one connection, request after request.
-pub async fn serve(thread: Rc<Thread>, mut visitor: Visitor) {
-    if begins_with_proxy_header(&thread, &visitor) {
-        if !visitor.awaits_request().await {
-            return;
-        }
-        match visitor.read_proxy_header().await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(refused) => {
-                let mut scratch = thread.scratch();
-                Visit::new(&thread, &mut visitor, &mut scratch).turn_away(refused).await;
-                thread.put_back(scratch);
-                return visitor.linger().await;
-            }
-        }
-    }
-    if visitor.port == Port::Tls {
-        // In memory of its own: an idle connection must not carry what only its beginning needs.
-        match Box::pin(secure::begin(&thread, &mut visitor)).await {
-            Begun::Secure if visitor.chose_http2() => return Box::pin(many::serve(thread, visitor)).await,
-            Begun::Secure => {}
-            Begun::Gone => return,
-            Begun::Clear => {
-                let mut scratch = thread.scratch();
-                Visit::new(&thread, &mut visitor, &mut scratch).turn_away(Refused::ClearOnTls).await;
-                thread.put_back(scratch);
-                return visitor.linger().await;
-            }
-        }
-    }
-    while visitor.awaits_request().await {
-        let mut scratch = thread.scratch();
-        let after = Visit::new(&thread, &mut visitor, &mut scratch).run().await;
-        thread.put_back(scratch);
-        visitor.served = visitor.served.saturating_add(1);
-        match after {
-            After::NextRequest => {}
-            After::Close => return,
-            After::Linger => return visitor.linger().await,
-            After::Http2 => return Box::pin(many::serve(thread, visitor)).await,
-        }
-    }
-}
-
-/// Whether the connection is one of a trusted peer who says first whom it is for.
-fn begins_with_proxy_header(thread: &Rc<Thread>, visitor: &Visitor) -> bool {
-    let view = thread.view();
-    let front = &view.prepared.snapshot.front;
-    front.proxy_protocol && front.trusts(visitor.peer.ip())
 }
 
 impl<'a> Visit<'a> {
@@ -150,7 +96,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Answers a connection that does not begin as it must.
-    async fn turn_away(mut self, refused: Refused) {
+    pub(crate) async fn turn_away(mut self, refused: Refused) {
         // It holds another visitor's request.
         self.scratch.request.clear();
         self.stopped(Stop::Refused(refused)).await;
@@ -402,7 +348,7 @@ impl<'a> Visit<'a> {
         if let Some(stored) = self.inquiry(view, asked, place).stored() {
             let (cache, caching) = (&self.thread.shared.cache, view.prepared.caching(place.caching));
             let now = clock::coarse().unix_seconds();
-            let keeping = Keeping { caching, sends_tags: self.thread.shared.sends_tags };
+            let keeping = Keeping { caching, sends_tags: self.thread.sends_tags() };
             confirm::update(cache, &stored, &self.scratch.response, &asked.facts, keeping, requested, now);
         }
     }
@@ -538,7 +484,7 @@ impl<'a> Visit<'a> {
             Outcome::Failed(_) => None,
         });
         Reply {
-            sends_tags: self.thread.shared.sends_tags,
+            sends_tags: self.thread.sends_tags(),
             manner: Manner { keep_alive, ..self.manner },
             cache: self.why.cache,
             forwarded: self.forwarded,

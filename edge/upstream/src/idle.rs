@@ -78,6 +78,15 @@ impl Idle {
         }
     }
 
+    /// Drops the idle connections to endpoints that are no longer known.
+    pub fn keep_those(&self, is_known: impl Fn(u32) -> bool) {
+        for (slot, shelf) in self.by_slot.borrow_mut().iter_mut().enumerate() {
+            if !shelf.connections.is_empty() && !is_known(slot as u32) {
+                shelf.connections = Vec::new();
+            }
+        }
+    }
+
     /// Drops one idle connection to the endpoint, for another thread that wants to open one; returns whether
     /// there was one.
     pub fn drop_one(&self, slot: u32) -> bool {

@@ -66,6 +66,12 @@ impl Gates {
         let mut by_pool = self.by_pool.write().unwrap_or_else(PoisonError::into_inner);
         by_pool.entry(pool.to_owned()).or_default().clone()
     }
+
+    /// Drops the gates of pools that are gone and before which nobody stands any more.
+    pub fn forget_unused(&self) {
+        let mut by_pool = self.by_pool.write().unwrap_or_else(PoisonError::into_inner);
+        by_pool.retain(|_, gate| Arc::strong_count(gate) > 1);
+    }
 }
 
 impl Gate {

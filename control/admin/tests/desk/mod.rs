@@ -153,6 +153,8 @@ impl Desk {
             edge: port,
             fleets: Published::new(Vec::new()),
             events: Arc::new(Events::new()),
+            version: (1, 1_700_000_000_000),
+            reload: None,
             relay: None,
             pages: vec![
                 page("/", "text/html; charset=utf-8", b"<!doctype html>".as_slice()),
@@ -164,7 +166,7 @@ impl Desk {
         let address = admin.address();
         let mut serving = JoinSet::new();
         serving.spawn({
-            let parts = parts.clone();
+            let parts = Published::new(parts.clone());
             async move { admin.serve(parts, std::future::pending()).await.unwrap() }
         });
         Self { address, parts, edge, _serving: serving }

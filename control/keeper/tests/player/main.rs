@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tentpole_keeper::{KeeperEnd, KeeperParts, Program};
 use tentpole_model::link::{FromControl, FromEdge, LinkUp, ToControl, ToEdge};
-use tentpole_model::{Pool, Snapshot, VisitorLimits};
+use tentpole_model::{Pool, Snapshot, SnapshotFile, VisitorLimits};
 use tentpole_runtime::channel::{self, Receiver, Sender};
 use tentpole_runtime::descriptors;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -60,6 +60,7 @@ fn keeper() -> ExitCode {
         admin: Some(admin),
         program: Program::default(),
         open_files: set_to("PLAYER_OPEN_FILES").map_or(descriptors::limit(), |text| text.parse().ok()),
+        reload: None,
         tell: Box::new(|event| println!("event {event:?}")),
     });
     println!("end {end:?}");
@@ -117,9 +118,10 @@ async fn edge(keeper: Sender, mut told: Receiver) -> io::Result<()> {
                 let listener = TcpListener::from(told.descriptor()?);
                 tokio::spawn(answer(tokio::net::TcpListener::from_std(listener)?, format!("{pid} {thread}")));
             }
+            ToEdge::Listen(addresses) => println!("edge {pid} listens at {addresses:?}"),
             ToEdge::Start { state } => {
                 let snapshot = std::fs::read(state.join(tentpole_model::link::SNAPSHOT_FILE))?;
-                let snapshot: Snapshot = serde_json::from_slice(&snapshot)?;
+                let SnapshotFile { snapshot, .. } = serde_json::from_slice(&snapshot)?;
                 println!("edge {pid} started in {} with pool {}", state.display(), snapshot.pools[0].name);
                 if mood == "fails" {
                     return keeper.send(&FromEdge::Failed("the roof leaks".into()), None).await;
@@ -129,7 +131,7 @@ async fn edge(keeper: Sender, mut told: Receiver) -> io::Result<()> {
             ToEdge::Link => {
                 let (sender, receiver) = open(told.descriptor()?)?;
                 // The control process at its other end may have died: another link will come.
-                let _ = sender.send(&LinkUp::Hello { pid, published: None }, None).await;
+                let _ = sender.send(&LinkUp::Hello { pid, snapshot: 1, published: None }, None).await;
                 link = Some((sender, receiver));
             }
             ToEdge::End => {

@@ -424,7 +424,7 @@ impl Fetcher<'_> {
         let (group, needs) = (self.plan.rule.group(coding, traits), watch.needs());
         let hash = watch.page_hash();
         watch.end(&self.thread.learn, self.took_us());
-        let sends_tags = self.thread.shared.sends_tags;
+        let sends_tags = self.thread.sends_tags();
         let head = head::stored(response, sends_tags, clock::coarse().unix_seconds());
         let tags = tags_of(response, &self.plan.key);
         let (Some(hash), Some(head)) = (hash, head) else { return Gathered::TooLong };

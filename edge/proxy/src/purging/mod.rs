@@ -18,10 +18,11 @@ use crate::visit::Visit;
 use allowed::{Denied, may_purge};
 use std::io::IoSlice;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tentpole_http1::Framing;
 use tentpole_message::RequestHead;
-use tentpole_model::{PurgeError, PurgeOrder, PurgeWhat, Purged, PurgedBy, Refused, Secret, SiteId};
+use tentpole_model::{PurgeError, PurgeOrder, PurgeWhat, Purged, PurgedBy, Refused, SiteId};
 use tentpole_runtime::{clock, notice};
 use tokio::sync::{Semaphore, mpsc};
 use wish::Wish;
@@ -35,38 +36,34 @@ const UNTOLD_MAX: usize = 1_024;
 
 /// What purge requests of all data threads share.
 pub struct Purging {
-    /// Whoever sends this may purge.
-    secret: Option<Vec<u8>>,
     places: Semaphore,
-    /// To whom content networks tell of purges; nobody when there are none.
-    told: Option<mpsc::Sender<PurgeOrder>>,
+    /// To whom purges are told that content networks must hear of.
+    told: mpsc::Sender<PurgeOrder>,
+    /// Whether there are any.
+    relays: AtomicBool,
 }
 
 impl Purging {
-    /// Reads the secret, and makes the way to control when content networks must hear of purges.
-    pub fn new(secret: Option<&Secret>, relays: bool) -> (Self, Option<mpsc::Receiver<PurgeOrder>>) {
-        let secret = secret.and_then(|secret| match tentpole_runtime::secret::read(secret) {
-            Ok(secret) => Some(secret.into_bytes()),
-            Err(why) => {
-                notice(format_args!("purges by secret are refused: {why}"));
-                None
-            }
-        });
+    /// Makes the way to control, which is used while content networks must hear of purges.
+    pub fn new(relays: bool) -> (Self, mpsc::Receiver<PurgeOrder>) {
         let (told, telling) = mpsc::channel(UNTOLD_MAX);
         let places = Semaphore::new(AT_ONCE_MAX);
-        (Self { secret, places, told: relays.then_some(told) }, relays.then_some(telling))
+        (Self { places, told, relays: AtomicBool::new(relays) }, telling)
+    }
+
+    /// From now on, whether content networks must hear of purges.
+    pub fn set_relays(&self, relays: bool) {
+        self.relays.store(relays, Ordering::Relaxed);
     }
 
     /// Whether anybody is told of purges.
     pub fn tells(&self) -> bool {
-        self.told.is_some()
+        self.relays.load(Ordering::Relaxed)
     }
 
     /// Tells control of a purge that is done. When control is away for long, the newest are lost, and that is said.
     pub fn tell(&self, order: &PurgeOrder) {
-        if let Some(told) = &self.told
-            && told.try_send(order.clone()).is_err()
-        {
+        if self.relays.load(Ordering::Relaxed) && self.told.try_send(order.clone()).is_err() {
             notice(format_args!(
                 "a purge was not passed on to the content networks: {UNTOLD_MAX} wait already"
             ));
@@ -95,11 +92,11 @@ impl Visit<'_> {
     fn orders(&mut self, view: &View) -> Result<Vec<PurgeOrder>, Stop> {
         let prepared = &view.prepared;
         let head = &self.scratch.request;
-        let purging = &self.thread.shared.purging;
         // Of the connection: what a proxy says of somebody behind it gives no right.
         let peer = self.visitor.peer.ip();
         let proxied = self.came.proxied;
-        may_purge(&prepared.snapshot.purging, purging.secret.as_deref(), peer, proxied, &head.fields)
+        let secret = prepared.purge_secret.as_deref();
+        may_purge(&prepared.snapshot.purging, secret, peer, proxied, &head.fields)
             .map_err(|denied| denial(denied, &peer.to_canonical().to_string()))?;
         let host = wish::host_of(head);
         let wish = wish::understand(head, host)
@@ -113,6 +110,7 @@ impl Visit<'_> {
         };
         let site = site.ok_or_else(|| no_site(head))?;
         self.why.site = Some(site);
+        self.why.snapshot = prepared.version as u8;
         let name = || prepared.site(site).name.clone();
         Ok(match wish {
             Wish::Urls(orders) => orders,

@@ -16,7 +16,7 @@ use tentpole_model::{
 use tentpole_observe::Observed;
 use tentpole_proxy::{Bound, CompressionStats, Edge, EdgeParts, Secure};
 use tentpole_runtime::ledger::Account;
-use tentpole_runtime::{Cells, Ledger, Published};
+use tentpole_runtime::{Cells, InForce, Ledger, Published};
 
 /// A running edge; ended when dropped.
 pub struct Running {
@@ -119,15 +119,15 @@ pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce
     let dials = Published::new(Dials::from_snapshot(&snapshot));
     let listeners = tentpole_listener::bind(&snapshot.addresses(), snapshot.threads.unwrap_or(1)).unwrap();
     let observed = Observed::new(&snapshot.log);
-    let parts = EdgeParts {
+    let in_force = InForce {
+        version: 0,
+        read_unix_ms: 0,
+        snapshot: snapshot.clone(),
         membership: membership.clone(),
         dials: dials.clone(),
-        cells: cells.clone(),
-        observed: observed.clone(),
-        snapshot: snapshot.clone(),
-        learning,
-        state: None,
     };
+    let parts =
+        EdgeParts { in_force, cells: cells.clone(), observed: observed.clone(), learning, state: None };
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
     let (https, secure) = (bound.addresses().get(snapshot.listen.len()).copied(), bound.secure());
