@@ -75,6 +75,9 @@ struct IsolationArguments {
     /// Everybody has an address of their own, in 127.0.0.0/8: a cache that learns tells visitors apart by it.
     #[arg(long)]
     own_addresses: bool,
+    /// Requests under way at most: what the application can answer in time.
+    #[arg(long, value_name = "N")]
+    at_once: Option<usize>,
     /// Fail when no answer came from the cache.
     #[arg(long)]
     expect_hits: bool,
@@ -133,6 +136,7 @@ async fn isolation(arguments: IsolationArguments) -> Outcome {
     isolation.connections_each = arguments.connections;
     isolation.requests = arguments.requests;
     isolation.seed = arguments.seed;
+    isolation.at_once = arguments.at_once;
     isolation.own_addresses = arguments.own_addresses;
     if let Some(url) = &arguments.purge_api {
         isolation.purge = Purge::Admin(resolve(url)?.0);

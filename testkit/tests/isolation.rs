@@ -201,6 +201,55 @@ async fn a_run_that_could_see_nothing_is_not_clean() {
 }
 
 #[tokio::test]
+async fn an_application_that_is_too_busy_is_told_apart_from_one_that_is_clean() {
+    let origin = Origin::start().await;
+    origin.otherwise(|seen| Response::ok(format!("profile of {}", seen.cookie("user").unwrap_or("nobody"))));
+    origin.on("/busy").respond(Response::status(503).header("Retry-After", "4").body("of Bert_77y"));
+    let sessions =
+        r#"[{"name": "anna", "marker": "Anna_42x", "cookie": "user=Anna_42x"}, {"name": "guest"}]"#;
+    let people: Vec<Person> = serde_json::from_str(sessions).unwrap();
+    // One that is busy, beside so many that are not.
+    let run = async |others: usize, sessions: &[Person]| {
+        let targets = (0..others).map(|number| format!("/{number}")).chain(["/busy".to_owned()]).collect();
+        let mut isolation = Isolation::at(origin.address(), "blog.example", sessions.to_vec(), targets);
+        isolation.requests = 400;
+        isolation.at_once = Some(1);
+        isolation.run().await.expect("fit to run")
+    };
+    let few = run(50, &people).await;
+    assert!(few.is_clean() && few.refused > 0 && few.errors == 0, "{few}");
+    let half = run(1, &people).await;
+    assert!(half.faults() == 0 && half.own_markers > 0 && !half.is_clean(), "{half}");
+    // They are searched all the same.
+    let bert = Person { marker: Some("Bert_77y".to_owned()), ..people[1].clone() };
+    let leaks = run(1, &[people[0].clone(), bert]).await;
+    assert!(leaks.foreign > 0, "{leaks}");
+}
+
+#[tokio::test]
+async fn no_more_are_under_way_than_is_said() {
+    for (at_once, expected) in [(Some(1), 1), (Some(3), 3), (None, 4)] {
+        let origin = Origin::start().await;
+        let hold = origin.holds("/page");
+        let people = (0..4).map(Person::anonymous).collect();
+        let mut isolation = Isolation::at(origin.address(), "x", people, vec!["/page".to_owned()]);
+        (isolation.connections_each, isolation.requests, isolation.at_once) = (1, 4, at_once);
+        let look = async {
+            origin.until_requests(expected).await;
+            // Whoever else wanted to ask has had the time for it.
+            let mut visitor = Visitor::connect(origin.address()).await;
+            for _ in 0..20 {
+                visitor.get("/other").await;
+            }
+            assert_eq!(origin.requests_for("/page").len() as u64, expected);
+            hold.release();
+        };
+        let (report, ()) = tokio::join!(isolation.run(), look);
+        assert_eq!(report.expect("fit to run").requests, 4);
+    }
+}
+
+#[tokio::test]
 async fn purging_can_be_left_to_a_function() {
     let origin = Origin::start().await;
     let people = (0..2).map(Person::anonymous).collect();

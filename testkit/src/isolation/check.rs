@@ -25,8 +25,18 @@ pub(super) fn answer(
     *report.statuses.entry(answer.status).or_default() += 1;
     report.hits += u64::from(answer.is_hit());
     let says_learned = answer.all("cache-status").any(|status| status.contains("detail=learned"));
-    report.learned += u64::from(answer.is_hit() && says_learned);
-    if answer.status >= 500 {
+    let is_learned = answer.is_hit() && says_learned;
+    report.learned += u64::from(is_learned);
+    if person.marker.is_none() {
+        report.anonymous += 1;
+        report.anonymous_hits += u64::from(answer.is_hit());
+    } else {
+        report.members_learned += u64::from(is_learned);
+    }
+    // The site is never too busy; a real application may be.
+    if !isolation.is_site && answer.status == 503 && answer.header("retry-after").is_some() {
+        report.refused += 1;
+    } else if answer.status >= 500 {
         report.add_error(format!("error: {} asked {asked} and got {}", person.name, answer.status));
     }
     let own = person.marker.as_deref();

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, Semaphore};
 use tokio::task::{JoinSet, LocalSet};
 
 pub use report::{Leak, Report};
@@ -103,6 +103,9 @@ pub struct Isolation {
     pub seed: u64,
     /// How pages are purged meanwhile.
     pub purge: Purge,
+    /// Requests under way at most; none for as many as there are connections. A real application answers a few at a
+    /// time, and whom it makes wait too long proves nothing.
+    pub at_once: Option<usize>,
     /// Everybody has an address of their own, in 127.0.0.0/8: what is learned from visitors tells them apart by it.
     pub own_addresses: bool,
 }
@@ -166,6 +169,7 @@ impl Isolation {
             requests: 5_000,
             seed: 1,
             purge: Purge::Never,
+            at_once: None,
             own_addresses: false,
         }
     }
@@ -177,6 +181,7 @@ impl Isolation {
         let purging = !matches!(self.purge, Purge::Never);
         let shared = Rc::new(walk::Shared {
             steps: self.requests / walkers as u64,
+            under_way: Semaphore::new(self.at_once.unwrap_or(walkers).max(1)),
             meeting: Barrier::new(walkers + usize::from(purging)),
             report: RefCell::new(Report::default()),
             tokens: RefCell::default(),

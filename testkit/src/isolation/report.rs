@@ -44,6 +44,15 @@ pub struct Report {
     pub hits: u64,
     /// Those of them that say nothing about caching: it was learned that they may be shared.
     pub learned: u64,
+    /// Those of these that went to somebody who is logged in.
+    pub members_learned: u64,
+    /// Answers to visitors who are not logged in, and those of them from the cache.
+    pub anonymous: u64,
+    /// See above.
+    pub anonymous_hits: u64,
+    /// Answers of a real application, or of what is in front of it, that it is too busy: 503 with `Retry-After`. They are
+    /// searched like all others, and prove nothing.
+    pub refused: u64,
     /// Visitors who left before their answer.
     pub left_early: u64,
     /// Kept connections that the other side had closed meanwhile; the request was sent again.
@@ -61,7 +70,12 @@ pub struct Report {
 impl Report {
     /// Was nothing found, by a run that could have found something?
     pub fn is_clean(&self) -> bool {
-        self.faults() == 0 && self.own_markers > 0
+        self.faults() == 0 && self.own_markers > 0 && self.is_answered()
+    }
+
+    /// Did nine in ten requests get a real answer? Who left early got none, and who was refused none either.
+    pub fn is_answered(&self) -> bool {
+        (self.answers - self.refused) * 10 >= self.requests * 9
     }
 
     /// Everything that must be 0, together.
@@ -100,7 +114,10 @@ impl fmt::Display for Report {
         writeln!(out, "wrong answers    {}", self.wrong)?;
         writeln!(out, "errors           {}", self.errors)?;
         writeln!(out, "own markers      {}", self.own_markers)?;
+        writeln!(out, "refused          {}", self.refused)?;
         writeln!(out, "cache hits       {}", self.hits)?;
+        writeln!(out, "  anonymous      {} of {}", self.anonymous_hits, self.anonymous)?;
+        writeln!(out, "  learned        {}, {} of them for members", self.learned, self.members_learned)?;
         writeln!(out, "purges           {}", self.purges)?;
         writeln!(out, "reconnects       {}", self.reconnects)?;
         writeln!(out, "statuses         {:?}", self.statuses)?;
@@ -113,6 +130,9 @@ impl fmt::Display for Report {
         }
         if self.own_markers == 0 {
             writeln!(out, "no own marker was seen: this run could not have seen a foreign one")?;
+        }
+        if !self.is_answered() {
+            writeln!(out, "fewer than nine in ten requests were answered: this run says too little")?;
         }
         if self.hits == 0 {
             writeln!(out, "no cache hit was seen: this run says nothing about a cache")?;

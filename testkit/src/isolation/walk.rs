@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, Semaphore};
 
 use super::mix::{self, Errand, Manner};
 use super::report::Report;
@@ -22,6 +22,7 @@ pub(super) struct Shared {
     pub(super) isolation: Isolation,
     pub(super) steps: u64,
     pub(super) meeting: Barrier,
+    pub(super) under_way: Semaphore,
     pub(super) report: RefCell<Report>,
     pub(super) tokens: RefCell<HashMap<String, String>>,
 }
@@ -51,6 +52,8 @@ pub(super) async fn visit(shared: Rc<Shared>, number: usize) {
         if mix::hot_target(isolation, step).is_some() {
             shared.meeting.wait().await;
         }
+        // It is never closed.
+        let _one = shared.under_way.acquire().await;
         if !shared.gave_up() {
             walker.run(&mix::errand(isolation, step, number as u64)).await;
         }
