@@ -21,7 +21,7 @@ async fn its_addresses_are_read_and_it_is_ended_in_order() {
     let mut tentpole = stand_in(up, &origin.address().to_string(), "0").start().await;
     assert_eq!((tentpole.address(), tentpole.admin()), (origin.address(), origin.address()));
     tentpole.says("--threads 1").await;
-    assert!(tentpole.said().contains("up --listen 127.0.0.1:0 --admin 127.0.0.1:0 /"));
+    assert!(tentpole.said().contains("up --admin 127.0.0.1:0 --listen 127.0.0.1:0 /"));
     assert_eq!(fs::read_to_string(tentpole.dir().join("tentpole.toml")).expect("there"), "# empty\n");
     assert_eq!(tentpole.visitor().await.get("/").await.text(), "behind");
     tentpole.ends().await;

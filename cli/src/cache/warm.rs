@@ -60,7 +60,7 @@ pub struct Warm {
     /// A field to ask with; repeated, each URL is asked for once with each
     #[arg(long = "as", value_name = "FIELD")]
     pub fields: Vec<String>,
-    /// A field of every request, like one that [visitors] requires; for a secret
+    /// A field of every request, like one that `visitors.require` names; for a secret
     /// 'X-Edge-Key: env:EDGE_KEY' or 'X-Edge-Key: file:/path'
     #[arg(long = "header", value_name = "FIELD")]
     pub headers: Vec<String>,

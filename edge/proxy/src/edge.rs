@@ -121,7 +121,7 @@ struct Start {
 
 impl Bound {
     /// Compiles the Snapshot and takes over the listening sockets: for each data thread its own, in the order of
-    /// [`Snapshot::addresses`]. Connections wait in the kernel until [`Bound::open`].
+    /// [`tentpole_model::Snapshot::addresses`]. Connections wait in the kernel until [`Bound::open`].
     ///
     /// # Errors
     /// When the routes do not compile, or nobody could be let in by https.
