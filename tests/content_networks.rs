@@ -85,6 +85,15 @@ async fn what_a_change_makes_stale_by_route_is_passed_on_once_a_second_at_most()
     for _ in 0..50 {
         visitor.ask(&Ask::post("/vote", "x")).await.expect(200);
     }
+    // However many: told once.
+    until("what was purged is shown", async || {
+        let status = tentpole.admin_visitor().await.get("/api/status").await.expect(200).text();
+        let purges = &serde_json::from_str::<Value>(&status).unwrap()["cache"]["purges"];
+        let what = purges[0]["what"].as_str().unwrap_or_default();
+        let is_said = what.contains("/front ") && what.ends_with("/list/*");
+        purges[0]["by"] == "route" && is_said && purges.as_array().is_some_and(|all| all.len() == 1)
+    })
+    .await;
     let told = async |wanted: &str| {
         until("it is told", async || api.requests().iter().any(|call| call.text().contains(wanted))).await;
     };

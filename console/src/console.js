@@ -383,7 +383,7 @@
       $("cache").dataset.key = key;
       $("cache").replaceChildren(...facts.flatMap(([word, text]) => [make("dt", "", word), make("dd", "", text)]));
     }
-    const by = { admin: "command or API", request: "PURGE request", learning: "learned" };
+    const by = { admin: "command or API", request: "PURGE request", learning: "learned", route: "change" };
     const purges = cache.purges.map(({ at_unix_ms: at, by: who, what, why, soft, objects }) => ({
       at, what: by[who] ?? who, text: `${what}: ${several(objects, "object")}${soft ? " made stale" : ""}${why ? `; ${why}` : ""}` }));
     $("purges-panel").hidden = !purges.length;

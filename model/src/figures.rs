@@ -125,6 +125,9 @@ pub enum PurgedBy {
     Request,
     /// What was learned turned out not to hold.
     Learning,
+    /// A change by a visitor, on a route whose `purges` say what it makes stale. Changes that come while one purge is
+    /// under way share the next.
+    Route,
 }
 
 /// A purge that was carried out.
@@ -146,7 +149,7 @@ pub struct PurgeRecord {
 
 impl PurgedBy {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 3] = [Self::Admin, Self::Request, Self::Learning];
+    pub const ALL: [Self; 4] = [Self::Admin, Self::Request, Self::Learning, Self::Route];
 
     /// The word in metrics and API.
     pub fn label(self) -> &'static str {
@@ -154,6 +157,7 @@ impl PurgedBy {
             Self::Admin => "admin",
             Self::Request => "request",
             Self::Learning => "learning",
+            Self::Route => "route",
         }
     }
 }

@@ -163,7 +163,7 @@ fn every_announced_name_is_on_the_page_and_none_besides() {
         disk: Some(DiskFigures { hits: 7, damaged: 3, ..Default::default() }),
         compression: CompressionFigures { dropped: 5, ..Default::default() },
         learning: LearningFigures { withdrawn: [("alternates".into(), 2)].into(), ..Default::default() },
-        purges: [1, 6, 0],
+        purges: [1, 6, 0, 2],
         purges_recent: Vec::new(),
     });
     let page = page(&observed);

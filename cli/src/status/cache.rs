@@ -92,6 +92,7 @@ fn purged(purge: &Value, now_unix_ms: u64) -> String {
     let by = match purge["by"].as_str() {
         Some("admin") => "by command or API".to_owned(),
         Some("request") => "by a PURGE request".to_owned(),
+        Some("route") => "by a change, as its route's purges say".to_owned(),
         Some("learning") => format!("learned otherwise: {}", plain(&purge["why"])),
         _ => plain(&purge["by"]),
     };
@@ -133,6 +134,8 @@ mod tests {
                 {"at_unix_ms": 999_000, "by": "admin", "what": "http://shop.example/a\u{1b}[2J", "soft": true, "objects": 1},
                 {"at_unix_ms": 875_000, "by": "learning", "what": "shop.example/b", "why": "it sets a cookie",
                     "soft": false, "objects": 2},
+                {"at_unix_ms": 860_000, "by": "route", "what": "shop.example/list/* shop.example/front", "why": null,
+                    "soft": false, "objects": 1},
             ],
         });
         insta::assert_snapshot!(lines(&cache, 1_000_000));

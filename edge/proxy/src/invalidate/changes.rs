@@ -9,7 +9,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tentpole_cache::Selector;
 use tentpole_disk::Purge;
+use tentpole_model::PurgedBy;
 use tokio::sync::oneshot;
+
+/// Paths that are told of one purge, and characters of each.
+const SAID_MAX: usize = 5;
+const SAID_CHARS_MAX: usize = 80;
 
 /// Changes that wait for a look at what is stored.
 #[derive(Default)]
@@ -106,8 +111,10 @@ fn purge_named(shared: &Shared, named: Named) {
         let whats: Vec<Purge<'_>> = prefixes.iter().map(|prefix| Purge::Prefix(prefix)).collect();
         drop(disk.purge(&whats, false));
     }
+    let what = said(&named);
     let selector = Selector::Where(Arc::new(move |key| is_named(&named, key)));
-    shared.cache.purge_selected(&selector, false);
+    let purged = shared.cache.purge_selected(&selector, false);
+    shared.purges.add(PurgedBy::Route, what, None, false, purged.objects);
     learn::tell_purged(&shared.observations, &selector);
 }
 
@@ -124,9 +131,46 @@ fn is_named(named: &Named, key: &[u8]) -> bool {
     })
 }
 
+/// For people: `shop.example/list/* shop.example/front`, in order, and bounded.
+fn said(named: &Named) -> String {
+    let host_and_path = |(host, paths): (&[u8], &HashSet<Vec<String>>)| {
+        let host = String::from_utf8_lossy(host).into_owned();
+        paths.iter().flatten().map(|path| format!("{host}{path}")).collect::<Vec<_>>()
+    };
+    let mut said: Vec<_> =
+        named.iter().map(|(host, paths)| (&**host, paths)).flat_map(host_and_path).collect();
+    said.sort_unstable();
+    said.dedup();
+    let more = said.len().saturating_sub(SAID_MAX);
+    said.truncate(SAID_MAX);
+    for path in &mut said {
+        if let Some((at, _)) = path.char_indices().nth(SAID_CHARS_MAX) {
+            path.truncate(at);
+            path.push('…');
+        }
+    }
+    if more > 0 {
+        said.push(format!("and {more} more"));
+    }
+    said.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_purged_is_told_in_few_words() {
+        let paths = |all: &[&str]| all.iter().map(|&path| path.to_owned()).collect::<Vec<_>>();
+        let mut named = Named::new();
+        named.entry(b"a".as_slice().into()).or_default().insert(paths(&["/", "/blog/*"]));
+        named.entry(b"b".as_slice().into()).or_default().extend([paths(&["/x"]), paths(&["/x", "/y"])]);
+        assert_eq!(said(&named), "a/ a/blog/* b/x b/y");
+        named.entry(b"c".as_slice().into()).or_default().insert(vec![format!("/{}", "é".repeat(500))]);
+        named.entry(b"d".as_slice().into()).or_default().insert(paths(&["/1", "/2", "/3"]));
+        let long = said(&named);
+        assert!(long.ends_with("… and 3 more") && long.chars().count() < 120, "{long}");
+    }
 
     #[test]
     fn a_look_is_about_the_paths_of_each_host() {

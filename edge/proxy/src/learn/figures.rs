@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(counts.withdrawn[Withdrawn::Alternates as usize].load(Ordering::Relaxed), 1);
         assert_eq!(counts.withdrawn[Withdrawn::Forgotten as usize].load(Ordering::Relaxed), 1);
         let (told, recent) = purges.figures();
-        assert_eq!((told, recent.len()), ([0, 0, 1], 1));
+        assert_eq!((told, recent.len()), ([0, 0, 1, 0], 1));
         assert_eq!((recent[0].what.as_str(), recent[0].objects), ("shop.example/a", 3));
         assert_eq!(recent[0].why.as_deref(), Some(Withdrawn::Alternates.label()));
         assert!(Withdrawn::ALL.iter().enumerate().all(|(at, &why)| why as usize == at));
