@@ -45,7 +45,8 @@ async fn a_million_requests_with_learning_purges_reloads_and_changes_of_weights(
     let (report, reloads) = learning(REQUESTS_LONG).await;
     println!("{reloads} reloads; {report:#?}");
     could_have_found_something(&report);
-    assert!(report.learned > 10_000 && report.requests >= 1_000_000, "{report:#?}");
+    // Each reload that changes rules of sharing has pages learned anew.
+    assert!(report.learned > 3_000 && report.requests >= 1_000_000, "{report:#?}");
 }
 
 /// The report, and how many reloads there were.
