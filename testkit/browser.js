@@ -38,13 +38,23 @@ function install() {
 
 /** A browser with a fresh profile, which is removed when it closes. Throws an Error that says what is missing. */
 async function launch() {
+  return require(installed('playwright-core')).chromium.launch(options());
+}
+
+/** The same, of somebody who has forbidden all cookies. It has one context. */
+async function launchWithoutCookies() {
+  const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'tentpole-profile-'));
+  process.on('exit', () => fs.rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
+  fs.mkdirSync(path.join(profile, 'Default'));
+  const preferences = { profile: { default_content_setting_values: { cookies: 2 } } };
+  fs.writeFileSync(path.join(profile, 'Default', 'Preferences'), JSON.stringify(preferences));
+  return require(installed('playwright-core')).chromium.launchPersistentContext(profile, { ...options(), locale: 'en-GB' });
+}
+
+function options() {
   const executablePath = PLACES.find((place) => fs.existsSync(place));
   if (!executablePath) throw new Error('there is no Chromium; as root: apt-get install --no-install-recommends chromium');
-  return require(installed('playwright-core')).chromium.launch({
-    executablePath,
-    headless: true,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'],
-  });
+  return { executablePath, headless: true, args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'] };
 }
 
 /** What axe-core finds serious or critical on the page as it stands (WCAG and its best practices), a line each. */
@@ -62,4 +72,4 @@ async function barriers(page) {
   return Promise.race([asked, late]).finally(() => clearTimeout(timer));
 }
 
-module.exports = { barriers, launch };
+module.exports = { barriers, launch, launchWithoutCookies };

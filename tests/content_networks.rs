@@ -1,7 +1,9 @@
 //! A content network in front hears of every purge, whoever asked for it: an application over HTTP, a script over the
 //! admin API. Its API is a stub.
 
+use rustix::process::Signal;
 use serde_json::Value;
+use tentpole_testkit::process::signal;
 use tentpole_testkit::{Ask, Origin, Response, Tentpole, Up};
 use tentpole_tests::until;
 
@@ -107,4 +109,35 @@ async fn what_a_change_makes_stale_by_route_is_passed_on_once_a_second_at_most()
     until("all are passed on", async || status(&tentpole).await["waiting"] == 0).await;
     assert!(api.requests().len() <= 12, "50 changes were told in {} calls", api.requests().len());
     assert_eq!(status(&tentpole).await["failed"], 0);
+}
+
+#[tokio::test]
+async fn a_purge_that_a_dying_control_process_was_told_of_is_told_to_the_next() {
+    let (origin, api) = (Origin::start().await, Origin::start().await);
+    origin
+        .on("/")
+        .respond(Response::ok("page").header("Cache-Control", "max-age=60").header("Surrogate-Key", "a"));
+    api.otherwise(|_| Response::ok("{\"status\":\"ok\"}"));
+    let tentpole = before(&origin, &api).await;
+    tentpole.visitor().await.get("/").await.expect(200);
+    let control = tentpole.control_pid();
+    // What the edge says to it lies in the socket, and is lost with it.
+    signal(control, Signal::STOP);
+    let ask = Ask::new("PURGE", "/").header("Surrogate-Key", "a");
+    tentpole.visitor().await.ask(&ask).await.expect(200);
+    // Whatever the edge has said until it answers another request and reports once more.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(api.requests().len(), 0);
+    signal(control, Signal::KILL);
+    api.until_requests(1).await;
+    assert_eq!(api.requests()[0].header("Surrogate-Key"), Some("a"));
+    // Once: the next control process is told nothing that this one has.
+    until("it to be passed on", async || status(&tentpole).await["passed_on"] == 1).await;
+    signal(tentpole.control_pid(), Signal::KILL);
+    until("a purge after that", async || {
+        tentpole.visitor().await.ask(&ask).await.expect(200);
+        api.requests().len() > 1
+    })
+    .await;
+    tentpole.ends().await;
 }

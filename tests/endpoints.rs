@@ -1,6 +1,10 @@
 //! What happens between Tentpole and the endpoints of a pool: who gets a request, what is sent again and what never,
 //! who waits, who is left out and who stays. One file below `endpoints/` for each of these.
 
+#[path = "endpoints/adaptive.rs"]
+mod adaptive;
+#[path = "endpoints/again.rs"]
+mod again;
 #[path = "endpoints/failures.rs"]
 mod failures;
 #[path = "endpoints/health.rs"]
@@ -9,10 +13,18 @@ mod health;
 mod idle;
 #[path = "endpoints/limits.rs"]
 mod limits;
+#[path = "endpoints/moving.rs"]
+mod moving;
+#[path = "endpoints/outliers.rs"]
+mod outliers;
+#[path = "endpoints/ports.rs"]
+mod ports;
 #[path = "endpoints/responses.rs"]
 mod responses;
 #[path = "endpoints/sharing.rs"]
 mod sharing;
+#[path = "endpoints/sticky.rs"]
+mod sticky;
 #[path = "endpoints/upgrade.rs"]
 mod upgrade;
 

@@ -1,5 +1,5 @@
 //! Pages put together at the edge, end to end: switched on by a configuration, seen in the log and the metrics. What is
-//! put together and how is tested in `edge/proxy/tests/assembling.rs`.
+//! put together and how is tested in `edge/proxy/tests/content/assembling.rs`.
 
 use serde_json::Value;
 use tentpole_testkit::{Ask, Origin, Response, Tentpole, Up};

@@ -3,8 +3,12 @@
 
 #[path = "limits/connections.rs"]
 mod connections;
+#[path = "limits/per_address.rs"]
+mod per_address;
 #[path = "limits/sizes.rs"]
 mod sizes;
+#[path = "limits/slow_tools.rs"]
+mod slow_tools;
 #[path = "limits/smuggling.rs"]
 mod smuggling;
 #[path = "limits/standstill.rs"]

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail it by panicking")]
 
+use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,7 @@ fn members(down: &[usize]) -> Membership {
     let member = |at: usize| Member {
         addresses: vec![([10, 0, 0, 1], at as u16 + 1).into()],
         health: if down.contains(&at) { Health::Down(DownReason::Probe) } else { Health::Up },
+        tier: 0,
     };
     Membership { pools: vec![PoolMembers { members: vec![member(0), member(1)] }] }
 }
@@ -53,6 +55,10 @@ fn purge(what: PurgeWhat) -> Question {
 struct Purges(Mutex<Vec<String>>);
 
 impl PurgePort for Purges {
+    fn purge_beside(&self, _: tentpole_model::PurgedBy, order: &PurgeOrder) -> Result<Purged, PurgeError> {
+        self.purge(order)
+    }
+
     fn purge(&self, order: &PurgeOrder) -> Result<Purged, PurgeError> {
         match &order.what {
             PurgeWhat::Url(url) if !url.starts_with("http://") => Err(PurgeError::NotAnUrl),
@@ -93,6 +99,8 @@ impl Edge {
         let (cells, observed, purges) =
             (Cells::new(), Observed::new(&snapshot.log), Arc::<Purges>::default());
         let link = edge_link::Link::start(edge_link::LinkParts {
+            passing: None,
+            beside: Arc::new(|_| ()),
             in_force,
             known,
             reload: Arc::new({
@@ -111,6 +119,7 @@ impl Edge {
             ledger: Ledger::new(1 << 20),
             purge: purges.clone(),
             advice: Arc::new(String::new),
+            rooms: Arc::new(|_| None),
             queued: Arc::new(|| vec![7]),
             purged: Some(Arc::new(tokio::sync::Mutex::new(purged))),
             state: state.path().to_owned(),
@@ -366,6 +375,18 @@ async fn a_snapshot_that_the_link_lost_is_given_over_the_next_one_and_a_refused_
     assert_eq!(edge.reloads.lock().unwrap().len(), 1);
 }
 
+/// Reads a link as one does who dies before he has understood it.
+fn reads_until(link: &UnixStream, word: &[u8]) {
+    link.set_nonblocking(false).unwrap();
+    link.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut read, mut piece) = (Vec::new(), [0; 4_096]);
+    while !read.windows(word.len()).any(|part| part == word) {
+        let count = (&*link).read(&mut piece).unwrap();
+        assert_ne!(count, 0, "it ended");
+        read.extend_from_slice(&piece[..count]);
+    }
+}
+
 #[tokio::test]
 async fn purges_of_applications_are_told_over_whatever_link_there_is() {
     let state = tempfile::tempdir().unwrap();
@@ -377,9 +398,24 @@ async fn purges_of_applications_are_told_over_whatever_link_there_is() {
     timeout(PATIENCE, told.wait_for(|told| *told == [order("/before")])).await.unwrap().unwrap();
     first.serving.abort();
     let second = Control::start(edge.linked().await);
+    // The edge speaks to it from here on.
+    soon(second.link.hello()).await;
     edge.purge_done.send(order("/after")).await.unwrap();
-    let mut told = second.told.subscribe();
-    timeout(PATIENCE, told.wait_for(|told| *told == [order("/after")])).await.unwrap().unwrap();
+    let hears = async |control: &Control, path: &str| {
+        let mut told = control.told.subscribe();
+        let heard = soon(told.wait_for(|told| told.contains(&order(path)))).await.unwrap().clone();
+        // What the one before had, but did not say so any more, may come once more.
+        let again = |told: &PurgeOrder| *told == order("/before") || *told == order(path);
+        assert!(heard.iter().all(again), "{heard:?}");
+    };
+    hears(&second, "/after").await;
+    // When control has said that it knows, it is forgotten; what one never read that has died is not.
+    soon(second.asks(Question::Metrics)).await.unwrap();
+    second.serving.abort();
+    let dead = edge.linked().await;
+    edge.purge_done.send(order("/lost")).await.unwrap();
+    tokio::task::spawn_blocking(move || reads_until(&dead, b"/lost")).await.unwrap();
+    hears(&Control::start(edge.linked().await), "/lost").await;
 }
 
 #[tokio::test]

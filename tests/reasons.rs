@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use tentpole_model::{AssemblyFault, Bypass, HandshakeFault, Phase, Refused, Retry, Side};
+use tentpole_model::{AssemblyFault, Bypass, Detour, HandshakeFault, NotAgain, Phase, Refused, Retry, Side};
 use tentpole_observe::metrics::{AnsweredBy, CACHE_OUTCOMES, CAUSES};
 
 fn page() -> String {
@@ -69,6 +69,12 @@ fn each_part_of_a_failure_is_explained() {
     let phases = Phase::ALL.iter().map(|phase| phase.label());
     let retries = Retry::ALL.iter().map(|retry| retry.label());
     explains("What failed", sides.chain(phases).chain(retries).chain(CAUSES));
+}
+
+#[test]
+fn each_reason_for_not_sending_again_is_explained() {
+    explains("Why it went elsewhere", Detour::ALL.iter().map(|reason| reason.label()));
+    explains("Why it was not sent again", NotAgain::ALL.iter().map(|reason| reason.label()));
 }
 
 #[test]

@@ -66,28 +66,39 @@ pub fn address(typed: &str) -> Result<SocketAddr, AdminError> {
 
 /// GET `path`: the answer's JSON as it came.
 pub fn get(address: SocketAddr, path: &str) -> Result<String, AdminError> {
-    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    ask(address, &request, IO_TIME)
 }
 
 /// POST `body` to `path`: the answer's JSON.
 pub fn post(address: SocketAddr, path: &str, body: &Value) -> Result<String, AdminError> {
+    post_within(address, path, body, IO_TIME)
+}
+
+/// The same for what may take longer.
+pub fn post_within(
+    address: SocketAddr,
+    path: &str,
+    body: &Value,
+    time: Duration,
+) -> Result<String, AdminError> {
     let body = body.to_string();
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    ask(address, &(head + &body))
+    ask(address, &(head + &body), time)
 }
 
-fn ask(address: SocketAddr, request: &str) -> Result<String, AdminError> {
+fn ask(address: SocketAddr, request: &str, time: Duration) -> Result<String, AdminError> {
     let io = |source| AdminError::Io { address, source };
     let not_api = |what| AdminError::NotTheApi { address, what };
     let stream = TcpStream::connect_timeout(&address, CONNECT_TIME).map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => AdminError::Nobody { address },
         _ => io(error),
     })?;
-    stream.set_read_timeout(Some(IO_TIME)).map_err(io)?;
+    stream.set_read_timeout(Some(time)).map_err(io)?;
     stream.set_write_timeout(Some(IO_TIME)).map_err(io)?;
     (&stream).write_all(request.as_bytes()).map_err(io)?;
 

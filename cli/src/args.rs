@@ -36,11 +36,15 @@ pub struct Typed {
 pub enum Command {
     Up(Up),
     Check(Check),
+    Explain(Explain),
     Load(Box<crate::load::args::Load>),
     Report(Report),
     Cache(crate::cache::Cache),
     Status(Status),
     Reload(Reload),
+    Upgrade(Upgrade),
+    Restart(Restart),
+    Room(crate::room::Room),
     #[cfg(feature = "demo")]
     Shop(Shop),
     #[command(hide = true)]
@@ -58,6 +62,12 @@ pub struct Part {
 pub enum WhichPart {
     /// Serves visitors
     Edge,
+    /// Says whether this program can take over what lies on standard input
+    Check {
+        /// What `tentpole` was started with
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Watches endpoints and answers the admin API
     Control,
     /// Starts one instance of a fleet and ends it with all its processes
@@ -116,6 +126,9 @@ pub struct Up {
     /// Reload when the file changes
     #[arg(long, conflicts_with_all = ["to", "run"])]
     pub watch: bool,
+    /// Go on with what the program before left (`tentpole upgrade`)
+    #[arg(long, hide = true)]
+    pub take_over: bool,
 }
 
 /// Tell everything that is wrong with a configuration
@@ -125,6 +138,49 @@ pub struct Check {
     /// The configuration
     #[arg(value_name = "FILE", default_value = FILE_USUAL)]
     pub file: PathBuf,
+    /// Show all time-outs side by side
+    #[arg(long)]
+    pub timeouts: bool,
+}
+
+/// Say what would become of a request, step by step and why; sends nothing
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  tentpole explain 'GET /cart' --from 203.0.113.7 --header 'Cookie: a=b'\n  tentpole explain 'GET https://shop.example/' --answer 'Set-Cookie: a=b'\n\nWhat only the running Tentpole knows (what is stored, who is well) is said to be so."
+)]
+pub struct Explain {
+    /// Method and path, or a whole address: 'GET /cart'
+    #[arg(value_name = "REQUEST")]
+    pub request: String,
+    /// Who is connected: the visitor, or a proxy in front
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
+    pub from: std::net::IpAddr,
+    /// A field of the request: 'Cookie: a=b'; repeat it for several
+    #[arg(long, value_name = "FIELD")]
+    pub header: Vec<String>,
+    /// The host that is asked, or a site's name [default: the first]
+    #[arg(long, value_name = "HOST")]
+    pub site: Option<String>,
+    /// Asked by https
+    #[arg(long)]
+    pub https: bool,
+    /// A field of the endpoint's answer: may that be stored?
+    #[arg(long, value_name = "FIELD")]
+    pub answer: Vec<String>,
+    /// The status of the answer [default: 200]
+    #[arg(long, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(200..=599))]
+    pub status: Option<u16>,
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = FILE_USUAL)]
+    pub config: PathBuf,
+    /// Add how the endpoints are now, from the admin API
+    #[arg(long)]
+    pub running: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub admin: Admin,
 }
 
 /// Make a page of a run of load, or lay several over one another
@@ -160,6 +216,32 @@ pub struct Status {
     after_help = "Exits with 0 when the file is in force, with 2 when it is not right and nothing has changed."
 )]
 pub struct Reload {
+    #[command(flatten)]
+    pub admin: Admin,
+}
+
+/// Hand over to a new version of the program while visitors are served
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The new program takes the place of the old one: same process, same sockets, same instances. Connections that are open finish at the old edge.\n\nExits with 0 when the new program serves, with 2 when it cannot and nothing has changed."
+)]
+pub struct Upgrade {
+    /// The new program [default: what now lies where the running one was started from]
+    #[arg(value_name = "PROGRAM")]
+    pub program: Option<PathBuf>,
+    #[command(flatten)]
+    pub admin: Admin,
+}
+
+/// Let new instances of a fleet take the place of the old ones, one by one
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exits with 0 when all are new, with 2 when the new ones do not come up; the old ones stay then."
+)]
+pub struct Restart {
+    /// The pool whose fleet it is [default: all fleets]
+    #[arg(value_name = "POOL")]
+    pub pool: Option<String>,
     #[command(flatten)]
     pub admin: Admin,
 }

@@ -1,8 +1,8 @@
-//! Whether the certificates of `[tls]` can be used, before anything is started, and whether they name the hosts that are
+//! Whether the certificates of `[tls]` and the files of pools can be used, before anything is started, and whether they name the hosts that are
 //! served. Only looks: the edge reads them for itself.
 
-use tentpole_model::{HostPattern, Snapshot};
-use tentpole_tls::{Certificates, Source, Trouble, is_local};
+use tentpole_model::{HostPattern, Scheme, Snapshot};
+use tentpole_tls::{Certificates, Client, Source, Trouble, is_local};
 
 /// Hosts without a certificate that are named in one warning.
 const HOSTS_SHOWN: usize = 5;
@@ -12,8 +12,9 @@ const HOSTS_SHOWN: usize = 5;
 /// # Errors
 /// What does not work, each with its file.
 pub fn look(snapshot: &Snapshot) -> Result<Vec<String>, Vec<String>> {
+    let endpoints = look_at_endpoints(snapshot)?;
     if snapshot.tls.listen.is_empty() {
-        return Ok(Vec::new());
+        return Ok(endpoints);
     }
     let source = Source { settings: snapshot.tls.clone(), protocols: Vec::new(), local: None };
     let said = |troubles: &[&Trouble]| troubles.iter().map(|trouble| trouble.to_string()).collect::<Vec<_>>();
@@ -23,7 +24,8 @@ pub fn look(snapshot: &Snapshot) -> Result<Vec<String>, Vec<String>> {
     if !errors.is_empty() {
         return Err(said(&errors));
     }
-    let mut warnings = said(&doubts);
+    let mut warnings = endpoints;
+    warnings.extend(said(&doubts));
     warnings.extend(snapshot.sites.iter().filter_map(|site| {
         let lacking = without_certificate(&site.hosts, &certificates);
         (!lacking.is_empty()).then(|| {
@@ -35,6 +37,22 @@ pub fn look(snapshot: &Snapshot) -> Result<Vec<String>, Vec<String>> {
         })
     }));
     Ok(warnings)
+}
+
+/// The same of what belongs to TLS to endpoints.
+fn look_at_endpoints(snapshot: &Snapshot) -> Result<Vec<String>, Vec<String>> {
+    let (mut doubts, mut errors) = (Vec::new(), Vec::new());
+    for pool in &snapshot.pools {
+        if !pool.endpoints.iter().any(|endpoint| endpoint.scheme == Scheme::Https) {
+            continue;
+        }
+        let said = |trouble: &Trouble| format!("[pool.{}.tls]: {trouble}", pool.name);
+        match Client::load(&pool.tls) {
+            Ok((_, troubles)) => doubts.extend(troubles.iter().map(said)),
+            Err(trouble) => errors.push(said(&trouble)),
+        }
+    }
+    if errors.is_empty() { Ok(doubts) } else { Err(errors) }
 }
 
 /// Hosts that others could ask for by https in vain.

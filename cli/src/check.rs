@@ -1,6 +1,6 @@
 //! `tentpole check`: everything that is wrong with a configuration, or that it is fine.
 
-use crate::{args, certificates, meant, say};
+use crate::{args, certificates, meant, ports, say};
 use std::process::ExitCode;
 use tentpole_config::{Loaded, count};
 
@@ -19,8 +19,15 @@ pub fn run(typed: &args::Check) -> ExitCode {
                     return ExitCode::from(2);
                 }
             };
+            let doubts = [doubts, ports::doubts(&loaded.snapshot)].concat();
             doubts.iter().for_each(|doubt| say::warning(doubt));
-            say::out(&format!("{}: {}\n", typed.file.display(), summary(&loaded, doubts.len())));
+            let order = tentpole_timeouts::order(&loaded.snapshot, &[]);
+            order.warnings.iter().for_each(|wrong| say::warning(&wrong.to_string()));
+            if typed.timeouts || !order.warnings.is_empty() {
+                say::out(&format!("{}\n", order.table()));
+            }
+            let doubts = doubts.len() + order.warnings.len();
+            say::out(&format!("{}: {}\n", typed.file.display(), summary(&loaded, doubts)));
             ExitCode::SUCCESS
         }
         Err(report) => {
@@ -34,13 +41,19 @@ pub fn run(typed: &args::Check) -> ExitCode {
 fn summary(loaded: &Loaded, doubts: usize) -> String {
     let snapshot = &loaded.snapshot;
     let routes = snapshot.sites.iter().map(|site| site.routes.len()).sum();
-    let endpoints = snapshot.pools.iter().map(|pool| pool.endpoints.len()).sum();
+    let endpoints = snapshot.pools.iter().flat_map(|pool| &pool.endpoints);
+    let endpoints = endpoints.filter(|endpoint| !endpoint.is_further()).count();
     let warnings = match loaded.warnings.diagnostics().len() + doubts {
         0 => String::new(),
         number => format!(", {}", count(number, "warning")),
     };
+    let files = match snapshot.pools.iter().filter(|pool| pool.files.is_some()).count() {
+        0 => String::new(),
+        1 => " and 1 directory of files".to_owned(),
+        number => format!(" and {number} directories of files"),
+    };
     format!(
-        "fine: {}, {}, {} with {}{warnings}",
+        "fine: {}, {}, {} with {}{files}{warnings}",
         count(snapshot.sites.len(), "site"),
         count(routes, "route"),
         count(snapshot.pools.len(), "pool"),

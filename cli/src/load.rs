@@ -1,10 +1,15 @@
 //! `tentpole load URL`: raises load step by step until an objective breaks, shows it, leaves a report. Refuses hosts
 //! that nobody has confirmed.
 
+mod agents;
 pub mod args;
 mod confirm;
+pub mod import;
 mod keep;
 mod meant;
+mod out;
+mod replay;
+mod resolvers;
 mod view;
 mod words;
 
@@ -12,14 +17,18 @@ use crate::say;
 use args::Load;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use tentpole_load::climb::Shape;
 use tentpole_load::probe::{Probed, probe};
-use tentpole_load::result::FailureCause;
+use tentpole_load::result::{FailureCause, Model};
+use tentpole_load::transport::Version;
 use tentpole_load::{Plan, Run, Stop};
 use tentpole_runtime::descriptors;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// An objective did not hold, as with k6.
 const BROKEN: u8 = 99;
+/// The generator failed, or a part of it.
+const GENERATOR_FAILED: u8 = 1;
 /// Nobody answers.
 const UNREACHABLE: u8 = 3;
 /// The call is wrong, or not allowed.
@@ -31,6 +40,11 @@ const OTHER_DESCRIPTORS: u64 = 64;
 
 /// Loads, and tells by the exit code what came of it.
 pub fn run(typed: &Load) -> ExitCode {
+    match &typed.command {
+        Some(args::LoadCommand::Import(typed)) => return import::run(typed),
+        Some(args::LoadCommand::Agent(typed)) => return agents::serve(typed),
+        None => {}
+    }
     match load(typed) {
         Ok(code) => code,
         Err((code, says)) => {
@@ -53,16 +67,33 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     }
     keep::ready(&typed.out).map_err(|says| (WRONG, says))?;
     let mut plan = plan;
+    let mut outs = out::Outs::open(typed, &mut plan).map_err(|says| (WRONG, says))?;
     plan.hosts.prefer(reach(&plan)?);
-    warn_of_few_descriptors(&plan);
+    let agents = typed.others.join(typed, &mut plan)?;
+    if agents.is_empty() {
+        ports_suffice(&plan).map_err(|says| (WRONG, says))?;
+    }
+    if let Some(url) = &plan.stop_when {
+        tentpole_load::real::recognises(url, &plan).map_err(|says| (WRONG, says))?;
+    }
+    if agents.is_empty() {
+        warn_of_few_descriptors(&plan);
+    }
+    if plan.transport.is_unverified() {
+        say::warning("--insecure: whoever answers is believed; the report says so.");
+    }
     let stop = Stop::default();
     let mut view = view::View::new(&plan, typed.plain);
     stop_on_signal(stop.clone(), view.redraws()).map_err(|error| (1, error.to_string()))?;
     view.begin();
-    let run = tentpole_load::run(plan, &stop, &mut |event| view.event(event));
+    let run = tentpole_load::run_with(plan, agents, &stop, &mut |event| {
+        outs.event(event);
+        view.event(event);
+    });
     view.end();
     let run = run.map_err(|error| generator_failed(&error, typed))?;
     say::out(&format!("\n{}", words::summary(&run, view::text_width())));
+    outs.end(&run);
     let kept = keep::write(&run, &typed.out).map_err(|says| (1, says))?;
     if let Some(why) = &kept.elsewhere {
         say::warning(&format!("the report is not where it was wanted: {why}."));
@@ -76,6 +107,9 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
 
 /// What the exit code says. An interrupted run says what was seen until then.
 fn verdict(run: &Run) -> u8 {
+    if run.agents.iter().any(|agent| agent.lost_at_s.is_some()) {
+        return GENERATOR_FAILED;
+    }
     match (&run.breaking_point, run.highest_held) {
         (Some(_), _) => BROKEN,
         (None, Some(_)) => 0,
@@ -101,6 +135,26 @@ fn reach(plan: &Plan) -> Result<SocketAddr, (u8, String)> {
             UNREACHABLE,
             format!("{} redirects to {there}, which is another host or port. Load that instead.", plan.url),
         )),
+        Probed::Unreachable(FailureCause::Certificate) => Err((
+            UNREACHABLE,
+            format!(
+                "{} ({address}) shows a certificate that is not to be believed: it is another's, has expired, or is \
+                 signed by nobody whom this machine knows. --ca FILE names an authority; --insecure believes anybody.",
+                plan.url
+            ),
+        )),
+        Probed::Unreachable(FailureCause::Tls) => Err((
+            UNREACHABLE,
+            format!(
+                "{} ({address}) does not speak TLS as it is wanted: is this its port for https{}?",
+                plan.url,
+                if plan.transport.version == Version::Http2 {
+                    ", and does it speak HTTP/2 there"
+                } else {
+                    ""
+                }
+            ),
+        )),
         Probed::Unreachable(cause @ (FailureCause::Malformed | FailureCause::ClosedEarly)) => Err((
             UNREACHABLE,
             format!(
@@ -120,12 +174,49 @@ fn reach(plan: &Plan) -> Result<SocketAddr, (u8, String)> {
     }
 }
 
+/// Virtual users at once at most: each has a connection.
+fn users_max(plan: &Plan) -> u64 {
+    match plan.model {
+        Model::Closed => plan.shape.load_max() as u64,
+        Model::Open => u64::from(plan.in_flight_max),
+    }
+}
+
+/// Whether this machine has ports for what is planned. Stages are performed whatever happens, so that too many visitors are a
+/// mistake; a climb may break before.
+fn ports_suffice(plan: &Plan) -> Result<(), String> {
+    let Some(to) = plan.hosts.all[0].addresses.first() else { return Ok(()) };
+    let (users, most) = (users_max(plan), plan.transport.connections_max(*to));
+    let says = |sources: usize| {
+        format!(
+            "from {sources} address{} this machine can have {most} connections to {to}, and {users} visitors may need \
+             one each. Give it more addresses (--from 127.0.0.2,127.0.0.3 or --from 10.0.0.0/28), or widen \
+             net.ipv4.ip_local_port_range.",
+            if sources == 1 { "" } else { "es" }
+        )
+    };
+    if !plan.transport.sources.is_empty() {
+        say::out(&format!(
+            "{most} connections to {to} are possible, from {} addresses.\n",
+            plan.transport.sources.len()
+        ));
+    }
+    if users <= most {
+        return Ok(());
+    }
+    let says = says(plan.transport.sources.len().max(1));
+    match (plan.model, &plan.shape) {
+        (Model::Closed, Shape::Stages(_)) => Err(says),
+        _ => {
+            say::warning(&says);
+            Ok(())
+        }
+    }
+}
+
 fn warn_of_few_descriptors(plan: &Plan) {
     let limit = descriptors::raise_limit();
-    let users = match plan.model {
-        tentpole_load::result::Model::Closed => plan.shape.load_max() as u64,
-        tentpole_load::result::Model::Open => u64::from(plan.in_flight_max),
-    };
+    let users = users_max(plan);
     if let Some(limit) = limit.filter(|limit| *limit < users + OTHER_DESCRIPTORS) {
         say::warning(&format!(
             "the system allows {limit} open files, so no more visitors than that; beyond it their requests fail. \

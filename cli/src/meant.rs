@@ -1,11 +1,11 @@
 //! What was meant by `tentpole up …`: a Snapshot.
 
 use crate::args::{FILE_USUAL, Switch, Up};
-use crate::{programs, say};
+use crate::{certificates, programs, say};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tentpole_config::{Flags, count};
-use tentpole_keeper::Read;
+use tentpole_config::{Flags, Written, count};
+use tentpole_keeper::{FIXED, Read};
 use tentpole_model::{Refusal, Snapshot};
 
 /// Where a Snapshot comes from.
@@ -47,21 +47,41 @@ impl Again {
             return Err(refused(why));
         }
         programs::are_there(&loaded.snapshot).map_err(refused)?;
-        Ok(Read { snapshot: loaded.snapshot, notes: loaded.warnings.to_string() })
+        let doubts = certificates::look(&loaded.snapshot).map_err(|errors| refused(errors.join("\n")))?;
+        let mut notes = loaded.warnings.to_string();
+        for doubt in doubts {
+            notes.push_str(&format!("warning: {doubt}\n"));
+        }
+        for wrong in tentpole_timeouts::order(&loaded.snapshot, &[]).warnings {
+            notes.push_str(&format!("warning: {wrong}\n"));
+        }
+        let written = Written::read(file);
+        let place = |(name, way): &(&'static str, &[&str])| Some((*name, written.at(way)?));
+        let places = FIXED.iter().filter_map(place).collect();
+        Ok(Read { snapshot: loaded.snapshot, notes, places })
     }
 }
 
-/// Finds out what was meant; says what is wrong and gives the exit code otherwise.
-pub fn load(typed: Up) -> Result<(Snapshot, Again), ExitCode> {
-    let watch = typed.watch;
-    let flags = Flags {
-        listen: typed.listen,
-        admin: typed.admin,
+/// How the configuration is had again by a program that takes over: with the same flags, from the same file.
+pub fn again(mut typed: Up, file: Option<PathBuf>) -> Again {
+    Again { file, flags: flags(&mut typed) }
+}
+
+fn flags(typed: &mut Up) -> Flags {
+    Flags {
+        listen: std::mem::take(&mut typed.listen),
+        admin: typed.admin.take(),
         log: typed.log.map(Into::into),
         threads: typed.threads,
         cache: typed.cache.map(|cache| cache == Switch::On),
         learn: typed.learn.map(Into::into),
-    };
+    }
+}
+
+/// Finds out what was meant; says what is wrong and gives the exit code otherwise.
+pub fn load(mut typed: Up) -> Result<(Snapshot, Again), ExitCode> {
+    let watch = typed.watch;
+    let flags = flags(&mut typed);
     let from = match (typed.file, typed.run) {
         (Some(file), _) => From::File(file),
         (None, Some(run)) => {

@@ -23,6 +23,7 @@ pub fn run(part: WhichPart) -> ExitCode {
         WhichPart::Edge => keeper().and_then(edge::run),
         WhichPart::Control => keeper().and_then(control),
         // It outlives a keeper that was killed, for as long as it takes to leave no process behind.
+        WhichPart::Check { arguments } => return crate::upgrade::check(arguments),
         WhichPart::Instance { command } => Ok(tentpole_keeper::instance::run(&command)),
     };
     let code = ended.unwrap_or_else(|error| {

@@ -18,6 +18,13 @@ fn terminal_columns() -> Option<usize> {
     stderr.is_terminal().then(told).map(|columns| usize::from(if columns > 0 { columns } else { USUAL }))
 }
 
+/// How wide the terminal is to which [`out`] writes, where it is one.
+pub fn out_columns() -> Option<usize> {
+    let stdout = std::io::stdout();
+    let told = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| size.ws_col);
+    (stdout.is_terminal() && told > 0).then_some(usize::from(told))
+}
+
 /// Prints what is wrong with a configuration.
 pub fn report(report: &Report) {
     match terminal_columns() {

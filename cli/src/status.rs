@@ -1,11 +1,16 @@
 //! `tentpole status`: the pools and endpoints of a running Tentpole as a table, or as the API's JSON.
 
 mod cache;
+mod certificates;
+mod ladder;
+mod names;
+mod progress;
 
 use crate::admin_client::{self, AdminError};
 use crate::columns::{plain, table};
 use crate::{args, say};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -63,10 +68,28 @@ fn show(status: &Value, pools: &[Value]) -> String {
     }
     for pool in pools {
         let endpoints = pool["endpoints"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let mut rows = vec![COLUMNS.map(|(title, _)| title.to_owned())];
-        rows.extend(endpoints.iter().map(row));
-        let _ = write!(out, "\n{}\n{}", plain(&pool["name"]), table(&rows));
+        let _ = writeln!(out, "\n{}{}", plain(&pool["name"]), ladder::of_pool(pool));
+        let files = &pool["files"];
+        if !files.is_null() {
+            let number = |field: &str| plain(&files[field]);
+            let (root, answers, failures) = (plain(&files["root"]), number("requests"), number("failures"));
+            let _ = writeln!(out, "  files beneath {root}: {answers} answers, {failures} failures");
+        }
+        if files.is_null() || !endpoints.is_empty() {
+            let mut rows = vec![COLUMNS.map(|(title, _)| title.to_owned())];
+            rows.extend(endpoints.iter().map(row));
+            out.push_str(&table(&rows));
+            out.push_str(&zones(endpoints));
+            out.extend(endpoints.iter().filter_map(|endpoint| why(endpoint, clock::now().unix_us() / 1_000)));
+        }
     }
+    out.push_str(&ladder::lines(&status["ladder"]));
+    for wrong in status["timeouts"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let _ = writeln!(out, "\ntime-outs of {}: {}", plain(&wrong["of"]), plain(&wrong["text"]));
+    }
+    out.push_str(&progress::lines(status, clock::now().unix_us() / 1_000));
+    out.push_str(&certificates::lines(&status["certificates"], clock::now().unix_us() / 1_000));
+    out.push_str(&names::lines(&status["names"]));
     out.push_str(&cache::lines(&status["cache"], tentpole_runtime::clock::now().unix_us() / 1_000));
     let networks = status["content_networks"].as_array().map(Vec::as_slice).unwrap_or_default();
     for network in networks {
@@ -88,7 +111,29 @@ fn show(status: &Value, pools: &[Value]) -> String {
 }
 
 fn row(endpoint: &Value) -> [String; 8] {
-    COLUMNS.map(|(_, field)| if field == "health" { health(endpoint) } else { plain(&endpoint[field]) })
+    COLUMNS.map(|(_, field)| match (field, endpoint["zone"].as_str()) {
+        ("health", _) => health(endpoint),
+        ("authority", Some(_)) => format!("{} ({})", plain(&endpoint[field]), plain(&endpoint["zone"])),
+        _ => plain(&endpoint[field]),
+    })
+}
+
+/// A line for each zone: who takes traffic there, and its part of the pool's requests.
+fn zones(endpoints: &[Value]) -> String {
+    let mut zones: BTreeMap<String, (usize, usize, u64)> = BTreeMap::new();
+    for endpoint in endpoints.iter().filter(|endpoint| endpoint["zone"].is_string()) {
+        let (all, up, requests) = zones.entry(plain(&endpoint["zone"])).or_default();
+        *all += 1;
+        *up += usize::from(endpoint["weight"] != 0 && endpoint["health"] != "down");
+        *requests += endpoint["requests"].as_u64().unwrap_or(0);
+    }
+    let requests: u64 = endpoints.iter().filter_map(|endpoint| endpoint["requests"].as_u64()).sum();
+    let mut out = String::new();
+    for (zone, (all, up, of)) in zones {
+        let share = if requests == 0 { 0.0 } else { of as f64 * 100.0 / requests as f64 };
+        let _ = writeln!(out, "  zone {zone}: {up} of {all} up, {share:.0}% of the requests");
+    }
+    out
 }
 
 /// `up`, `drained`, `down: probe`, `last one: failures`.
@@ -101,6 +146,24 @@ fn health(endpoint: &Value) -> String {
         Value::Null => health,
         reason => format!("{health}: {}", plain(reason).replace('_', " ")),
     }
+}
+
+/// `  [::1]:3001 is out since 12 s: 5 requests failed in a row, may be back in 8 s`; `None` for one that is up.
+fn why(endpoint: &Value, now_ms: u64) -> Option<String> {
+    let detail = &endpoint["detail"];
+    let because = detail["because"].as_str()?;
+    let since = Duration::from_millis(now_ms.saturating_sub(detail["since_unix_ms"].as_u64()?));
+    let stays = endpoint["health"] == "last_one";
+    let is = if stays { "would be out, but stays," } else { "is out" };
+    let back = detail["back_unix_ms"].as_u64().and_then(|at| at.checked_sub(now_ms)).filter(|left| *left > 0);
+    let back = back.map(|ms| format!(", back in {} at the earliest", span(Duration::from_millis(ms + 999))));
+    Some(format!(
+        "  {} {is} for {}: {}{}\n",
+        plain(&endpoint["authority"]),
+        span(since),
+        plain(&Value::from(because)),
+        back.unwrap_or_default()
+    ))
 }
 
 /// `3d 4h`, `4h 5m`, `5m 6s`, `6s`: the two largest units.

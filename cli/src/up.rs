@@ -1,15 +1,18 @@
 //! `tentpole up`: binds the addresses, hands them to the keeper, says in a few lines what goes on, and ends when the
 //! keeper does: requests in flight finish first, a second Ctrl-C does not wait.
 
-use crate::meant::Again;
-use crate::{certificates, programs, say, watch};
+use crate::args::Up;
+use crate::meant::{self, Again};
+use crate::{certificates, ports, programs, say, watch};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tentpole_keeper::{KeeperEnd, KeeperEvent, KeeperParts, Program, ReloadParts};
-use tentpole_model::{AccessLog, Endpoint, Pool, Refusal, ReloadEnd, Reloaded, Snapshot};
+use tentpole_model::{
+    AccessLog, Endpoint, Lookup, Pool, Refusal, ReloadEnd, Reloaded, Scheme, Snapshot, UpgradeEnd,
+};
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_runtime::{descriptors, notice};
 
@@ -23,7 +26,26 @@ const SAID_MAX: Duration = Duration::from_secs(1);
 
 /// Serves until a signal ends it.
 pub fn run(snapshot: Snapshot, state: Option<PathBuf>, again: Again, watched: bool) -> ExitCode {
-    match start(snapshot, state, again, watched) {
+    // Before there is another thread, which would take them.
+    tentpole_keeper::hold_signals();
+    ended(start(snapshot, state, again, watched))
+}
+
+/// Goes on with what the program before left on standard input.
+pub fn take_over(typed: Up) -> ExitCode {
+    let taken = tentpole_keeper::take_over();
+    let served = taken.and_then(|taken| {
+        let watched = typed.watch;
+        let again = meant::again(typed, taken.read_again());
+        descriptors::raise_limit();
+        let parts = parts(taken.file().snapshot.clone(), again, watched)?;
+        keep(KeeperParts { taken_over: Some(taken), ..parts })
+    });
+    ended(served)
+}
+
+fn ended(served: Result<(), String>) -> ExitCode {
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say::error(&error);
@@ -37,6 +59,10 @@ fn start(snapshot: Snapshot, state: Option<PathBuf>, again: Again, watched: bool
     for doubt in certificates::look(&snapshot).map_err(|errors| errors.join("\n"))? {
         warn(&doubt);
     }
+    for wrong in tentpole_timeouts::order(&snapshot, &[]).warnings {
+        warn(&wrong.to_string());
+    }
+    ports::doubts(&snapshot).iter().for_each(|doubt| warn(doubt));
     // What instances get; the edge needs more.
     let open_files = descriptors::limit();
     let descriptors = descriptors::raise_limit();
@@ -47,56 +73,89 @@ fn start(snapshot: Snapshot, state: Option<PathBuf>, again: Again, watched: bool
     let admin = snapshot.admin.map(bind_admin).transpose()?;
     let addresses: Vec<_> = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let admin_address = admin.as_ref().and_then(|admin| admin.local_addr().ok());
-    let seconds = snapshot.visitors.drain_time.as_secs();
-    let said = snapshot.clone();
-    let watched = again.file.clone().filter(|_| watched);
-    let changed = watched.map(watch::start).transpose();
+    let parts = parts(snapshot.clone(), again, watched)?;
+    let tell = parts.tell;
+    keep(KeeperParts {
+        state,
+        listeners,
+        admin,
+        open_files,
+        tell: Box::new(move |event| match event {
+            KeeperEvent::Open => {
+                introduce(&snapshot, &addresses, admin_address);
+                warn_of_few_descriptors(&snapshot, descriptors);
+            }
+            event => tell(event),
+        }),
+        ..parts
+    })
+}
+
+/// What a keeper is made of, but for its sockets.
+fn parts(snapshot: Snapshot, again: Again, watched: bool) -> Result<KeeperParts, String> {
+    let file = again.file.clone();
+    let changed = file.clone().filter(|_| watched).map(watch::start).transpose();
     let changed = changed.map_err(|error| format!("the system refused a thread: {error}"))?;
     let bind = |addresses: &[SocketAddr], threads| {
         tentpole_listener::bind(addresses, threads).map_err(|error| error.to_string())
     };
-    let reload = ReloadParts { changed, ..ReloadParts::new(move || again.read(), bind) };
-    let ended = tentpole_keeper::run(KeeperParts {
-        snapshot: snapshot.clone(),
-        state,
-        listeners,
-        admin,
+    let reload = ReloadParts { changed, file, ..ReloadParts::new(move || again.read(), bind) };
+    let said = snapshot.clone();
+    Ok(KeeperParts {
+        snapshot,
+        state: None,
+        listeners: Vec::new(),
+        admin: None,
         program: Program::default(),
-        open_files,
+        open_files: None,
         reload: Some(reload),
-        tell: Box::new(move |event| match event {
-            KeeperEvent::Open => {
-                introduce(&said, &addresses, admin_address);
-                warn_of_few_descriptors(&said, descriptors);
-            }
-            KeeperEvent::PartRestarted { part, how, .. } => {
-                warn(&format!("the {part} process ended ({how}) and was started again"));
-            }
-            // The fleet says it, and what it does about it.
-            KeeperEvent::InstanceEnded { told: true, .. } => {}
-            KeeperEvent::InstanceEnded { name, how, told: false } => warn(&format!("{name} ended: {how}")),
-            KeeperEvent::Ending { connections } => {
-                let open = connections.map(|open| format!("; open connections: {open}")).unwrap_or_default();
-                tell(
-                    &said,
-                    &format!(
-                        "ending: requests in flight have {seconds} s to finish (Ctrl-C again: at once){open}\n"
-                    ),
-                );
-            }
-            KeeperEvent::Reloaded { end, .. } => say_reloaded(&said, &end),
-            KeeperEvent::Trouble(trouble) => warn(&trouble),
-        }),
-    });
-    let failed = match ended {
+        taken_over: None,
+        tell: Box::new(move |event| say_event(&said, event)),
+    })
+}
+
+fn keep(parts: KeeperParts) -> Result<(), String> {
+    let snapshot = parts.snapshot.clone();
+    let failed = match tentpole_keeper::run(parts) {
         KeeperEnd::Failed(why) => Err(why),
         ended => {
-            say_how(ended, &snapshot, seconds);
+            say_how(ended, &snapshot, snapshot.visitors.drain_time.as_secs());
             Ok(())
         }
     };
     notice::finish(SAID_MAX);
     failed
+}
+
+fn say_event(snapshot: &Snapshot, event: KeeperEvent) {
+    match event {
+        // Said by who started it.
+        KeeperEvent::Open => {}
+        KeeperEvent::PartRestarted { part, how, .. } => {
+            warn(&format!("the {part} process ended ({how}) and was started again"));
+        }
+        // The fleet says it, and what it does about it.
+        KeeperEvent::InstanceEnded { told: true, .. } => {}
+        KeeperEvent::InstanceEnded { name, how, told: false } => warn(&format!("{name} ended: {how}")),
+        KeeperEvent::Ending { connections } => {
+            let seconds = snapshot.visitors.drain_time.as_secs();
+            let open = connections.map(|open| format!("; open connections: {open}")).unwrap_or_default();
+            let text = "ending: requests in flight have";
+            tell(snapshot, &format!("{text} {seconds} s to finish (Ctrl-C again: at once){open}\n"));
+        }
+        KeeperEvent::Reloaded { end, .. } => say_reloaded(snapshot, &end),
+        KeeperEvent::Upgraded { end: end @ UpgradeEnd::Done { .. }, .. } => {
+            tell(snapshot, &format!("{end}\n"))
+        }
+        KeeperEvent::Upgraded { end: end @ UpgradeEnd::Refused(_), .. } => warn(&end.to_string()),
+        KeeperEvent::EdgeLeft { cut: 0 } => {}
+        KeeperEvent::EdgeLeft { cut } => {
+            warn(&format!(
+                "the edge before the upgrade ended; connections cut: {cut} (limits.drain_time_upgrade)"
+            ));
+        }
+        KeeperEvent::Trouble(trouble) => warn(&trouble),
+    }
 }
 
 fn say_how(ended: KeeperEnd, snapshot: &Snapshot, seconds: u64) {
@@ -173,9 +232,19 @@ fn introduce(snapshot: &Snapshot, addresses: &[SocketAddr], admin: Option<Socket
 /// What a pool is made of.
 fn stands_behind(pool: &Pool) -> String {
     let name = &pool.name;
+    let files = pool.files.as_ref().map(|files| format!("files beneath {}", files.root.display()));
     let Some(fleet) = &pool.fleet else {
-        let address = |endpoint: &Endpoint| format!("http://{}", endpoint.authority());
-        let all: Vec<String> = pool.endpoints.iter().map(address).collect();
+        let address = |endpoint: &Endpoint| {
+            let scheme = match (endpoint.lookup, endpoint.scheme) {
+                (Lookup::Services, _) => return endpoint.name(),
+                (_, Scheme::Http) => "http",
+                (_, Scheme::Https) => "https",
+                (_, Scheme::FastCgi) => "fastcgi",
+            };
+            format!("{scheme}://{}", endpoint.name())
+        };
+        let endpoints = pool.endpoints.iter().filter(|e| !e.is_further()).map(address);
+        let all: Vec<String> = files.into_iter().chain(endpoints).collect();
         return format!("pool {name}: {}", all.join(", "));
     };
     let run = shell_words(&fleet.launch.run);
@@ -226,7 +295,7 @@ fn warn_of_few_descriptors(snapshot: &Snapshot, limit: Option<u64>) {
     }
 }
 
-/// Connections to endpoints that this many visitors can need at once.
+/// Connections to endpoints that this many visitors can need at once, or files in their place.
 fn at_endpoints(snapshot: &Snapshot, visitors: u64) -> u64 {
     let most = |endpoint: &Endpoint| match (endpoint.requests_max, endpoint.connections_max) {
         (Some(requests), Some(connections)) => u64::from(requests.min(connections)),
@@ -234,5 +303,6 @@ fn at_endpoints(snapshot: &Snapshot, visitors: u64) -> u64 {
         (None, None) => visitors,
     };
     let endpoints = snapshot.pools.iter().flat_map(|pool| &pool.endpoints);
-    endpoints.map(most).fold(0, u64::saturating_add).min(visitors)
+    let files = if snapshot.pools.iter().any(|pool| pool.files.is_some()) { visitors } else { 0 };
+    endpoints.map(most).fold(files, u64::saturating_add).min(visitors)
 }

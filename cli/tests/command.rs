@@ -56,6 +56,7 @@ fn help_is_short_and_concrete() {
         &["--help"][..],
         &["up", "--help"],
         &["check", "--help"],
+        &["explain", "--help"],
         &["load", "--help"],
         &["report", "--help"],
         &["cache", "--help"],
@@ -146,6 +147,28 @@ fn check_reads_the_certificates_and_says_what_is_wrong_with_them() {
     assert_eq!(output.status.code(), Some(0));
     assert!(err(&output).contains("[site.shop]: no certificate names shop.example, so"), "{}", err(&output));
     assert!(out(&output).contains("1 warning"), "{}", out(&output));
+}
+
+#[test]
+fn check_lays_time_outs_side_by_side_and_says_where_their_order_is_wrong() {
+    let good = folder(APP);
+    let output = tentpole_in(good.path(), &["check", "--timeouts"]);
+    assert_eq!((output.status.code(), err(&output)), (Some(0), String::new()));
+    for row in [
+        "visitors  idle_time   75 s  a connection",
+        "pool app  first_byte  60 s  from the request's last byte",
+    ] {
+        assert!(out(&output).contains(row), "no {row:?} in:\n{}", out(&output));
+    }
+    let wrong = folder(&format!(
+        "{APP}health = {{ path = \"/health\", interval = \"20s\", timeout = \"12s\" }}\ntimeouts.first_byte = \"9s\"\n"
+    ));
+    let output = tentpole_in(wrong.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(0));
+    let words = "warning: time-outs of pool app: a probe may take 12 s (health.timeout), a visitor's request 9 s (first_byte)";
+    assert!(err(&output).contains(words), "{}", err(&output));
+    assert!(out(&output).contains("health.timeout"), "{}", out(&output));
+    assert!(out(&output).ends_with("with 1 endpoint, 1 warning\n"), "{}", out(&output));
 }
 
 #[test]
@@ -396,6 +419,40 @@ fn status_is_a_table_of_pools_and_endpoints() {
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("status", out(&output));
     });
+}
+
+#[test]
+fn status_says_what_part_of_the_requests_each_zone_has() {
+    let endpoint = |name: &str, zone: &str, health: &str, requests: u32| {
+        format!(
+            "{{\"authority\":\"{name}\",\"zone\":{zone},\"health\":\"{health}\",\"weight\":1,\"requests\":{requests}}}"
+        )
+    };
+    let endpoints = [
+        endpoint("10.0.1.1:80", "\"a\"", "up", 610),
+        endpoint("10.0.2.1:80", "\"b\"", "up", 390),
+        endpoint("10.0.2.2:80", "\"b\"", "down", 0),
+    ];
+    let status = format!("{{\"pools\":[{{\"name\":\"app\",\"endpoints\":[{}]}}]}}", endpoints.join(","));
+    let (address, _) = admin(vec![json("200 OK", &status)]);
+    let shown = out(&tentpole(&["status", "--admin", &address]));
+    assert!(shown.contains("10.0.2.1:80 (b)"), "{shown}");
+    assert!(shown.contains("zone a: 1 of 1 up, 61% of the requests\n  zone b: 1 of 2 up, 39% of"), "{shown}");
+}
+
+#[test]
+fn status_says_why_an_endpoint_is_out_and_which_time_outs_contradict_each_other() {
+    let detail = r#""reason":"slow","detail":{"because":"slow: p50 840 ms, others 35 ms","since_unix_ms":1,"back_unix_ms":null}"#;
+    let timeouts = r#","timeouts":[{"of":"pool app","text":"it closes first"}]}"#;
+    let status = STATUS.replace(r#""reason":"probe""#, detail);
+    let status = format!("{}{timeouts}", status.strip_suffix('}').unwrap());
+    let (address, asked) = admin(vec![json("200 OK", &status)]);
+    let output = tentpole(&["status", "--admin", &address]);
+    let says = out(&output);
+    assert!(says.contains("\n  media.internal:80 would be out, but stays, for "), "{says}");
+    assert!(says.contains(": slow: p50 840 ms, others 35 ms\n"), "{says}");
+    assert!(says.contains("\ntime-outs of pool app: it closes first\n"), "{says}");
+    asked.join().unwrap();
 }
 
 #[test]

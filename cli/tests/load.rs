@@ -259,12 +259,25 @@ fn a_wrong_call_exits_with_2_and_says_what_to_type() {
     let broken =
         "[[journey]]\n[[journey.step]]\npath = \"page\"\n[[journey.step]]\npath = \"/{x}\"\ntink = \"1s\"\n";
     std::fs::write(folder.path().join("journey.toml"), broken).unwrap();
+    let orders = "[[journey]]\n[[journey.step]]\npath = \"/order\"\nmethod = \"POST\"\n";
+    std::fs::write(folder.path().join("orders.toml"), orders).unwrap();
     for (typed, says) in [
         (&["localhost:8080"][..], "has no scheme; write \"http://localhost:8080\"."),
-        (&["https://localhost"], "needs TLS"),
+        (&["https://localhost", "--ca", "no.pem"], "no.pem: it cannot be read"),
+        (&["http://localhost", "--insecure"], "for https:// only"),
+        (&["http://localhost", "--from", "192.0.2.1"], "192.0.2.1 is no address of this machine"),
+        (&["http://localhost", "--pause", "normal"], "is no distribution; write around, fixed"),
+        (&["http://localhost", "--burst", "5"], "required"),
+        (&["http://localhost", "--key", "secret"], "write env:NAME or file:PATH"),
+        (&["http://localhost", "--key", "env:TENTPOLE_NO_SUCH_KEY"], "TENTPOLE_NO_SUCH_KEY is not set"),
+        (&["http://localhost", "--stop-when", "http://localhost:1"], "--key"),
+        (
+            &["http://localhost", "--journey", "orders.toml"],
+            "step \"/order\" of journey \"journey 1\" orders",
+        ),
         (&["http://localhost", "--visitors", "10..5"], "goes down; write 5..10"),
         (&["http://localhost", "--visitors", "1.5"], "there are no parts of visitors"),
-        (&["http://localhost", "--visitors", "200000"], "100000 at most"),
+        (&["http://localhost", "--visitors", "2000000"], "1000000 at most"),
         (&["http://localhost", "--visitors", "5", "--rate", "5"], "cannot be used with"),
         (&["http://localhost", "--time", "1m"], "A climb has --step-time"),
         (&["http://localhost", "--think", "1"], "write 500ms, 10s"),

@@ -130,7 +130,7 @@ fn endpoint() -> SocketAddr {
 }
 
 fn up(endpoint: SocketAddr) -> Membership {
-    let member = Member { addresses: vec![endpoint], health: Health::Up };
+    let member = Member { addresses: vec![endpoint], health: Health::Up, tier: 0 };
     Membership { pools: vec![PoolMembers { members: vec![member] }] }
 }
 

@@ -4,7 +4,7 @@
 use crate::problem::Problem;
 use crate::words::Cure;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use tentpole_model::{Endpoint, Scheme};
+use tentpole_model::{Endpoint, Lookup, Scheme};
 
 /// Reads an address to listen at: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, or `:8080` for every IPv4
 /// address. `name` is the setting or flag.
@@ -56,7 +56,7 @@ pub(crate) fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && same_family && overlap
 }
 
-/// Reads an endpoint's URL: `http://host[:port]`, with the defaults of the model for the rest.
+/// Reads an endpoint's URL: `http://host[:port]` or `https://host[:port]`, with the defaults of the model for the rest.
 pub(crate) fn endpoint(typed: &str) -> Result<Endpoint, Problem> {
     let Some((scheme, rest)) = typed.split_once("://") else {
         return Err(Problem::EndpointWithoutScheme {
@@ -68,16 +68,28 @@ pub(crate) fn endpoint(typed: &str) -> Result<Endpoint, Problem> {
             },
         });
     };
+    let spoken = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Some((Scheme::Http, "http", 80)),
+        "https" => Some((Scheme::Https, "https", 443)),
+        "fastcgi" => Some((Scheme::FastCgi, "fastcgi", 9000)),
+        _ => None,
+    };
+    if let (Some((scheme, ..)), Some(path)) = (spoken, rest.strip_prefix("unix:")) {
+        return at_socket(scheme, path, typed);
+    }
     let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(authority_end);
-    let meant = |authority: &str| format!("http://{authority}");
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => return Err(Problem::EndpointTls { meant: meant(authority) }),
-        _ => {
-            return Err(Problem::EndpointScheme { scheme: scheme.to_owned(), meant: meant(authority) });
-        }
+    if scheme.eq_ignore_ascii_case("srv") {
+        return service(authority, tail);
     }
+    let Some((spoken, written, usual_port)) = spoken else {
+        let meant = match scheme.to_ascii_lowercase().as_str() {
+            "unix" => format!("http://unix:{}", rest.trim_end_matches('/')),
+            _ => format!("http://{authority}"),
+        };
+        return Err(Problem::EndpointScheme { scheme: scheme.to_owned(), meant });
+    };
+    let meant = |authority: &str| format!("{written}://{authority}");
     if let Some((_, bare)) = authority.rsplit_once('@') {
         let cure = Cure::new("Credentials have no place in a URL that logs may show.");
         return Err(Problem::EndpointTooMuch { part: "a user name", meant: meant(bare), cure });
@@ -87,23 +99,38 @@ pub(crate) fn endpoint(typed: &str) -> Result<Endpoint, Problem> {
         let cure = Cure::new("Paths are forwarded as they come.");
         return Err(Problem::EndpointTooMuch { part, meant: meant(authority), cure });
     }
-    let (host, port) = split_port(authority)?;
-    Ok(Endpoint {
-        scheme: Scheme::Http,
-        host: endpoint_host(host)?,
-        port,
-        weight: 1,
-        tier: 0,
-        requests_max: None,
-        connections_max: None,
-    })
+    let (host, port) = split_port(authority, usual_port)?;
+    Ok(Endpoint { scheme: spoken, host: endpoint_host(host)?, port, ..Endpoint::default() })
 }
 
-/// `host`, `host:port`, `[v6]`, `[v6]:port`; the port is 80 when left out.
-fn split_port(authority: &str) -> Result<(&str, u16), Problem> {
+/// The name of a service, without a port: its targets have their own (RFC 2782).
+fn service(name: &str, tail: &str) -> Result<Endpoint, Problem> {
+    let is_address = name.parse::<Ipv4Addr>().is_ok();
+    if !is_name(name) || is_address || !matches!(tail, "" | "/") {
+        return Err(Problem::EndpointService { typed: format!("srv://{name}{tail}") });
+    }
+    Ok(Endpoint { host: name.to_ascii_lowercase(), lookup: Lookup::Services, ..Endpoint::default() })
+}
+
+/// An endpoint at the Unix socket with this path.
+fn at_socket(scheme: Scheme, path: &str, typed: &str) -> Result<Endpoint, Problem> {
+    let names = path.trim_start_matches('/').split('/');
+    let is_plain = path.starts_with('/') && names.clone().all(|name| !matches!(name, "" | "." | ".."));
+    if !is_plain || path.len() > SOCKET_PATH_BYTES_MAX || path.bytes().any(|byte| byte < b' ' || byte == 0x7f)
+    {
+        return Err(Problem::EndpointSocket { typed: typed.to_owned() });
+    }
+    Ok(Endpoint { scheme, host: path.to_owned(), ..Endpoint::default() })
+}
+
+/// Most bytes of a Unix socket's path (`sun_path` without the zero at its end, unix(7)).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// `host`, `host:port`, `[v6]`, `[v6]:port`; the port is `usual` when left out.
+fn split_port(authority: &str, usual: u16) -> Result<(&str, u16), Problem> {
     let name_from = authority.rfind(']').unwrap_or(0);
     let Some(colon) = authority[name_from..].find(':').map(|at| name_from + at) else {
-        return Ok((authority, 80));
+        return Ok((authority, usual));
     };
     let (host, port) = (&authority[..colon], &authority[colon + 1..]);
     // `parse` alone would take `+80`.
@@ -194,6 +221,22 @@ mod tests {
         assert_eq!(authority("HTTP://app_1:3000"), "app_1:3000");
         assert_eq!(authority("http://[::1]:3000"), "[::1]:3000");
         assert_eq!(authority("http://[0:0::1]"), "[::1]:80");
+        assert_eq!(authority("fastcgi://php"), "php:9000");
+        assert_eq!(authority("http://unix:/run/app.sock"), "unix:/run/app.sock");
+        let php = endpoint("fastcgi://unix:/run/php/php-fpm.sock").unwrap();
+        assert_eq!((php.scheme, php.port), (Scheme::FastCgi, 0));
+        assert_eq!(php.unix_socket(), Some(std::path::Path::new("/run/php/php-fpm.sock")));
+        assert_eq!(authority("https://App.Internal"), "app.internal:443");
+        assert_eq!(endpoint("https://app:8443").unwrap().scheme, Scheme::Https);
+    }
+
+    #[test]
+    fn a_service_has_a_name_and_no_port() {
+        let service = endpoint("srv://_http._tcp.Shop.internal").unwrap();
+        assert_eq!((service.authority().as_str(), service.port), ("srv://_http._tcp.shop.internal", 0));
+        for typed in ["srv://shop.internal:80", "srv://10.0.0.1", "srv://", "srv://shop.internal/a"] {
+            assert!(matches!(endpoint(typed), Err(Problem::EndpointService { .. })), "{typed}");
+        }
     }
 
     #[test]
@@ -201,7 +244,12 @@ mod tests {
         let name = |url: &str| endpoint(url).unwrap_err().name();
         assert_eq!(name("127.0.0.1:3000"), "EndpointWithoutScheme");
         assert_eq!(name("htp://x"), "EndpointScheme");
-        assert_eq!(name("https://x"), "EndpointTls");
+        assert_eq!(name("unix:///run/app.sock"), "EndpointScheme");
+        for socket in
+            ["app.sock", "", "/", "/run/", "/run//x", "/run/../x", "/a\0", &format!("/{}", "x".repeat(107))]
+        {
+            assert_eq!(name(&format!("http://unix:{socket}")), "EndpointSocket", "{socket}");
+        }
         assert_eq!(name("http://x/app"), "EndpointTooMuch");
         assert_eq!(name("http://x?q"), "EndpointTooMuch");
         assert_eq!(name("http://me:secret@x"), "EndpointTooMuch");

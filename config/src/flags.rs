@@ -5,7 +5,7 @@ use crate::problem::Problem;
 use crate::report::{Place, Problems};
 use crate::table::At;
 use crate::top::{Typed, admin, threads};
-use crate::{fleet, pool};
+use crate::{fleet, health, pool};
 use tentpole_model::{AccessLog, CacheSettings, Fleet, Learn, Pool};
 
 /// Settings given as flags; each that is there replaces the file's.
@@ -89,7 +89,10 @@ pub(crate) fn typed_from_endpoints(urls: &[String], health: Option<&str>, proble
                 let earlier = problems.whereabouts(&earlier.place);
                 problems.add(Problem::EndpointTwice { authority, earlier }, &place);
             }
-            None => endpoints.push(At::new(read, place)),
+            None => {
+                let addresses = crate::endpoint::usual_addresses();
+                endpoints.extend(crate::endpoint::with_slots(At::new(read, place), addresses));
+            }
         }
     }
     if urls.is_empty() {
@@ -135,7 +138,7 @@ fn one_pool(
     problems: &Problems<'_>,
 ) -> Typed {
     if let Some(path) = health {
-        match pool::usual_health(path) {
+        match health::usual_health(path) {
             Ok(check) => pool.health = Some(check),
             Err(problem) => problems.add(problem, &Place::Flag(format!("--health {path}"))),
         }

@@ -2,7 +2,8 @@
 //! shell ever sees it.
 
 use crate::forms::{Percent, Quantity, Shaped, Span, Text, Whole};
-use crate::pool;
+use crate::health;
+use crate::pool::FLEET;
 use crate::problem::Problem;
 use crate::report::{Place, Problems};
 use crate::setting::{Fallback, Form, Section, Setting};
@@ -187,7 +188,7 @@ pub(crate) struct Typed {
 
 /// Reads `[pool.NAME.fleet]`; `None` when there is none, or what it runs is not known.
 pub(crate) fn read(pool: &Table<'_>) -> Option<Typed> {
-    let table = pool.table(&pool::FLEET)?;
+    let table = pool.table(&FLEET)?;
     let run = read_run(&table);
     let directory = table.optional(&DIRECTORY).map(|directory| PathBuf::from(directory.value));
     let env = read_env(&table);
@@ -202,9 +203,9 @@ pub(crate) fn read(pool: &Table<'_>) -> Option<Typed> {
         table.tell(Problem::TargetAboveLimit { target, limit: most.value }, place);
     }
     let ready_path = match table.optional(&READY) {
-        Some(ready) if pool::is_path(&ready.value) => ready.value,
+        Some(ready) if health::is_path(&ready.value) => ready.value,
         Some(ready) => {
-            let meant = pool::meant_path(&ready.value);
+            let meant = health::meant_path(&ready.value);
             table.tell(Problem::ReadyPath { typed: ready.value, meant }, &ready.place);
             READY.usual()
         }
@@ -279,19 +280,18 @@ pub(crate) fn from_flags(
     Some(Fleet { min, max, ..usual(Launch { run, directory: None, env: Vec::new() }) })
 }
 
-/// The endpoints of a fleet's pool: one for each slot, without an address.
+/// The endpoints of a fleet's pool: one for each slot, without an address; and one more, for a new instance that comes
+/// before an old one goes (a rolling restart).
 pub(crate) fn slots(pool: &str, max: u32, requests_max: Option<u32>) -> Vec<Endpoint> {
     let slot = |number: u32| Endpoint {
         scheme: Scheme::Http,
         host: format!("{pool}-{number}"),
-        port: 0,
         // Room for the ten steps of a slow start.
         weight: 100,
-        tier: 0,
         requests_max,
-        connections_max: None,
+        ..Endpoint::default()
     };
-    (1..=max).map(slot).collect()
+    (1..=max + 1).map(slot).collect()
 }
 
 /// `min` and `max`, each as typed or as usual; a `min` alone must not complain of a `max` that nobody wrote.

@@ -18,8 +18,14 @@ pub(crate) static SECTION: Section = Section {
         &HEAD_BYTES,
         &FIELDS,
         &DRAIN_TIME,
+        &DRAIN_TIME_UPGRADE,
         &STREAMS,
         &WITHOUT_TLS,
+        &PER_ADDRESS,
+        &REFUSE_PER_ADDRESS,
+        &PACE,
+        &PACE_GRACE,
+        &RATE_KEYS,
     ],
 };
 
@@ -85,6 +91,15 @@ static DRAIN_TIME: Setting<Span> = Setting {
     example: "\"30s\"",
 };
 
+static DRAIN_TIME_UPGRADE: Setting<Span> = Setting {
+    name: "drain_time_upgrade",
+    form: Span::new(Duration::ZERO, Duration::from_secs(7 * 24 * 3_600)),
+    default: Fallback::Value(|| VisitorLimits::default().drain_time_upgrade),
+    about: "How long connections that were open before `tentpole upgrade` may go on at the edge of the old program: long \
+            downloads, event streams, WebSockets. Visitors come to the new one at once.",
+    example: "\"8h\"",
+};
+
 static STREAMS: Setting<Whole> = Setting {
     name: "http2_streams",
     form: Whole::new(1, 1_000),
@@ -102,6 +117,50 @@ static WITHOUT_TLS: Setting<Switch> = Setting {
     example: "false",
 };
 
+static PER_ADDRESS: Setting<Whole> = Setting {
+    name: "connections_per_address",
+    form: Whole::new(1, 1_000_000),
+    default: Fallback::Value(|| u64::from(VisitorLimits::default().per_address_max)),
+    about: "Connections that one address, or one /64 of IPv6, may have open. More are counted, and refused only with \
+            `refuse_per_address`. Those who are `trusted` in `[visitors]`, and networks that it calls `shared`, are not counted.",
+    example: "100",
+};
+
+static REFUSE_PER_ADDRESS: Setting<Switch> = Setting {
+    name: "refuse_per_address",
+    form: Switch,
+    default: Fallback::Value(|| VisitorLimits::default().per_address_refuses),
+    about: "Connections above `connections_per_address` get a 429. Off by default: thousands may come by one address of a \
+            mobile network. Look first what it would do (`tentpole_connections_reported_total`).",
+    example: "true",
+};
+
+static PACE: Setting<Size> = Setting {
+    name: "pace",
+    form: Size::new(0, 1 << 20),
+    default: Fallback::Value(|| VisitorLimits::default().pace_min),
+    about: "Bytes a second that a visitor must send of a body, or take of a response, on the average of the time that is spent \
+            waiting for him. Who is slower behind `pace_grace` is cut off. 0 asks for nothing.",
+    example: "\"500B\"",
+};
+
+static PACE_GRACE: Setting<Span> = Setting {
+    name: "pace_grace",
+    form: Span::new(Duration::from_secs(1), Duration::from_secs(600)),
+    default: Fallback::Value(|| VisitorLimits::default().pace_grace),
+    about: "How long a visitor may be waited for before `pace` is asked of him.",
+    example: "\"20s\"",
+};
+
+static RATE_KEYS: Setting<Whole> = Setting {
+    name: "rate_keys",
+    form: Whole::new(1_024, 100_000_000),
+    default: Fallback::Value(|| VisitorLimits::default().rate_keys_max as u64),
+    about: "Addresses, cookies and so on that are remembered for the rates of filters, 16 bytes each; none where no filter \
+            has one. With more, those that asked least are forgotten, and nobody is refused for that.",
+    example: "4000000",
+};
+
 /// Reads `[limits]`.
 pub(crate) fn read(table: &Table<'_>) -> VisitorLimits {
     VisitorLimits {
@@ -112,7 +171,13 @@ pub(crate) fn read(table: &Table<'_>) -> VisitorLimits {
         head_bytes_max: table.value(&HEAD_BYTES) as usize,
         fields_max: table.value(&FIELDS) as usize,
         drain_time: table.value(&DRAIN_TIME),
+        drain_time_upgrade: table.value(&DRAIN_TIME_UPGRADE),
         streams_max: table.value(&STREAMS) as u32,
         http2_without_tls: table.value(&WITHOUT_TLS),
+        per_address_max: table.value(&PER_ADDRESS) as u32,
+        per_address_refuses: table.value(&REFUSE_PER_ADDRESS),
+        pace_min: table.value(&PACE),
+        pace_grace: table.value(&PACE_GRACE),
+        rate_keys_max: table.value(&RATE_KEYS) as usize,
     }
 }

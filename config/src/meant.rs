@@ -7,11 +7,12 @@ use crate::report::{Place, Problems};
 use crate::table::At;
 use crate::top::Typed;
 use crate::words::{Cure, Hint, any_of};
-use crate::{caching, content_network, host, path, pool, site};
+use crate::{caching, content_network, filter, host, path, pool, room, site, zones};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use tentpole_model::{
-    Caching, CachingId, Endpoint, HostPattern, PoolId, Route, RouteCache, Site, Snapshot, TlsSettings,
+    Caching, CachingId, Endpoint, HostPattern, PoolId, Room, Route, RouteCache, Scheme, Site, SiteId,
+    Snapshot, TlsSettings,
 };
 use tentpole_route::{CompileError, Table};
 
@@ -32,6 +33,7 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
         problems.add(Problem::NoPool {}, &Place::Whole);
     }
     check_endpoints(&pools.typed, &listen, problems);
+    zones::check(typed.zone.as_ref(), &pools.typed, problems);
 
     let sites_told = typed.sites.is_none();
     let sites = match typed.sites {
@@ -49,8 +51,12 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
     let places: HashMap<String, Place> =
         sites.iter().map(|site| (site.name.clone(), site.place.clone())).collect();
     let mut cachings = Cachings::new(typed.cache.caching.over(&Caching::default()));
-    let sites = sites.into_iter().map(|site| meant_site(site, &mut pools, &mut cachings, problems)).collect();
+    let sites: Vec<Site> =
+        sites.into_iter().map(|site| meant_site(site, &mut pools, &mut cachings, problems)).collect();
+    let rooms = typed.rooms.into_iter();
+    let rooms = rooms.filter_map(|room| meant_room(room, &sites, &mut pools, problems)).collect();
     cachings.check(problems);
+    check_sticky(&pools.typed, &cachings.all, problems);
     // Without sites every pool would be unused, which says nothing new.
     if !sites_told && !no_site {
         pools.tell_of_unused(problems);
@@ -72,6 +78,7 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
         },
         admin: typed.admin.value,
         threads: typed.threads,
+        zone: typed.zone.map(|at| at.value),
         sites,
         pools: pools.typed.into_iter().map(|typed| typed.pool).collect(),
         visitors: typed.visitors,
@@ -80,8 +87,12 @@ pub(crate) fn snapshot(typed: Typed, problems: &Problems<'_>) -> Option<Snapshot
         disk: typed.cache.disk,
         cachings: cachings.all,
         log: typed.log,
+        staff: typed.staff,
         purging: typed.purge.meant(content_networks.len()),
         content_networks,
+        rooms,
+        names: typed.names,
+        filters: typed.filters.into_iter().chain(typed.front.bots.and_then(filter::of_bots)).collect(),
     };
     check_router(&snapshot, &places, problems).then_some(snapshot)
 }
@@ -270,6 +281,39 @@ fn meant_site(
     }
 }
 
+/// A room with its site and its pool.
+fn meant_room(
+    typed: room::Typed,
+    sites: &[Site],
+    pools: &mut Pools,
+    problems: &Problems<'_>,
+) -> Option<Room> {
+    let names = || sites.iter().map(|site| site.name.as_str());
+    let at = match &typed.site {
+        Some(name) => {
+            let found = names().position(|known| known == name.value);
+            if found.is_none() {
+                let cure = Hint::near(&name.value, names());
+                problems.add(Problem::UnknownSite { name: name.value.clone(), cure }, &name.place);
+            }
+            found?
+        }
+        None if sites.len() == 1 => 0,
+        None => {
+            let (room, sites) = (typed.room.name.clone(), any_of(&names().collect::<Vec<_>>()));
+            if !names().collect::<Vec<_>>().is_empty() {
+                problems.add(Problem::RoomBeforeWhichSite { room, sites }, &typed.place);
+            }
+            return None;
+        }
+    };
+    let pool = match &typed.pool {
+        Some(name) => pools.named(name, problems)?,
+        None => sites[at].routes.first()?.pool,
+    };
+    Some(Room { site: SiteId(u16::try_from(at).ok()?), pool, ..typed.room })
+}
+
 /// All but how it is cached.
 fn meant_route(typed: site::TypedRoute, pool: PoolId, problems: &Problems<'_>) -> Route {
     let path = typed.path.value;
@@ -284,6 +328,9 @@ fn meant_route(typed: site::TypedRoute, pool: PoolId, problems: &Problems<'_>) -
         pool,
         swallow_segments: swallow.is_some(),
         body_bytes_max: typed.body_bytes_max,
+        fields_bytes_max: typed.fields_bytes_max,
+        url_bytes_max: typed.url_bytes_max,
+        priority: typed.priority,
         ..Route::default()
     }
 }
@@ -324,11 +371,35 @@ fn check_addresses(listen: &[At<SocketAddr>], admin: &At<Option<SocketAddr>>, pr
 /// No endpoint is the edge itself.
 fn check_endpoints(pools: &[pool::Typed], listen: &[At<SocketAddr>], problems: &Problems<'_>) {
     for typed in pools {
+        check_scripts(typed, problems);
         for (endpoint, place) in typed.pool.endpoints.iter().zip(&typed.endpoint_places) {
             if listen.iter().any(|at| leads_to(endpoint, at.value)) {
                 problems.add(Problem::EndpointIsEdge { authority: endpoint.authority() }, place);
             }
         }
+    }
+}
+
+/// Whoever speaks FastCGI is told what to run, and is among his like.
+fn check_scripts(typed: &pool::Typed, problems: &Problems<'_>) {
+    let pool = &typed.pool;
+    let is_fastcgi = |endpoint: &&Endpoint| endpoint.scheme == Scheme::FastCgi;
+    let speaking = pool.endpoints.iter().filter(is_fastcgi).count();
+    let at_socket = pool.endpoints.iter().any(|endpoint| endpoint.unix_socket().is_some());
+    if pool.http2 && (speaking > 0 || at_socket) {
+        problems.add(Problem::Http2NotThere {}, &typed.place);
+    }
+    if speaking == 0 {
+        return;
+    }
+    if speaking < pool.endpoints.len() {
+        problems.add(Problem::ScriptsMixed {}, &typed.place);
+    }
+    if pool.object_store.is_some() {
+        problems.add(Problem::ScriptsAndStore {}, &typed.place);
+    }
+    if pool.scripts.is_none() {
+        problems.add(Problem::ScriptsNowhere { pool: pool.name.clone() }, &typed.place);
     }
 }
 
@@ -345,6 +416,21 @@ fn leads_to(endpoint: &Endpoint, listen: SocketAddr) -> bool {
         && (ip == listen.ip()
             || (here && listen.ip().is_unspecified())
             || (ip.is_unspecified() && listen.ip().is_loopback()))
+}
+
+/// Each sticky cookie belongs to one pool, and to no cache key.
+fn check_sticky(pools: &[pool::Typed], cachings: &[Caching], problems: &Problems<'_>) {
+    let cookie = |typed: &pool::Typed| typed.pool.sticky.as_ref().map(|sticky| sticky.cookie.clone());
+    for (at, typed) in pools.iter().enumerate() {
+        let Some(name) = cookie(typed) else { continue };
+        if let Some(first) = pools[..at].iter().find(|earlier| cookie(earlier).as_ref() == Some(&name)) {
+            let problem = Problem::StickyTwice { cookie: name.clone(), first: first.pool.name.clone() };
+            problems.add(problem, &typed.place);
+        }
+        if cachings.iter().any(|caching| caching.cookies_keyed.contains(&name)) {
+            problems.add(Problem::StickyKeyed { cookie: name }, &typed.place);
+        }
+    }
 }
 
 /// No host belongs to two sites, and at most one site takes all others.

@@ -186,6 +186,11 @@ pub(crate) fn purged_path(typed: &str) -> Named {
     path_of("purges", typed)
 }
 
+/// A path at which a file never changes.
+pub(crate) fn immutable_path(typed: &str) -> Named {
+    path_of("immutable", typed)
+}
+
 /// A path whose links lead to another host.
 pub(crate) fn asset_path(typed: &str) -> Named {
     if typed == "/*" {

@@ -1,15 +1,20 @@
 //! `[pool.NAME]`: endpoints that serve the same thing, how one of them is chosen and what they may cost.
 
 use crate::balancing::{BALANCE, HASH, LOAD_FACTOR, read_hashing};
-use crate::forms::{Shaped, Span, Text, Whole};
+use crate::forms::{Shaped, Span, Switch, Text, Whole};
+use crate::health::{self, HEALTH};
+use crate::outliers::{self, OUTLIERS};
 use crate::problem::Problem;
 use crate::report::Place;
+use crate::retrying::{RETRY, SOURCE_ADDRESSES};
 use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
-use crate::words::show_duration;
-use crate::{endpoint, fleet, store, visitors};
+use crate::{endpoint, endpoint_tls, files, fleet, limit, retrying, scripts, sticky, store, visitors, zones};
 use std::time::Duration;
-use tentpole_model::{Endpoint, Hashing, HealthCheck, Pool, QueueSettings, UpstreamTimeouts};
+use tentpole_model::{
+    Endpoint, EndpointTls, Hashing, OVERPROVISIONING_PERCENT, Outliers, Pool, QueueSettings, Retrying,
+    UpstreamTimeouts,
+};
 use toml::de::DeValue;
 
 pub(crate) static SECTION: Section = Section {
@@ -22,19 +27,32 @@ pub(crate) static SECTION: Section = Section {
         &BALANCE,
         &HASH,
         &LOAD_FACTOR,
+        &zones::ZONES,
+        &zones::OVERPROVISIONING,
+        &STICKY,
         &HEALTH,
         &FAILURES_MAX,
+        &OUTLIERS,
+        &SLOW_START,
         &TIMEOUTS,
+        &limit::LIMIT,
         &QUEUE,
+        &HTTP2,
+        &RETRY,
+        &SOURCE_ADDRESSES,
+        &TLS,
         &SEND,
         &STORE,
+        &SCRIPTS,
+        &ROOT,
+        &FILES,
     ],
 };
 
 pub(crate) static ENDPOINTS: Setting<Shaped> = Setting {
     name: "endpoints",
     form: Shaped { what: "a list of URLs or tables", inside: Some(&endpoint::SECTION) },
-    default: Fallback::Absent("none; `endpoints` or `fleet` is needed"),
+    default: Fallback::Absent("none; `endpoints`, `fleet` or `root` is needed"),
     about: "Who serves the pool.",
     example: "[\"http://127.0.0.1:3000\", \"http://127.0.0.1:3001\"]",
 };
@@ -42,18 +60,9 @@ pub(crate) static ENDPOINTS: Setting<Shaped> = Setting {
 pub(crate) static FLEET: Setting<Shaped> = Setting {
     name: "fleet",
     form: Shaped { what: "a table with what to run", inside: Some(&fleet::SECTION) },
-    default: Fallback::Absent("none; `endpoints` or `fleet` is needed"),
+    default: Fallback::Absent("none; `endpoints`, `fleet` or `root` is needed"),
     about: "Who serves the pool when Tentpole starts the application itself: more instances under load, fewer after it.",
     example: "{ run = \"gunicorn app:wsgi -b 127.0.0.1:{port}\", min = 1, max = 4 }",
-};
-
-static HEALTH: Setting<Shaped> = Setting {
-    name: "health",
-    form: Shaped { what: "a path, or a table with a path", inside: Some(&HEALTH_SECTION) },
-    default: Fallback::Absent("no probes: only failed requests tell"),
-    about: "Asks each endpoint regularly whether it is well. A path alone is enough: `health = \"/health\"`. The last \
-            endpoint of a pool stays in it, however it is.",
-    example: "{ path = \"/health\", interval = \"2s\" }",
 };
 
 static FAILURES_MAX: Setting<Whole> = Setting {
@@ -62,6 +71,15 @@ static FAILURES_MAX: Setting<Whole> = Setting {
     default: Fallback::Value(|| 3),
     about: "Failed requests in a row (no connection, time-out, reset; not a 5xx) that take an endpoint out.",
     example: "3",
+};
+
+static SLOW_START: Setting<Span> = Setting {
+    name: "slow_start",
+    form: Span::new(Duration::ZERO, Duration::from_secs(3_600)),
+    default: Fallback::Value(|| Duration::ZERO),
+    about: "How long an endpoint that comes back, or is added while Tentpole runs, takes to get its full share: its weight \
+            grows from a tenth. Weights are shown a hundredfold then. A fleet has its own.",
+    example: "\"20s\"",
 };
 
 static TIMEOUTS: Setting<Shaped> = Setting {
@@ -76,8 +94,26 @@ static QUEUE: Setting<Shaped> = Setting {
     name: "queue",
     form: Shaped { what: "a table", inside: Some(&QUEUE_SECTION) },
     default: Fallback::Absent("as below"),
-    about: "Where requests wait while all endpoints are at `requests_max` or `connections_max`.",
+    about: "Where requests wait while all endpoints are at their limit.",
     example: "{ length = 1000, wait = \"10s\" }",
+};
+
+static HTTP2: Setting<Switch> = Setting {
+    name: "http2",
+    form: Switch,
+    default: Fallback::Value(|| false),
+    about: "Its endpoints are asked by HTTP/2: few connections with many requests on each, and gRPC. In the clear they must speak it \
+            from the first byte on (prior knowledge), behind TLS they must choose it (ALPN). WebSockets go by HTTP/1.1 all \
+            the same.",
+    example: "true",
+};
+
+static TLS: Setting<Shaped> = Setting {
+    name: "tls",
+    form: Shaped { what: "a table", inside: Some(&endpoint_tls::SECTION) },
+    default: Fallback::Absent("as below"),
+    about: "How endpoints whose URL begins with `https://` are believed, and how they know Tentpole.",
+    example: "{ authority = \"/etc/tentpole/internal-ca.pem\" }",
 };
 
 static SEND: Setting<Shaped> = Setting {
@@ -98,58 +134,44 @@ static STORE: Setting<Shaped> = Setting {
     example: "{ bucket = \"shop\", region = \"eu-central-1\" }",
 };
 
-pub(crate) static HEALTH_SECTION: Section = Section {
-    header: "[pool.NAME.health]",
-    also: None,
-    about: "Probes: a GET now and then, which any status from 200 to 399 passes.",
-    settings: &[&PATH, &INTERVAL, &TIMEOUT, &HEALTHY_AFTER, &UNHEALTHY_AFTER],
+static SCRIPTS: Setting<Shaped> = Setting {
+    name: "scripts",
+    form: Shaped { what: "a table", inside: Some(&scripts::SECTION) },
+    default: Fallback::Absent("as below"),
+    about: "What runs at its endpoints, where they speak FastCGI.",
+    example: "{ never_below = [\"/wp-content/uploads\"] }",
 };
 
-static PATH: Setting<Text> = Setting {
-    name: "path",
-    form: Text { what: "a path in quotes" },
-    default: Fallback::Required,
-    about: "The path that is asked for.",
-    example: "\"/health\"",
+static STICKY: Setting<Shaped> = Setting {
+    name: "sticky",
+    form: Shaped { what: "a table with a cookie's name", inside: Some(&sticky::SECTION) },
+    default: Fallback::Absent("off: each request goes where there is room"),
+    about: "Visitors come back to the endpoint that served them.",
+    example: "{ cookie = \"backend\" }",
 };
 
-static INTERVAL: Setting<Span> = Setting {
-    name: "interval",
-    form: Span::new(Duration::from_millis(10), Duration::from_secs(3_600)),
-    default: Fallback::Value(|| Duration::from_secs(2)),
-    about: "Time between two probes of one endpoint.",
-    example: "\"2s\"",
+pub(crate) static ROOT: Setting<Text> = Setting {
+    name: "root",
+    form: Text { what: "a directory's path in quotes" },
+    default: Fallback::Absent("none: no files"),
+    about: "Files beneath this directory are served by Tentpole itself. What is no file there goes to `endpoints` or `fleet`; \
+            without either, it is a 404.",
+    example: "\"/var/www/site\"",
 };
 
-static TIMEOUT: Setting<Span> = Setting {
-    name: "timeout",
-    form: Span::new(Duration::from_millis(1), Duration::from_secs(600)),
-    default: Fallback::Value(|| Duration::from_secs(1)),
-    about: "How long one probe may take. When it is left out, never longer than `interval`.",
-    example: "\"1s\"",
-};
-
-static HEALTHY_AFTER: Setting<Whole> = Setting {
-    name: "healthy_after",
-    form: Whole::new(1, 100),
-    default: Fallback::Value(|| 2),
-    about: "Good probes in a row until an endpoint comes back.",
-    example: "2",
-};
-
-static UNHEALTHY_AFTER: Setting<Whole> = Setting {
-    name: "unhealthy_after",
-    form: Whole::new(1, 100),
-    default: Fallback::Value(|| 3),
-    about: "Bad probes in a row until an endpoint goes.",
-    example: "3",
+static FILES: Setting<Shaped> = Setting {
+    name: "files",
+    form: Shaped { what: "a table", inside: Some(&files::SECTION) },
+    default: Fallback::Absent("as below"),
+    about: "What of `root` is shown, and what browsers are told of it.",
+    example: "{ max_age = \"10m\" }",
 };
 
 pub(crate) static TIMEOUTS_SECTION: Section = Section {
     header: "[pool.NAME.timeouts]",
     also: None,
     about: "Time-outs towards an endpoint.",
-    settings: &[&CONNECT, &FIRST_BYTE, &STALL, &IDLE],
+    settings: &[&CONNECT, &FIRST_BYTE, &STALL, &IDLE, &SILENCE],
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -187,6 +209,16 @@ static IDLE: Setting<Span> = Setting {
     about: "How long an unused connection is kept. Below the endpoint's own keep-alive time, or requests meet a \
             closing connection.",
     example: "\"50s\"",
+};
+
+static SILENCE: Setting<Span> = Setting {
+    name: "silence",
+    form: Span::new(MS, HOUR),
+    default: Fallback::Value(|| UpstreamTimeouts::default().silence),
+    about: "How long a connection of HTTP/2 may bring nothing while requests wait on it. After a third of it the \
+            endpoint is asked for a sign of life (PING); without one the connection is given up, and what is safe goes \
+            elsewhere.",
+    example: "\"15s\"",
 };
 
 pub(crate) static QUEUE_SECTION: Section = Section {
@@ -233,6 +265,8 @@ pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
             .collect(),
         // What is wrong with it was told already.
         None if table.raw(&FLEET).is_some() => Vec::new(),
+        // Files need nobody else.
+        None if table.raw(&ENDPOINTS).is_none() && table.raw(&ROOT).is_some() => Vec::new(),
         None => read_endpoints(table),
     };
     if let (Some(fleet), Some(endpoints)) = (table.raw(&FLEET), table.raw(&ENDPOINTS)) {
@@ -246,16 +280,35 @@ pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
         table.tell(Problem::StoreAndFleet { pool: name.to_owned() }, store.place());
     }
     let balance = table.value(&BALANCE);
+    let slow_start = table.value(&SLOW_START);
+    if let (Some(written), true) = (table.raw(&SLOW_START), fleet.is_some()) {
+        table.tell(Problem::SlowStartOfFleet {}, &Place::Bytes(written.span()));
+    }
+    let endpoints = if slow_start.is_zero() { endpoints } else { outliers::finer_weights(endpoints) };
+    let (adaptive, endpoints) = limit::read(table, endpoints);
+    let mut files = files::read(table, &FILES);
     let pool = Pool {
         fleet: fleet.map(|typed| typed.fleet),
         balance,
         hashing: read_hashing(table, balance),
-        health: read_health(table),
+        zones: table.value(&zones::ZONES),
+        overprovisioning_percent: zones::overprovisioning_percent(table),
+        sticky: table.table(&STICKY).and_then(|table| sticky::read(&table)),
+        health: health::read(table),
         failures_max: table.value(&FAILURES_MAX) as u32,
+        outliers: outliers::read(table),
+        slow_start,
         timeouts: read_timeouts(table),
-        queue: read_queue(table, name, &endpoints),
+        adaptive,
+        queue: read_queue(table, name, adaptive.is_some(), &endpoints),
+        http2: table.value(&HTTP2),
+        retrying: retrying::read(table),
+        source_addresses: retrying::read_sources(table),
+        tls: table.table(&TLS).map(|tls| endpoint_tls::read(&tls, name, &endpoints)).unwrap_or_default(),
         send: visitors::secret_fields(table, &SEND),
         object_store: object_store.and_then(|table| store::read(&table)),
+        scripts: scripts::read(table, &SCRIPTS, &endpoints, &mut files),
+        files,
         ..usual(name, endpoints)
     };
     Typed { pool, place: table.place().clone(), endpoint_places }
@@ -269,40 +322,25 @@ pub(crate) fn usual(name: &str, endpoints: Vec<Endpoint>) -> Pool {
         fleet: None,
         balance: BALANCE.usual(),
         hashing: Hashing::default(),
+        zones: zones::ZONES.usual(),
+        overprovisioning_percent: OVERPROVISIONING_PERCENT,
+        sticky: None,
         health: None,
         failures_max: FAILURES_MAX.usual() as u32,
+        outliers: Outliers::default(),
+        slow_start: Duration::ZERO,
         timeouts: UpstreamTimeouts::default(),
+        adaptive: None,
         queue: QueueSettings::default(),
+        http2: HTTP2.usual(),
+        retrying: Retrying::default(),
+        source_addresses: Vec::new(),
+        tls: EndpointTls::default(),
         send: Vec::new(),
         object_store: None,
+        scripts: None,
+        files: None,
     }
-}
-
-/// Probes of `path` with the defaults for everything else.
-pub(crate) fn usual_health(path: &str) -> Result<HealthCheck, Problem> {
-    if !is_path(path) {
-        return Err(Problem::HealthPath { typed: path.to_owned(), meant: meant_path(path) });
-    }
-    Ok(HealthCheck {
-        path: path.to_owned(),
-        interval: INTERVAL.usual(),
-        timeout: TIMEOUT.usual(),
-        healthy_after: HEALTHY_AFTER.usual() as u32,
-        unhealthy_after: UNHEALTHY_AFTER.usual() as u32,
-    })
-}
-
-/// Whether this can be asked for.
-pub(crate) fn is_path(path: &str) -> bool {
-    path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
-}
-
-/// The path that was probably meant by something that is none.
-pub(crate) fn meant_path(typed: &str) -> String {
-    let bare = typed.split_once("://").map_or(typed, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
-    let kept: String = bare.trim_start_matches('/').chars().filter(char::is_ascii_graphic).collect();
-    let kept = kept.split('#').next().unwrap_or_default();
-    format!("/{}", if kept.is_empty() { "health" } else { kept })
 }
 
 fn read_endpoints(table: &Table<'_>) -> Vec<At<Endpoint>> {
@@ -314,7 +352,10 @@ fn read_endpoints(table: &Table<'_>) -> Vec<At<Endpoint>> {
     // One endpoint without brackets is clear enough.
     let items = match value.get_ref() {
         DeValue::Array(items) => items,
-        DeValue::String(_) | DeValue::Table(_) => return endpoint::read(value, table).into_iter().collect(),
+        DeValue::String(_) | DeValue::Table(_) => {
+            let one = endpoint::read(value, table);
+            return one.map(|(one, addresses)| endpoint::with_slots(one, addresses)).unwrap_or_default();
+        }
         _ => {
             table.wrong_type(&ENDPOINTS, value);
             return Vec::new();
@@ -331,7 +372,9 @@ fn read_endpoints(table: &Table<'_>) -> Vec<At<Endpoint>> {
         );
     }
     let mut endpoints: Vec<At<Endpoint>> = Vec::new();
-    for endpoint in items.iter().take(ENDPOINTS_MAX).filter_map(|item| endpoint::read(item, table)) {
+    for (endpoint, addresses) in
+        items.iter().take(ENDPOINTS_MAX).filter_map(|item| endpoint::read(item, table))
+    {
         let same = |earlier: &&At<Endpoint>| earlier.value.authority() == endpoint.value.authority();
         match endpoints.iter().find(same) {
             Some(earlier) => {
@@ -339,45 +382,10 @@ fn read_endpoints(table: &Table<'_>) -> Vec<At<Endpoint>> {
                 let earlier = table.problems().whereabouts(&earlier.place);
                 table.tell(Problem::EndpointTwice { authority, earlier }, &endpoint.place);
             }
-            None => endpoints.push(endpoint),
+            None => endpoints.extend(endpoint::with_slots(endpoint, addresses)),
         }
     }
     endpoints
-}
-
-fn read_health(table: &Table<'_>) -> Option<HealthCheck> {
-    let value = table.raw(&HEALTH)?;
-    let place = Place::Bytes(value.span());
-    let checked =
-        |path: &str, place: &Place| usual_health(path).map_err(|problem| table.tell(problem, place)).ok();
-    match value.get_ref() {
-        DeValue::String(path) => checked(path, &place),
-        DeValue::Table(_) => {
-            let health = table.table(&HEALTH)?;
-            let path = health.required(&PATH);
-            let interval = health.value(&INTERVAL);
-            let timeout = read_probe_timeout(&health, interval);
-            let healthy_after = health.value(&HEALTHY_AFTER) as u32;
-            let unhealthy_after = health.value(&UNHEALTHY_AFTER) as u32;
-            let path = path?;
-            let check = checked(&path.value, &path.place)?;
-            Some(HealthCheck { interval, timeout, healthy_after, unhealthy_after, ..check })
-        }
-        _ => {
-            table.wrong_type(&HEALTH, value);
-            None
-        }
-    }
-}
-
-fn read_probe_timeout(health: &Table<'_>, interval: Duration) -> Duration {
-    // A short interval alone must not complain of a time-out that nobody wrote.
-    let Some(timeout) = health.optional(&TIMEOUT) else { return TIMEOUT.usual().min(interval) };
-    if timeout.value > interval {
-        let (took, every) = (show_duration(timeout.value), show_duration(interval));
-        health.tell(Problem::ProbesOverlap { timeout: took, interval: every }, &timeout.place);
-    }
-    timeout.value
 }
 
 fn read_timeouts(table: &Table<'_>) -> UpstreamTimeouts {
@@ -387,13 +395,14 @@ fn read_timeouts(table: &Table<'_>) -> UpstreamTimeouts {
         first_byte: timeouts.value(&FIRST_BYTE),
         stall: timeouts.value(&STALL),
         idle: timeouts.value(&IDLE),
+        silence: timeouts.value(&SILENCE),
     }
 }
 
-fn read_queue(table: &Table<'_>, pool: &str, endpoints: &[Endpoint]) -> QueueSettings {
+fn read_queue(table: &Table<'_>, pool: &str, adaptive: bool, endpoints: &[Endpoint]) -> QueueSettings {
     let Some(queue) = table.table(&QUEUE) else { return QueueSettings::default() };
     let limited = |endpoint: &Endpoint| endpoint.requests_max.is_some() || endpoint.connections_max.is_some();
-    if !endpoints.is_empty() && !endpoints.iter().any(limited) {
+    if !adaptive && !endpoints.is_empty() && !endpoints.iter().any(limited) {
         table.tell(Problem::QueueUnused { pool: pool.to_owned() }, queue.place());
     }
     QueueSettings { length_max: queue.value(&LENGTH) as u32, wait_max: queue.value(&WAIT) }

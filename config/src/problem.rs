@@ -123,13 +123,49 @@ problems! {
     /// `htp://`, `ftp://`.
     Error EndpointScheme { scheme: String, meant: String } =>
         "Tentpole does not speak `{scheme}://` to endpoints; write \"{meant}\".";
-    /// `https://`.
-    Error EndpointTls { meant: String } =>
-        "Tentpole does not speak TLS to endpoints yet. If the endpoint also listens in the clear on a network you \
-         trust, write \"{meant}\" with that port.";
+    /// A Unix socket's path that is none.
+    Error EndpointSocket { typed: String } =>
+        "{typed:?} does not name a Unix socket: after `unix:` stands its whole path, from `/` on and of at most 107 bytes, like \
+         \"http://unix:/run/app.sock\".";
+    /// Endpoints of one pool that are spoken to in different ways.
+    Error ScriptsMixed {} =>
+        "a pool's endpoints speak FastCGI or HTTP, not both: a request that is tried again must ask for the same. Make two \
+         pools.";
+    /// HTTP/2 where it cannot be spoken.
+    Error Http2NotThere {} =>
+        "`http2 = true` is for endpoints with `http://` or `https://` and a port: FastCGI has a protocol of its own, and HTTP/2 is \
+         not spoken at Unix sockets. Leave it out.";
+    /// FastCGI, and nobody knows what runs.
+    Error ScriptsNowhere { pool: String } =>
+        "pool `{pool}` speaks FastCGI, but nobody knows where its scripts lie; write for example:\n    root = \
+         \"/var/www/html\"";
+    /// Scripts, and nobody runs them.
+    Warning ScriptsUnused {} =>
+        "`scripts` is only for endpoints that speak FastCGI, and this pool has none; write \"fastcgi://…\" or remove it.";
+    /// Scripts in an object store.
+    Error ScriptsAndStore {} =>
+        "an object store speaks HTTP, and runs nothing; make two pools.";
+    /// A path of scripts that could mean another one.
+    Error ScriptPath { name: &'static str, typed: String, meant: String } =>
+        "{name} is {typed:?}; it is a plain path, without empty parts, `.` and `..`, like \"{meant}\".";
+    /// Nobody is asked by TLS.
+    Warning TlsUnused { pool: String } =>
+        "no endpoint of pool `{pool}` begins with https://, so nothing of this is used; write its URLs with https, or remove \
+         it.";
+    /// Anybody may answer.
+    Warning TlsUnverified { pool: String } =>
+        "verify = false: whoever answers in the place of an endpoint of pool `{pool}` is believed, and reads and writes all \
+         that passes. Name the endpoints' authority instead: authority = \"/etc/tentpole/internal-ca.pem\"";
+    /// Two settings that contradict each other.
+    Error AuthorityUnread {} =>
+        "verify = false believes everybody, so that this authority is never asked; remove `verify = false`.";
     /// A path, a query or a user name in an endpoint's URL.
     Error EndpointTooMuch { part: &'static str, meant: String, cure: Cure } =>
         "an endpoint is a scheme, a host and a port, without {part}; write \"{meant}\".{cure}";
+    /// A port, or an address, after `srv://`.
+    Error EndpointService { typed: String } =>
+        "{typed:?} is not the name of a service; it takes one without a port, like \"srv://_http._tcp.shop.internal\": the name \
+         server says the ports.";
     /// Neither a name nor an address.
     Error EndpointHost { host: String } =>
         "{host:?} is not a host; it takes a name, an IPv4 address, or an IPv6 address in brackets.";
@@ -150,10 +186,39 @@ problems! {
     Error NobodyAnswers { section: String } =>
         "{section} has neither `endpoints` nor `fleet`, so nobody answers; add for example:\n    endpoints = \
          [\"http://127.0.0.1:3000\"]\nor, for instances that Tentpole starts itself:\n    fleet = {{ run = \"gunicorn app:wsgi \
-         -b 127.0.0.1:{{port}}\" }}";
+         -b 127.0.0.1:{{port}}\" }}\nor, for files without an application:\n    root = \"/var/www/site\"\nor, for an object \
+         store, its address and bucket:\n    endpoints = [\"https://s3.eu-central-1.amazonaws.com\"]\n    object_store = \
+         {{ bucket = \"shop\", region = \"eu-central-1\" }}";
     /// A pool with both kinds of endpoints.
     Error EndpointsAndFleet { endpoints: String } =>
         "a pool has either `endpoints` ({endpoints}) or a `fleet`; remove one, or make two pools.";
+
+    // Zones and sticky sessions.
+
+    /// Not a zone's name.
+    Error NotAZone { name: &'static str, typed: String } =>
+        "{name} is {typed:?}; it takes 1 to 64 letters, digits, `-`, `_` or `.`.";
+    /// The variable with the zone is not set.
+    Error ZoneVariable { variable: String } =>
+        "the zone is in the environment variable {variable}, which is not set; set it, or write the zone's name here.";
+    /// Near to what?
+    Error NearWhat { pool: String } =>
+        "pool {pool:?} prefers near endpoints, but nobody says where this edge is; write zone = \"...\" at the top of the \
+         file, or remove zones from the pool.";
+    /// The own zone has no endpoint.
+    Warning NobodyNear { pool: String, zone: String } =>
+        "no endpoint of pool {pool:?} is in this edge's zone {zone:?}, so none is near; give those that are the same `zone`.";
+    /// Not a cookie's name.
+    Error NotACookie { typed: String } =>
+        "cookie is {typed:?}; it takes 1 to 64 letters, digits, `-`, `_` or `.`, and does not begin with `__`.";
+    /// Two pools would write over each other's cookie.
+    Error StickyTwice { cookie: String, first: String } =>
+        "the cookie {cookie:?} belongs to pool {first:?} already; its visitors would lose their endpoint with each request to this \
+         pool. Give it another name.";
+    /// The key of the cache holds it.
+    Error StickyKeyed { cookie: String } =>
+        "the cookie {cookie:?} is keyed by a route's cache, but it is the sticky cookie of a pool: each visitor's endpoint would \
+         have a copy of each page of its own. Give one of them another name.";
 
     // Fleets.
 
@@ -194,12 +259,40 @@ problems! {
     /// A pool that nothing uses.
     Warning PoolUnused { name: String } =>
         "no site uses pool `{name}`; name it in a route, or remove it.";
+    /// Not a status.
+    Error ProbeStatus { typed: String } =>
+        "{typed} is not a status that a probe can pass with; write 200 to 599, or a class: \"2xx\".";
+    /// Not a host.
+    Error ProbeHost { typed: String } =>
+        "host is {typed:?}; a probe's host is a name or an address, with a port if need be: \"shop.example\".";
+    /// A field that a probe cannot bring.
+    Error ProbeField { typed: String } =>
+        "{typed:?} in `fields` cannot be sent: its name is not a field's or is Tentpole's own (Host has `host`), or its value \
+         is not plain text.";
+    /// One port for instances that share a machine.
+    Error ProbePortOfFleet {} =>
+        "`port` is one port, but each instance of a fleet listens at its own; leave it out.";
+    /// Content that no answer has.
+    Error BodyOfHead {} =>
+        "the answer to HEAD has no content, so no probe would pass; take method = \"GET\", or leave `body` out.";
+    /// What belongs to a question, where none is asked.
+    Warning ProbeAsksNothing { name: &'static str } =>
+        "`{name}` changes nothing: with tcp = true nothing is asked.";
+    /// A fleet starts its instances slowly by itself.
+    Error SlowStartOfFleet {} =>
+        "slow_start of a fleet's instances belongs in [pool.NAME.fleet].";
     /// Probes that overlap.
     Warning ProbesOverlap { timeout: String, interval: String } =>
         "a probe may take {timeout}, but one starts every {interval}; a timeout below the interval tells failures sooner.";
     /// A queue that nothing fills.
     Warning QueueUnused { pool: String } =>
-        "nothing waits in this queue: no endpoint of pool `{pool}` has `requests_max` or `connections_max`.";
+        "nothing waits in this queue: no endpoint of pool `{pool}` has a limit (`limit`, `requests_max`, `connections_max`).";
+    /// No limit.
+    Error NoLimit { typed: String } =>
+        "limit cannot be \"{typed}\"; it is a number, \"adaptive\", or a table like {{ start = 32, max = 200 }}.";
+    /// A limit that begins where it may not be.
+    Error LimitStart { start: u64, min: u64, max: u64 } =>
+        "start is {start}, but the limit stays between min {min} and max {max}; let start lie between them.";
     /// What nothing can be hashed by.
     Error HashBy { typed: String } =>
         "hash cannot be \"{typed}\"; it can be \"path\", \"address\", \"cookie:NAME\" or \"header:NAME\".";
@@ -255,11 +348,25 @@ problems! {
          letter or a digit.";
     /// Not an object's name.
     Error NotAnIndex { typed: String } =>
-        "index is {typed:?}; it takes the name of an object without a path: \"index.html\".";
+        "index is {typed:?}; it takes a name without a path: \"index.html\".";
     /// Instances are no object store.
     Error StoreAndFleet { pool: String } =>
         "pool `{pool}` has both `fleet` and `object_store`; an object store is not started here, so name its address in \
          `endpoints`.";
+
+    // Files.
+
+    /// Whose meaning would depend on where Tentpole was started.
+    Error RootNotAbsolute { typed: String } =>
+        "root is {typed:?}; it must begin with a slash, for it means the same wherever Tentpole is started: \
+         \"/var/www/site\".";
+    /// Nothing to serve.
+    Warning RootNotThere { typed: String, there: &'static str } =>
+        "root is {typed:?}, which {there}; until it is a directory, none of its files is served. Is it mounted, and spelled \
+         right?";
+    /// Not an ending of a file's name.
+    Error NotAnEnding { typed: String } =>
+        "{typed:?} is not an ending in `deny`; it takes what stands behind the last dot of a name: \"php\".";
 
     // Caching.
 
@@ -300,6 +407,19 @@ problems! {
     Error TrustAll { typed: String } =>
         "{typed:?} is every address, so that each visitor could say who he is; name the addresses of what stands in \
          front of Tentpole.";
+    /// Every address is many visitors'.
+    Warning SharedAll { typed: String } =>
+        "{typed:?} is every address, so that nothing is counted by address any more; name those that many visitors share.";
+    /// A list of a filter holds what it cannot be about.
+    Error FilterEntry { name: &'static str, typed: String, why: &'static str } =>
+        "{name} holds {typed:?}; {why}.";
+    /// A setting that means nothing with the filter's action.
+    Warning FilterIdle { name: &'static str, action: &'static str } =>
+        "{name} means nothing here: it belongs to action = \"{action}\".";
+    /// A filter that is about everybody, and lets nobody past it.
+    Warning FilterForAll { name: String } =>
+        "the filter {name:?} is about everybody: no filter behind it is ever asked, and with \"deny\" nobody is served. Say \
+         whom it is about, for example: from = [\"203.0.113.0/24\"]";
     /// Not a field that names an address.
     Error NotAnAddressField { typed: String, why: &'static str } =>
         "address_field is {typed:?}; {why}.";
@@ -327,6 +447,9 @@ problems! {
     /// Everybody may purge.
     Warning PurgeFromAll { typed: String } =>
         "{typed:?} is every address, so anybody can empty the cache; name your application's addresses, or use `secret`.";
+    /// Everybody works here.
+    Warning StaffFromAll { typed: String } =>
+        "{typed:?} is every address, so every visitor counts as staff; name your own networks, or use `secret`.";
     /// A secret itself, most likely.
     Error NotASecretsPlace { name: &'static str } =>
         "{name} must say where the secret is, not what it is: \"env:NAME\" for an environment variable, or \"file:/path\".";
@@ -342,6 +465,38 @@ problems! {
     /// A site that does not exist.
     Error UnknownSite { name: String, cure: Hint } =>
         "there is no site `{name}`.{cure}";
+
+    // Waiting rooms.
+
+    /// It would let all in.
+    Error RoomWithoutLimit { section: String } =>
+        "{section} has no limit; say what an endpoint carries (visitors_per_endpoint = 150), or how many may be inside \
+         (active = 300), or come in (entries_per_minute = 120).";
+    /// Several sites, and it names none.
+    Error RoomBeforeWhichSite { room: String, sites: String } =>
+        "room `{room}` must say which site it stands before: {sites}. Add site = \"NAME\".";
+    /// Not a path it could stand before.
+    Error NotARoomsPath { typed: String } =>
+        "{typed:?} is no path of a room; write \"/exact\", or \"/prefix/*\" for all below it.";
+    /// Not a time.
+    Error NotATime { name: &'static str, typed: String } =>
+        "{name} is {typed:?}; a time has a date, a time of day and an offset: \"2026-12-01T20:00:00Z\" or \
+         \"2026-12-01T20:00:00+01:00\".";
+    /// No time between them.
+    Error ClosesBeforeItOpens {} =>
+        "`closes` is not after `opens`: nobody would ever come in. Close it later, or open it earlier.";
+    /// A language without words.
+    Error UnknownLanguage { typed: String } =>
+        "there are no words in {typed:?}; choose en, de, fr, es, it, nl, pl or sv, or write a `template`.";
+    /// A page that cannot do its work.
+    Error NotATemplate { file: String, why: String } =>
+        "{file} is no page for a waiting room: {why}.";
+
+    // Names.
+
+    /// No time is both.
+    Error TtlMinAboveMax { min: String, max: String } =>
+        "`ttl_min` is {min}, more than `ttl_max` with {max}; lower it, or raise `ttl_max`.";
 
     // Limits.
 

@@ -92,12 +92,32 @@ pub(crate) fn networks(
     when_empty: &'static str,
     of_all: fn(String) -> Problem,
 ) -> Vec<Network> {
+    listed(table, setting, when_empty, Some(of_all))
+}
+
+/// Reads a list of networks, of which one may be every address.
+pub(crate) fn any_networks(
+    table: &Table<'_>,
+    setting: &Setting<Shaped>,
+    when_empty: &'static str,
+) -> Vec<Network> {
+    listed(table, setting, when_empty, None)
+}
+
+fn listed(
+    table: &Table<'_>,
+    setting: &Setting<Shaped>,
+    when_empty: &'static str,
+    of_all: Option<fn(String) -> Problem>,
+) -> Vec<Network> {
     let typed = table.texts(setting, NETWORKS_MAX, "networks", Some(when_empty)).unwrap_or_default();
     let mut networks = Vec::new();
     for At { value, place } in typed {
         match network(&value) {
             Ok(network) => {
-                if network.bits == 0 {
+                if network.bits == 0
+                    && let Some(of_all) = of_all
+                {
                     table.tell(of_all(value), &place);
                 }
                 networks.push(network);

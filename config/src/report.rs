@@ -109,6 +109,11 @@ impl<'t> Problems<'t> {
         }
     }
 
+    /// The line that a place begins in, from 1.
+    pub(crate) fn line(&self, place: &Place) -> usize {
+        if let Place::Bytes(bytes) = place { self.lines.number(bytes.start) } else { 1 }
+    }
+
     /// All of them, in the order of the file.
     pub(crate) fn report(self) -> Report {
         let mut diagnostics = self.found.into_inner();

@@ -194,6 +194,9 @@ mod tests {
                     }
                     "[pool.NAME.fleet]" if setting.name() == "run" => format!("[pool.app.fleet]\n{line}\n"),
                     "[pool.NAME.fleet]" => format!("[pool.app.fleet]\nrun = \"app {{port}}\"\n{line}\n"),
+                    "[pool.NAME]" if setting.name() == "files" => {
+                        format!("[pool.app]\nroot = \"/var/www/site\"\n{line}\n")
+                    }
                     "[pool.NAME]" => format!("[pool.app]\n{pool}\n{line}\n"),
                     "endpoints = [{ … }]" if setting.name() == "url" => {
                         format!("[[pool.app.endpoints]]\n{line}\n")
@@ -207,6 +210,21 @@ mod tests {
                             "[pool.app]\n{pool}\n[[site.shop.route]]\npath = \"/\"\n[site.shop.route.cache]\n{line}\n"
                         )
                     }
+                    "[filter.NAME]" => {
+                        let action = match setting.name() {
+                            "requests" | "per" | "burst" | "by" | "ipv6_bits" => {
+                                "action = \"limit\"\nrequests = 9"
+                            }
+                            "difficulty" | "lifetime" => "action = \"challenge\"",
+                            _ => "action = \"deny\"",
+                        };
+                        let rest: Vec<_> = action
+                            .lines()
+                            .filter(|line| !line.starts_with(&format!("{} =", setting.name())))
+                            .collect();
+                        format!("[pool.app]\n{pool}\n[filter.a]\n{line}\n{}\n", rest.join("\n"))
+                    }
+                    "[staff]" if setting.name() == "header" => with("[staff]", "secret = \"env:STAFF\""),
                     "[visitors]" if setting.name() == "require_certificate" => {
                         with("[tls]\nlisten = \":8443\"\n[visitors]", "")
                     }
@@ -226,8 +244,12 @@ mod tests {
                             .join("\n");
                         format!("[pool.app]\n{pool}\n[pool.app.object_store]\n{line}\n{rest}\n")
                     }
+                    "[pool.NAME.files]" => {
+                        format!("[pool.app]\nroot = \"/var/www/site\"\n[pool.app.files]\n{line}\n")
+                    }
                     "[cache.assets]" if setting.name() == "host" => with("[cache.assets]", "paths = \"/a\""),
                     "[cache.assets]" => with("[cache.assets]", "host = \"https://a\""),
+                    "[pool.NAME.sticky]" => with("[pool.app.sticky]", "cookie = \"backend\""),
                     "[visitors]" => with("[visitors]", "trusted = \"10.0.0.5\""),
                     "[cache.disk]" => with("[cache.disk]", "directory = \"/var/cache/tentpole\""),
                     "[[site.NAME.route]]" => with("[[site.shop.route]]", "path = \"/\""),
@@ -245,6 +267,14 @@ mod tests {
                             .collect::<Vec<_>>()
                             .join("\n");
                         format!("[pool.app]\n{pool}\n{sites}\n[content_network.a]\n{line}\n{rest}\n")
+                    }
+                    // It is read at once.
+                    "[room.NAME]" if setting.name() == "template" => continue,
+                    "[room.NAME]" => {
+                        let rest = if setting.name() == "active" { "" } else { "active = 300" };
+                        format!(
+                            "[pool.app]\n{pool}\n[site.shop]\npool = \"app\"\n[room.sale]\n{line}\n{rest}\n"
+                        )
                     }
                     header => with(&header.replace("pool.NAME", "pool.app").replace("NAME", "shop"), ""),
                 };

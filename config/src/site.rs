@@ -8,7 +8,7 @@ use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::{host, path};
 use std::time::Duration;
-use tentpole_model::{Canonical, HostPattern};
+use tentpole_model::{Canonical, HostPattern, Priority};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -112,7 +112,7 @@ pub(crate) static ROUTE_SECTION: Section = Section {
     header: "[[site.NAME.route]]",
     also: None,
     about: "A path pattern and what is done with it.",
-    settings: &[&PATH, &ROUTE_POOL, &SWALLOW_SEGMENTS, &CACHE, &BODY],
+    settings: &[&PATH, &ROUTE_POOL, &SWALLOW_SEGMENTS, &CACHE, &BODY, &HEADER, &URL, &PRIORITY],
 };
 
 static PATH: Setting<Text> = Setting {
@@ -156,6 +156,42 @@ static BODY: Setting<Size> = Setting {
     example: "\"16MiB\"",
 };
 
+static HEADER: Setting<Size> = Setting {
+    name: "header",
+    form: Size::new(256, 1 << 20),
+    default: Fallback::Absent("what `head_bytes` of `[limits]` allows"),
+    about: "The largest header of a request: names and values of all its fields. A larger one gets a 431.",
+    example: "\"4KiB\"",
+};
+
+static URL: Setting<Size> = Setting {
+    name: "url",
+    form: Size::new(16, 64 << 10),
+    default: Fallback::Absent("what `head_bytes` of `[limits]` allows"),
+    about: "The longest path with its query. A longer one gets a 414.",
+    example: "\"2KiB\"",
+};
+
+static PRIORITY: Setting<Word<Priority>> = Setting {
+    name: "priority",
+    form: Word {
+        words: &[
+            (
+                "checkout",
+                Priority::Checkout,
+                "Before all other visitors, and so is the visitor everywhere for the next ten minutes, once he was answered.",
+            ),
+            ("returning", Priority::Returning, "Behind those."),
+            ("normal", Priority::Normal, "Behind those whom the application knows."),
+            ("crawler", Priority::Crawler, "When nobody else waits."),
+        ],
+    },
+    default: Fallback::Absent("what the request looks like"),
+    about: "What its requests are worth when the application cannot serve all. Without it, what changes something and paths \
+            such as `/cart` and `/checkout` count as a checkout. Staff and those in a checkout keep their rank here.",
+    example: "\"checkout\"",
+};
+
 /// What diagnostics call a route.
 const ROUTE_TITLE: &str = "the route";
 const CACHE_FORM: &str = "\"standard\", \"off\" or a table";
@@ -191,6 +227,9 @@ pub(crate) struct TypedRoute {
     pub(crate) swallow_segments: Option<At<bool>>,
     pub(crate) cache: TypedCache,
     pub(crate) body_bytes_max: u64,
+    pub(crate) fields_bytes_max: Option<u64>,
+    pub(crate) url_bytes_max: Option<u64>,
+    pub(crate) priority: Option<Priority>,
 }
 
 /// Reads `[site.NAME]`.
@@ -236,6 +275,9 @@ pub(crate) fn usual_route(place: Place) -> TypedRoute {
         swallow_segments: None,
         cache: TypedCache::default(),
         body_bytes_max: BODY.usual(),
+        fields_bytes_max: None,
+        url_bytes_max: None,
+        priority: None,
     }
 }
 
@@ -285,6 +327,9 @@ fn read_route(
     let swallow_segments = table.optional(&SWALLOW_SEGMENTS);
     let cache = caching::of_route(&table, &CACHE, typed.as_ref().map(|typed| &*typed.value));
     let body_bytes_max = table.value(&BODY);
+    let fields_bytes_max = table.optional(&HEADER).map(|typed| typed.value);
+    let url_bytes_max = table.optional(&URL).map(|typed| typed.value);
+    let priority = table.optional(&PRIORITY).map(|typed| typed.value);
     let typed = typed?;
     let path = match path::pattern(&typed.value, merge_slashes) {
         Ok(path) => At::new(path, typed.place.clone()),
@@ -293,5 +338,16 @@ fn read_route(
             return None;
         }
     };
-    Some(TypedRoute { written: typed.value, path, place, pool, swallow_segments, cache, body_bytes_max })
+    Some(TypedRoute {
+        written: typed.value,
+        path,
+        place,
+        pool,
+        swallow_segments,
+        cache,
+        body_bytes_max,
+        fields_bytes_max,
+        url_bytes_max,
+        priority,
+    })
 }

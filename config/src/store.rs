@@ -132,7 +132,8 @@ fn is_region(typed: &str) -> bool {
         && typed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-fn is_index(typed: &str) -> bool {
+/// A name of one file, which stands in a URL as it is.
+pub(crate) fn is_index(typed: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     (1..=255).contains(&typed.len()) && typed.bytes().all(is_plain) && !matches!(typed, "." | "..")
 }

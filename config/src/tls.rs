@@ -46,7 +46,7 @@ static DIRECTORY: Setting<Text> = Setting {
     example: "\"/etc/letsencrypt/live\"",
 };
 
-static VERSION: Setting<Word<TlsVersion>> = Setting {
+pub(crate) static VERSION: Setting<Word<TlsVersion>> = Setting {
     name: "version_min",
     form: Word {
         words: &[
@@ -144,11 +144,16 @@ fn read_certificates(table: &Table<'_>) -> Vec<CertificateFiles> {
         };
         let (title, place) = (CERTIFICATE_TITLE.to_owned(), Place::Bytes(item.span()));
         let inner = Table::open(&CERTIFICATE_SECTION, title, place, entries, table.problems());
-        let chain = inner.required(&CHAIN).and_then(|typed| path(&CHAIN, typed, &inner));
-        let key = inner.required(&KEY).and_then(|typed| path(&KEY, typed, &inner));
-        certificates.extend(chain.zip(key).map(|(chain, key)| CertificateFiles { chain, key }));
+        certificates.extend(certificate(&inner));
     }
     certificates
+}
+
+/// Reads one certificate with its key.
+pub(crate) fn certificate(table: &Table<'_>) -> Option<CertificateFiles> {
+    let chain = table.required(&CHAIN).and_then(|typed| path(&CHAIN, typed, table));
+    let key = table.required(&KEY).and_then(|typed| path(&KEY, typed, table));
+    chain.zip(key).map(|(chain, key)| CertificateFiles { chain, key })
 }
 
 /// A path that is not empty.

@@ -8,11 +8,12 @@ use crate::setting::{Fallback, Section, Setting};
 use crate::table::{At, Table};
 use crate::words::Cure;
 use crate::{
-    assets, cache, caching, content_network, disk, endpoint, fleet, limits, log, pool, purge, site, store,
-    tls, visitors,
+    assets, cache, caching, content_network, disk, endpoint, endpoint_tls, files, filter, fleet, health,
+    limits, log, outliers, pool, purge, resolving, retrying, room, scripts, site, staff, sticky, store, tls,
+    visitors, zones,
 };
 use std::net::{Ipv4Addr, SocketAddr};
-use tentpole_model::{LogSettings, VisitorLimits};
+use tentpole_model::{FILTERS_MAX, Filter, LogSettings, NamesSettings, Staff, VisitorLimits};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -24,15 +25,20 @@ pub(crate) static SECTION: Section = Section {
         &LISTEN,
         &TLS,
         &ADMIN,
+        &zones::OWN,
         &THREADS,
         &LOG,
         &LIMITS,
         &VISITORS,
+        &FILTER,
         &CACHE,
         &POOL,
         &SITE,
+        &STAFF,
         &PURGE,
         &CONTENT_NETWORK,
+        &ROOM,
+        &NAMES,
     ],
 };
 
@@ -85,6 +91,13 @@ static VISITORS: Setting<Shaped> = part(
     "nobody",
     "{ trusted = [\"10.0.0.5\"] }",
 );
+static FILTER: Setting<Shaped> = part(
+    "filter",
+    &filter::SECTION,
+    "Who is let through, limited or refused, each rule under its name.",
+    "none",
+    "{ office = { action = \"allow\", from = \"203.0.113.0/24\" } }",
+);
 static CACHE: Setting<Shaped> =
     part("cache", &cache::SECTION, "The shared cache.", "as below", "{ memory = \"1GiB\" }");
 static POOL: Setting<Shaped> = part(
@@ -102,6 +115,9 @@ static SITE: Setting<Shaped> = part(
     "{ shop = { pool = \"app\" } }",
 );
 
+static STAFF: Setting<Shaped> =
+    part("staff", &staff::SECTION, "Who works here.", "nobody", "{ from = [\"10.0.0.0/8\"] }");
+
 static PURGE: Setting<Shaped> = part(
     "purge",
     &purge::SECTION,
@@ -117,6 +133,22 @@ static CONTENT_NETWORK: Setting<Shaped> = part(
     "{ front = { kind = \"fastly\", service = \"SU1Z0isxPaozGVKXdv0eY\" } }",
 );
 
+static ROOM: Setting<Shaped> = part(
+    "room",
+    &room::SECTION,
+    "Waiting rooms, each under its name.",
+    "none",
+    "{ sale = { active = 300 } }",
+);
+
+static NAMES: Setting<Shaped> = part(
+    "names",
+    &resolving::SECTION,
+    "Who is asked for the names of endpoints.",
+    "as below",
+    "{ servers = [\"10.0.0.2\"] }",
+);
+
 const fn part(
     name: &'static str,
     section: &'static Section,
@@ -129,7 +161,7 @@ const fn part(
 }
 
 /// Every section, in the order of the reference.
-pub(crate) fn sections() -> [&'static Section; 23] {
+pub(crate) fn sections() -> [&'static Section; 34] {
     [
         &SECTION,
         &tls::SECTION,
@@ -137,23 +169,34 @@ pub(crate) fn sections() -> [&'static Section; 23] {
         &log::SECTION,
         &limits::SECTION,
         &visitors::SECTION,
+        &filter::SECTION,
         &cache::SECTION,
         &disk::SECTION,
         &pool::SECTION,
         &endpoint::SECTION,
         &fleet::SECTION,
-        &pool::HEALTH_SECTION,
+        &health::HEALTH_SECTION,
+        &outliers::SECTION,
+        &sticky::SECTION,
+        &files::SECTION,
         &store::SECTION,
+        &scripts::SECTION,
         &pool::TIMEOUTS_SECTION,
+        &crate::limit::SECTION,
         &pool::QUEUE_SECTION,
+        &retrying::SECTION,
+        &endpoint_tls::SECTION,
         &site::SECTION,
         &site::ROUTE_SECTION,
         &caching::SECTION,
         &caching::ROUTE_SECTION,
         &caching::QUERY_SECTION,
         &assets::SECTION,
+        &staff::SECTION,
         &purge::SECTION,
         &content_network::SECTION,
+        &room::SECTION,
+        &resolving::SECTION,
     ]
 }
 
@@ -171,6 +214,7 @@ pub(crate) struct Typed {
     pub(crate) listen: Vec<At<SocketAddr>>,
     pub(crate) tls: tls::Typed,
     pub(crate) admin: At<Option<SocketAddr>>,
+    pub(crate) zone: Option<At<String>>,
     pub(crate) threads: Option<usize>,
     pub(crate) log: LogSettings,
     pub(crate) visitors: VisitorLimits,
@@ -179,8 +223,12 @@ pub(crate) struct Typed {
     /// `None` when they could not be told apart, which is told already; so with `sites`.
     pub(crate) pools: Option<Vec<pool::Typed>>,
     pub(crate) sites: Option<Vec<site::Typed>>,
+    pub(crate) staff: Staff,
     pub(crate) purge: purge::Typed,
     pub(crate) content_networks: Vec<content_network::Typed>,
+    pub(crate) rooms: Vec<room::Typed>,
+    pub(crate) names: NamesSettings,
+    pub(crate) filters: Vec<Filter>,
 }
 
 impl Default for Typed {
@@ -191,6 +239,7 @@ impl Default for Typed {
             listen: vec![At::new(at(8080), Place::Whole)],
             tls: tls::Typed::default(),
             admin: At::new(Some(at(9900)), Place::Whole),
+            zone: None,
             threads: None,
             log: LogSettings::default(),
             visitors: VisitorLimits::default(),
@@ -198,8 +247,12 @@ impl Default for Typed {
             cache: cache::TypedSection::default(),
             pools: Some(Vec::new()),
             sites: Some(Vec::new()),
+            staff: Staff::default(),
             purge: purge::Typed::default(),
             content_networks: Vec::new(),
+            rooms: Vec::new(),
+            names: NamesSettings::default(),
+            filters: Vec::new(),
         }
     }
 }
@@ -212,6 +265,7 @@ pub(crate) fn read<'t>(file: &'t Spanned<DeTable<'t>>, problems: &'t Problems<'t
         listen: read_listen(&table).unwrap_or(usual.listen),
         tls: table.table(&TLS).map_or(usual.tls, |tls| tls::read(&tls)),
         admin: read_admin(&table).unwrap_or(usual.admin),
+        zone: zones::own(&table),
         threads: table.optional(&THREADS).map(|threads| threads.value as usize),
         log: table.table(&LOG).map_or(usual.log, |log| log::read(&log)),
         visitors: table.table(&LIMITS).map_or(usual.visitors, |limits| limits::read(&limits)),
@@ -219,6 +273,7 @@ pub(crate) fn read<'t>(file: &'t Spanned<DeTable<'t>>, problems: &'t Problems<'t
         cache: table.table(&CACHE).map_or(usual.cache, |cache| cache::read(&cache)),
         pools: named(&table, &POOL, "pool", POOLS_MAX, pool::read),
         sites: named(&table, &SITE, "site", SITES_MAX, site::read),
+        staff: table.table(&STAFF).map_or(usual.staff, |staff| staff::read(&staff)),
         purge: table.table(&PURGE).map_or(usual.purge, |purge| purge::read(&purge)),
         content_networks: named(
             &table,
@@ -228,6 +283,13 @@ pub(crate) fn read<'t>(file: &'t Spanned<DeTable<'t>>, problems: &'t Problems<'t
             content_network::read,
         )
         .unwrap_or_default(),
+        rooms: named(&table, &ROOM, "room", room::ROOMS_MAX, room::read).unwrap_or_default(),
+        names: table.table(&NAMES).map_or(usual.names, |names| resolving::read(&names)),
+        filters: named(&table, &FILTER, "filter", FILTERS_MAX - 1, filter::read)
+            .unwrap_or_default()
+            .into_iter()
+            .flatten()
+            .collect(),
     }
 }
 
@@ -309,6 +371,8 @@ fn named<'t, T>(
         let plural = match what {
             "pool" => "pools",
             "site" => "sites",
+            "filter" => "filters",
+            "room" => "rooms",
             _ => "content networks",
         };
         table.tell(Problem::TooMany { what: plural, count: entries.len(), most }, &place);

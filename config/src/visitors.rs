@@ -1,6 +1,7 @@
 //! `[visitors]`: who in front of Tentpole is believed in what he says of visitors.
 
-use crate::forms::{Shaped, Switch, Text};
+use crate::filter::Bots;
+use crate::forms::{Shaped, Switch, Text, Word};
 use crate::names;
 use crate::problem::Problem;
 use crate::purge::{networks, parse_secret};
@@ -17,7 +18,16 @@ pub(crate) static SECTION: Section = Section {
     also: None,
     about: "Who in front of Tentpole is believed in what he says of visitors: a content network, a balancer. Nobody is, \
             until he is named here.",
-    settings: &[&TRUSTED, &ADDRESS_FIELD, &PROXY_PROTOCOL, &REQUIRE, &REQUIRE_EXCEPT, &REQUIRE_CERTIFICATE],
+    settings: &[
+        &TRUSTED,
+        &SHARED,
+        &BOTS,
+        &ADDRESS_FIELD,
+        &PROXY_PROTOCOL,
+        &REQUIRE,
+        &REQUIRE_EXCEPT,
+        &REQUIRE_CERTIFICATE,
+    ],
 };
 
 static TRUSTED: Setting<Shaped> = Setting {
@@ -28,6 +38,30 @@ static TRUSTED: Setting<Shaped> = Setting {
             `X-Forwarded-For` that is not itself named here, and endpoints hear their `X-Forwarded-Proto`. From all others \
             such fields are replaced. Name only what nobody else can connect from.",
     example: "[\"10.0.0.5\", \"173.245.48.0/20\"]",
+};
+
+static SHARED: Setting<Shaped> = Setting {
+    name: "shared",
+    form: Shaped { what: "an address or a network in quotes or a list of them", inside: None },
+    default: Fallback::Absent("none; those who are `trusted` are never counted"),
+    about: "Networks of which each address is many visitors': a carrier's NAT, an office, a school. Rates and connections are not \
+            counted by these addresses; rates by cookie or field still hold.",
+    example: "[\"100.64.0.0/10\"]",
+};
+
+static BOTS: Setting<Word<Bots>> = Setting {
+    name: "bots",
+    form: Word {
+        words: &[
+            ("allow", Bots::Allow, "They are visitors as all others."),
+            ("limit", Bots::Limit, "60 requests a minute from one address, 20 of them at once."),
+            ("deny", Bots::Deny, "They get a 403."),
+        ],
+    },
+    default: Fallback::Value(|| Bots::Allow),
+    about: "What is done with programs that say in `User-Agent` that they are no browser, or say nothing; asked behind all \
+            filters. Search engines and previews of links are let through by their names, which anybody can use.",
+    example: "\"limit\"",
 };
 
 static ADDRESS_FIELD: Setting<Text> = Setting {
@@ -90,6 +124,7 @@ pub(crate) const NAME_BYTES_MAX: usize = 64;
 pub(crate) struct Typed {
     pub(crate) front: Front,
     pub(crate) require_certificate: Option<At<PathBuf>>,
+    pub(crate) bots: Option<Bots>,
 }
 
 /// Reads `[visitors]`.
@@ -115,12 +150,15 @@ pub(crate) fn read(table: &Table<'_>) -> Typed {
     let require = secret_fields(table, &REQUIRE);
     let require_except =
         names::read(table, &REQUIRE_EXCEPT, OPEN_PATHS_MAX, names::open_path).unwrap_or_default();
-    let front = Front { trusted, address_field, proxy_protocol, require, require_except };
+    let shared = networks(table, &SHARED, "name such networks, or leave it out.", |typed| {
+        Problem::SharedAll { typed }
+    });
+    let front = Front { trusted, shared, address_field, proxy_protocol, require, require_except };
     let require_certificate = table.optional(&REQUIRE_CERTIFICATE).and_then(|typed| {
         let place = typed.place.clone();
         tls::path(&REQUIRE_CERTIFICATE, typed, table).map(|path| At::new(path, place))
     });
-    Typed { front, require_certificate }
+    Typed { front, require_certificate, bots: Some(table.value(&BOTS)) }
 }
 
 /// Fields that one table takes.
@@ -161,7 +199,7 @@ pub(crate) fn secret_fields(table: &Table<'_>, setting: &Setting<Shaped>) -> Vec
 }
 
 /// Fields that mean something to HTTP or to the cache, so that no secret can stand in them.
-fn is_of_the_protocol(name: &str) -> bool {
+pub(crate) fn is_of_the_protocol(name: &str) -> bool {
     const THEIRS: [&str; 20] = [
         "accept",
         "accept-encoding",

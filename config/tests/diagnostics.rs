@@ -61,6 +61,8 @@ const CASES: &[(&str, &str, &str)] = &[
     ("WrongType", "certificate", "APP[tls]\nlisten = \":8443\"\ncertificate = \"a.pem\"\n"),
     ("Empty", "chain", "APP[tls]\nlisten = \":8443\"\ncertificate = [{ chain = \"\", key = \"a.key\" }]\n"),
     ("UnknownWord", "version", "APP[tls]\nlisten = \":8443\"\nversion_min = \"1.1\"\n"),
+    ("NotAnAddress", "name_server", "APP[names]\nservers = [\"ns.internal\"]\n"),
+    ("TtlMinAboveMax", "", "APP[names]\nttl_min = \"1m\"\nttl_max = \"5s\"\n"),
     ("CertificateWithoutTls", "", "APP[visitors]\nrequire_certificate = \"ca.pem\"\n"),
     ("HttpsNowhere", "", "APP[site.shop]\nhttps_only = true\n"),
     ("AddressTwice", "tls", "listen = \":8080\"\nAPP[tls]\nlisten = \":8080\"\n"),
@@ -69,7 +71,51 @@ const CASES: &[(&str, &str, &str)] = &[
     ("AddressTwice", "admin_by_default", "listen = \":9900\"\nAPP"),
     ("EndpointWithoutScheme", "", "[pool.app]\nendpoints = [\"127.0.0.1:3000\"]\n"),
     ("EndpointScheme", "", "[pool.app]\nendpoints = [\"htp://127.0.0.1:3000\"]\n"),
-    ("EndpointTls", "", "[pool.app]\nendpoints = [\"https://app.internal\"]\n"),
+    ("EndpointService", "", "[pool.app]\nendpoints = [\"srv://_http._tcp.shop.internal:80\"]\n"),
+    ("EndpointSocket", "", "[pool.app]\nendpoints = [\"http://unix:run/app.sock\"]\n"),
+    (
+        "ScriptsMixed",
+        "",
+        "[pool.app]\nendpoints = [\"fastcgi://php\", \"http://app\"]\nscripts = { root = \"/var/www/html\" }\n",
+    ),
+    ("Http2NotThere", "", "[pool.app]\nendpoints = [\"http://unix:/run/app.sock\"]\nhttp2 = true\n"),
+    ("ScriptsNowhere", "", "[pool.app]\nendpoints = \"fastcgi://php\"\n"),
+    ("ScriptsUnused", "", "APPscripts = { root = \"/var/www/html\" }\n"),
+    (
+        "ScriptsAndStore",
+        "",
+        "[pool.app]\nendpoints = \"fastcgi://php\"\nscripts = { root = \"/srv\" }\nobject_store = { bucket = \"shop\", \
+         region = \"eu\" }\n",
+    ),
+    ("ScriptPath", "root", "[pool.app]\nendpoints = \"fastcgi://php\"\nscripts = { root = \"/srv/../x\" }\n"),
+    (
+        "ScriptPath",
+        "front",
+        "[pool.app]\nendpoints = \"fastcgi://php\"\nscripts = { root = \"/srv\", front = \"index.php\" }\n",
+    ),
+    (
+        "ScriptPath",
+        "index",
+        "[pool.app]\nendpoints = \"fastcgi://php\"\nscripts = { root = \"/srv\", index = \"a/b.php\" }\n",
+    ),
+    (
+        "ScriptPath",
+        "folder",
+        "[pool.app]\nendpoints = \"fastcgi://php\"\nscripts = { root = \"/srv\", never_below = [\"/a/../b\"] }\n",
+    ),
+    ("TlsUnused", "", "APPtls = { name = \"app.internal\" }\n"),
+    ("TlsUnverified", "", "[pool.app]\nendpoints = \"https://app.internal\"\ntls = { verify = false }\n"),
+    (
+        "AuthorityUnread",
+        "",
+        "[pool.app]\nendpoints = \"https://a\"\n[pool.app.tls]\nverify = false\nauthority = \"ca.pem\"\n",
+    ),
+    (
+        "Missing",
+        "client_key",
+        "[pool.app]\nendpoints = \"https://a\"\ntls.certificate = { chain = \"/etc/tentpole/us.pem\" }\n",
+    ),
+    ("EndpointHost", "tls_name", "[pool.app]\nendpoints = \"https://a\"\ntls = { name = \"a b\" }\n"),
     ("EndpointTooMuch", "path", "[pool.app]\nendpoints = [\"http://127.0.0.1:3000/app\"]\n"),
     ("EndpointTooMuch", "query", "[pool.app]\nendpoints = [\"http://127.0.0.1:3000?a=1\"]\n"),
     ("EndpointTooMuch", "user", "[pool.app]\nendpoints = [\"http://me:secret@127.0.0.1:3000\"]\n"),
@@ -114,9 +160,41 @@ const CASES: &[(&str, &str, &str)] = &[
         "",
         "[pool.app.fleet]\nrun = \"app {port}\"\nrequests_target = 10\nrequests_max = 10\n",
     ),
+    ("ProbeStatus", "", "APPhealth = { path = \"/up\", status = [200, \"2x\"] }\n"),
+    ("ProbeHost", "", "APPhealth = { path = \"/up\", host = \"http://shop\" }\n"),
+    ("ProbeField", "", "APPhealth = { path = \"/up\", fields = { Host = \"shop.example\" } }\n"),
+    (
+        "ProbePortOfFleet",
+        "",
+        "[pool.app]\nhealth = { path = \"/up\", port = 8081 }\nfleet = { run = \"app {port}\" }\n",
+    ),
+    ("BodyOfHead", "", "APPhealth = { path = \"/up\", method = \"HEAD\", body = \"ok\" }\n"),
+    ("ProbeAsksNothing", "", "APPhealth = { tcp = true, path = \"/up\" }\n"),
+    ("SlowStartOfFleet", "", "[pool.app]\nslow_start = \"5s\"\nfleet = { run = \"app {port}\" }\n"),
     ("ProbesOverlap", "", "APPhealth = { path = \"/health\", interval = \"2s\", timeout = \"5s\" }\n"),
     ("HashBy", "", "APPbalance = \"consistent_hash\"\nhash = \"cookie\"\n"),
     ("HashUnused", "", "APPhash = \"path\"\n"),
+    ("NotAZone", "own", "zone = \"rack 7\"\nAPP"),
+    ("NotAZone", "endpoint", "[pool.app]\nendpoints = [{ url = \"http://127.0.0.1:3000\", zone = \"\" }]\n"),
+    ("ZoneVariable", "", "zone = \"env:TENTPOLE_NO_SUCH_ZONE\"\nAPP"),
+    ("NearWhat", "", "APPzones = \"near\"\n"),
+    (
+        "NobodyNear",
+        "",
+        "zone = \"a\"\n[pool.app]\nendpoints = [{ url = \"http://127.0.0.1:3000\", zone = \"b\" }]\nzones = \"near\"\n",
+    ),
+    ("NotACookie", "", "APPsticky = { cookie = \"__Host-backend\" }\n"),
+    (
+        "StickyTwice",
+        "",
+        "APPsticky = { cookie = \"backend\" }\n[pool.blog]\nendpoints = [\"http://127.0.0.1:3001\"]\nsticky = { cookie = \"backend\" }\n[site.a]\npool = \"app\"\n[[site.a.route]]\npath = \"/blog/*\"\npool = \"blog\"\n",
+    ),
+    ("StickyKeyed", "", "APPsticky = { cookie = \"backend\" }\n[cache]\ncookies_keyed = [\"backend\"]\n"),
+    ("NoLimit", "", "APPlimit = \"auto\"\n"),
+    ("LimitStart", "", "APPlimit = { start = 500, max = 100 }\n"),
+    ("MinAboveMax", "limit", "APPlimit = { min = 50, max = 10 }\n"),
+    ("OutOfRange", "limit", "APPlimit = 0\n"),
+    ("WrongType", "limit", "APPlimit = true\n"),
     ("QueueUnused", "", "APPqueue = { length = 100 }\n"),
     (
         "RequestsAboveConnections",
@@ -201,6 +279,13 @@ const CASES: &[(&str, &str, &str)] = &[
     ("SessionKeyed", "", "[cache]\ncookies_keyed = [\"connect.sid\"]\nAPP"),
     ("LanguageTag", "underscore", "[cache]\nlanguages = [\"en\", \"de_DE.UTF-8\"]\nAPP"),
     ("LanguageTag", "name", "[cache]\nlanguages = [\"deutschland\"]\nAPP"),
+    ("SharedAll", "", "APP[visitors]\nshared = \"0.0.0.0/0\"\n"),
+    ("FilterEntry", "path", "APP[filter.a]\naction = \"deny\"\npaths = [\"/a\", \"login\"]\n"),
+    ("FilterEntry", "by", "APP[filter.a]\naction = \"limit\"\nrequests = 5\nby = \"ip\"\n"),
+    ("FilterEntry", "method", "APP[filter.a]\naction = \"deny\"\nmethods = \"post\"\n"),
+    ("FilterIdle", "", "APP[filter.a]\naction = \"deny\"\npaths = \"/a\"\nrequests = 5\n"),
+    ("FilterForAll", "", "APP[filter.a]\naction = \"deny\"\n"),
+    ("Missing", "requests", "APP[filter.a]\naction = \"limit\"\n"),
     ("TrustAll", "", "APP[visitors]\ntrusted = [\"10.0.0.1\", \"::/0\"]\n"),
     ("NotAnAddressField", "name", "APP[visitors]\ntrusted = \"10.0.0.1\"\naddress_field = \"X-Real-IP:\"\n"),
     (
@@ -214,6 +299,9 @@ const CASES: &[(&str, &str, &str)] = &[
     ("NobodyTrusted", "field", "APP[visitors]\naddress_field = \"X-Real-IP\"\n"),
     ("NotANetwork", "name", "APP[purge]\nfrom = [\"127.0.0.1\", \"shop.internal\"]\n"),
     ("NotANetwork", "bits", "APP[purge]\nfrom = \"10.0.0.0/99\"\n"),
+    ("StaffFromAll", "", "APP[staff]\nfrom = \"::/0\"\n"),
+    ("NotASecretsField", "staff", "APP[staff]\nheader = \"Cookie\"\nsecret = \"env:STAFF\"\n"),
+    ("Missing", "staff_secret", "APP[staff]\nheader = \"X-Our-Own\"\n"),
     ("PurgeFromAll", "", "APP[purge]\nfrom = \"0.0.0.0/0\"\n"),
     ("NotASecretsPlace", "purge", "APP[purge]\nsecret = \"hunter2\"\n"),
     (
@@ -234,6 +322,21 @@ const CASES: &[(&str, &str, &str)] = &[
         "APP[site.shop]\npool = \"app\"\n[content_network.front]\nkind = \"fastly\"\nservice = \"SU1Z\"\n\
          sites = \"shp\"\n",
     ),
+    ("RoomWithoutLimit", "", "APP[room.sale]\ntitle = \"Sale\"\n"),
+    (
+        "RoomBeforeWhichSite",
+        "",
+        "APP[site.shop]\nhosts = \"shop.example\"\npool = \"app\"\n[site.blog]\npool = \"app\"\n[room.sale]\nactive = 300\n",
+    ),
+    ("NotARoomsPath", "", "APP[room.sale]\nactive = 300\npaths = [\"/checkout\", \"/a*\"]\n"),
+    ("NotATime", "", "APP[room.sale]\nactive = 300\nopens = \"1 December, 8 pm\"\n"),
+    (
+        "ClosesBeforeItOpens",
+        "",
+        "APP[room.sale]\nactive = 300\nopens = \"2026-12-01T20:00:00Z\"\ncloses = \"2026-12-01T20:00:00+01:00\"\n",
+    ),
+    ("UnknownLanguage", "", "APP[room.sale]\nactive = 300\nlanguage = \"jp\"\n"),
+    ("NotATemplate", "", "APP[room.sale]\nactive = 300\ntemplate = \"/nowhere/waiting.html\"\n"),
     ("PathInList", "slash", "APP[[site.shop.route]]\npath = \"/x\"\ncache = { purges = [\"blog/*\"] }\n"),
     ("PathInList", "query", "APP[site.shop.cache]\npurges = [\"/\", \"/?page=2\"]\n"),
     ("PathInList", "star", "APP[site.shop.cache]\npurges = [\"/blog*\"]\n"),
@@ -262,6 +365,12 @@ const CASES: &[(&str, &str, &str)] = &[
         "",
         "[pool.app]\nfleet = { run = \"app {port}\" }\nobject_store = { bucket = \"shop\", region = \"eu\" }\n",
     ),
+    ("RootNotAbsolute", "", "[pool.site]\nroot = \"public\"\n"),
+    ("RootNotThere", "", "[pool.site]\nroot = \"/no/such/directory\"\n"),
+    ("RootNotThere", "file", "[pool.site]\nroot = \"/dev/null\"\n"),
+    ("Empty", "root", "[pool.site]\nroot = \"\"\n"),
+    ("Missing", "root", "APPfiles = { max_age = \"10m\" }\n"),
+    ("NotAnEnding", "", "[pool.site]\nroot = \"/\"\nfiles = { deny = [\"php\", \"*.sql\"] }\n"),
     ("OpenPath", "several", "APP[visitors]\nrequire_except = [\"/up\", \"/health/*\"]\n"),
     ("OpenPath", "query", "APP[visitors]\nrequire_except = \"/up?deep\"\n"),
     (
@@ -388,11 +497,17 @@ fn every_kind_of_diagnostic_has_a_case() {
 
 #[test]
 fn all_errors_are_told_at_once_in_the_order_of_the_file() {
-    let text = "threads = 0\nlisten = 8080\n[pool.app]\nendpoints = [\"x\", \"https://y\"]\nbalance = \"fair\"\n[site.shop]\npool = \"ap\"\n";
+    let text = "threads = 0\nlisten = 8080\n[pool.app]\nendpoints = [\"x\", \"htp://y\"]\nbalance = \"fair\"\n[site.shop]\npool = \"ap\"\n";
     let report = what_is_said(text);
     let names: Vec<_> = report.diagnostics().iter().map(|d| d.problem.name()).collect();
-    let expected =
-        ["OutOfRange", "NotAnAddress", "EndpointWithoutScheme", "EndpointTls", "UnknownWord", "UnknownPool"];
+    let expected = [
+        "OutOfRange",
+        "NotAnAddress",
+        "EndpointWithoutScheme",
+        "EndpointScheme",
+        "UnknownWord",
+        "UnknownPool",
+    ];
     assert_eq!(names, expected, "{report}");
     assert_eq!(report.errors(), 6);
 }
@@ -416,7 +531,7 @@ fn a_warning_beside_an_error_is_told_too() {
 #[test]
 fn a_wide_line_is_cut_around_the_caret() {
     let text =
-        format!("[pool.app]\nendpoints = [{}\"https://x\"]\t# shop\n", "'http://a',         ".repeat(30));
+        format!("[pool.app]\nendpoints = [{}\"htps://x\"]\t# shop\n", "'http://a',         ".repeat(30));
     let report = what_is_said(&text);
     let said = report.to_string();
     assert!(said.lines().all(|line| line.chars().count() < 250), "{said}");
@@ -424,7 +539,7 @@ fn a_wide_line_is_cut_around_the_caret() {
     let lines: Vec<&str> = said.lines().collect();
     let (source, carets) = (lines[lines.len() - 2], lines[lines.len() - 1]);
     let at = carets.find('^').unwrap();
-    assert_eq!(&source[at..at + carets.matches('^').count()], "\"https://x\"", "{said}");
+    assert_eq!(&source[at..at + carets.matches('^').count()], "\"htps://x\"", "{said}");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 use tentpole_config::{Flags, from_endpoints, from_fleet, from_run, parse, parse_with, usual_fleet};
 use tentpole_model::{
-    AccessLog, Balance, CacheSettings, Canonical, HostPattern, PoolId, RouteCache, Snapshot, VisitorLimits,
+    AccessLog, Balance, CacheSettings, Canonical, Family, HostPattern, PoolId, RouteCache, Secret, Snapshot,
+    Sticky, VisitorLimits, Zones,
 };
 
 const APP: &str = "[pool.app]\nendpoints = [\"http://127.0.0.1:3000\"]\n";
@@ -62,8 +63,10 @@ fn everything_that_is_written_arrives() {
         [pool.app]
         endpoints = [{ url = "http://App:81", weight = 3, tier = 2, requests_max = 4, connections_max = 5 }]
         balance = "round_robin"
-        health = { path = "/h?x=1", interval = "500ms" }
+        health = { path = "/h?x=1", interval = "500ms", status = [204, "3xx"], fields = { X-Deep = "1" }, port = 81 }
         failures_max = 9
+        slow_start = "20s"
+        outliers = { errors_max = 7, errors_share = "0%", latency_factor = 0, eject_max = "20%", panic_below = "50%" }
         timeouts.first_byte = "5s"
         queue = { length = 0, wait = "0s" }
         [site.a]
@@ -84,11 +87,20 @@ fn everything_that_is_written_arrives() {
     assert_eq!((snapshot.visitors.connections_max, snapshot.visitors.head_bytes_max), (7, 4096));
     let pool = &snapshot.pools[0];
     let endpoint = &pool.endpoints[0];
-    assert_eq!((endpoint.authority().as_str(), endpoint.weight, endpoint.tier), ("app:81", 3, 2));
+    assert_eq!((endpoint.authority().as_str(), endpoint.weight, endpoint.tier), ("app:81", 300, 2));
     assert_eq!((endpoint.requests_max, endpoint.connections_max), (Some(4), Some(5)));
     assert_eq!((pool.balance, pool.failures_max), (Balance::RoundRobin, 9));
     let health = pool.health.as_ref().unwrap();
-    assert_eq!(health.path, "/h?x=1");
+    assert_eq!((health.path.as_str(), health.port), ("/h?x=1", Some(81)));
+    assert_eq!(health.statuses, [(204, 204), (300, 399)]);
+    assert_eq!(health.fields, [("X-Deep".to_owned(), "1".to_owned())]);
+    assert_eq!(pool.slow_start, Duration::from_secs(20));
+    let outliers = pool.outliers;
+    assert_eq!(
+        (outliers.errors_max, outliers.errors_percent, outliers.latency_factor),
+        (Some(7), None, None)
+    );
+    assert_eq!((outliers.eject_percent, outliers.panic_percent, outliers.requests_min), (20, 50, 50));
     assert_eq!(
         health.timeout,
         Duration::from_millis(500),
@@ -162,6 +174,31 @@ fn the_cache_can_be_switched_on_by_a_flag_as_well() {
     assert_eq!(memory(&format!("[cache]\nmemory = \"20MiB\"\n{APP}")), 20 << 20);
 }
 
+#[test]
+fn each_address_of_a_name_has_a_place_of_its_own() {
+    let snapshot = meant(
+        "[names]\nservers = \"127.0.0.1:5353\"\nttl_max = \"1m\"\nfamily = \"ipv6\"\n[pool.app]\nendpoints = [\n\
+         \"http://app\", { url = \"srv://_http._tcp.shop\", addresses_max = 2, weight = 3, requests_max = 4 },\n\
+         \"http://localhost:81\", \"http://a.localhost\", \"http://10.0.0.1\", { url = \"http://vip\", addresses_max = 1 }]\n",
+    );
+    let endpoints = &snapshot.pools[0].endpoints;
+    let authorities: Vec<String> = endpoints.iter().map(|endpoint| endpoint.authority()).collect();
+    assert_eq!(authorities[..3], ["app:80", "app:80~2", "app:80~3"]);
+    assert_eq!(authorities[7..10], ["app:80~8", "srv://_http._tcp.shop", "srv://_http._tcp.shop~2"]);
+    assert_eq!(authorities[10..], ["localhost:81", "a.localhost:80", "10.0.0.1:80", "vip:80"]);
+    assert!(endpoints[10..].iter().all(|endpoint| endpoint.slot.is_none()));
+    assert_eq!(
+        (endpoints[9].weight, endpoints[9].requests_max, endpoints[9].name()),
+        (3, Some(4), authorities[8].clone())
+    );
+    let names = &snapshot.names;
+    assert_eq!(
+        (names.servers.as_slice(), names.family),
+        (&["127.0.0.1:5353".parse().unwrap()][..], Family::Ipv6)
+    );
+    assert_eq!((names.ttl_min, names.ttl_max), (Duration::from_secs(1), Duration::from_secs(60)));
+}
+
 const FLEET: &str = "[pool.shop.fleet]\nrun = \"gunicorn app:wsgi -b '127.0.0.1:{port}'\"\n";
 
 #[test]
@@ -169,7 +206,8 @@ fn a_fleet_has_an_endpoint_for_each_slot_and_defaults_for_the_rest() {
     let snapshot = meant(FLEET);
     let [pool] = &snapshot.pools[..] else { panic!("{:?}", snapshot.pools) };
     let names: Vec<String> = pool.endpoints.iter().map(|endpoint| endpoint.authority()).collect();
-    assert_eq!(names, ["shop-1", "shop-2", "shop-3", "shop-4"]);
+    // One more than there may be at most: a new one comes before an old one goes.
+    assert_eq!(names, ["shop-1", "shop-2", "shop-3", "shop-4", "shop-5"]);
     assert!(pool.endpoints.iter().all(|endpoint| (endpoint.port, endpoint.weight) == (0, 100)));
     let fleet = pool.fleet.clone().unwrap();
     assert_eq!(fleet.launch.run, ["gunicorn", "app:wsgi", "-b", "127.0.0.1:{port}"]);
@@ -208,7 +246,7 @@ fn everything_that_is_written_of_a_fleet_arrives() {
         "#,
     );
     let pool = &snapshot.pools[0];
-    assert_eq!((pool.endpoints.len(), pool.endpoints[0].requests_max), (3, Some(12)));
+    assert_eq!((pool.endpoints.len(), pool.endpoints[0].requests_max), (4, Some(12)));
     let fleet = pool.fleet.clone().unwrap();
     assert_eq!(fleet.launch.run, ["sh", "-c", "exec ./app"]);
     assert_eq!(fleet.launch.directory, Some("/srv/shop".into()));
@@ -251,4 +289,47 @@ fn a_flag_that_contradicts_the_file_is_told_at_the_flag() {
     let flags = Flags { admin: Some("127.0.0.1:8080".to_owned()), ..Flags::default() };
     let report = parse_with("tentpole.toml", APP, &flags).unwrap_err();
     assert!(report.to_string().starts_with("--admin 127.0.0.1:8080: "), "{report}");
+}
+
+#[test]
+fn without_a_word_about_health_it_is_as_the_reference_says() {
+    let pool = &meant(APP).pools[0];
+    assert_eq!((pool.health.as_ref(), pool.slow_start), (None, Duration::ZERO));
+    assert_eq!(pool.outliers, tentpole_model::Outliers::default());
+    assert_eq!(meant(&format!("{APP}outliers = {{}}\n")).pools[0].outliers, pool.outliers);
+    let probed = meant(&format!("{APP}health = \"/health\"\n"));
+    assert_eq!(probed.pools[0].health, Some(tentpole_model::HealthCheck::default()));
+    let tcp = meant(&format!("{APP}health = {{ tcp = true }}\n"));
+    assert!(tcp.pools[0].health.as_ref().is_some_and(|check| check.connect_only));
+}
+
+#[test]
+fn zones_and_sticky_sessions_are_off_until_they_are_asked_for() {
+    let pool = |text: &str| parse("tentpole.toml", text).unwrap().snapshot.pools[0].clone();
+    let usual = pool("[pool.app]\nendpoints = [\"http://127.0.0.1:3000\"]\n");
+    assert_eq!((usual.zones, usual.overprovisioning_percent, usual.sticky), (Zones::Cross, 140, None));
+    let text = "zone = \"a\"\n[pool.app]\nzones = \"near\"\noverprovisioning = 2.5\nendpoints = [{ url = \"http://127.0.0.1:3000\", \
+                zone = \"a\" }, \"http://127.0.0.1:3001\"]\n[pool.app.sticky]\ncookie = \"backend\"\nkey = \"env:KEY\"\nlifetime = \"30m\"\n";
+    assert_eq!(parse("tentpole.toml", text).unwrap().snapshot.zone.as_deref(), Some("a"));
+    let pool = pool(text);
+    let zones: Vec<_> = pool.endpoints.iter().map(|endpoint| endpoint.zone.as_deref()).collect();
+    assert_eq!((pool.zones, pool.overprovisioning_percent, zones), (Zones::Near, 250, vec![Some("a"), None]));
+    let (key, lifetime) = (Some(Secret::Variable("KEY".into())), Duration::from_secs(1_800));
+    assert_eq!(pool.sticky, Some(Sticky { cookie: "backend".into(), key, lifetime }));
+}
+
+#[test]
+fn a_limit_is_a_number_for_those_without_one_or_follows_what_each_carries() {
+    let read = |limit: &str| {
+        let endpoints = "[\"http://a:1\", { url = \"http://127.0.0.1:2\", requests_max = 4 }]";
+        let text =
+            format!("[pool.app]\nendpoints = {endpoints}\nlimit = {limit}\nqueue = {{ length = 5 }}\n");
+        let pool = tentpole_config::parse("tentpole.toml", &text).unwrap().snapshot.pools.remove(0);
+        (pool.adaptive, pool.endpoints[0].requests_max, pool.endpoints.last().unwrap().requests_max)
+    };
+    let found = |start, min, max| Some(tentpole_model::AdaptiveLimit { start, min, max });
+    assert_eq!(read("64"), (None, Some(64), Some(4)));
+    assert_eq!(read("\"adaptive\""), (found(20, 1, 1_000), None, Some(4)));
+    assert_eq!(read("{ start = 32, min = 4, max = 200 }"), (found(32, 4, 200), None, Some(4)));
+    assert_eq!(read("{ max = 8 }"), (found(8, 1, 8), None, Some(4)), "it begins where it may be");
 }

@@ -253,13 +253,21 @@
     }
   }
 
+  // ---- names of endpoints: one line
+
+  const lookedUp = (names) => {
+    if (!names?.names) return "";
+    const trouble = names.in_trouble.length ? `; last answers in use for ${names.in_trouble.join(", ")}` : "";
+    return `; names: ${count(names.last_minute)} look-ups in the last minute${trouble}`;
+  };
+
   // ---- pools and their endpoints
 
   const PHASES = {
     starting: ["starting", "grows"], warming_up: ["warming up", "grows"], serving: ["serving", "well"],
     draining: ["draining", "leaves"], stopping: ["stopping", "leaves"],
   };
-  const REASONS = { probe: "health check", failures: "requests failed", no_address: "no address" };
+  const REASONS = { probe: "health check", failures: "requests failed", errors: "errors", slow: "slow", no_address: "no address" };
 
   /** In a word, and what it means. */
   function stateOf(endpoint) {
@@ -273,7 +281,7 @@
   const pools = new Map();
 
   function makePool(name) {
-    const pool = { root: make("article", "panel"), about: make("p"), list: make("ul", "rows"), rows: new Map() };
+    const pool = { root: make("article", "panel"), about: make("p"), list: make("ul", "rows"), rows: new Map(), zones: new Map() };
     const head = make("div", "head"), titles = make("li", "row titles");
     titles.append(make("span", "", "endpoint"), make("span", "share", "CPU"), make("span", "number", "in flight"), make("span", "number", "requests/s"));
     head.append(make("h2", "", name), pool.about);
@@ -301,14 +309,22 @@
     return row;
   }
 
+  /** Why it is not up: "out since 12:04:10: 5 requests failed in a row, back in 8 s". */
+  function whyOut({ health, detail }) {
+    if (!detail) return "";
+    const left = Math.ceil(((detail.back_unix_ms ?? 0) - live.now_unix_ms) / 1000);
+    return `${health === "last_one" ? "stays although out" : "out"} since ${time(detail.since_unix_ms)}: ${detail.because}${left > 0 ? `, back in ${span(left)} at the earliest` : ""}`;
+  }
+
   function drawRow(row, endpoint, target) {
     const [word, tone] = stateOf(endpoint), cpu = endpoint.cpu_share;
     // While it warms up: how much of its share it gets.
     const partly = endpoint.weight_share > 0 && endpoint.weight_share < 1 ? `, ${whole(endpoint.weight_share)}` : "";
-    row.root.title = endpoint.address ?? "";
+    const kept = [known(endpoint.reused_share) ? `${whole(endpoint.reused_share)} reuse` : "", known(endpoint.idle_limit_ms) ? `closes idle ones after ${(endpoint.idle_limit_ms / 1000).toFixed(1)} s` : ""].filter(Boolean).join(", ");
+    row.root.title = [endpoint.address ?? "", whyOut(endpoint), kept].filter(Boolean).join("\n");
     row.phase.dataset.tone = tone;
     say(row.word, word + partly);
-    say(row.age, known(endpoint.uptime_s) ? span(endpoint.uptime_s) : "");
+    say(row.age, whyOut(endpoint) || [known(endpoint.uptime_s) ? span(endpoint.uptime_s) : "", kept].filter(Boolean).join("; "));
     row.fill.style.width = `${Math.min(100, (cpu ?? 0) * 100)}%`;
     row.mark.style.left = `${(target ?? 0) * 100}%`;
     row.share.dataset.tone = !known(cpu) ? "" : cpu >= 0.95 ? "bad" : cpu > target * 1.15 ? "grows" : "well";
@@ -318,19 +334,44 @@
     say(row.errors, endpoint.errors_per_s > 0 ? `${rate(endpoint.errors_per_s)} errors/s` : "");
   }
 
+  /** Endpoints by zone, each zone under a line of its own with its part of the requests. */
+  function drawZones(pool, endpoints) {
+    const zones = [...new Set(endpoints.map((endpoint) => endpoint.zone ?? ""))].sort();
+    const grouped = zones.some((zone) => zone !== ""), sum = (of) => of.reduce((all, one) => all + (one.requests_per_s ?? 0), 0);
+    const order = [pool.list.firstElementChild];
+    for (const zone of zones) {
+      const inside = endpoints.filter((endpoint) => (endpoint.zone ?? "") === zone), all = sum(endpoints);
+      if (grouped) {
+        if (!pool.zones.has(zone)) pool.zones.set(zone, { root: make("li", "zone"), name: make("b", "", zone ? `zone ${zone}` : "no zone"), part: make("span") });
+        const head = pool.zones.get(zone), up = inside.filter((endpoint) => stateOf(endpoint)[1] === "well").length;
+        if (!head.root.firstChild) head.root.append(head.name, head.part);
+        say(head.part, `${up} of ${inside.length} up${all > 0 ? `; ${whole(sum(inside) / all)} of the requests` : ""}`);
+        order.push(head.root);
+      }
+      for (const endpoint of inside) order.push(pool.rows.get(endpoint.name).root);
+    }
+    for (const [zone, head] of pool.zones) if (!grouped || !zones.includes(zone)) { head.root.remove(); pool.zones.delete(zone); }
+    // Moved only when the order is another one: what somebody reads stays where it is.
+    if (order.some((node, at) => pool.list.children[at] !== node)) pool.list.append(...order);
+  }
+
   function drawPools() {
     const fleets = new Map(live.fleets.map((fleet) => [fleet.pool, fleet]));
-    for (const { name, endpoints, queued } of live.pools) {
+    for (const { name, endpoints, queued, files } of live.pools) {
       const pool = pools.get(name) ?? makePool(name), fleet = fleets.get(name);
-      const waiting = queued ? `; ${count(queued)} waiting` : "";
+      const read = files ? `${rate(files.requests_per_s)} answers/s from files` : "";
+      const wrong = (live.timeouts ?? []).filter((one) => one.of === `pool ${name}`);
+      const waiting = (queued ? `; ${count(queued)} waiting` : "") + (wrong.length ? `; time-outs in the wrong order: ${wrong.length}` : "");
+      pool.about.title = wrong.map((one) => one.text).join("\n");
       const serving = endpoints.filter((endpoint) => stateOf(endpoint)[1] === "well").length;
       say(pool.about, fleet
         ? `${serving} serving, ${fleet.wanted} wanted (${fleet.min} to ${fleet.max}); CPU ${whole(fleet.cpu_share)}, target ${whole(fleet.cpu_target)}${waiting}`
-        : `${serving} of ${endpoints.length} up${waiting}`);
+        : `${[endpoints.length || !files ? `${serving} of ${endpoints.length} up` : "", read].filter(Boolean).join("; ")}${waiting}`);
       pool.list.classList.toggle("no-cpu", !fleet);
       const there = new Set(endpoints.map((endpoint) => endpoint.name));
       for (const [gone, row] of pool.rows) if (!there.has(gone)) { row.root.remove(); pool.rows.delete(gone); }
       for (const endpoint of endpoints) drawRow(pool.rows.get(endpoint.name) ?? makeRow(pool, endpoint.name), endpoint, fleet?.cpu_target ?? null);
+      drawZones(pool, endpoints);
     }
     for (const [name, pool] of pools) if (!live.pools.some((known_) => known_.name === name)) { pool.root.remove(); pools.delete(name); }
   }
@@ -438,10 +479,12 @@
     drawFigures(live.sample, found);
     drawCharts(x, found);
     drawPools();
+    ladder.draw(live);
+    notices.draw(live);
     drawCache();
     drawLogs();
     const edge = live.edges[0];
-    say($("about"), `version ${live.version}; ${edge.up ? `edge up ${span(edge.uptime_s)}, ${bytes(edge.memory_held_bytes)} of ${bytes(edge.memory_max_bytes)} held` : "the edge is being started again"}`);
+    say($("about"), `version ${live.version}; ${edge.up ? `edge up ${span(edge.uptime_s)}, ${bytes(edge.memory_held_bytes)} of ${bytes(edge.memory_max_bytes)} held` : "the edge is being started again"}${lookedUp(live.names)}`);
   }
 
   // ---- what is turned
@@ -488,6 +531,8 @@
   }
   document.addEventListener("visibilitychange", start);
 
+  const ladder = Ladder({ $, make, say, known, count, rate, span, clock, minute, get, ANSWER_MAX });
+  const notices = Notices({ $, make, say, known, count, span });
   theme(Object.hasOwn(THEMES, remembered() ?? "") ? remembered() : "Auto");
   $("figures").append(...FIGURES.map(makeFigure));
   $("charts").append(...CHARTS.map(makeChart));

@@ -1,5 +1,6 @@
 //! What went wrong, whose fault it is and what may be done about it. The shape is Pingora's idea.
 
+use crate::tls::TlsFault;
 use std::io;
 
 /// One failed step of a request.
@@ -75,12 +76,20 @@ pub enum Cause {
     Malformed,
     /// A limit of ours was reached.
     TooLarge,
+    /// Bytes came, or were taken, slower than they may.
+    TooSlow,
     /// There was nobody to ask.
     NoEndpoint,
     /// The queue before the endpoints is full.
     QueueFull,
     /// A fill ended before its object was whole.
     FillAborted,
+    /// A connection of HTTP/2 brought nothing for too long, not even an answer to PING: nobody is there any more.
+    Silent,
+    /// No local port is left for another connection to that address.
+    NoLocalPort,
+    /// TLS to the endpoint.
+    Tls(TlsFault),
 }
 
 impl Failure {
@@ -108,15 +117,19 @@ impl Cause {
             Self::Io(io::ErrorKind::ConnectionReset) => "reset",
             Self::Io(io::ErrorKind::BrokenPipe) => "broken_pipe",
             Self::Io(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => "unreachable",
-            Self::Io(io::ErrorKind::AddrNotAvailable) => "no_local_port",
+            Self::Io(io::ErrorKind::AddrNotAvailable) => "no_local_address",
             Self::Io(_) => "io",
             Self::TimedOut => "timed_out",
             Self::Closed => "closed",
             Self::Malformed => "malformed",
             Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
             Self::NoEndpoint => "no_endpoint",
             Self::QueueFull => "queue_full",
             Self::FillAborted => "fill_aborted",
+            Self::Silent => "silent",
+            Self::NoLocalPort => "no_local_port",
+            Self::Tls(fault) => fault.label(),
         }
     }
 }

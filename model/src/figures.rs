@@ -19,6 +19,8 @@ pub struct CacheFigures {
     pub compression: CompressionFigures,
     /// Learned caching.
     pub learning: LearningFigures,
+    /// What filters refused.
+    pub screen: crate::ScreenFigures,
     /// Purges carried out, by who wanted them, parallel to [`PurgedBy::ALL`].
     pub purges: [u64; PurgedBy::ALL.len()],
     /// The last ones, newest first; a few.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// How a pool's instances are started and how many there shall be. A pool that has one has `max` endpoints, one for
@@ -53,6 +54,30 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
 }
 
+impl Launch {
+    /// Tells one from another: the same for the same program, arguments, directory and environment, in every process and
+    /// version (FNV-1a, 64 bits).
+    pub fn mark(&self) -> u64 {
+        let directory = self.directory.iter().map(|path| path.as_os_str().as_encoded_bytes());
+        let env = self.env.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        let words = self
+            .run
+            .iter()
+            .map(String::as_bytes)
+            .chain([[].as_slice()])
+            .chain(directory)
+            .chain([[].as_slice()]);
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for word in words.chain(env) {
+            // No byte of a word is the end of it.
+            for byte in word.iter().map(|&byte| u64::from(byte)).chain([0x100]) {
+                hash = (hash ^ byte).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        }
+        hash
+    }
+}
+
 /// Number of an instance; never given twice while the provider lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct InstanceId(pub u64);
@@ -72,6 +97,8 @@ pub struct Instance {
     pub pid: Option<u32>,
     /// When it was started, in milliseconds since 1970.
     pub started_unix_ms: u64,
+    /// What it was started with, as [`Launch::mark`] says it; `None` when nobody knows.
+    pub launch: Option<u64>,
     /// A word that the fleet leaves with it, so that a new control process knows what the old one was about.
     pub mark: String,
     /// How it ended, in words; `None` while it runs.
@@ -158,8 +185,46 @@ pub struct FleetStatus {
     pub requests_target: Option<f64>,
     /// Its instances, by slot.
     pub instances: Vec<InstanceStatus>,
+    /// New instances taking the place of old ones, while they do, or after that stopped.
+    pub restart: Option<FleetRestart>,
     /// What it decided, newest last; bounded.
     pub decisions: Vec<FleetDecision>,
+}
+
+/// How far a rolling restart is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetRestart {
+    /// Old instances that still have to go.
+    pub old: u32,
+    /// New ones that serve in the place of an old one; one that serves beside it until it leaves is not counted yet.
+    #[serde(default)]
+    pub new: u32,
+    /// As many are to be new.
+    #[serde(default)]
+    pub of: u32,
+    /// Since when, in milliseconds since 1970; after a restart of the control process, since that.
+    #[serde(default)]
+    pub since_unix_ms: u64,
+    /// Why it has stopped; the old instances stay then.
+    pub stopped: Option<String>,
+}
+
+/// Restarts fleets' instances one by one.
+pub trait RestartPort: Send + Sync {
+    /// Begins with this pool's; ready once it has begun and the fleet's status says so.
+    ///
+    /// # Errors
+    /// When the pool has no fleet, or nobody cares for it just now.
+    fn restart(&self, pool: &str) -> Pin<Box<dyn Future<Output = Result<(), RestartError>> + Send>>;
+}
+
+/// Why no restart begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartError {
+    /// There is no such pool, or it has no fleet.
+    NoFleet,
+    /// Its fleet is being taken over.
+    Busy,
 }
 
 /// One instance of a [`FleetStatus`].

@@ -15,6 +15,8 @@ pub struct Front {
     pub proxy_protocol: bool,
     /// What each request must bring; who does not is refused.
     pub require: Vec<SecretField>,
+    /// Networks of which each address is many visitors' (those behind a carrier's NAT): nothing is counted by it.
+    pub shared: Vec<Network>,
     /// Paths that may be asked for without it, with GET and HEAD: exactly these, as they are sent.
     pub require_except: Vec<String>,
 }

@@ -10,6 +10,7 @@
 
 use crate::fleet::Instance;
 use crate::reload::{ReloadEnd, Trigger};
+use crate::upgrade::{UpgradeEnd, UpgradeProgress};
 use crate::{Dials, InstanceId, LastPublished, Launch, Membership, SnapshotFile};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -28,6 +29,11 @@ pub enum ToEdge {
         /// Data thread, from 0.
         thread: usize,
     },
+    /// It takes the place of another edge, which gives it what it has stored in memory; carries 1 descriptor. Comes before
+    /// [`ToEdge::Start`].
+    Take,
+    /// The other end of that: gives what is stored to who asks for it; carries 1 descriptor.
+    Give,
     /// Everything it needs is on disk. It opens its doors once a link has brought a Membership, or at once when one is
     /// on disk already.
     Start {
@@ -38,6 +44,9 @@ pub enum ToEdge {
     Link,
     /// Listen at these addresses and no others. Sockets for the new ones came before, each as a [`ToEdge::Listener`].
     Listen(Vec<SocketAddr>),
+    /// Another edge serves: takes no new connections, tells those that are open at their next response, and ends when the
+    /// last one has, after `VisitorLimits::drain_time_upgrade` at the latest.
+    Leave,
     /// Takes no new connections, lets requests in flight finish within the drain time, and ends.
     End,
 }
@@ -75,6 +84,9 @@ pub enum ToControl {
     },
     /// A new link to an edge; carries 1 descriptor. Replaces an older one.
     Link,
+    /// A link to one more edge, which serves beside the other for a while; carries 1 descriptor. It gets all that is
+    /// published, and every purge.
+    LinkBeside,
     /// An instance's process runs.
     Started {
         /// Which.
@@ -108,6 +120,15 @@ pub enum ToControl {
         /// What came of it.
         end: ReloadEnd,
     },
+    /// An upgrade has ended, whoever wished for it.
+    Upgraded {
+        /// Who did.
+        by: Trigger,
+        /// What came of it.
+        end: UpgradeEnd,
+    },
+    /// How far an upgrade is: first of all, and whenever it changes.
+    Upgrading(UpgradeProgress),
     /// End: the keeper ends the instances itself.
     End,
 }
@@ -141,6 +162,13 @@ pub enum FromControl {
     Forget(InstanceId),
     /// Somebody at the admin API wants the configuration read again; answered with [`ToControl::Reloaded`].
     Reload(u64),
+    /// Somebody at the admin API wants another program in the place of this one; answered with [`ToControl::Upgraded`].
+    Upgrade {
+        /// The number of the request.
+        number: u64,
+        /// Its file; `None` is where the present one was started from.
+        program: Option<PathBuf>,
+    },
     /// All is ready for the Snapshot of this version.
     Prepared(u64),
     /// It cannot be made ready; nothing has changed.
@@ -192,6 +220,24 @@ pub enum LinkDown {
         pool: String,
         /// `host:port`, or the slot's name in a fleet.
         authority: String,
+    },
+    /// So many other edges serve beside this one: what is purged here has to be passed on. First of all, and whenever it
+    /// changes.
+    Beside {
+        /// How many.
+        others: usize,
+    },
+    /// A purge was passed on ([`LinkUp::Pass`]).
+    Passed {
+        /// The number that it had.
+        id: u64,
+        /// Whether all other edges have carried it out.
+        everywhere: bool,
+    },
+    /// Every [`LinkUp::Purged`] up to this number is taken care of.
+    Heard {
+        /// The number of the last.
+        id: u64,
     },
     /// A question; answered with the same number.
     Ask {
@@ -248,8 +294,23 @@ pub enum LinkUp {
         /// The answer.
         answer: Answer,
     },
-    /// A purge request of an application was carried out: content networks in front are to hear of it.
-    Purged(crate::PurgeOrder),
+    /// This was purged here, and the other edges are to purge it too; answered with [`LinkDown::Passed`].
+    Pass {
+        /// Counts up in this edge; the same once more is the same purge.
+        id: u64,
+        /// Who wanted it.
+        by: crate::PurgedBy,
+        /// What.
+        orders: Vec<crate::PurgeOrder>,
+    },
+    /// A purge request of an application was carried out: content networks in front are to hear of it. Answered with
+    /// [`LinkDown::Heard`].
+    Purged {
+        /// Counts up in this edge; the same once more is the same purge.
+        id: u64,
+        /// What.
+        order: crate::PurgeOrder,
+    },
 }
 
 /// What control may ask the edge.
@@ -266,8 +327,17 @@ pub enum Question {
     },
     /// Purge.
     Purge(crate::PurgeOrder),
+    /// Purge what was purged at an edge beside this one.
+    PurgeBeside {
+        /// Who wanted it.
+        by: crate::PurgedBy,
+        /// What.
+        orders: Vec<crate::PurgeOrder>,
+    },
     /// What was learned about caching, as one JSON document.
     CacheAdvice,
+    /// How waiting rooms are, after one of them did what is wanted: a JSON document, empty where there is no such room.
+    Rooms(Option<crate::RoomOrder>),
 }
 
 /// What the edge answers.
@@ -319,10 +389,30 @@ pub struct EdgeReport {
     pub memory_max: u64,
     /// Requests waiting for a permit now, in each pool, parallel to `Snapshot::pools`.
     pub queued: Vec<u32>,
+    /// Attempts that waited for a permit before they went to an endpoint.
+    #[serde(default)]
+    pub waited: u64,
+    /// Requests by step of the ladder and rank, those that were not shared.
+    #[serde(default)]
+    pub ladder: Vec<(String, String, u64)>,
     /// The endpoints.
     pub endpoints: Vec<EndpointReport>,
     /// How the cache is doing.
     pub figures: crate::CacheFigures,
+    /// Certificates in use that have ended or end soon, the first to end first.
+    #[serde(default)]
+    pub certificates: Vec<CertificateEnd>,
+}
+
+/// When a certificate in use ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateEnd {
+    /// The first host that it names; empty when it names none.
+    pub host: String,
+    /// Where it was read.
+    pub file: String,
+    /// When, in seconds since 1970.
+    pub ends_unix_s: u64,
 }
 
 /// What an edge has counted of one endpoint.
@@ -346,8 +436,19 @@ pub struct EndpointReport {
     pub failures_in_a_row: u32,
     /// Responses with 500 and above.
     pub errors_5xx: u64,
+    /// Those of them since the last other response.
+    pub errors_in_a_row: u32,
+    /// How long it took to answer: responses in each of `runtime::latencies`' classes, from the fastest; those behind
+    /// the last that holds any are left out.
+    pub latencies: Vec<u64>,
     /// After how many milliseconds it closes an idle connection; `None` while that is not known.
     pub idle_limit_ms: Option<u32>,
+    /// Ports of the edge's machine in use towards it, by the address that they belong to.
+    #[serde(default)]
+    pub local_ports: Vec<(std::net::IpAddr, u32)>,
+    /// Requests that it may have in flight, where that follows what it carries, and why it is so.
+    #[serde(default)]
+    pub limit: Option<(u32, crate::LimitWhy)>,
 }
 
 /// Asks the edge from within the control process.
@@ -360,6 +461,11 @@ pub trait EdgePort: Send + Sync {
 
     /// The last report; `None` before the first.
     fn report(&self) -> Option<std::sync::Arc<EdgeReport>>;
+
+    /// Connections of visitors that edges beside the one that takes new ones still have, each with its process.
+    fn connections_beside(&self) -> Vec<(u32, u64)> {
+        Vec::new()
+    }
 
     /// A report of this moment where that can be had, otherwise the last one: for those who have just done something
     /// and look what came of it. Blocks its thread like [`EdgePort::ask`].

@@ -1,7 +1,11 @@
 //! Which endpoints stand at which addresses, and how they are. Changes often and recompiles nothing.
 
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+/// What stands in [`Member::addresses`] for an endpoint at a Unix socket, whose place the Snapshot says and no name server:
+/// it is the address of nothing.
+pub const AT_UNIX_SOCKET: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
 /// The state of all pools; parallel to `Snapshot::pools`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +28,9 @@ pub struct Member {
     pub addresses: Vec<SocketAddr>,
     /// Whether it gets traffic.
     pub health: Health,
+    /// Added to the endpoint's own tier: what the name of a service says (SRV) of who comes first.
+    #[serde(default)]
+    pub tier: u32,
 }
 
 /// Whether an endpoint gets traffic.
@@ -33,7 +40,7 @@ pub enum Health {
     Up,
     /// It does not, and why.
     Down(DownReason),
-    /// It would be down, but it is the last one of its pool and stays (S1.4).
+    /// It would be down, but it stays: it is the last one of its pool (S1.4), or too few others are well.
     LastOne(DownReason),
 }
 
@@ -44,11 +51,39 @@ pub enum DownReason {
     Probe,
     /// Requests failed one after the other.
     Failures,
+    /// It answers with errors, and the others do not.
+    Errors,
+    /// It is far slower than the others.
+    Slow,
     /// Its name has no address.
     NoAddress,
 }
 
+impl DownReason {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 5] = [Self::Probe, Self::Failures, Self::Errors, Self::Slow, Self::NoAddress];
+
+    /// The word in metrics and API.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Failures => "failures",
+            Self::Errors => "errors",
+            Self::Slow => "slow",
+            Self::NoAddress => "no_address",
+        }
+    }
+}
+
 impl Health {
+    /// Why it is judged down, whether it stays or not.
+    pub fn reason(self) -> Option<DownReason> {
+        match self {
+            Self::Up => None,
+            Self::Down(reason) | Self::LastOne(reason) => Some(reason),
+        }
+    }
+
     /// Whether the endpoint may be chosen.
     pub fn takes_traffic(self) -> bool {
         !matches!(self, Self::Down(_))

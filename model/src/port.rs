@@ -11,6 +11,12 @@ pub trait PurgePort: Send + Sync {
     /// # Errors
     /// When the order cannot be understood; nothing was purged then.
     fn purge(&self, order: &PurgeOrder) -> Result<Purged, PurgeError>;
+
+    /// The same of what somebody had purged at an edge beside this one.
+    ///
+    /// # Errors
+    /// As [`PurgePort::purge`].
+    fn purge_beside(&self, by: crate::PurgedBy, order: &PurgeOrder) -> Result<Purged, PurgeError>;
 }
 
 /// What is to be purged, and how.

@@ -2,7 +2,7 @@
 //! still holds for another Snapshot, and how a reload ended. Decides by names alone: places in lists are different in
 //! each Snapshot.
 
-use crate::{Dials, Endpoint, Health, Member, Membership, Pool, PoolMembers, Snapshot};
+use crate::{AT_UNIX_SOCKET, Dials, Endpoint, Health, Member, Membership, Pool, PoolMembers, Snapshot};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
@@ -205,8 +205,9 @@ impl LastPublished {
 /// An endpoint of which nobody has heard.
 fn at_first(pool: &Pool, endpoint: &Endpoint) -> Member {
     let address = endpoint.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, endpoint.port));
+    let address = endpoint.unix_socket().map_or(address, |_| Some(AT_UNIX_SOCKET));
     let addresses = address.filter(|_| pool.fleet.is_none()).into_iter().collect();
-    Member { addresses, health: Health::Up }
+    Member { addresses, health: Health::Up, tier: 0 }
 }
 
 #[cfg(test)]
@@ -229,7 +230,7 @@ mod tests {
     }
 
     fn member(last: u8, health: Health) -> Member {
-        Member { addresses: vec![([10, 0, 0, last], 80).into()], health }
+        Member { addresses: vec![([10, 0, 0, last], 80).into()], health, tier: 0 }
     }
 
     fn before() -> LastPublished {
@@ -254,7 +255,11 @@ mod tests {
         assert_eq!(membership.pools[0].members, [member(3, Health::Up)]);
         let [new, two, three, one] = &membership.pools[1].members[..] else { panic!("{membership:?}") };
         assert_eq!((new, two), (&member(9, Health::Up), &member(2, Health::Up)));
-        assert_eq!(three, &Member { addresses: vec![], health: Health::Up }, "a name is looked up first");
+        assert_eq!(
+            three,
+            &Member { addresses: vec![], health: Health::Up, tier: 0 },
+            "a name is looked up first"
+        );
         assert_eq!(one, &member(1, Health::Down(DownReason::Probe)));
         // `two` was drained by somebody, `one` was as the file said.
         assert_eq!(dials.weights, [vec![1], vec![3, 0, 2, 8]]);

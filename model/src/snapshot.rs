@@ -1,11 +1,14 @@
-//! The structure that an edge serves: sites, routes, pools, limits. Already checked: whoever holds a Snapshot
+//! The structure that an edge serves: sites, routes, limits, and pools (`pool.rs`). Already checked: whoever holds a Snapshot
 //! need not check it again. Knows nothing of health (`Membership`) or of weights in force (`Dials`).
 
-use crate::balancing::Hashing;
 use crate::caching::{Caching, CachingId, DiskSettings};
-use crate::fleet::Fleet;
-use crate::front::{Front, SecretField};
-use crate::purging::{ContentNetwork, Purging, Secret};
+use crate::filters::Filter;
+use crate::front::Front;
+use crate::names::NamesSettings;
+use crate::pool::Pool;
+use crate::priority::{Priority, Staff};
+use crate::purging::{ContentNetwork, Purging};
+use crate::room::Room;
 use crate::tls::TlsSettings;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -27,6 +30,8 @@ pub struct PoolId(pub u16);
 /// Everything an edge needs to know before its first request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
+    /// The failure domain that the edge itself is in; `None` where there is only one, or nobody knows.
+    pub zone: Option<String>,
     /// Addresses that visitors connect to.
     pub listen: Vec<SocketAddr>,
     /// The same by https.
@@ -51,10 +56,18 @@ pub struct Snapshot {
     pub cachings: Vec<Caching>,
     /// The access log.
     pub log: LogSettings,
+    /// Who works here.
+    pub staff: Staff,
     /// Who may purge over HTTP.
     pub purging: Purging,
     /// Content networks in front that hear of purges.
     pub content_networks: Vec<ContentNetwork>,
+    /// How names of endpoints are looked up.
+    pub names: NamesSettings,
+    /// Who is let through, limited or refused before anything is done for him; asked in this order.
+    pub filters: Vec<Filter>,
+    /// Waiting rooms, in configuration order.
+    pub rooms: Vec<Room>,
 }
 
 /// Host names that are served alike.
@@ -111,6 +124,13 @@ pub struct Route {
     pub caching: CachingId,
     /// Largest request body, in bytes.
     pub body_bytes_max: u64,
+    /// Largest header of a request here, in bytes of its fields' names and values; `None` is what
+    /// [`VisitorLimits::head_bytes_max`] says for all.
+    pub fields_bytes_max: Option<u64>,
+    /// Longest path and query of a request here, in bytes; `None` is as long as fits into a head.
+    pub url_bytes_max: Option<u64>,
+    /// What its requests are worth where not all can be served; `None` leaves it to what they look like.
+    pub priority: Option<Priority>,
 }
 
 /// Caching on a route.
@@ -120,137 +140,6 @@ pub enum RouteCache {
     Standard,
     /// Never looked up, never stored.
     Off,
-}
-
-/// Endpoints that serve the same thing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pool {
-    /// The name in the configuration.
-    pub name: String,
-    /// At least one; for a fleet, one for each slot.
-    pub endpoints: Vec<Endpoint>,
-    /// The instances behind the endpoints, when Tentpole starts them itself.
-    pub fleet: Option<Fleet>,
-    /// How one of them is chosen.
-    pub balance: Balance,
-    /// What makes requests alike, for [`Balance::ConsistentHash`].
-    pub hashing: Hashing,
-    /// Active probes; `None` leaves health to counted failures.
-    pub health: Option<HealthCheck>,
-    /// Consecutive failures (connect, time-out, reset; not 5xx) that take an endpoint out.
-    pub failures_max: u32,
-    /// How long each phase of an exchange may take.
-    pub timeouts: UpstreamTimeouts,
-    /// What waits when all endpoints are at their limit.
-    pub queue: QueueSettings,
-    /// Fields that each request to its endpoints brings, by which they know us.
-    pub send: Vec<SecretField>,
-    /// Its endpoints are an object store's.
-    pub object_store: Option<ObjectStore>,
-}
-
-/// An object store that speaks S3's protocol, in the place of an application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ObjectStore {
-    /// The bucket.
-    pub bucket: String,
-    /// Where it is.
-    pub region: String,
-    /// The access key's id.
-    pub key_id: Secret,
-    /// The access key.
-    pub key: Secret,
-    /// The session token that temporary keys have; one that is not there is no error.
-    pub session: Option<Secret>,
-    /// How it is named in a request.
-    pub addressing: Addressing,
-    /// The object behind a path that ends in a slash.
-    pub index: String,
-}
-
-/// Where in a request a bucket is named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Addressing {
-    /// `http://store/bucket/object`
-    Path,
-    /// `http://bucket.store/object`
-    Host,
-}
-
-/// One address in a pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Endpoint {
-    /// How the endpoint is reached.
-    pub scheme: Scheme,
-    /// Name or address, without brackets.
-    pub host: String,
-    /// TCP port; 0 for a slot of a fleet, whose address the Membership tells.
-    pub port: u16,
-    /// Share of traffic against its siblings, 1 to 100.
-    pub weight: u32,
-    /// Gets requests only while no endpoint of a lower tier does.
-    pub tier: u32,
-    /// Requests in flight at most; `None` is unlimited.
-    pub requests_max: Option<u32>,
-    /// Open connections at most, idle ones included; `None` is unlimited.
-    pub connections_max: Option<u32>,
-}
-
-/// How an endpoint is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Scheme {
-    /// HTTP/1.1 in the clear.
-    Http,
-}
-
-/// How an endpoint is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Balance {
-    /// Power of two choices on requests in flight (Mitzenmacher 2001).
-    LeastRequests,
-    /// Each in turn, by weight.
-    RoundRobin,
-    /// Power of two choices on requests in flight times latency (Finagle's Peak EWMA).
-    PeakEwma,
-    /// The same endpoint for requests that are alike by [`Pool::hashing`], while it has room.
-    ConsistentHash,
-}
-
-/// Active probing of an endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HealthCheck {
-    /// Path that is asked with GET.
-    pub path: String,
-    /// Time between probes.
-    pub interval: Duration,
-    /// Time for one probe.
-    pub timeout: Duration,
-    /// Good probes in a row until an endpoint comes back.
-    pub healthy_after: u32,
-    /// Bad probes in a row until an endpoint goes.
-    pub unhealthy_after: u32,
-}
-
-/// Time-outs towards an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UpstreamTimeouts {
-    /// Until the connection stands.
-    pub connect: Duration,
-    /// From the request's last byte to the response's first.
-    pub first_byte: Duration,
-    /// Between two pieces of a body, in either direction.
-    pub stall: Duration,
-    /// How long an unused connection is kept.
-    pub idle: Duration,
-}
-
-/// What waits for a permit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueSettings {
-    /// Requests that may wait in one pool.
-    pub length_max: u32,
-    /// How long one may wait.
-    pub wait_max: Duration,
 }
 
 /// What visitors' connections may cost.
@@ -270,10 +159,24 @@ pub struct VisitorLimits {
     pub fields_max: usize,
     /// How long requests in flight may take to finish when the edge ends.
     pub drain_time: Duration,
+    /// How long connections may go on at an edge that another one has taken the place of (`tentpole upgrade`).
+    pub drain_time_upgrade: Duration,
     /// Requests under way at once on one connection of HTTP/2.
     pub streams_max: u32,
     /// A connection without TLS may begin with HTTP/2 (RFC 9113 section 3.3).
     pub http2_without_tls: bool,
+    /// Open connections of one address, or of one /64 of IPv6; above it they are counted, and refused where
+    /// [`VisitorLimits::per_address_refuses`] says so.
+    pub per_address_max: u32,
+    /// Connections above [`VisitorLimits::per_address_max`] get a 429.
+    pub per_address_refuses: bool,
+    /// Bytes a second that a visitor must send of a body, or take of a response, on the average of the time that we wait for
+    /// him; 0 asks for nothing.
+    pub pace_min: u64,
+    /// Seconds of waiting that are free.
+    pub pace_grace: Duration,
+    /// Keys that are remembered for rates, over all filters.
+    pub rate_keys_max: usize,
 }
 
 /// The shared cache in memory.
@@ -320,6 +223,7 @@ impl Snapshot {
 impl Default for Snapshot {
     fn default() -> Self {
         Self {
+            zone: None,
             listen: Vec::new(),
             tls: TlsSettings::default(),
             admin: None,
@@ -332,8 +236,12 @@ impl Default for Snapshot {
             disk: None,
             cachings: vec![Caching::default()],
             log: LogSettings::default(),
+            staff: Staff::default(),
             purging: Purging::default(),
             content_networks: Vec::new(),
+            names: NamesSettings::default(),
+            filters: Vec::new(),
+            rooms: Vec::new(),
         }
     }
 }
@@ -363,40 +271,9 @@ impl Default for Route {
             cache: RouteCache::Standard,
             caching: CachingId(0),
             body_bytes_max: 16 << 20,
-        }
-    }
-}
-
-/// Without an endpoint and without probes: a beginning for what is put together by hand.
-impl Default for Pool {
-    fn default() -> Self {
-        Self {
-            name: "app".to_owned(),
-            endpoints: Vec::new(),
-            fleet: None,
-            balance: Balance::LeastRequests,
-            hashing: Hashing::default(),
-            health: None,
-            failures_max: 3,
-            timeouts: UpstreamTimeouts::default(),
-            queue: QueueSettings::default(),
-            send: Vec::new(),
-            object_store: None,
-        }
-    }
-}
-
-/// A slot of a fleet without a name and without limits: a beginning for what is put together by hand.
-impl Default for Endpoint {
-    fn default() -> Self {
-        Self {
-            scheme: Scheme::Http,
-            host: String::new(),
-            port: 0,
-            weight: 1,
-            tier: 0,
-            requests_max: None,
-            connections_max: None,
+            fields_bytes_max: None,
+            url_bytes_max: None,
+            priority: None,
         }
     }
 }
@@ -412,8 +289,16 @@ impl Default for VisitorLimits {
             head_bytes_max: 32 * 1024,
             fields_max: 100,
             drain_time: Duration::from_secs(30),
+            drain_time_upgrade: Duration::from_secs(3_600),
             streams_max: 100,
             http2_without_tls: true,
+            // More than any browser or house has; a carrier's NAT may have more.
+            per_address_max: 1_000,
+            per_address_refuses: false,
+            // As Apache's mod_reqtimeout has it for bodies.
+            pace_min: 500,
+            pace_grace: Duration::from_secs(20),
+            rate_keys_max: 1 << 20,
         }
     }
 }
@@ -429,40 +314,8 @@ impl Default for CacheSettings {
     }
 }
 
-impl Default for UpstreamTimeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(2),
-            first_byte: Duration::from_secs(60),
-            stall: Duration::from_secs(30),
-            // Below the 60 s or 65 s after which common servers close, above the 5 s of others: those are retried.
-            idle: Duration::from_secs(50),
-        }
-    }
-}
-
-impl Default for QueueSettings {
-    fn default() -> Self {
-        Self { length_max: 1_000, wait_max: Duration::from_secs(10) }
-    }
-}
-
 impl Default for LogSettings {
     fn default() -> Self {
         Self { access: AccessLog::Off, file: None }
-    }
-}
-
-impl Endpoint {
-    /// `host:port`, with brackets around an IPv6 address, or the name alone for a slot of a fleet (port 0): what metrics
-    /// and logs show.
-    pub fn authority(&self) -> String {
-        if self.port == 0 {
-            self.host.clone()
-        } else if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
     }
 }

@@ -1,5 +1,5 @@
-//! TLS to visitors: where the edge listens for it, with which certificates, and what a handshake came to. Holds paths,
-//! never a key. Already checked.
+//! TLS: where the edge listens for it and with which certificates, how endpoints are believed, and what a handshake came
+//! to. Holds paths, never a key. Already checked.
 
 use crate::labels::labels;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,21 @@ pub struct TlsSettings {
     pub client_authority: Option<PathBuf>,
     /// Names below `localhost` for which a certificate is made, where none of these files has one.
     pub local_names: Vec<String>,
+}
+
+/// How a pool's endpoints that speak TLS are believed, and how they know us.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointTls {
+    /// Whose signature counts: the authorities in this file; `None` is those that the system knows.
+    pub authority: Option<PathBuf>,
+    /// The name that is asked for (SNI) and that the certificate must be for; `None` is the endpoint's own host.
+    pub name: Option<String>,
+    /// Whether the certificate is looked at. Without, whoever answers is believed.
+    pub verify: bool,
+    /// The certificate that we show to endpoints that ask for one.
+    pub certificate: Option<CertificateFiles>,
+    /// The oldest version that is spoken.
+    pub version_min: TlsVersion,
 }
 
 /// A certificate and its key, each a PEM file.
@@ -78,6 +93,46 @@ pub enum HandshakeFault {
     TooMany,
 }
 
+/// Why TLS to an endpoint failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TlsFault {
+    /// None of the authorities that count has signed its certificate.
+    Untrusted,
+    /// Its certificate is for another name.
+    WrongName,
+    /// Its certificate has expired.
+    Expired,
+    /// Its certificate holds only later.
+    NotYetValid,
+    /// Its certificate cannot be used for another reason.
+    BadCertificate,
+    /// It does not speak TLS there.
+    NotTls,
+    /// No version, cipher suite, group or signature that both know.
+    NothingInCommon,
+    /// It wants a certificate of ours, or another one.
+    ClientCertificate,
+    /// It broke the handshake off with an alert.
+    Refused,
+    /// It broke the protocol.
+    Misbehaved,
+    /// Files of ours could not be read: authorities, or our certificate.
+    NoFiles,
+}
+
+/// By the system's authorities, under the endpoint's own name.
+impl Default for EndpointTls {
+    fn default() -> Self {
+        Self {
+            authority: None,
+            name: None,
+            verify: true,
+            certificate: None,
+            version_min: TlsVersion::default(),
+        }
+    }
+}
+
 impl TlsVersion {
     /// Both, in the order of their declaration.
     pub const ALL: [Self; 2] = [Self::V12, Self::V13];
@@ -103,4 +158,18 @@ labels!(HandshakeFault {
     TimedOut = "timed_out",
     Closed = "closed",
     TooMany = "too_many",
+});
+
+labels!(TlsFault {
+    Untrusted = "tls_untrusted",
+    WrongName = "tls_wrong_name",
+    Expired = "tls_expired",
+    NotYetValid = "tls_not_yet_valid",
+    BadCertificate = "tls_bad_certificate",
+    NotTls = "tls_not_spoken",
+    NothingInCommon = "tls_nothing_in_common",
+    ClientCertificate = "tls_client_certificate",
+    Refused = "tls_refused",
+    Misbehaved = "tls_misbehaved",
+    NoFiles = "tls_no_files",
 });

@@ -1,8 +1,9 @@
 //! Why a request went as it did: one fixed-size record of enums and numbers, filled on its way and never
-//! formatted there. The same values reach the access log, the metrics, `Cache-Status` and the API.
+//! formatted there. The same values reach the access log, the metrics, `Cache-Status` and the API. Long because all
+//! reasons stand side by side.
 
 use crate::labels::labels;
-use crate::{Failure, RouteId, SiteId, Tls};
+use crate::{Assembly, Detour, Failure, NotAgain, Priority, RouteId, SiteId, Tls};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Attempts at endpoints that one request may make, and that a record holds.
@@ -43,68 +44,22 @@ pub struct Why {
     pub route: Option<RouteId>,
     /// The Snapshot that site and route are numbers in: its version, as far as a byte holds it.
     pub snapshot: u8,
+    /// What it was worth where not all could be served; `None` when that did not matter.
+    pub priority: Option<Priority>,
     /// What the cache did.
     pub cache: CacheOutcome,
     /// It got what was learned to be shared.
     pub learned: bool,
+    /// It carried the signed mark of a load test.
+    pub load: bool,
     /// How it ended.
     pub end: End,
     /// The page was put together (ESI): of what.
     pub assembly: Assembly,
+    /// The filter that refused it, or that would have if it did not only report: its number in the Snapshot.
+    pub filter: Option<u8>,
     /// What was tried, in order.
     pub attempts: [Option<Attempt>; ATTEMPTS_MAX],
-}
-
-/// What a page was put together of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Assembly {
-    /// Fragments that were asked for, those in fragments counted.
-    pub fragments: u16,
-    /// Those of them that were left out, or in whose place something else was put.
-    pub failed: u16,
-    /// The first reason.
-    pub fault: Option<AssemblyFault>,
-}
-
-/// Why a page was not put together, or a fragment left out of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum AssemblyFault {
-    /// The page has more includes than allowed.
-    TooManyIncludes,
-    /// Too many elements of the page stand inside one another.
-    TooDeep,
-    /// An address in the page is longer than allowed.
-    AddressTooLong,
-    /// A tag of the page is longer than allowed.
-    TagTooLong,
-    /// The page is cut into more pieces than allowed.
-    TooManyPieces,
-    /// Something in the page begins and does not end.
-    Unclosed,
-    /// An element of the page ends while one in it is open.
-    Crossed,
-    /// The page is larger than one that is put together.
-    PageTooLarge,
-    /// The page is compressed, though it was asked for as it is.
-    PageEncoded,
-    /// The include has no address that could be asked for.
-    NoAddress,
-    /// No site of ours serves the fragment's host.
-    ForeignHost,
-    /// The fragment includes itself.
-    Loop,
-    /// Fragments in fragments, deeper than allowed.
-    TooManyLevels,
-    /// More fragments than one page may have.
-    TooManyFragments,
-    /// The edge itself refused to ask for the fragment.
-    Refused,
-    /// The fragment's endpoint failed.
-    Failed,
-    /// The fragment's status is not 200.
-    Status,
-    /// The fragment is compressed, though it was asked for as it is.
-    FragmentEncoded,
 }
 
 /// One try at an endpoint.
@@ -120,8 +75,14 @@ pub struct Attempt {
     pub connect_us: u32,
     /// From sending to the first byte, in microseconds.
     pub first_byte_us: u32,
+    /// A second copy, sent while the one before was under way.
+    pub hedged: bool,
     /// How it went.
     pub outcome: Outcome,
+    /// It asked for another attempt, which there was not, and why.
+    pub not_again: Option<NotAgain>,
+    /// It went to another endpoint than it should have, and why.
+    pub detour: Option<Detour>,
 }
 
 /// How an attempt went.
@@ -131,6 +92,8 @@ pub enum Outcome {
     Status(u16),
     /// None.
     Failed(Failure),
+    /// Not known: another copy of the request was answered first, and this one was taken back.
+    GivenUp,
 }
 
 /// How a request ended.
@@ -292,12 +255,18 @@ pub enum Refused {
     BodyTimeout,
     /// CONNECT, or TRACE.
     Method,
+    /// Something other than GET and HEAD of a pool that has only files.
+    ReadOnly,
     /// `Expect` with something other than `100-continue`.
     Expect,
     /// No site for this host.
     NoSite,
     /// No route for this path.
     NoRoute,
+    /// No script answers this path, or it is one that must not run.
+    NoScript,
+    /// More content without a length than is held for a script, which must be told it.
+    LengthRequired,
     /// As many connections as allowed are open.
     TooManyConnections,
     /// The Ledger is full.
@@ -306,6 +275,10 @@ pub enum Refused {
     QueueFull,
     /// Waited in the queue as long as allowed.
     QueueTimeout,
+    /// Would have waited longer than allowed, by what the pool finishes in a second.
+    QueueTooLong,
+    /// The queue is full, and somebody who comes before took the place.
+    Outranked,
     /// `only-if-cached`, and nothing is.
     OnlyIfCached,
     /// A purge request, and nobody may purge over HTTP.
@@ -321,10 +294,24 @@ pub enum Refused {
     /// Without the field that `[visitors] require` names, or in the clear where a client certificate is asked for: it came
     /// round the content network in front.
     NotThroughFront,
+    /// It stands before a waiting room: its visitor has no seat inside yet.
+    WaitingRoom,
+    /// More requests with one ticket of a waiting room than one visitor sends.
+    TicketBusy,
     /// More frames of HTTP/2 that bring nothing, or more requests taken back, than a connection may send.
     FrameFlood,
     /// HTTP in the clear on a port for https.
     ClearOnTls,
+    /// A filter refuses it.
+    Denied,
+    /// More requests than a filter lets through.
+    RateLimited,
+    /// A filter asks for the solution of a puzzle first.
+    Challenged,
+    /// As many connections as one address may have are open.
+    ConnectionsOfAddress,
+    /// The body came slower than it may.
+    BodyTooSlow,
 }
 
 impl Why {
@@ -347,10 +334,13 @@ impl Why {
             site: None,
             route: None,
             snapshot: 0,
+            priority: None,
             cache: CacheOutcome::NotAsked,
             learned: false,
+            load: false,
             end: End::Open,
             assembly: Assembly { fragments: 0, failed: 0, fault: None },
+            filter: None,
             attempts: [None; ATTEMPTS_MAX],
         }
     }
@@ -371,7 +361,10 @@ impl Attempt {
             queued_us,
             connect_us: 0,
             first_byte_us: 0,
+            hedged: false,
             outcome: Outcome::Status(0),
+            not_again: None,
+            detour: None,
         }
     }
 }
@@ -472,26 +465,13 @@ labels!(Version {
     Http2 = "2.0",
 });
 
-labels!(AssemblyFault {
-    TooManyIncludes = "too_many_includes",
-    TooDeep = "too_deep",
-    AddressTooLong = "address_too_long",
-    TagTooLong = "tag_too_long",
-    TooManyPieces = "too_many_pieces",
-    Unclosed = "unclosed",
-    Crossed = "crossed",
-    PageTooLarge = "page_too_large",
-    PageEncoded = "page_encoded",
-    NoAddress = "no_address",
-    ForeignHost = "foreign_host",
-    Loop = "loop",
-    TooManyLevels = "too_many_levels",
-    TooManyFragments = "too_many_fragments",
-    Refused = "refused",
-    Failed = "failed",
-    Status = "status",
-    FragmentEncoded = "fragment_encoded",
-});
+impl Refused {
+    /// Whether there was more than could be carried: at another time the same request would be served.
+    pub fn is_overload(self) -> bool {
+        use Refused::{MemoryFull, Outranked, QueueFull, QueueTimeout, QueueTooLong, TooManyConnections};
+        matches!(self, TooManyConnections | MemoryFull | QueueFull | QueueTimeout | QueueTooLong | Outranked)
+    }
+}
 
 labels!(Refused {
     Malformed = "malformed",
@@ -508,13 +488,18 @@ labels!(Refused {
     HeadTimeout = "head_timeout",
     BodyTimeout = "body_timeout",
     Method = "method",
+    ReadOnly = "read_only",
     Expect = "expect",
     NoSite = "no_site",
     NoRoute = "no_route",
+    NoScript = "no_script",
+    LengthRequired = "length_required",
     TooManyConnections = "too_many_connections",
     MemoryFull = "memory_full",
     QueueFull = "queue_full",
     QueueTimeout = "queue_timeout",
+    QueueTooLong = "queue_too_long",
+    Outranked = "outranked",
     OnlyIfCached = "only_if_cached",
     PurgeOff = "purge_off",
     PurgeDenied = "purge_denied",
@@ -522,8 +507,15 @@ labels!(Refused {
     PurgeBusy = "purge_busy",
     ProxyHeader = "proxy_header",
     NotThroughFront = "not_through_front",
+    WaitingRoom = "waiting_room",
+    TicketBusy = "ticket_busy",
     FrameFlood = "frame_flood",
     ClearOnTls = "clear_on_tls",
+    Denied = "denied",
+    RateLimited = "rate_limited",
+    Challenged = "challenged",
+    ConnectionsOfAddress = "connections_of_address",
+    BodyTooSlow = "body_too_slow",
 });
 
 impl Refused {
@@ -537,12 +529,13 @@ impl Refused {
             Self::HeadTooLarge => 431,
             Self::BodyTooLarge => 413,
             Self::HeadTimeout | Self::BodyTimeout => 408,
-            Self::Method => 405,
+            Self::Method | Self::ReadOnly => 405,
             Self::Expect => 417,
             Self::NoSite => 421,
-            Self::NoRoute => 404,
+            Self::NoRoute | Self::NoScript => 404,
+            Self::LengthRequired => 411,
             Self::TooManyConnections | Self::MemoryFull => 503,
-            Self::QueueFull | Self::QueueTimeout => 503,
+            Self::QueueFull | Self::QueueTimeout | Self::QueueTooLong | Self::Outranked => 503,
             Self::OnlyIfCached => 504,
             Self::PurgeOff => 405,
             Self::PurgeDenied => 403,
@@ -550,9 +543,14 @@ impl Refused {
             Self::PurgeBusy => 503,
             Self::ProxyHeader => 400,
             Self::NotThroughFront => 403,
+            Self::WaitingRoom => 503,
+            Self::TicketBusy => 429,
             // Never sent: the connection closes with ENHANCE_YOUR_CALM.
             Self::FrameFlood => 429,
             Self::ClearOnTls => 400,
+            Self::Denied | Self::Challenged => 403,
+            Self::RateLimited | Self::ConnectionsOfAddress => 429,
+            Self::BodyTooSlow => 408,
         }
     }
 }

@@ -35,6 +35,9 @@ fn why(proxied: bool) -> Why {
             queued_us: 0,
             connect_us: 0,
             first_byte_us: 3_000,
+            hedged: false,
+            not_again: None,
+            detour: None,
             outcome: Outcome::Status(200),
         });
     }
@@ -47,6 +50,7 @@ const TEXTS: Texts<'static> = Texts {
     target: b"/p/a-product-with-a-name?colour=blue&size=42",
     user_agent: b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     referer: b"https://shop.example/c/shoes",
+    mark: b"",
 };
 
 /// The counters alone: a hit, then a proxied request.

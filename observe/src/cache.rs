@@ -4,7 +4,7 @@ use crate::exposition::Exposition;
 use crate::names;
 use std::fmt;
 use tentpole_model::{
-    CacheFigures, CompressionFigures, DiskFigures, LearningFigures, MemoryFigures, PurgedBy,
+    CacheFigures, CompressionFigures, DiskFigures, LearningFigures, MemoryFigures, PurgedBy, ScreenFigures,
 };
 
 /// Asks for the figures.
@@ -23,10 +23,24 @@ impl Exposition {
         for (by, count) in PurgedBy::ALL.iter().zip(figures.purges) {
             self.sample(&names::PURGES, &[("by", by.label())], count);
         }
+        self.screen(&figures.screen);
         self.compression(&figures.compression);
         self.learning(&figures.learning);
         if let Some(disk) = &figures.disk {
             self.disk(disk);
+        }
+    }
+
+    fn screen(&mut self, figures: &ScreenFigures) {
+        self.single(&names::CONNECTIONS_REPORTED, &[], figures.connections_reported);
+        self.family(&names::FILTER_REQUESTS);
+        for filter in &figures.filters {
+            let passed = filter.matched.saturating_sub(filter.refused + filter.reported);
+            let results = [("passed", passed), ("refused", filter.refused), ("reported", filter.reported)];
+            for (result, count) in results {
+                let labels = [("filter", filter.name.as_str()), ("result", result)];
+                self.sample(&names::FILTER_REQUESTS, &labels, count);
+            }
         }
     }
 

@@ -7,12 +7,13 @@ use crate::metrics::{
 };
 use crate::names::{self, Kind, Metric};
 use crate::observed::Observed;
+use crate::rungs::Rung;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tentpole_model::{
-    AssemblyFault, Bypass, Dials, HandshakeFault, Membership, Phase, Refused, Side, Snapshot, TlsVersion,
-    Version,
+    AssemblyFault, Bypass, Detour, Dials, HandshakeFault, LimitWhy, Membership, NotAgain, Phase, Priority,
+    Refused, Side, Snapshot, TlsVersion, Version,
 };
 use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cell, Cells, Ledger};
@@ -68,10 +69,15 @@ impl Exposition {
         self.connections(&threads);
         self.upstream(&threads);
         self.times(&threads);
+        self.single(&names::LOAD_REQUESTS, &[], threads.sum(|thread| &thread.load[0]));
+        self.single(&names::LOAD_FAILED, &[], threads.sum(|thread| &thread.load[1]));
+        self.family(&names::LOAD_DURATION);
+        self.histogram(&names::LOAD_DURATION, &[], &threads.merged(|thread| &thread.load_durations));
         self.single(&names::LEARNING_SERVED, &[], threads.sum(|thread| &thread.learned));
         self.single(&names::RECORDS_DROPPED, &[], observed.records_dropped());
         self.single(&names::LOG_DROPPED, &[], observed.log_counts.lines_dropped.load(Ordering::Relaxed));
         self.single(&names::LOG_ERRORS, &[], observed.log_counts.errors.load(Ordering::Relaxed));
+        self.certificates(&observed.certificates());
         if let Some(figures) = observed.cache() {
             self.cache(&figures);
         }
@@ -93,6 +99,11 @@ impl Exposition {
             for (e, endpoint) in pool.endpoints.iter().enumerate() {
                 let member = membership.pools.get(p).and_then(|pool| pool.members.get(e));
                 let up = member.is_some_and(|member| member.health.takes_traffic());
+                // A place of a name where nobody is.
+                let members = membership.pools.get(p).map_or(&[][..], |pool| &pool.members);
+                if pool.is_empty_place(e, members) {
+                    continue;
+                }
                 let weight = dials.weights.get(p).and_then(|pool| pool.get(e)).copied().unwrap_or_default();
                 rows.push((cells.of(&pool.name, &endpoint.authority()), up, weight));
             }
@@ -113,6 +124,33 @@ impl Exposition {
         each(&names::ENDPOINT_CONNECTS, &|(cell, ..)| cell.connects.load(Ordering::Relaxed));
         each(&names::ENDPOINT_FAILURES, &|(cell, ..)| cell.failures.load(Ordering::Relaxed));
         each(&names::ENDPOINT_ERRORS, &|(cell, ..)| cell.errors_5xx.load(Ordering::Relaxed));
+        self.family(&names::ENDPOINT_OUT);
+        for (p, pool) in snapshot.pools.iter().enumerate() {
+            for (e, endpoint) in pool.endpoints.iter().enumerate() {
+                let member = membership.pools.get(p).and_then(|pool| pool.members.get(e));
+                if let Some(reason) = member.and_then(|member| member.health.reason()) {
+                    let authority = endpoint.authority();
+                    let of = [("pool", pool.name.as_str()), ("endpoint", authority.as_str())];
+                    self.sample(&names::ENDPOINT_OUT, &[of[0], of[1], ("reason", reason.label())], 1);
+                }
+            }
+        }
+        self.family(&names::ENDPOINT_LIMIT);
+        for (cell, ..) in &rows {
+            if let Some((limit, why)) = cell.limit_found() {
+                let of = [("pool", cell.pool.as_str()), ("endpoint", cell.authority.as_str())];
+                let labels = [of[0], of[1], ("why", LimitWhy::at(why).label())];
+                self.sample(&names::ENDPOINT_LIMIT, &labels, u64::from(limit));
+            }
+        }
+        self.family(&names::ENDPOINT_LOCAL_PORTS);
+        for (cell, ..) in &rows {
+            for (source, ports) in cell.local_ports.in_use() {
+                let of = [("pool", cell.pool.as_str()), ("endpoint", cell.authority.as_str())];
+                let labels = [of[0], of[1], ("source", &source.to_string())];
+                self.sample(&names::ENDPOINT_LOCAL_PORTS, &labels, u64::from(ports));
+            }
+        }
         self.family(&names::ENDPOINT_IDLE_LIMIT);
         for (cell, ..) in &rows {
             if let Some(limit) = cell.idle_limit_ms() {
@@ -156,6 +194,19 @@ impl Exposition {
                 &[("reason", refused.label())],
                 threads.sum(|thread| &thread.refused[slot]),
             );
+        }
+        self.family(&names::LADDER);
+        for rung in Rung::ALL {
+            for &priority in Priority::ALL {
+                let labels = [("step", rung.label()), ("priority", priority.label())];
+                let value = threads.sum(|thread| thread.rungs.requests(rung, priority));
+                self.sample(&names::LADDER, &labels, value);
+            }
+        }
+        self.family(&names::LADDER_WAIT);
+        for &priority in Priority::ALL {
+            let waited_us = threads.sum(|thread| thread.rungs.waited_us(priority));
+            self.sample(&names::LADDER_WAIT, &[("priority", priority.label())], waited_us as f64 / 1e6);
         }
         self.family(&names::FAILURES);
         for side in Side::ALL {
@@ -216,6 +267,18 @@ impl Exposition {
             self.sample(&names::ATTEMPT_CAUSES, &[("cause", cause)], value);
         }
         self.single(&names::RETRIES, &[], threads.sum(|thread| &thread.retries));
+        self.family(&names::NOT_AGAIN);
+        for (slot, reason) in NotAgain::ALL.iter().enumerate() {
+            let value = threads.sum(|thread| &thread.not_again[slot]);
+            self.sample(&names::NOT_AGAIN, &[("reason", reason.label())], value);
+        }
+        self.family(&names::DETOURS);
+        for (slot, reason) in Detour::ALL.iter().enumerate() {
+            let value = threads.sum(|thread| &thread.detours[slot]);
+            self.sample(&names::DETOURS, &[("reason", reason.label())], value);
+        }
+        self.single(&names::HEDGES, &[], threads.sum(|thread| &thread.hedges));
+        self.single(&names::HEDGES_WON, &[], threads.sum(|thread| &thread.hedges_won));
     }
 
     fn times(&mut self, threads: &Threads) {

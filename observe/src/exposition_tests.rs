@@ -4,8 +4,8 @@ use super::*;
 use crate::testing::{cells, snapshot, why_that_was_retried};
 use std::collections::{HashMap, HashSet};
 use tentpole_model::{
-    CacheFigures, CacheOutcome, CompressionFigures, DiskFigures, DownReason, Health, LearningFigures,
-    LogSettings, Member, MemoryFigures, PoolMembers, Why,
+    CacheFigures, CacheOutcome, CompressionFigures, DiskFigures, DownReason, FilterFigures, Health,
+    LearningFigures, LogSettings, Member, MemoryFigures, PoolMembers, ScreenFigures, Why,
 };
 
 /// One sample: name, labels in their order, value.
@@ -110,8 +110,8 @@ fn value(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> f64 {
 
 fn page(observed: &Observed) -> String {
     let snapshot = snapshot();
-    let up = Member { addresses: Vec::new(), health: Health::Up };
-    let down = Member { addresses: Vec::new(), health: Health::Down(DownReason::Probe) };
+    let up = Member { addresses: Vec::new(), health: Health::Up, tier: 0 };
+    let down = Member { addresses: Vec::new(), health: Health::Down(DownReason::Probe), tier: 0 };
     let membership = Membership { pools: vec![PoolMembers { members: vec![up, down] }] };
     let mut page = Exposition::new();
     page.process("0.1.0 \"odd\"\n\\", 1.5);
@@ -163,6 +163,11 @@ fn every_announced_name_is_on_the_page_and_none_besides() {
         disk: Some(DiskFigures { hits: 7, damaged: 3, ..Default::default() }),
         compression: CompressionFigures { dropped: 5, ..Default::default() },
         learning: LearningFigures { withdrawn: [("alternates".into(), 2)].into(), ..Default::default() },
+        screen: ScreenFigures {
+            filters: vec![FilterFigures { name: "login".into(), matched: 9, refused: 4, reported: 2 }],
+            connections_reported: 8,
+            ..Default::default()
+        },
         purges: [1, 6, 0, 2],
         purges_recent: Vec::new(),
     });
@@ -170,6 +175,10 @@ fn every_announced_name_is_on_the_page_and_none_besides() {
     assert!(page.contains("\ntentpole_cache_tag_links 4\n"), "{page}");
     assert!(page.contains("\ntentpole_compression_total{result=\"dropped\"} 5\n"), "{page}");
     assert!(page.contains("\ntentpole_learning_withdrawn_total{reason=\"alternates\"} 2\n"), "{page}");
+    let filter = "\ntentpole_filter_requests_total{filter=\"login\",result=";
+    assert!(page.contains(&format!("{filter}\"passed\"}} 3\n")), "{page}");
+    assert!(page.contains(&format!("{filter}\"refused\"}} 4\n")), "{page}");
+    assert!(page.contains("\ntentpole_connections_reported_total 8\n"), "{page}");
     assert!(page.contains("\ntentpole_purges_total{by=\"request\"} 6\n"), "{page}");
     assert!(page.contains("\ntentpole_disk_lookups_total{result=\"hit\"} 7\n"), "{page}");
     assert!(page.contains("\ntentpole_disk_errors_total{kind=\"damaged\"} 3\n"), "{page}");

@@ -8,6 +8,7 @@
 //! ```
 
 mod cache;
+mod certificates;
 pub mod drain;
 pub mod exposition;
 pub mod histogram;
@@ -17,10 +18,12 @@ pub mod names;
 pub mod observed;
 pub mod record;
 pub mod report;
+pub mod rungs;
 mod sink;
 #[cfg(test)]
 mod testing;
 
+pub use certificates::Certificate;
 pub use drain::Drain;
 pub use histogram::Histogram;
 pub use log::Names;

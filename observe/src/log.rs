@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Arc, PoisonError, RwLock};
 use tentpole_model::{
-    AccessLog, Assembly, Attempt, CacheOutcome, End, Failure, Outcome, Route, RouteId, Site, SiteId,
+    AccessLog, Assembly, Attempt, CacheOutcome, End, Failure, Outcome, Refused, Route, RouteId, Site, SiteId,
     Snapshot, Why,
 };
 use tentpole_runtime::Cells;
@@ -79,6 +79,10 @@ impl NamesOf {
         Some(&self.snapshot.sites[site].routes[route])
     }
 
+    fn filter(&self, filter: u8) -> Option<&str> {
+        Some(self.snapshot.filters.get(usize::from(filter))?.name.as_str())
+    }
+
     /// The name of the pool that serves this route.
     fn pool(&self, route: RouteId) -> Option<&str> {
         let pool = self.route(route)?.pool;
@@ -127,8 +131,20 @@ pub fn write_json(out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
     if let CacheOutcome::Bypass(bypass) = why.cache {
         add(out, format_args!(",\"bypass\":\"{}\"", bypass.label()));
     }
+    if let Some(priority) = why.priority {
+        add(out, format_args!(",\"priority\":\"{}\"", priority.label()));
+    }
     if why.learned {
         out.extend_from_slice(b",\"learned\":true");
+    }
+    if why.load {
+        out.extend_from_slice(b",\"load\":true");
+        for (key, member) in [("run=", "load_run"), ("account=", "load_account")] {
+            let mut parts = texts.mark.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+            if let Some(value) = parts.find_map(|part| part.strip_prefix(key.as_bytes())) {
+                json_member(out, member, value);
+            }
+        }
     }
     let Assembly { fragments, failed, fault } = why.assembly;
     if fragments > 0 {
@@ -145,6 +161,10 @@ pub fn write_json(out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
             json_failure(out, &failure);
         }
         End::Open | End::Complete | End::Tunnelled => {}
+    }
+    if let Some(filter) = why.filter {
+        let name = of.and_then(|of| of.filter(filter)).unwrap_or("?");
+        json_member(out, if is_by_filter(why.end) { "filter" } else { "filter_reports" }, name.as_bytes());
     }
     out.extend_from_slice(b",\"attempts\":[");
     for (nth, attempt) in why.attempts.iter().flatten().enumerate() {
@@ -171,6 +191,16 @@ fn json_attempt(out: &mut Vec<u8>, attempt: &Attempt, names: &Names) {
             out.extend_from_slice(b",\"failure\":");
             json_failure(out, &failure);
         }
+        Outcome::GivenUp => out.extend_from_slice(b",\"given_up\":true"),
+    }
+    if attempt.hedged {
+        out.extend_from_slice(b",\"hedged\":true");
+    }
+    if let Some(reason) = attempt.not_again {
+        add(out, format_args!(",\"not_again\":\"{}\"", reason.label()));
+    }
+    if let Some(reason) = attempt.detour {
+        add(out, format_args!(",\"detour\":\"{}\"", reason.label()));
     }
     out.push(b'}');
 }
@@ -244,9 +274,21 @@ pub fn write_combined(out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
             Outcome::Failed(failure) => {
                 add(out, format_args!("/{}/{}", failure.phase.label(), failure.source.label()));
             }
+            Outcome::GivenUp => out.extend_from_slice(b"/given_up"),
         }
     }
     add(out, format_args!(" took={}us", why.took_us));
+    if let Some(filter) = why.filter {
+        let of = names.of(why);
+        let name = of.as_deref().and_then(|of| of.filter(filter)).unwrap_or("?");
+        add(out, format_args!(" {}=", if is_by_filter(why.end) { "filter" } else { "filter_reports" }));
+        write_escaped(out, name.as_bytes());
+    }
+}
+
+/// Whether a filter refused it: otherwise the one that is named only reports.
+fn is_by_filter(end: End) -> bool {
+    matches!(end, End::Refused(Refused::Denied | Refused::RateLimited | Refused::Challenged))
 }
 
 /// The bypass, then the refusal or the failure, with a comma between; a dash when there is neither.

@@ -22,7 +22,14 @@ fn combined(record: &Record<'_>) -> String {
 }
 
 fn texts() -> Texts<'static> {
-    Texts { method: b"GET", host: b"shop.example", target: b"/p/1?a=b", user_agent: b"curl/8", referer: b"" }
+    Texts {
+        method: b"GET",
+        host: b"shop.example",
+        target: b"/p/1?a=b",
+        user_agent: b"curl/8",
+        referer: b"",
+        mark: b"",
+    }
 }
 
 #[test]
@@ -77,6 +84,25 @@ fn a_refusal_names_its_reason_in_both_forms() {
 }
 
 #[test]
+fn a_filter_is_named_whether_it_refuses_or_only_reports() {
+    let refused = Why {
+        filter: Some(0),
+        end: End::Refused(Refused::RateLimited),
+        status: 429,
+        snapshot: why_that_was_retried().snapshot,
+        ..Why::new()
+    };
+    let record = Record { why: refused, texts: None };
+    assert_eq!((&json(&record)["filter"], &json(&record)["filter_reports"]), (&"login".into(), &Value::Null));
+    assert!(combined(&record).ends_with("took=0us filter=login"), "{}", combined(&record));
+    let record = Record { why: Why { end: End::Complete, ..refused }, texts: None };
+    assert_eq!((&json(&record)["filter"], &json(&record)["filter_reports"]), (&Value::Null, &"login".into()));
+    // What refused it is not the filter.
+    let record = Record { why: Why { end: End::Refused(Refused::QueueFull), ..refused }, texts: None };
+    assert_eq!(json(&record)["filter_reports"], "login");
+}
+
+#[test]
 fn a_visitor_cannot_write_lines_of_their_own() {
     let evil =
         Texts { target: b"/\" 200 1\n10.0.0.9 - - \x1b[31m\xff\xc2\x85\\", user_agent: b"\r\n\"", ..texts() };
@@ -109,7 +135,7 @@ proptest! {
 
     #[test]
     fn any_bytes_give_one_combined_line(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let texts = Texts { method: &bytes, host: &bytes, target: &bytes, user_agent: &bytes, referer: &bytes };
+        let texts = Texts { method: &bytes, host: &bytes, target: &bytes, user_agent: &bytes, referer: &bytes, mark: &bytes };
         let line = combined(&Record { why: Why::new(), texts: Some(texts) });
         prop_assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         let unescaped = line.replace("\\\\", "").replace("\\\"", "");

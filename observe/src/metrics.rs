@@ -2,10 +2,11 @@
 //! instruction); the scraper reads them whenever it likes. A scrape may see one request half counted, never lose it.
 
 use crate::histogram::Histogram;
+use crate::rungs::Rungs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tentpole_model::{
-    Assembly, AssemblyFault, Bypass, CacheOutcome, Cause, End, HandshakeFault, Outcome, Phase, Refused, Side,
-    Tls, TlsVersion, Version, Why,
+    Assembly, AssemblyFault, Bypass, CacheOutcome, Cause, Detour, End, HandshakeFault, NotAgain, Outcome,
+    Phase, Refused, Side, Tls, TlsVersion, Version, Why,
 };
 
 /// Statuses that have a counter of their own; the rest share one for each class.
@@ -21,20 +22,34 @@ pub const CACHE_SLOTS: usize = 10;
 /// Values of [`Side`] times values of [`Phase`].
 pub const FAILURE_SLOTS: usize = Side::ALL.len() * Phase::ALL.len();
 /// Values of [`Cause`] as far as its label tells them apart.
-pub const CAUSES: [&str; 13] = [
+pub const CAUSES: [&str; 27] = [
     "refused",
     "reset",
     "broken_pipe",
     "unreachable",
-    "no_local_port",
+    "no_local_address",
     "io",
     "timed_out",
     "closed",
     "malformed",
     "too_large",
+    "too_slow",
     "no_endpoint",
     "queue_full",
     "fill_aborted",
+    "no_local_port",
+    "silent",
+    "tls_untrusted",
+    "tls_wrong_name",
+    "tls_expired",
+    "tls_not_yet_valid",
+    "tls_bad_certificate",
+    "tls_not_spoken",
+    "tls_nothing_in_common",
+    "tls_client_certificate",
+    "tls_refused",
+    "tls_misbehaved",
+    "tls_no_files",
 ];
 
 /// The counters of one data thread.
@@ -58,6 +73,8 @@ pub struct EdgeMetrics {
     pub assembly_faults: [AtomicU64; AssemblyFault::ALL.len()],
     /// Requests (and connections) that the edge refused; parallel to [`Refused::ALL`].
     pub refused: [AtomicU64; Refused::ALL.len()],
+    /// How far down the ladder requests went, by rank.
+    pub rungs: Rungs,
     /// Requests that ended by a failure: side times phase.
     pub failures: [AtomicU64; FAILURE_SLOTS],
     /// Attempts that failed, by phase; parallel to [`Phase::ALL`].
@@ -70,6 +87,14 @@ pub struct EdgeMetrics {
     pub attempts_reused: AtomicU64,
     /// Attempts after the first of a request.
     pub retries: AtomicU64,
+    /// Second copies of requests that were slow.
+    pub hedges: AtomicU64,
+    /// Those of them that were answered first.
+    pub hedges_won: AtomicU64,
+    /// Requests that were not sent once more; parallel to [`NotAgain::ALL`].
+    pub not_again: [AtomicU64; NotAgain::ALL.len()],
+    /// Attempts that went to another endpoint than they should; parallel to [`Detour::ALL`].
+    pub detours: [AtomicU64; Detour::ALL.len()],
     /// Bytes of request bodies.
     pub bytes_in: AtomicU64,
     /// Bytes sent to visitors, heads included.
@@ -96,6 +121,10 @@ pub struct EdgeMetrics {
     pub head_durations: [Histogram; AnsweredBy::ALL.len()],
     /// Time each attempt waited for a permit.
     pub queue_waits: Histogram,
+    /// Requests with the mark of a load test, and those of them that got a status of 500 and above.
+    pub load: [AtomicU64; 2],
+    /// Their times, from arrival to last byte. They are in all other counters too.
+    pub load_durations: Histogram,
 }
 
 /// Who gave the answer: their times have nothing in common, so they are counted apart.
@@ -154,12 +183,17 @@ impl Default for EdgeMetrics {
             fragments_failed: AtomicU64::new(0),
             assembly_faults: zeros(),
             refused: zeros(),
+            rungs: Rungs::default(),
             failures: zeros(),
             attempts_failed: zeros(),
             attempts_failed_by_cause: zeros(),
             attempts_fresh: AtomicU64::new(0),
             attempts_reused: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            hedges: AtomicU64::new(0),
+            hedges_won: AtomicU64::new(0),
+            not_again: zeros(),
+            detours: zeros(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             versions: zeros(),
@@ -173,6 +207,8 @@ impl Default for EdgeMetrics {
             durations: Default::default(),
             head_durations: Default::default(),
             queue_waits: Histogram::default(),
+            load: zeros(),
+            load_durations: Histogram::default(),
         }
     }
 }
@@ -188,10 +224,16 @@ impl EdgeMetrics {
         if why.learned {
             add(&self.learned, 1);
         }
+        if why.load {
+            add(&self.load[0], 1);
+            add(&self.load[1], u64::from(why.status >= 500));
+            self.load_durations.record(why.took_us);
+        }
         if why.assembly != Assembly::default() {
             self.record_assembly(&why.assembly);
         }
         self.record_end(why);
+        self.rungs.record(why);
         if why.attempts[0].is_some() {
             self.record_attempts(why);
         }
@@ -261,6 +303,16 @@ impl EdgeMetrics {
         for (nth, attempt) in why.attempts.iter().flatten().enumerate() {
             add(if attempt.connection_reused { &self.attempts_reused } else { &self.attempts_fresh }, 1);
             add(&self.retries, u64::from(nth > 0));
+            if attempt.hedged {
+                add(&self.hedges, 1);
+                add(&self.hedges_won, u64::from(matches!(attempt.outcome, Outcome::Status(_))));
+            }
+            if let Some(not_again) = attempt.not_again {
+                add(&self.not_again[not_again as usize], 1);
+            }
+            if let Some(detour) = attempt.detour {
+                add(&self.detours[detour as usize], 1);
+            }
             self.queue_waits.record(attempt.queued_us);
             if let Outcome::Failed(failure) = attempt.outcome {
                 add(&self.attempts_failed[failure.phase as usize], 1);
@@ -383,6 +435,9 @@ mod tests {
             queued_us: 10,
             connect_us: 0,
             first_byte_us: 0,
+            hedged: false,
+            not_again: None,
+            detour: None,
             outcome,
         };
         let mut why =

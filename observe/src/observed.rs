@@ -3,6 +3,7 @@
 //! [`Recorder`].
 
 use crate::cache::Ask;
+use crate::certificates::{AskCertificates, Certificate};
 use crate::metrics::EdgeMetrics;
 use crate::record::{self, RECORD_BYTES_MAX, Record, Texts};
 use std::collections::VecDeque;
@@ -26,6 +27,7 @@ pub struct Observed {
     /// What the access log lost and met.
     pub log_counts: LogCounts,
     cache: OnceLock<Ask>,
+    certificates: OnceLock<AskCertificates>,
 }
 
 /// What the access log lost and met.
@@ -67,7 +69,13 @@ impl Observed {
     /// Nothing observed yet.
     pub fn new(log: &LogSettings) -> Arc<Self> {
         let (log, log_counts) = (log.clone(), LogCounts::default());
-        Arc::new(Self { log, threads: Mutex::new(Vec::new()), log_counts, cache: OnceLock::new() })
+        Arc::new(Self {
+            log,
+            threads: Mutex::new(Vec::new()),
+            log_counts,
+            cache: OnceLock::new(),
+            certificates: OnceLock::new(),
+        })
     }
 
     /// Gives a data thread its counters and its recorder. Called once by each at its start.
@@ -84,6 +92,16 @@ impl Observed {
         let recent = VecDeque::with_capacity(RECENT_MAX);
         threads.push(Thread { metrics: metrics.clone(), consumer, credit: credit.clone(), recent });
         (metrics, Recorder { producer, credit, logs: self.log.access != AccessLog::Off })
+    }
+
+    /// Says whom to ask which certificates are in use. Only the first one is asked.
+    pub fn ask_certificates(&self, ask: impl Fn() -> Vec<Certificate> + Send + Sync + 'static) {
+        let _ = self.certificates.set(AskCertificates(Box::new(ask)));
+    }
+
+    /// The certificates in use; none when nobody knows any.
+    pub fn certificates(&self) -> Vec<Certificate> {
+        self.certificates.get().map_or_else(Vec::new, |ask| (ask.0)())
     }
 
     /// Says whom to ask how the cache is doing. Only the first one is asked.

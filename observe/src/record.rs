@@ -4,8 +4,9 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tentpole_model::{
-    ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, Cause, End, Failure, Method,
-    Outcome, Phase, Refused, Retry, RouteId, Side, SiteId, Tls, TlsVersion, Version, Why,
+    ATTEMPTS_MAX, Assembly, AssemblyFault, Attempt, Bypass, CacheOutcome, Cause, Detour, End, Failure,
+    Method, NotAgain, Outcome, Phase, Priority, Refused, Retry, RouteId, Side, SiteId, Tls, TlsFault,
+    TlsVersion, Version, Why,
 };
 
 /// Bytes of the fixed part, before the attempts.
@@ -14,11 +15,12 @@ const BASE: usize = 88;
 const ATTEMPT: usize = 32;
 /// Bytes of the lengths of the texts.
 const LENGTHS: usize = 2 * TEXTS;
-const TEXTS: usize = 5;
-/// Bytes of each text that are kept: method, host, target, user agent, referer.
-pub const TEXT_BYTES_MAX: [usize; TEXTS] = [32, 256, 2_048, 512, 1_024];
+const TEXTS: usize = 6;
+/// Bytes of each text that are kept: method, host, target, user agent, referer, mark.
+pub const TEXT_BYTES_MAX: [usize; TEXTS] = [32, 256, 2_048, 512, 1_024, 160];
 /// Bytes of one record at most.
-pub const RECORD_BYTES_MAX: usize = BASE + ATTEMPTS_MAX * ATTEMPT + LENGTHS + 32 + 256 + 2_048 + 512 + 1_024;
+pub const RECORD_BYTES_MAX: usize =
+    BASE + ATTEMPTS_MAX * ATTEMPT + LENGTHS + 32 + 256 + 2_048 + 512 + 1_024 + 160;
 
 /// What a visitor wrote, for people to read. Any bytes; empty where there was nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct Texts<'a> {
     pub user_agent: &'a [u8],
     /// The Referer field.
     pub referer: &'a [u8],
+    /// What the mark of a load test says, without its proof; empty for visitors.
+    pub mark: &'a [u8],
 }
 
 /// A request's record as read from a ring.
@@ -65,7 +69,7 @@ impl Encoded {
     /// The parts to push: this and the texts behind it.
     pub(crate) fn parts<'a>(&'a self, texts: Option<&Texts<'a>>) -> [&'a [u8]; 1 + TEXTS] {
         let texts = texts.map_or([b"".as_slice(); TEXTS], cut);
-        [&self.bytes[..self.length], texts[0], texts[1], texts[2], texts[3], texts[4]]
+        [&self.bytes[..self.length], texts[0], texts[1], texts[2], texts[3], texts[4], texts[5]]
     }
 }
 
@@ -129,7 +133,11 @@ pub(crate) fn encode(why: &Why, texts: Option<&Texts<'_>>) -> Encoded {
     put(&mut out, 82, why.assembly.failed.to_le_bytes());
     out[84] = why.assembly.fault.map_or(0, |fault| fault as u8 + 1);
     out[85] = why.snapshot;
-    out[86] = u8::from(why.learned);
+    out[86] = u8::from(why.learned)
+        | why.priority.map_or(0, |priority| priority as u8 + 1) << 1
+        | u8::from(why.load) << 7;
+    // 255 is none: there are fewer filters (`FILTERS_MAX`).
+    out[87] = why.filter.unwrap_or(u8::MAX);
     let mut at = BASE;
     for attempt in why.attempts.iter().map_while(Option::as_ref) {
         put(&mut out, at, encode_attempt(attempt));
@@ -163,7 +171,12 @@ pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         method: *Method::ALL.get(base[58] as usize)?,
         version: *Version::ALL.get(base[59] as usize)?,
         connection_reused: flags & flag::REUSED != 0,
-        learned: base[86] != 0,
+        learned: base[86] & 1 != 0,
+        load: base[86] & 0x80 != 0,
+        priority: (base[86] >> 1 & 0x3f)
+            .checked_sub(1)
+            .and_then(|rank| Priority::ALL.get(usize::from(rank)).copied()),
+        filter: (base[87] != u8::MAX).then_some(base[87]),
         tls: (flags & flag::TLS != 0).then_some(Tls {
             version: if flags & flag::TLS13 != 0 { TlsVersion::V13 } else { TlsVersion::V12 },
             resumed: flags & flag::RESUMED != 0,
@@ -214,6 +227,10 @@ fn encode_failure(failure: &Failure) -> [u8; 13] {
         Cause::NoEndpoint => (4, 0),
         Cause::QueueFull => (5, 0),
         Cause::FillAborted => (6, 0),
+        Cause::NoLocalPort => (9, 0),
+        Cause::TooSlow => (10, 0),
+        Cause::Silent => (11, 0),
+        Cause::Tls(fault) => (8, TlsFault::ALL.iter().position(|&known| known == fault).unwrap_or(0)),
         Cause::Io(kind) => (7, KINDS.iter().position(|&known| known == kind).unwrap_or(0)),
     };
     let mut out = [0; 13];
@@ -233,6 +250,10 @@ fn decode_failure(bytes: &[u8]) -> Option<Failure> {
         5 => Cause::QueueFull,
         6 => Cause::FillAborted,
         7 => Cause::Io(*KINDS.get(kind as usize)?),
+        9 => Cause::NoLocalPort,
+        10 => Cause::TooSlow,
+        11 => Cause::Silent,
+        8 => Cause::Tls(*TlsFault::ALL.get(kind as usize)?),
         _ => return None,
     };
     Some(Failure {
@@ -273,13 +294,16 @@ fn encode_attempt(attempt: &Attempt) -> [u8; ATTEMPT] {
     put(&mut out, 4, attempt.queued_us.to_le_bytes());
     put(&mut out, 8, attempt.connect_us.to_le_bytes());
     put(&mut out, 12, attempt.first_byte_us.to_le_bytes());
-    out[16] = u8::from(attempt.connection_reused);
+    out[16] = u8::from(attempt.connection_reused) | u8::from(attempt.hedged) << 1;
+    out[31] = attempt.not_again.map_or(0, |reason| reason as u8 + 1)
+        | attempt.detour.map_or(0, |reason| reason as u8 + 1) << 4;
     match attempt.outcome {
         Outcome::Status(status) => put(&mut out, 18, status.to_le_bytes()),
         Outcome::Failed(failure) => {
             out[17] = 1;
             put(&mut out, 18, encode_failure(&failure));
         }
+        Outcome::GivenUp => out[17] = 2,
     }
     out
 }
@@ -290,18 +314,28 @@ fn decode_attempt(bytes: &[u8; ATTEMPT]) -> Option<Attempt> {
         queued_us: u32::from_le_bytes(get(bytes, 4)?),
         connect_us: u32::from_le_bytes(get(bytes, 8)?),
         first_byte_us: u32::from_le_bytes(get(bytes, 12)?),
-        connection_reused: bytes[16] != 0,
+        connection_reused: bytes[16] & 1 != 0,
+        hedged: bytes[16] & 2 != 0,
         outcome: match bytes[17] {
             0 => Outcome::Status(u16::from_le_bytes(get(bytes, 18)?)),
             1 => Outcome::Failed(decode_failure(&bytes[18..])?),
+            2 => Outcome::GivenUp,
             _ => return None,
+        },
+        not_again: match bytes[31] & 15 {
+            0 => None,
+            reason => Some(*NotAgain::ALL.get(usize::from(reason) - 1)?),
+        },
+        detour: match bytes[31] >> 4 {
+            0 => None,
+            reason => Some(*Detour::ALL.get(usize::from(reason) - 1)?),
         },
     })
 }
 
 /// The texts, each cut to its bound.
 fn cut<'a>(texts: &Texts<'a>) -> [&'a [u8]; TEXTS] {
-    let mut all = [texts.method, texts.host, texts.target, texts.user_agent, texts.referer];
+    let mut all = [texts.method, texts.host, texts.target, texts.user_agent, texts.referer, texts.mark];
     for (text, max) in all.iter_mut().zip(TEXT_BYTES_MAX) {
         *text = &text[..text.len().min(max)];
     }
@@ -314,8 +348,8 @@ fn decode_texts(bytes: &[u8]) -> Option<Texts<'_>> {
     for (text, length) in texts.iter_mut().zip(lengths.as_chunks::<2>().0) {
         (*text, rest) = rest.split_at_checked(u16::from_le_bytes(*length) as usize)?;
     }
-    let [method, host, target, user_agent, referer] = texts;
-    Some(Texts { method, host, target, user_agent, referer })
+    let [method, host, target, user_agent, referer, mark] = texts;
+    Some(Texts { method, host, target, user_agent, referer, mark })
 }
 
 #[inline]

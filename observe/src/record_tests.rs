@@ -13,12 +13,16 @@ fn failures() -> impl Strategy<Value = Failure> {
         Cause::Closed,
         Cause::Malformed,
         Cause::TooLarge,
+        Cause::TooSlow,
         Cause::NoEndpoint,
         Cause::QueueFull,
         Cause::FillAborted,
     ];
-    let sources =
-        prop_oneof![prop::sample::select(causes), prop::sample::select(KINDS.to_vec()).prop_map(Cause::Io)];
+    let sources = prop_oneof![
+        prop::sample::select(causes),
+        prop::sample::select(KINDS.to_vec()).prop_map(Cause::Io),
+        prop::sample::select(TlsFault::ALL.to_vec()).prop_map(Cause::Tls),
+    ];
     let whose = (
         prop::sample::select(Side::ALL.to_vec()),
         prop::sample::select(Phase::ALL.to_vec()),
@@ -34,15 +38,26 @@ fn failures() -> impl Strategy<Value = Failure> {
 }
 
 fn attempts() -> impl Strategy<Value = [Option<Attempt>; ATTEMPTS_MAX]> {
-    let outcomes = prop_oneof![any::<u16>().prop_map(Outcome::Status), failures().prop_map(Outcome::Failed)];
-    let one = (any::<(u32, bool, u32, u32, u32)>(), outcomes).prop_map(|(numbers, outcome)| Attempt {
-        endpoint: numbers.0,
-        connection_reused: numbers.1,
-        queued_us: numbers.2,
-        connect_us: numbers.3,
-        first_byte_us: numbers.4,
-        outcome,
-    });
+    let outcomes = prop_oneof![
+        any::<u16>().prop_map(Outcome::Status),
+        failures().prop_map(Outcome::Failed),
+        Just(Outcome::GivenUp)
+    ];
+    let not_again = prop::option::of(prop::sample::select(NotAgain::ALL.to_vec()));
+    let detours = prop::option::of(prop::sample::select(Detour::ALL.to_vec()));
+    let one = (any::<(u32, bool, u32, u32, u32, bool)>(), outcomes, not_again, detours).prop_map(
+        |(numbers, outcome, not_again, detour)| Attempt {
+            detour,
+            endpoint: numbers.0,
+            connection_reused: numbers.1,
+            queued_us: numbers.2,
+            connect_us: numbers.3,
+            first_byte_us: numbers.4,
+            hedged: numbers.5,
+            not_again,
+            outcome,
+        },
+    );
     prop::collection::vec(one, 0..=ATTEMPTS_MAX).prop_map(|some| {
         let mut all = [None; ATTEMPTS_MAX];
         all.iter_mut().zip(some).for_each(|(slot, attempt)| *slot = Some(attempt));
@@ -92,8 +107,11 @@ fn whys() -> impl Strategy<Value = Why> {
             thread: ids.0,
             site: ids.1.map(SiteId),
             route: ids.2.map(RouteId),
+            priority: Priority::ALL.get(usize::from(n.8)).copied(),
             cache,
             learned: n.6 % 2 == 1,
+            load: n.6 % 3 == 1,
+            filter: (n.8 != u8::MAX).then_some(n.8),
             end,
             assembly,
             attempts,
@@ -109,7 +127,7 @@ proptest! {
         target in prop::collection::vec(any::<u8>(), 0..300),
         with_texts: bool,
     ) {
-        let texts = Texts { method: b"GET", host: &host, target: &target, user_agent: b"", referer: b"r" };
+        let texts = Texts { method: b"GET", host: &host, target: &target, user_agent: b"", referer: b"r", mark: b"run=1" };
         let texts = with_texts.then_some(texts);
         let bytes = bytes_of(&why, texts.as_ref());
         prop_assert_eq!(decode(&bytes), Some(Record { why, texts }));
@@ -130,13 +148,17 @@ fn methods_and_other_lists_are_in_the_order_of_their_values() {
 #[test]
 fn the_longest_texts_are_cut_and_still_fit_a_record() {
     let long = vec![b'x'; 100_000];
-    let texts = Texts { method: &long, host: &long, target: &long, user_agent: &long, referer: &long };
+    let texts =
+        Texts { method: &long, host: &long, target: &long, user_agent: &long, referer: &long, mark: &long };
     let attempt = Attempt {
         endpoint: 0,
         connection_reused: false,
         queued_us: 0,
         connect_us: 0,
         first_byte_us: 0,
+        hedged: false,
+        not_again: None,
+        detour: None,
         outcome: Outcome::Status(200),
     };
     let why = Why { attempts: [Some(attempt); ATTEMPTS_MAX], ..Why::new() };

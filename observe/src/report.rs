@@ -1,14 +1,18 @@
 //! The totals of an edge as one value, for the control process: the same counters that the metrics show, fewer of
 //! them, cheap enough for several times a second. Reads, never writes them.
 
+use crate::certificates::ending;
 use crate::exposition::Threads;
 use crate::histogram::Distribution;
 use crate::metrics::{CACHE_OUTCOMES, STATUS_SLOTS, STATUSES, cache_slot};
 use crate::observed::Observed;
+use crate::rungs::Rung;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tentpole_model::{CacheFigures, EdgeReport, EndpointReport, Refused, Snapshot};
+use tentpole_model::{
+    CacheFigures, EdgeReport, Endpoint, EndpointReport, Files, LimitWhy, Priority, Refused, Snapshot,
+};
 use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cell, Cells, Instant, Ledger, clock};
 
@@ -47,6 +51,7 @@ impl Counted<'_> {
                 })
                 .collect(),
             refused: refused(&threads),
+            ladder: ladder(&threads),
             failures: threads
                 .0
                 .iter()
@@ -66,8 +71,10 @@ impl Counted<'_> {
                 .collect(),
             memory_max: self.ledger.bytes_max(),
             queued,
+            waited: waited(&threads),
             endpoints: self.endpoints(),
             figures: self.figures(&threads),
+            certificates: ending(self.observed.certificates(), clock::now().unix_seconds()),
         }
     }
 
@@ -77,11 +84,15 @@ impl Counted<'_> {
         figures
     }
 
-    /// Those of the Snapshot, and those that are gone from it while something is under way there.
+    /// Those of the Snapshot, with files in the place of one, and those that are gone from it while something is under way there.
     fn endpoints(&self) -> Vec<EndpointReport> {
         let pools = self.snapshot.pools.iter();
         let mut cells: Vec<_> = pools
-            .flat_map(|pool| pool.endpoints.iter().map(|e| self.cells.of(&pool.name, &e.authority())))
+            .flat_map(|pool| {
+                let files = pool.files.iter().map(|_| Files::CALLED.to_owned());
+                let called = pool.endpoints.iter().map(Endpoint::authority).chain(files);
+                called.map(|called| self.cells.of(&pool.name, &called))
+            })
             .collect();
         let known: HashSet<u32> = cells.iter().map(|cell| cell.slot).collect();
         let is_leaving = |cell: &Arc<Cell>| {
@@ -99,7 +110,11 @@ impl Counted<'_> {
             failures: cell.failures.load(Ordering::Relaxed),
             failures_in_a_row: cell.failures_in_a_row.load(Ordering::Relaxed),
             errors_5xx: cell.errors_5xx.load(Ordering::Relaxed),
+            errors_in_a_row: cell.errors_in_a_row.load(Ordering::Relaxed),
+            latencies: cell.latencies.trimmed(),
             idle_limit_ms: cell.idle_limit_ms(),
+            local_ports: cell.local_ports.in_use(),
+            limit: cell.limit_found().map(|(limit, why)| (limit, LimitWhy::at(why))),
         };
         cells.iter().map(report).collect()
     }
@@ -125,6 +140,23 @@ fn refused(threads: &Threads) -> Vec<(String, u64)> {
         .enumerate()
         .map(|(slot, refused)| (refused.label().to_owned(), threads.sum(|thread| &thread.refused[slot])));
     counted.filter(|&(_, count)| count > 0).collect()
+}
+
+/// Requests by step of the ladder and rank, where there were any.
+fn ladder(threads: &Threads) -> Vec<(String, String, u64)> {
+    let all = Rung::ALL.iter().flat_map(|&rung| Priority::ALL.iter().map(move |&priority| (rung, priority)));
+    let counted = all.map(|(rung, priority)| {
+        let count = threads.sum(|thread| thread.rungs.requests(rung, priority));
+        (rung.label().to_owned(), priority.label().to_owned(), count)
+    });
+    counted.filter(|&(.., count)| count > 0).collect()
+}
+
+/// Attempts that did not get their permit at once.
+fn waited(threads: &Threads) -> u64 {
+    let mut all = Distribution::default();
+    threads.0.iter().for_each(|thread| all.merge(&thread.queue_waits));
+    all.count() - all.below_power_of_two(0)
 }
 
 fn durations(threads: &Threads) -> Distribution {
@@ -170,5 +202,22 @@ mod tests {
         assert!(report.memory.contains(&("fills".into(), 7)) && report.memory_max == 1_000);
         assert_eq!((report.endpoints[0].failures, report.endpoints[0].failures_in_a_row), (1, 1));
         assert!(report.at_unix_ms >= report.started_unix_ms && report.cpu_us > 0);
+    }
+
+    #[test]
+    fn files_are_reported_like_an_endpoint() {
+        let observed = Observed::new(&LogSettings::default());
+        let mut snapshot = Snapshot::clone(&crate::testing::snapshot());
+        snapshot.pools[0].files = Some(Files::at("/srv"));
+        let (cells, ledger) = (Cells::new(), Ledger::new(1_000));
+        cells.of(&snapshot.pools[0].name, Files::CALLED).requests.store(5, Ordering::Relaxed);
+        let snapshot = Arc::new(snapshot);
+        let started = clock::now();
+        let counted =
+            Counted { started, observed: &observed, ledger: &ledger, snapshot: &snapshot, cells: &cells };
+        let report = counted.report(Vec::new());
+        let files: Vec<_> =
+            report.endpoints.iter().filter(|known| known.authority == Files::CALLED).collect();
+        assert_eq!((files.len(), files[0].requests), (1, 5));
     }
 }

@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tentpole_model::{
-    Attempt, Balance, Bypass, CacheOutcome, Canonical, Cause, End, Endpoint, Failure, Method, Outcome, Phase,
-    Pool, Retry, Route, RouteId, Site, SiteId, Snapshot, Why,
+    Attempt, Balance, Bypass, CacheOutcome, Canonical, Cause, End, Endpoint, Failure, Filter, FilterAction,
+    FilterWhen, Method, Outcome, Phase, Pool, Retry, Route, RouteId, Site, SiteId, Snapshot, Why,
 };
 use tentpole_runtime::Cells;
 
@@ -27,6 +27,12 @@ pub fn snapshot() -> Snapshot {
             balance: Balance::RoundRobin,
             failures_max: 5,
             ..Pool::default()
+        }],
+        filters: vec![Filter {
+            name: "login".into(),
+            report: false,
+            when: FilterWhen::default(),
+            action: FilterAction::Deny,
         }],
         ..Snapshot::default()
     }
@@ -69,6 +75,9 @@ pub fn why_that_was_retried() -> Why {
         queued_us: 0,
         connect_us: 100,
         first_byte_us: 0,
+        hedged: false,
+        not_again: None,
+        detour: None,
         outcome: Outcome::Failed(Failure::upstream(Phase::Connect, Retry::Unsent, refused)),
     };
     why.attempted(attempt);

@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub const BUFFER_BYTES: usize = 16 * 1024;
 /// Buffers that a thread keeps for reuse.
 const POOLED_MAX: usize = 512;
+/// Those that it keeps although nobody needs them: the next visitors come in a moment.
+const KEPT_MIN: usize = 8;
 
 /// Bytes that were read and not yet used: `filled` is a window that moves forward.
 #[derive(Debug)]
@@ -20,11 +22,13 @@ pub struct Buffer {
 
 struct Pool {
     free: Vec<Vec<u8>>,
+    /// How few of them there were at least since the last look: so many nobody needed.
+    least: usize,
     ledger: Option<Arc<Ledger>>,
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { free: Vec::new(), ledger: None }) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { free: Vec::new(), least: 0, ledger: None }) };
 }
 
 /// Tells this thread's pool which Ledger to charge. Called once, before the first buffer.
@@ -32,11 +36,25 @@ pub fn charge_to(ledger: Arc<Ledger>) {
     POOL.with_borrow_mut(|pool| pool.ledger = Some(ledger));
 }
 
+/// Gives back to the heap what this thread's pool has not needed since the last call, but for a few. Called now and then: what
+/// a burst has taken must not be held for ever, nor be taken anew with each wave of it.
+pub fn give_back_unneeded() {
+    POOL.with_borrow_mut(|pool| {
+        let kept = (pool.free.len() - pool.least).max(KEPT_MIN).min(pool.free.len());
+        for bytes in pool.free.split_off(kept) {
+            pool.release(bytes.len());
+        }
+        pool.least = pool.free.len();
+    });
+}
+
 impl Buffer {
     /// An empty buffer of [`BUFFER_BYTES`], from the pool where it has one.
     pub fn take() -> Self {
         let bytes = POOL.with_borrow_mut(|pool| {
-            pool.free.pop().unwrap_or_else(|| {
+            let free = pool.free.pop();
+            pool.least = pool.least.min(pool.free.len());
+            free.unwrap_or_else(|| {
                 pool.charge(BUFFER_BYTES);
                 vec![0; BUFFER_BYTES]
             })
@@ -149,8 +167,14 @@ impl Pool {
     fn put(&mut self, bytes: Vec<u8>) {
         if bytes.len() == BUFFER_BYTES && self.free.len() < POOLED_MAX {
             self.free.push(bytes);
-        } else if let Some(ledger) = &self.ledger {
-            ledger.release(Account::Buffers, bytes.len() as u64);
+        } else {
+            self.release(bytes.len());
+        }
+    }
+
+    fn release(&self, bytes: usize) {
+        if let Some(ledger) = &self.ledger {
+            ledger.release(Account::Buffers, bytes as u64);
         }
     }
 }
@@ -182,6 +206,29 @@ mod tests {
         drop(buffer);
         drop(Buffer::take());
         assert_eq!(ledger.held(Account::Buffers), BUFFER_BYTES as u64, "the pool gave the same one again");
+    }
+
+    #[test]
+    fn what_a_burst_has_taken_is_given_back_once_nobody_needs_it() {
+        let ledger = Ledger::new(1 << 30);
+        charge_to(ledger.clone());
+        let held = || ledger.held(Account::Buffers) / BUFFER_BYTES as u64;
+        let take = |count: usize| drop((0..count).map(|_| Buffer::take()).collect::<Vec<_>>());
+        take(100);
+        give_back_unneeded();
+        assert_eq!(held(), 100, "they were needed since the last look");
+        take(40);
+        give_back_unneeded();
+        assert_eq!(held(), 40, "so many are needed at once");
+        take(40);
+        give_back_unneeded();
+        assert_eq!(held(), 40);
+        for _ in 0..2 {
+            give_back_unneeded();
+            assert_eq!(held(), KEPT_MIN as u64);
+        }
+        take(1);
+        assert_eq!(held(), KEPT_MIN as u64);
     }
 
     #[test]

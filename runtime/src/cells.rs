@@ -1,6 +1,8 @@
 //! One cell for each endpoint in the process: what is in flight, what is open, how it fares. Outlives Snapshots,
 //! so that a reload forgets nothing. The edge writes, the control plane reads.
 
+use crate::latencies::Latencies;
+use crate::local_ports::LocalPorts;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,6 +24,8 @@ pub struct Cell {
     pub in_flight: AtomicU32,
     /// Open connections, idle ones included.
     pub open: AtomicU32,
+    /// Of these, the ports of this machine that they use.
+    pub local_ports: LocalPorts,
     /// Requests sent, retries included.
     pub requests: AtomicU64,
     /// Connections made.
@@ -32,8 +36,24 @@ pub struct Cell {
     pub failures_in_a_row: AtomicU32,
     /// Responses with status 500 and above.
     pub errors_5xx: AtomicU64,
+    /// Those of them since the last other response.
+    pub errors_in_a_row: AtomicU32,
+    /// Answers below 500.
+    pub answers: AtomicU64,
+    /// Time-outs and answers with 503: what an endpoint shows that has too much to do.
+    pub overloaded: AtomicU64,
+    /// Requests that it may have in flight, where the limit follows what it carries; 0 where it does not.
+    pub limit: AtomicU32,
+    /// The same for people: without the steps aside by which it is found.
+    pub limit_shown: AtomicU32,
+    /// Why that is so: the place of a `LimitWhy`.
+    pub limit_why: AtomicU32,
+    /// How long it took to answer, by class; requests with a body are left out.
+    pub latencies: Latencies,
     /// What is known of when it closes idle connections: `decide/idle` packs and reads it. 0: nothing yet.
     pub idle: AtomicU64,
+    /// The earliest such closes of the last minute, packed by it too.
+    pub idle_lately: AtomicU64,
     /// How long it takes to answer, in the form that balancing by latency gives it; 0 is not known.
     pub latency: AtomicU64,
 }
@@ -70,12 +90,21 @@ impl Cells {
             authority: key.1.clone(),
             in_flight: AtomicU32::new(0),
             open: AtomicU32::new(0),
+            local_ports: LocalPorts::default(),
             requests: AtomicU64::new(0),
             connects: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
             errors_5xx: AtomicU64::new(0),
+            errors_in_a_row: AtomicU32::new(0),
+            answers: AtomicU64::new(0),
+            overloaded: AtomicU64::new(0),
+            limit: AtomicU32::new(0),
+            limit_shown: AtomicU32::new(0),
+            limit_why: AtomicU32::new(0),
+            latencies: Latencies::default(),
             idle: AtomicU64::new(0),
+            idle_lately: AtomicU64::new(0),
             latency: AtomicU64::new(0),
         });
         inner.by_name.insert(key, cell.clone());
@@ -125,6 +154,15 @@ impl Cell {
         }
         if status >= 500 {
             self.errors_5xx.fetch_add(1, Ordering::Relaxed);
+            self.errors_in_a_row.fetch_add(1, Ordering::Relaxed);
+            if status == 503 {
+                self.overloaded.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        if self.errors_in_a_row.load(Ordering::Relaxed) != 0 {
+            self.errors_in_a_row.store(0, Ordering::Relaxed);
         }
     }
 
@@ -133,6 +171,12 @@ impl Cell {
     pub fn idle_limit_ms(&self) -> Option<u32> {
         let limit = (self.idle.load(Ordering::Relaxed) >> 32) as u32;
         (limit > 0).then_some(limit)
+    }
+
+    /// The limit that follows what it carries, and the place of the `LimitWhy` of its last move; `None` where there is none.
+    pub fn limit_found(&self) -> Option<(u32, u32)> {
+        let limit = self.limit_shown.load(Ordering::Relaxed);
+        (limit > 0).then(|| (limit, self.limit_why.load(Ordering::Relaxed)))
     }
 
     /// Counts an attempt that failed by the endpoint's fault; returns how many in a row that makes.

@@ -61,6 +61,15 @@ pub fn open(stream: StdStream) -> io::Result<(Sender, Receiver)> {
     Ok((sender, Receiver { stream, filled: Vec::new(), descriptors: VecDeque::new() }))
 }
 
+/// The same, with what was received of it before ([`Receiver::rest`]).
+///
+/// # Errors
+/// As [`open`].
+pub fn open_again(stream: StdStream, rest: Vec<u8>) -> io::Result<(Sender, Receiver)> {
+    let (sender, receiver) = open(stream)?;
+    Ok((sender, Receiver { filled: rest, ..receiver }))
+}
+
 impl Sender {
     /// Sends a message and, with its first byte, a descriptor. Waits while the other side does not read.
     ///
@@ -113,6 +122,11 @@ impl Receiver {
                 };
             }
         }
+    }
+
+    /// Gives up receiving: what has come of a message that is not whole yet, for [`open_again`].
+    pub fn rest(self) -> Vec<u8> {
+        self.filled
     }
 
     /// The oldest descriptor that came and was not taken: the one that the message just received speaks of.

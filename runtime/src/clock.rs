@@ -11,13 +11,16 @@ use std::time::Duration;
 pub struct Instant(u64);
 
 struct Base {
-    monotonic: std::time::Instant,
+    /// The monotonic clock at the base, in microseconds.
+    monotonic_us: u64,
     /// Wall time at the base, in microseconds since 1970, as far as is known now.
     unix_us: AtomicU64,
 }
 
 thread_local! {
     static COARSE: Cell<Instant> = const { Cell::new(Instant(0)) };
+    /// When this turn of the loop began, and the two before.
+    static TURNS: Cell<[Instant; 3]> = const { Cell::new([Instant(0); 3]) };
 }
 
 impl Instant {
@@ -55,20 +58,41 @@ impl Instant {
 
 fn base() -> &'static Base {
     static BASE: OnceLock<Base> = OnceLock::new();
-    BASE.get_or_init(|| Base { monotonic: system_now(), unix_us: AtomicU64::new(system_unix_us()) })
+    BASE.get_or_init(|| Base { monotonic_us: system_us(), unix_us: AtomicU64::new(system_unix_us()) })
 }
 
 /// The exact time: one read of the clock.
 pub fn now() -> Instant {
-    let base = base();
     // Starts at 1 so that 0 can mean "never".
-    Instant(1 + u64::try_from(system_now().duration_since(base.monotonic).as_micros()).unwrap_or(u64::MAX))
+    Instant(1 + system_us().saturating_sub(base().monotonic_us))
 }
 
 /// The time of this thread's turn: no read of the clock. Zero on a thread that never called [`renew`].
 #[inline]
 pub fn coarse() -> Instant {
     COARSE.with(Cell::get)
+}
+
+/// Begins a turn of this thread's loop: called when it wakes. Renews its coarse time.
+pub fn wake() {
+    let now = renew();
+    TURNS.with(|turns| {
+        let [last, before, _] = turns.get();
+        turns.set([now, last, before]);
+    });
+}
+
+/// When this turn of the thread's loop began: what the reactor knows of a socket is as old as that. `None` on a thread whose
+/// loop does not say.
+pub fn turn() -> Option<Instant> {
+    TURNS.with(|turns| Some(turns.get()[0]).filter(|began| began.0 > 0))
+}
+
+/// When the turn before the last began: what the reactor found in this turn came after that, nobody knows how long. Not the last
+/// one, for that may have found nothing: who was stopped and goes on has his wait interrupted first (signal(7)). `None` on a
+/// thread whose loop does not say.
+pub fn turn_before() -> Option<Instant> {
+    TURNS.with(|turns| Some(turns.get()[2]).filter(|began| began.0 > 0))
 }
 
 /// Renews this thread's coarse time and returns it. Called when the loop wakes, and after long work.
@@ -89,9 +113,12 @@ pub fn unix_seconds() -> u64 {
     now().unix_seconds()
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
-fn system_now() -> std::time::Instant {
-    std::time::Instant::now()
+/// The monotonic clock in microseconds. Each request asks for it: `std::time::Instant` would compute with seconds and nanoseconds
+/// apart, twice.
+fn system_us() -> u64 {
+    let read = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(read.tv_sec).unwrap_or_default() * 1_000_000
+        + u64::try_from(read.tv_nsec).unwrap_or_default() / 1_000
 }
 
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]

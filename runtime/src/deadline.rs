@@ -30,9 +30,20 @@ struct Table {
     /// Microseconds on the process's clock; scanned as a whole at each sweep.
     at: Vec<u64>,
     /// Whether what waits may as well be ended when the thread drains.
-    idle: Vec<bool>,
+    idle: Vec<Idle>,
     wakers: Vec<Option<Waker>>,
     free: Vec<usize>,
+}
+
+/// What a wait may be cut short for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Idle {
+    /// Nothing.
+    No,
+    /// [`expire_idle`].
+    Yes,
+    /// [`expire_told`] as well: who is at the other end is told before anything ends.
+    Told,
 }
 
 thread_local! {
@@ -48,7 +59,7 @@ impl Deadline {
                 return slot;
             }
             table.at.push(NEVER);
-            table.idle.push(false);
+            table.idle.push(Idle::No);
             table.wakers.push(None);
             table.at.len() - 1
         });
@@ -66,7 +77,7 @@ impl Deadline {
     pub fn set_at(&self, at: Instant) {
         TABLE.with_borrow_mut(|table| {
             table.at[self.slot] = at.as_micros().max(PASSED + 1);
-            table.idle[self.slot] = false;
+            table.idle[self.slot] = Idle::No;
         });
     }
 
@@ -74,7 +85,14 @@ impl Deadline {
     #[inline]
     pub fn set_idle_in(&self, duration: Duration) {
         self.set_in(duration);
-        TABLE.with_borrow_mut(|table| table.idle[self.slot] = true);
+        TABLE.with_borrow_mut(|table| table.idle[self.slot] = Idle::Yes);
+    }
+
+    /// The same where cutting it short harms nobody: the other end can be told first (GOAWAY in HTTP/2).
+    #[inline]
+    pub fn set_told_in(&self, duration: Duration) {
+        self.set_in(duration);
+        TABLE.with_borrow_mut(|table| table.idle[self.slot] = Idle::Told);
     }
 
     /// Unsets it.
@@ -132,10 +150,15 @@ pub fn sweep(now: Instant) {
 
 /// Wakes every task of this thread whose wait is an idle one, as if its deadline had passed.
 pub fn expire_idle() {
-    expire(|at, idle| idle && at != NEVER);
+    expire(|at, idle| idle != Idle::No && at != NEVER);
 }
 
-fn expire(is_due: impl Fn(u64, bool) -> bool) {
+/// Wakes those of them whose other end is told before anything ends: nobody's request can cross the end on its way.
+pub fn expire_told() {
+    expire(|at, idle| idle == Idle::Told && at != NEVER);
+}
+
+fn expire(is_due: impl Fn(u64, Idle) -> bool) {
     // Woken outside the borrow: a waker may run anything.
     let due: Vec<Waker> = TABLE.with_borrow_mut(|table| {
         let mut due = Vec::new();

@@ -8,7 +8,9 @@ pub mod clock;
 pub mod deadline;
 pub mod descriptors;
 mod in_force;
+pub mod latencies;
 pub mod ledger;
+pub mod local_ports;
 pub mod notice;
 pub mod processes;
 pub mod published;
@@ -17,6 +19,7 @@ pub mod ring;
 pub mod secret;
 pub mod secure;
 pub mod socket;
+pub mod unix;
 
 pub use cells::{Cell, Cells};
 pub use clock::Instant;

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tentpole_model::{HandshakeFault, Tls};
+use tentpole_model::{HandshakeFault, Tls, TlsFault};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 const SESSION_BYTES: usize = 8 * 1024;
 
 /// Turns the bytes of a connection into what they mean, and back. Does no input or output of its own.
-pub trait Session: Debug {
+pub trait Session: Debug + Send {
     /// Takes bytes that arrived; returns how many. Fewer than all when content has to be read first.
     ///
     /// # Errors
@@ -50,8 +50,10 @@ pub trait Session: Debug {
     fn alpn(&self) -> Option<&[u8]>;
     /// What was agreed on, once it was.
     fn facts(&self) -> Option<Tls>;
-    /// Why it failed, when it has.
+    /// Why it failed, when it has, and we answer visitors.
     fn fault(&self) -> Option<HandshakeFault>;
+    /// Why it failed, when it has, and we ask an endpoint.
+    fn endpoint_fault(&self) -> Option<TlsFault>;
 }
 
 /// A session and the bytes on their way to it.

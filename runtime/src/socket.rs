@@ -3,13 +3,16 @@
 
 use crate::buffer::Buffer;
 use crate::secure::{Secure, Session};
+use rustix::net::{RecvFlags, SendFlags};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tentpole_model::{HandshakeFault, Tls};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tentpole_model::{Cause, HandshakeFault, Tls, TlsFault};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 
 /// A connection and what was read from it and not yet used.
 #[derive(Debug)]
@@ -59,6 +62,19 @@ impl Socket {
         }
     }
 
+    /// Goes through the whole handshake; ready once content can be sent.
+    pub fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_output(context))?;
+            if !self.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            if !ready!(self.poll_step(context))? {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
     /// Sends what the session has to say by itself.
     pub fn poll_output(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.secure {
@@ -82,7 +98,17 @@ impl Socket {
         self.secure.as_ref()?.session.facts()
     }
 
-    /// Why the session failed.
+    /// What an error of a connection to an endpoint means: TLS says it better than the system.
+    pub fn cause(&self, error: &io::Error) -> Cause {
+        self.endpoint_fault().map_or_else(|| Cause::from(error), Cause::Tls)
+    }
+
+    /// Why the session with an endpoint failed.
+    pub fn endpoint_fault(&self) -> Option<TlsFault> {
+        self.secure.as_ref()?.session.endpoint_fault()
+    }
+
+    /// Why the session with a visitor failed.
     pub fn fault(&self) -> Option<HandshakeFault> {
         self.secure.as_ref()?.session.fault()
     }
@@ -125,27 +151,24 @@ impl Socket {
         if let Some(secure) = &mut self.secure {
             return secure.poll_fill(&mut self.stream, context, &mut self.buffer, bytes_max);
         }
-        if self.buffer.is_none() {
-            // A buffer only once there is something to read.
+        let progress = ready!(coop::poll_proceed(context));
+        loop {
+            let buffer = self.buffer.get_or_insert_with(Buffer::take);
+            if buffer.is_full() && !buffer.grow(bytes_max) {
+                return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+            }
+            match read_now(&self.stream, buffer.spare()) {
+                Ok(count) => {
+                    buffer.fill(count);
+                    progress.made_progress();
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            // Who waits holds no buffer.
+            self.rest();
             ready!(self.stream.poll_read_ready(context))?;
-        }
-        let buffer = self.buffer.get_or_insert_with(Buffer::take);
-        if buffer.is_full() && !buffer.grow(bytes_max) {
-            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
-        }
-        let mut room = ReadBuf::new(buffer.spare());
-        let polled = Pin::new(&mut self.stream).poll_read(context, &mut room);
-        let count = room.filled().len();
-        match polled {
-            Poll::Ready(Ok(())) => {
-                buffer.fill(count);
-                Poll::Ready(Ok(count))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => {
-                self.rest();
-                Poll::Pending
-            }
         }
     }
 
@@ -160,9 +183,16 @@ impl Socket {
         if let Some(secure) = &mut self.secure {
             return secure.poll_write(&mut self.stream, context, parts);
         }
-        match parts {
-            [one] => Pin::new(&mut self.stream).poll_write(context, one),
-            many => Pin::new(&mut self.stream).poll_write_vectored(context, many),
+        let progress = ready!(coop::poll_proceed(context));
+        loop {
+            match write_now(&self.stream, parts) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                wrote => {
+                    progress.made_progress();
+                    return Poll::Ready(wrote);
+                }
+            }
+            ready!(self.stream.poll_write_ready(context))?;
         }
     }
 
@@ -179,6 +209,14 @@ impl Socket {
         matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Whether nothing has arrived on an idle connection, not even its end, by what the kernel knows this moment: the reactor
+    /// may not have looked for long. One system call.
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = [0];
+        let peeked = rustix::net::recv(&self.stream, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        self.filled().is_empty() && matches!(peeked, Err(rustix::io::Errno::WOULDBLOCK))
+    }
+
     /// Says that nothing more will be written.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(secure) = &mut self.secure {
@@ -187,12 +225,21 @@ impl Socket {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
-    /// Throws away whatever has arrived, unread; ready with false at the end of input.
-    pub fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    /// Throws away whatever has arrived, unread; ready with the bytes, 0 at the end of input.
+    pub fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut scrap = [0; 4096];
         let mut room = ReadBuf::new(&mut scrap);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut room))?;
-        Poll::Ready(Ok(!room.filled().is_empty()))
+        Poll::Ready(Ok(room.filled().len()))
+    }
+
+    /// The connection without its reactor, for another thread's; `None` behind TLS, whose session stays where it is, and
+    /// where something was read and not yet used.
+    pub fn to_std(&self) -> Option<std::net::TcpStream> {
+        if self.secure.is_some() || !self.filled().is_empty() {
+            return None;
+        }
+        Some(self.stream.as_fd().try_clone_to_owned().ok()?.into())
     }
 
     /// The other side's address.
@@ -206,6 +253,43 @@ impl Drop for Socket {
         if let Some(secure) = &mut self.secure {
             secure.say_end(&self.stream);
         }
+    }
+}
+
+/// Reads once, if the reactor says that something is there.
+fn read_now(stream: &TcpStream, room: &mut [u8]) -> io::Result<usize> {
+    let len = room.len();
+    now(stream, Interest::READABLE, len, || Ok(rustix::net::recv(stream, room, RecvFlags::empty())?.1))
+}
+
+/// Writes once, if the reactor says that there is room.
+fn write_now(stream: &TcpStream, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    let len = parts.iter().map(|part| part.len()).sum();
+    now(stream, Interest::WRITABLE, len, || match parts {
+        [one] => Ok(rustix::net::send(stream, one, SendFlags::NOSIGNAL)?),
+        many => Ok(rustix::io::writev(stream, many)?),
+    })
+}
+
+/// Asks the reactor once and moves at most `len` bytes, where `poll_read` behind `poll_read_ready` asks it twice.
+///
+/// Less than `len` means that there is no more now. Then the reactor is told so, as the next one would find nothing, at the
+/// cost of a system call. (It numbers its reports: one that comes between is not lost.)
+fn now(
+    stream: &TcpStream,
+    interest: Interest,
+    len: usize,
+    move_bytes: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut moved = None;
+    let tried = stream.try_io(interest, || {
+        let count = move_bytes()?;
+        moved = Some(count);
+        if count > 0 && count < len { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match moved {
+        Some(count) => Ok(count),
+        None => Err(tried.err().unwrap_or_else(|| io::ErrorKind::WouldBlock.into())),
     }
 }
 

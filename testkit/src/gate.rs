@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-/// How long a test waits for something that is expected before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a test waits for something that is expected before it fails. Only a test that fails takes so long: what must be
+/// there sooner is asserted where it is.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A gate that is shut until released. Clones are the same gate.
 #[derive(Clone, Debug)]

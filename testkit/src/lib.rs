@@ -5,13 +5,16 @@ pub mod fast;
 pub mod gate;
 pub mod http;
 pub mod isolation;
+pub mod names;
 pub mod origin;
+pub mod php;
 pub mod process;
 pub mod site;
 pub mod visitor;
 
 pub use gate::{Gate, Hold};
 pub use isolation::{Isolation, Person, Purge, Report};
+pub use names::{Fault, NameServer, Record};
 pub use origin::{Continue, Origin, Response, Seen, Step};
 pub use process::{Tentpole, Up, binary};
 pub use site::Site;

@@ -150,3 +150,54 @@ async fn a_log_that_was_moved_away_goes_on_in_a_new_file_and_loses_nothing() {
         serde_json::from_str::<Value>(line).unwrap();
     }
 }
+
+/// What `/metrics` says of this counter.
+async fn counted(tentpole: &Tentpole, name: &str) -> u64 {
+    let metrics = tentpole.admin_visitor().await.get("/metrics").await.expect(200).text();
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+    value.unwrap_or_else(|| panic!("no {name} in {metrics}")) as u64
+}
+
+#[tokio::test]
+async fn a_log_on_a_full_disk_costs_lines_and_no_request() {
+    let origin = origin().await;
+    let config = pool(&[&origin], "[log]\naccess = \"json\"\nfile = \"/dev/full\"");
+    let tentpole = Up::config(&config).start().await;
+    let mut visitor = tentpole.visitor().await;
+    for _ in 0..20 {
+        visitor.get("/").await.expect(200);
+    }
+    drop(visitor);
+    let dropped = || counted(&tentpole, "tentpole_log_lines_dropped_total ");
+    until("all lines to be counted as lost", async || dropped().await >= 20).await;
+    let said = tentpole.said();
+    assert!(said.contains("access log /dev/full: ") && said.contains("requests go on"), "{said}");
+    tentpole.ends().await;
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_costs_lines_and_no_request() {
+    let origin = origin().await;
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("access.log");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Open both ways, so that the program can open it; nothing is ever read.
+    let _reader = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    let config = pool(&[&origin], &format!("[log]\naccess = \"json\"\nfile = {pipe:?}"));
+    let tentpole = Up::config(&config).start().await;
+    let mut visitor = tentpole.visitor().await;
+    let long = "x".repeat(8_000);
+    let mut asked = 0;
+    // Far more than pipe, writer and rings hold together.
+    while counted(&tentpole, "tentpole_log_lines_dropped_total ").await == 0 {
+        for _ in 0..200 {
+            visitor.get(&format!("/{long}")).await.expect(200);
+        }
+        asked += 200;
+        assert!(asked < 20_000, "no line was dropped");
+    }
+    visitor.get("/after").await.expect(200);
+    drop(visitor);
+    // Nor does it hold up the end.
+    tentpole.ends().await;
+}

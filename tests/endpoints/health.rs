@@ -15,9 +15,10 @@ async fn served(visitor: &mut Visitor, count: usize) {
 #[tokio::test]
 async fn an_endpoint_that_keeps_failing_is_left_out_and_comes_back() {
     let (sick, well) = (named("sick").await, named("well").await);
-    sick.stops().await;
     let lines = "balance = \"round_robin\"\nfailures_max = 2";
     let tentpole = Up::config(&pool(&[&sick, &well], lines)).start().await;
+    // Not before it has its own ports: the one that becomes free could be among them.
+    sick.stops().await;
     let mut visitor = tentpole.visitor().await;
     served(&mut visitor, 8).await;
     let out = until_health(&tentpole, &sick, "down").await;

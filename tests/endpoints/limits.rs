@@ -1,7 +1,7 @@
 //! What an endpoint can take: requests and connections at most, and the queue of those who wait.
 
 use super::named;
-use tentpole_testkit::{Ask, Tentpole, Up, Visitor};
+use tentpole_testkit::{Answer, Ask, Tentpole, Up, Visitor};
 use tentpole_tests::pool_of;
 
 /// Visitors who have been served once each, so that each has its connection.
@@ -13,6 +13,10 @@ async fn visitors(tentpole: &Tentpole, count: usize) -> Vec<Visitor> {
         all.push(visitor);
     }
     all
+}
+
+fn retry_after(answer: &Answer) -> u64 {
+    answer.header("retry-after").expect("it says when").parse().expect("it is a number")
 }
 
 /// Sends `POST /1`, `POST /2`, …, one for each.
@@ -34,7 +38,7 @@ async fn requests_max_holds_and_those_who_wait_are_served_in_order() {
     all_post(&mut eight).await;
     // Two are at the endpoint, six wait: there is no place for another one.
     let answer = one_more.ask(&Ask::post("/too-many", "x")).await.expect(503);
-    assert_eq!(answer.header("retry-after"), Some("4"));
+    assert!(retry_after(&answer) >= 1);
     assert!(answer.text().contains("too many visitors"), "{}", answer.text());
     held.until_waiting(2).await;
     assert_eq!(origin.request_count(), before + 2);
@@ -71,7 +75,7 @@ async fn who_has_waited_long_enough_gets_a_503_and_his_place_is_free() {
     held.until_waiting(1).await;
     for ask in [Ask::post("/n/2", "x"), Ask::get("/n/3")] {
         let answer = tentpole.visitor().await.ask(&ask).await.expect(503);
-        assert_eq!(answer.header("retry-after"), Some("4"));
+        assert!(retry_after(&answer) >= 1);
         assert_eq!(answer.header("cache-status"), Some("tentpole; detail=queue_timeout"));
     }
     held.release();

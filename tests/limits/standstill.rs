@@ -15,7 +15,7 @@ const GIB: u64 = 1 << 30;
 /// What may have left the sender while nobody reads: the kernel's buffers on two connections and our own.
 const UNDER_WAY_MAX: u64 = 64 << 20;
 /// What the program may hold, in bytes.
-const MEMORY_MAX: u64 = 200 << 20;
+pub(super) const MEMORY_MAX: u64 = 200 << 20;
 
 /// An origin that answers every request with 1 GiB, and counts what it could send.
 struct Pour {
@@ -75,7 +75,7 @@ async fn pour_out(
 }
 
 /// What the edge's process holds in memory, in bytes.
-fn resident(tentpole: &Tentpole) -> u64 {
+pub(super) fn resident(tentpole: &Tentpole) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", tentpole.edge_pid())).expect("Linux says it");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has a size");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB") * 1024

@@ -190,8 +190,29 @@ async fn a_file_that_is_not_right_changes_nothing_and_says_why_by_each_way() {
     write(&tentpole, &good.replace("threads = 1", "threads = 2\ncache.memory = \"1GiB\""));
     let answer = json(&reload(&tentpole).await);
     let error = answer["error"].as_str().unwrap_or_default().to_owned();
-    assert!(error.contains("threads and cache.memory cannot change while Tentpole runs"), "{error}");
+    // What, where, and how to go on.
+    assert!(error.contains("threads (") && error.contains("tentpole.toml:1) and cache.memory ("), "{error}");
+    assert!(error.contains("tentpole.toml:2) cannot change while Tentpole runs"), "{error}");
+    assert!(error.contains("Put back what stood there, or end Tentpole and start it again"), "{error}");
     keeps(&tentpole).await;
+    // All of the others too, one by one, and with each the rest of the file is left aside.
+    for (setting, name) in [
+        ("[log]\naccess = \"combined\"", "[log]"),
+        ("[tls]\nlisten = \"127.0.0.1:0\"", "[tls] listen"),
+        ("[cache]\nobject = \"1MiB\"", "cache.object"),
+        ("[cache]\nwaiters = 7", "cache.waiters"),
+        ("[cache.disk]\ndirectory = \"cache\"\nsize = \"1GiB\"", "[cache.disk]"),
+    ] {
+        let elsewhere = good
+            .replace(&origin.url(), "http://127.0.0.1:1")
+            .replace("[pool.app]", "[pool.app]\nfailures_max = 9");
+        write(&tentpole, &format!("{elsewhere}{setting}\n"));
+        let answer = reload(&tentpole).await;
+        let error = json(&answer)["error"].as_str().unwrap_or_default().to_owned();
+        let named = error.contains(&format!("{name} (")) && error.contains("cannot change while");
+        assert!(answer.status == 422 && named, "{setting}: {}", answer.text());
+        keeps(&tentpole).await;
+    }
     // And once it is right again, the watch takes it by itself.
     write(&tentpole, &format!("{good}failures_max = 7\n"));
     tentpole.says("in force on all threads (version 2)").await;

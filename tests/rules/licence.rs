@@ -3,6 +3,8 @@
 //! installed. Knows OR, AND, WITH and parentheses of SPDX 2.3 annex D; an unreadable expression is a fault.
 
 use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 /// The part of `deny.toml` that can be held without cargo-deny.
 pub struct Policy {
@@ -13,16 +15,18 @@ pub struct Policy {
 impl Policy {
     /// Reads `licenses.allow` and `bans.deny`. Both must be there: an empty policy would allow by accident.
     pub fn parse(text: &str) -> Self {
-        let table: toml::Table = text.parse().expect("deny.toml is TOML");
-        let list = |section: &str, key: &str| table[section][key].as_array().expect("a list").clone();
-        let named = |value: &toml::Value| {
-            let name = value.as_str().or_else(|| value.get("crate").and_then(toml::Value::as_str));
+        let table = DeTable::parse(text).expect("deny.toml is TOML");
+        let named = |value: &Spanned<DeValue<'_>>| {
+            let value = value.get_ref();
+            let name = value.as_str().or_else(|| value.get("crate")?.get_ref().as_str());
             name.expect("an entry is a name or has a `crate`").to_owned()
         };
-        Policy {
-            allowed: list("licenses", "allow").iter().map(named).collect(),
-            banned: list("bans", "deny").iter().map(named).collect(),
-        }
+        let list = |section: &str, key: &str| -> Vec<String> {
+            let listed = table.get_ref().get(section).and_then(|section| section.get_ref().get(key));
+            let listed = listed.and_then(|list| list.get_ref().as_array()).expect("a list");
+            listed.iter().map(named).collect()
+        };
+        Policy { allowed: list("licenses", "allow"), banned: list("bans", "deny") }
     }
 
     /// Every package of `cargo metadata` that the policy refuses.

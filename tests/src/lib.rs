@@ -2,6 +2,11 @@
 //! nothing and sleeps for nothing: what it waits for it looks at until it is there.
 
 pub mod crowd;
+pub mod https;
+pub mod secure_crowd;
+pub mod stock;
+pub mod streams;
+pub mod workers;
 
 use std::time::Duration;
 
@@ -34,6 +39,10 @@ pub struct EndpointNow {
     pub health: String,
     /// Why it is not up.
     pub reason: Option<String>,
+    /// What was seen, where it is not up.
+    pub because: Option<String>,
+    /// Its weight in force.
+    pub weight: u64,
     /// Attempts made there so far.
     pub requests: u64,
     /// Those of them that failed.
@@ -62,6 +71,8 @@ pub async fn endpoint(tentpole: &Tentpole, origin: &Origin) -> EndpointNow {
     EndpointNow {
         health: found["health"].as_str().unwrap_or_default().to_owned(),
         reason: found["reason"].as_str().map(str::to_owned),
+        because: found["detail"]["because"].as_str().map(str::to_owned),
+        weight: number("weight"),
         requests: number("requests"),
         failures: number("failures"),
         in_flight: number("in_flight"),

@@ -1,31 +1,48 @@
 //! What may be typed after `tentpole load`. `meant` finds out what was meant by it.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+use tentpole_load::arrivals::Pause;
+use tentpole_load::transport::{Sources, sources};
 use tentpole_load::{duration, read};
+use tentpole_model::Secret;
 
 /// Raise visitors step by step until it breaks, and report
 #[derive(Args, Debug)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
     after_help = "Examples:\n  tentpole load http://localhost:8080\n  tentpole load http://shop.localhost:8080 --journey shop\n  tentpole load http://localhost:8080 --visitors 200 --time 5m\n  tentpole load http://localhost:8080 --rate 50..2000 --think 0\n\nExits with 0 when the objectives held, 99 when it broke, 2 for a wrong call, 3\nwhen nobody answers. Ctrl-C ends it early and keeps what was measured."
 )]
 pub struct Load {
+    #[command(subcommand)]
+    pub command: Option<LoadCommand>,
     /// Where visitors go
-    #[arg(value_name = "URL")]
-    pub url: String,
+    #[arg(value_name = "URL", required = true)]
+    pub url: Option<String>,
     /// Visitors at once: N, or FROM..TO [default: 10..10000]
     #[arg(long, value_name = "N", conflicts_with_all = ["rate", "profile"], value_parser = range)]
     pub visitors: Option<Range>,
     /// Journeys begun a second, whatever the server does
     #[arg(long, value_name = "N", conflicts_with = "profile", value_parser = range)]
     pub rate: Option<Range>,
-    /// What visitors do: shop, or a file
+    /// What visitors do: shop, or a file (also a HAR or .jmx)
     #[arg(long, value_name = "FILE")]
     pub journey: Option<String>,
     /// Stages, objectives and journeys from a file
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
+    /// Requests of an access log, at their own times
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["visitors", "rate", "journey", "profile"])]
+    pub replay: Option<PathBuf>,
+    /// With --replay: so many times faster
+    #[arg(long, value_name = "N", requires = "replay", default_value = "1", value_parser = amount)]
+    pub speed: f64,
+    /// With --replay: also what is not GET, HEAD or OPTIONS
+    #[arg(long, requires = "replay")]
+    pub all_methods: bool,
     /// Highest load of a climb without an end [default: 10000]
     #[arg(long, value_name = "N", value_parser = amount)]
     pub visitors_max: Option<f64>,
@@ -41,6 +58,9 @@ pub struct Load {
     /// Mean time a visitor thinks between two requests
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
     pub think: Duration,
+    /// How it is distributed: around, fixed, uniform, exponential, lognormal
+    #[arg(long, value_name = "FORM", default_value = "around", value_parser = Pause::parse)]
+    pub pause: Pause,
     /// Objective: median load time, or off [default: 500ms]
     #[arg(long, value_name = "TIME", value_parser = limit_time)]
     pub p50: Option<Limit>,
@@ -56,8 +76,14 @@ pub struct Load {
     /// With --rate: arrivals come poisson or constant
     #[arg(long, value_name = "FORM", default_value = "poisson", hide_possible_values = true)]
     pub arrivals: Arrivals,
+    /// With --rate N: arrivals a second more at the beginning
+    #[arg(long, value_name = "N", value_parser = amount, requires = "rate")]
+    pub burst: Option<f64>,
+    /// With --burst: the time in which half of it is gone
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    pub half_life: Duration,
     /// With --rate: journeys under way at most
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub in_flight: u32,
     /// The same number makes visitors choose the same
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -68,15 +94,62 @@ pub struct Load {
     /// Cores for the generator alone: 2,3 or 4-7
     #[arg(long, value_name = "LIST", value_parser = cpus)]
     pub cpu: Option<Cpus>,
+    /// Believe only the authorities in this PEM file
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Believe whatever certificate is shown
+    #[arg(long)]
+    pub insecure: bool,
+    /// Speak HTTP/1.1 only
+    #[arg(long, conflicts_with = "http2")]
+    pub http1: bool,
+    /// Speak HTTP/2 only, also in the clear
+    #[arg(long)]
+    pub http2: bool,
+    /// Addresses of this machine that visitors have: 127.0.0.2,127.0.0.3 or 10.0.0.0/28
+    #[arg(long, value_name = "LIST", value_parser = sources)]
+    pub from: Option<Sources>,
+    #[command(flatten)]
+    pub asked: crate::load::resolvers::Asked,
+    #[command(flatten)]
+    pub others: crate::load::agents::Others,
     /// Folder for report.html and report.json
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub out: PathBuf,
+    /// The test account as which journeys may order, pay, mail or reserve
+    #[arg(long, value_name = "NAME")]
+    pub account: Option<String>,
+    /// Sign requests: a secret that the edge has too, env:NAME or file:PATH
+    #[arg(long, value_name = "PLACE", value_parser = secret)]
+    pub key: Option<Secret>,
+    /// Admin API of the Tentpole in front: end when real visitors suffer
+    #[arg(long, value_name = "URL", requires = "key")]
+    pub stop_when: Option<String>,
+    /// Also leave JUnit XML: a case for each objective
+    #[arg(long, value_name = "FILE")]
+    pub out_junit: Option<PathBuf>,
+    /// Also leave each request as JMeter writes it (CSV)
+    #[arg(long, value_name = "FILE")]
+    pub out_jtl: Option<PathBuf>,
+    /// Also leave figures for Prometheus, each second anew
+    #[arg(long, value_name = "FILE")]
+    pub out_prometheus: Option<PathBuf>,
+    /// Also tell an OpenTelemetry collector: http://HOST:4318
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
     /// I may load this host, which is not this machine
     #[arg(long, value_name = "HOST")]
     pub i_may_load: Vec<String>,
     /// One line a step instead of a live view
     #[arg(long)]
     pub plain: bool,
+}
+
+/// What else is done with loads.
+#[derive(Subcommand, Debug)]
+pub enum LoadCommand {
+    Import(crate::load::import::Import),
+    Agent(crate::load::agents::Serve),
 }
 
 /// `N`, `FROM..TO` or `FROM..`.
@@ -125,6 +198,14 @@ fn range(text: &str) -> Result<Range, String> {
     match to {
         Some(to) if to < from => Err(format!("\"{text}\" goes down; write {to}..{from}")),
         to => Ok(Range::Climb(from, to)),
+    }
+}
+
+pub fn secret(text: &str) -> Result<Secret, String> {
+    match text.split_once(':') {
+        Some(("env", name)) if !name.is_empty() => Ok(Secret::Variable(name.to_owned())),
+        Some(("file", path)) if !path.is_empty() => Ok(Secret::File(path.into())),
+        _ => Err(format!("\"{text}\" is not where a secret is; write env:NAME or file:PATH")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What was meant by `tentpole load …`: a plan. Resolves the host; asks it nothing.
 
 use crate::load::args::{Arrivals, Limit, Load, Range};
+use crate::load::{import, replay};
 use std::path::Path;
 use std::time::Duration;
 use tentpole_load::Plan;
@@ -8,10 +9,15 @@ use tentpole_load::arrivals::Spacing;
 use tentpole_load::climb::{RATE_MAX, Shape, Stage, VISITORS_MAX};
 use tentpole_load::hosts::Hosts;
 use tentpole_load::journey::{Journeys, SHOP};
+use tentpole_load::mark::{Mark, is_account};
 use tentpole_load::plan::TIMEOUT_MAX;
 use tentpole_load::read::{self, Profile};
 use tentpole_load::result::{Model, Objectives};
+use tentpole_load::transport::{Transport, Version};
 use tentpole_load::url::Url;
+use tentpole_model::EndpointTls;
+use tentpole_runtime::{Random, clock, secret};
+use tentpole_tls::Client;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const VISITORS_FROM: f64 = 10.0;
@@ -36,27 +42,64 @@ impl From<String> for Wrong {
 
 /// Finds out what was meant.
 pub fn plan(typed: &Load) -> Result<Plan, Wrong> {
-    let url = Url::parse(&typed.url).map_err(|error| error.to_string())?;
+    let url = Url::parse(typed.url.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
     let profile = typed.profile.as_deref().map(file).transpose()?.unwrap_or_default();
-    let (model, shape) = shape(typed, &profile)?;
-    let journeys = journeys(typed, &profile, &url)?;
+    let replay = typed.replay.as_deref().map(|path| replay::look(path, typed)).transpose()?;
+    let (mut journeys, model, shape, source) = match replay {
+        Some(log) => (log.journeys(), Model::Open, log.shape(typed.timeout), Some(log.source())),
+        None => {
+            let journeys = journeys(typed, &profile, &url)?;
+            let (model, shape) = shape(typed, &profile, &journeys)?;
+            (journeys, model, shape, None)
+        }
+    };
+    if typed.account.as_deref().is_some_and(|account| !is_account(account)) {
+        return Err("--account is up to 64 visible characters of ASCII without a semicolon."
+            .to_owned()
+            .into());
+    }
+    for journey in &mut journeys.all {
+        journey.account = journey.account.take().or_else(|| typed.account.clone());
+    }
+    let refused = tentpole_load::effects::refused(&journeys);
+    if !refused.is_empty() {
+        return Err(format!(
+            "{}. That cannot be taken back. Name the test account as which it may: account = \"…\" in [[journey]], or \
+             --account NAME. A step that does nothing of the kind says effect = \"none\".",
+            refused.join("; ")
+        )
+        .into());
+    }
+    let mark = mark(typed)?;
+    let stop_when =
+        typed.stop_when.as_deref().map(Url::parse).transpose().map_err(|error| error.to_string())?;
+    let burst = typed.burst.map(|above| (above, typed.half_life));
+    if burst.is_some() && !matches!(shape, Shape::Stages(_)) {
+        return Err("--burst is for a constant load: --rate N.".to_owned().into());
+    }
     if typed.timeout > TIMEOUT_MAX || typed.timeout.is_zero() {
         return Err(format!("--timeout is up to {} s, and more than 0.", TIMEOUT_MAX.as_secs()).into());
     }
     if typed.step_time < STEP_TIME_MIN || typed.time.is_some_and(|time| time < STEP_TIME_MIN) {
         return Err("--step-time and --time are at least 100ms.".to_owned().into());
     }
-    let hosts = Hosts::find(&url.host, journeys.hosts(), url.port)
-        .map_err(|error| Wrong::Unreachable(format!("{} has no address: {error}.", url.host)))?;
+    let asked = typed.asked.find(&url, typed.seed)?;
+    let hosts = match &asked {
+        Some(found) => Hosts::at(&url, journeys.hosts(), &found.addresses),
+        None => Hosts::of(&url, journeys.hosts())
+            .map_err(|error| Wrong::Unreachable(format!("{} has no address: {error}.", url.host)))?,
+    };
     let cpus = typed.cpu.as_ref().map(|cpus| cpus.0.clone()).unwrap_or_default();
     let cores = if cpus.is_empty() {
         std::thread::available_parallelism().map_or(1, usize::from)
     } else {
         cpus.len()
     };
+    let transport = transport(typed, url.https)?;
     Ok(Plan {
         url,
         hosts,
+        transport,
         journeys,
         model,
         shape,
@@ -64,22 +107,60 @@ pub fn plan(typed: &Load) -> Result<Plan, Wrong> {
             Arrivals::Poisson => Spacing::Poisson,
             Arrivals::Constant => Spacing::Constant,
         },
+        burst,
         in_flight_max: typed.in_flight,
         objectives: objectives(typed, &profile),
         think: typed.think,
+        pause: typed.pause,
+        mark,
+        stop_when,
         seed: typed.seed,
         timeout: typed.timeout,
         connect_timeout: CONNECT_TIMEOUT,
         threads: typed.threads.unwrap_or(cores.min(256) as u32),
         cpus,
+        replay: source,
+        resolvers: asked.map(|found| found.resolvers),
+        samples: None,
         command: command(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }
 
+/// Another run has another name.
+fn mark(typed: &Load) -> Result<Mark, String> {
+    let key = typed.key.as_ref().map(secret::read).transpose().map_err(|why| format!("--key: {why}."))?;
+    let now = clock::now();
+    let seed = now.unix_seconds() << 20 ^ now.as_micros() ^ u64::from(std::process::id()) << 40;
+    Ok(Mark::new(&mut Random::from_seed(seed), key.as_deref()))
+}
+
+fn transport(typed: &Load, https: bool) -> Result<Transport, String> {
+    if !https && (typed.ca.is_some() || typed.insecure) {
+        return Err("--ca and --insecure are for https:// only.".to_owned());
+    }
+    let settings =
+        EndpointTls { authority: typed.ca.clone(), verify: !typed.insecure, ..EndpointTls::default() };
+    // Each visitor is another browser, which has not been here before: no handshake is shortened by another's ticket.
+    let load = || Client::load(&settings).map(|(client, _)| client.without_tickets());
+    Ok(Transport {
+        tls: https.then(load).transpose().map_err(|trouble| format!("{trouble}."))?,
+        version: match (typed.http1, typed.http2) {
+            (true, _) => Version::Http1,
+            (_, true) => Version::Http2,
+            _ => Version::Usual,
+        },
+        sources: typed.from.as_ref().map(|sources| sources.0.clone()).unwrap_or_default(),
+    })
+}
+
 fn file(path: &Path) -> Result<Profile, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("{}: this file cannot be read: {error}.", path.display()))?;
+    let text = if import::is_foreign(path) {
+        import::journey(path)?
+    } else {
+        std::fs::read_to_string(path)
+            .map_err(|error| format!("{}: this file cannot be read: {error}.", path.display()))?
+    };
     read::read(&path.display().to_string(), &text)
         .map_err(|problems| problems.to_string().trim_end().to_owned())
 }
@@ -99,7 +180,7 @@ fn journeys(typed: &Load, profile: &Profile, url: &Url) -> Result<Journeys, Stri
     })
 }
 
-fn shape(typed: &Load, profile: &Profile) -> Result<(Model, Shape), String> {
+fn shape(typed: &Load, profile: &Profile, journeys: &Journeys) -> Result<(Model, Shape), String> {
     let constant_only = |stages: bool| match typed.time {
         Some(_) if !stages => {
             Err("--time is for a constant load: --visitors N or --rate N. A climb has --step-time.")
@@ -109,6 +190,10 @@ fn shape(typed: &Load, profile: &Profile) -> Result<(Model, Shape), String> {
     if let Some((model, stages)) = &profile.stages {
         constant_only(false)?;
         return Ok((*model, Shape::Stages(stages.clone())));
+    }
+    if let (Some((visitors, time_max)), None, None) = (journeys.crews(), typed.visitors, typed.rate) {
+        constant_only(false)?;
+        return Ok((Model::Closed, Shape::Crews { visitors, time_max }));
     }
     let (model, range, highest) = match (typed.visitors, typed.rate) {
         (_, Some(rate)) => (Model::Open, rate, RATE_MAX),

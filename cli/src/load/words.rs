@@ -56,18 +56,77 @@ fn row(columns: &[String; 8]) -> String {
 pub fn summary(run: &Run, width: usize) -> String {
     let mut out = String::new();
     let mut line = |text: String| out.push_str(&wrapped(&text, width));
+    // First: whoever reads no further must not take the rest for measured.
+    for reason in &run.distrust {
+        let (why, cure) = distrust(run, reason);
+        line(format!("Do not trust these figures. {why} {cure}"));
+    }
     line(tentpole_report::verdict(run));
     for (cause, count) in failures(run) {
         line(format!("  {:>9} × {cause}", number(count as f64)));
     }
-    for reason in &run.distrust {
-        let (why, cure) = distrust(run, reason);
-        line(format!("Do not trust these figures. {why} {cure}"));
+    line_of_agents(run).into_iter().for_each(&mut line);
+    for text in spread(run) {
+        line(text);
+    }
+    if let Some(times) = handshakes(run) {
+        line(times);
+    }
+    if let Some(why) = &run.stopped_for {
+        line(format!("Ended to spare real visitors: {why}."));
+    }
+    if !run.accounts.is_empty() {
+        line(format!("Journeys could order, pay, mail or reserve as {}.", run.accounts.join(", ")));
+    }
+    if run.unverified {
+        line("Certificates were not verified (--insecure).".to_owned());
     }
     if run.interrupted {
         line("Ended before its time; this is what was measured until then.".to_owned());
     }
     out
+}
+
+/// Who made the load: `Made by 2 agents with 8 threads, whose clocks are known to 0.05 ms: host1:9950, host2:9950.`
+fn line_of_agents(run: &Run) -> Option<String> {
+    let names: Vec<&str> = run.agents.iter().map(|agent| agent.name.as_str()).collect();
+    let known = run.agents.iter().map(|agent| agent.round_trip_us).max()? as f64 / 2_000.0;
+    Some(format!(
+        "Made by {} agent{} with {} threads, whose clocks are known to {}: {}.",
+        names.len(),
+        if names.len() == 1 { "" } else { "s" },
+        run.machine.threads,
+        ms(known),
+        names.join(", ")
+    ))
+}
+
+/// Where resolvers led: a sentence, and a line for each address.
+fn spread(run: &Run) -> Vec<String> {
+    const LINES_MAX: usize = 8;
+    let Some(spread) = &run.spread else { return Vec::new() };
+    let mut lines = tentpole_report::spread::sentences(spread);
+    let edges = spread.edges.iter().zip(spread.shares());
+    lines.extend(edges.take(LINES_MAX).map(|(edge, share)| {
+        let (sessions, requests) = (number(edge.sessions as f64), number(edge.requests as f64));
+        format!(
+            "  {:<15} {:>7} of the sessions ({sessions}; {requests} requests)",
+            edge.address,
+            percent(share)
+        )
+    }));
+    if spread.edges.len() > LINES_MAX {
+        lines.push(format!("  and {} more addresses", spread.edges.len() - LINES_MAX));
+    }
+    lines
+}
+
+/// What handshakes of TLS took in the step with the most of them: `TLS handshakes: median 2 ms, p99 9 ms (40 of them).`
+fn handshakes(run: &Run) -> Option<String> {
+    let all = run.steps.iter().filter_map(|step| step.handshake_time);
+    let times = all.max_by_key(|times| times.count)?;
+    let (p50, p99) = (ms(times.p50), ms(times.p99));
+    Some(format!("TLS handshakes: median {p50}, p99 {p99} ({} of them).", number(times.count as f64)))
 }
 
 /// Lines of at most so many characters, where words allow it; what goes on is indented.

@@ -2,6 +2,7 @@
 //! it is told to end.
 
 use super::Deaf;
+use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
@@ -13,7 +14,7 @@ use tentpole_model::link::{FromEdge, SNAPSHOT_FILE, ToEdge};
 use tentpole_model::{Membership, PoolMembers, Snapshot, SnapshotFile};
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_observe::{Drain, Names, Observed};
-use tentpole_proxy::{Addresses, Bound, Edge, EdgeParts};
+use tentpole_proxy::{Addresses, Beside, Bound, Edge, EdgeParts, Giving};
 use tentpole_runtime::channel::{self, Receiver, Sender};
 use tentpole_runtime::{Cells, InForce, Published, clock, descriptors};
 use tentpole_uplink::{Link, LinkParts, last_published};
@@ -25,12 +26,21 @@ use tokio::time::timeout;
 const DOORS_CLOSED_MAX: Duration = Duration::from_secs(20);
 /// How often the end of the last request is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long control may take to know an edge that takes the place of another; without that it begins empty, for it would
+/// not hear of every purge.
+const KNOWN_MAX: Duration = Duration::from_secs(2);
+/// How long the doors stay closed for what the edge before has stored; the hottest come first, and the rest afterwards.
+const REFILL_MAX: Duration = Duration::from_secs(3);
+/// How long an edge without connections stays for what it still gives.
+const GIVEN_MAX: Duration = Duration::from_secs(60);
 
 /// What the keeper gives before the start.
 struct Given {
     state: PathBuf,
     listeners: Vec<Vec<TcpListener>>,
     link: Option<UnixStream>,
+    /// Where objects come from, if it takes the place of another.
+    take: Option<UnixStream>,
 }
 
 /// The keeper's words while the edge runs.
@@ -39,6 +49,9 @@ struct Words {
     addresses: Addresses,
     /// Sockets for new addresses, by data thread; the addresses come behind them.
     new: Vec<Vec<TcpListener>>,
+    beside: Beside,
+    /// What is given to another edge.
+    giving: Option<Giving>,
 }
 
 /// An edge before its doors open.
@@ -49,11 +62,14 @@ struct Ready {
     waits_for: Vec<bool>,
     link: Link,
     drain: Drain,
+    take: Option<UnixStream>,
 }
 
 /// What the keeper says about the end.
 #[derive(PartialEq)]
 enum Ending {
+    /// Another edge serves; visitors stay until they are told.
+    Leaves,
     /// Requests in flight finish first.
     InOrder,
     /// The keeper is gone.
@@ -77,7 +93,7 @@ pub fn run(keeper: UnixStream) -> io::Result<ExitCode> {
 
 /// Collects what comes before the start; `None` when the end comes first.
 async fn given(keeper: &mut Receiver, to_keeper: &Sender) -> io::Result<Option<Given>> {
-    let (mut listeners, mut link): (Vec<Vec<TcpListener>>, _) = (Vec::new(), None);
+    let (mut listeners, mut link, mut take): (Vec<Vec<TcpListener>>, _, _) = (Vec::new(), None, None);
     loop {
         match keeper.receive::<ToEdge>().await? {
             Some(ToEdge::Listener { thread }) if thread < THREADS_MAX => {
@@ -87,8 +103,11 @@ async fn given(keeper: &mut Receiver, to_keeper: &Sender) -> io::Result<Option<G
                 return Err(io::Error::other(format!("there is no data thread {thread}")));
             }
             Some(ToEdge::Link) => link = Some(UnixStream::from(keeper.descriptor()?)),
-            Some(ToEdge::Start { state }) => return Ok(Some(Given { state, listeners, link })),
-            Some(ToEdge::End) => {
+            Some(ToEdge::Take) => take = Some(UnixStream::from(keeper.descriptor()?)),
+            // It has nothing yet.
+            Some(ToEdge::Give) => drop(keeper.descriptor()?),
+            Some(ToEdge::Start { state }) => return Ok(Some(Given { state, listeners, link, take })),
+            Some(ToEdge::End | ToEdge::Leave) => {
                 to_keeper.send(&FromEdge::Ending { connections: 0 }, None).await?;
                 to_keeper.send(&FromEdge::Ended { cut: 0 }, None).await?;
                 return Ok(None);
@@ -111,7 +130,7 @@ fn add(listeners: &mut Vec<Vec<TcpListener>>, thread: usize, listener: TcpListen
 
 /// Everything that can go wrong before the doors open.
 async fn make(given: Given) -> Result<Ready, String> {
-    let Given { state, listeners, link: first } = given;
+    let Given { state, listeners, link: first, take } = given;
     let file = snapshot(&state)?;
     let last = last_published(&state, &file.snapshot);
     let known = last.is_some();
@@ -139,6 +158,10 @@ async fn make(given: Given) -> Result<Ready, String> {
         false => snapshot.pools.iter().map(|pool| pool.fleet.is_some()).collect(),
     };
     let mut bound = Bound::new(parts, listeners).map_err(|error| error.to_string())?;
+    let beside = bound.beside();
+    if take.is_some() {
+        beside.expects_refill();
+    }
     let names = Names::new(in_force.version, snapshot.clone(), cells.clone());
     let drain =
         Drain::start(observed.clone(), names.clone()).map_err(|error| log_error(&snapshot, &error))?;
@@ -156,7 +179,10 @@ async fn make(given: Given) -> Result<Ready, String> {
         purge: bound.purger(),
         queued: bound.queued(),
         advice: bound.advice(),
+        rooms: bound.rooms(),
         purged: bound.purged().map(|purged| Arc::new(Mutex::new(purged))),
+        passing: bound.passing().map(|passing| Arc::new(Mutex::new(passing))),
+        beside: Arc::new(move |others| beside.are(others)),
         state,
         started: clock::now(),
         version: env!("CARGO_PKG_VERSION"),
@@ -165,7 +191,7 @@ async fn make(given: Given) -> Result<Ready, String> {
     if let Some(first) = first {
         link.replace(first).await;
     }
-    Ok(Ready { bound, membership, waits_for, link, drain })
+    Ok(Ready { bound, membership, waits_for, link, drain, take })
 }
 
 fn snapshot(state: &Path) -> Result<SnapshotFile, String> {
@@ -192,11 +218,14 @@ async fn failed(to_keeper: &Sender, why: String) -> io::Result<ExitCode> {
 }
 
 async fn serve(ready: Ready, keeper: Receiver, to_keeper: Sender) -> io::Result<ExitCode> {
-    let Ready { bound, membership, waits_for, link, drain } = ready;
-    let mut words = Words { keeper, addresses: bound.listening(), new: Vec::new() };
+    let Ready { bound, membership, waits_for, link, drain, take } = ready;
+    let beside = bound.beside();
+    let mut words =
+        Words { keeper, addresses: bound.listening(), new: Vec::new(), beside: beside.clone(), giving: None };
     let told = async {
         // Too late is no error: the doors open all the same.
-        let _ = timeout(DOORS_CLOSED_MAX, until_somebody_serves(&membership, &waits_for)).await;
+        let somebody_serves = timeout(DOORS_CLOSED_MAX, until_somebody_serves(&membership, &waits_for));
+        let _ = tokio::join!(somebody_serves, refill(take, &beside, &link));
     };
     let ended_before = tokio::select! {
         () = told => None,
@@ -209,19 +238,28 @@ async fn serve(ready: Ready, keeper: Receiver, to_keeper: Sender) -> io::Result<
                 Err(error) => return failed(&to_keeper, error.to_string()).await,
             };
             to_keeper.send(&FromEdge::Open, None).await?;
-            if words.until_end(&link).await? == Ending::AtOnce {
+            let ending = words.until_end(&link).await?;
+            // Before it begins to end: idle ones are closed at once.
+            let connections = edge.connections();
+            match ending {
                 // Nobody is left to wait for: not for visitors, and not for a log.
-                std::process::exit(1);
+                Ending::AtOnce => std::process::exit(1),
+                Ending::InOrder => edge.end(),
+                Ending::Leaves => {
+                    // The other edge keeps it now.
+                    link.keeps_no_file();
+                    edge.leave();
+                }
             }
-            Some(edge)
+            Some((edge, connections))
         }
         Some(Ending::AtOnce) => return Ok(ExitCode::FAILURE),
-        Some(Ending::InOrder) => None,
+        Some(Ending::InOrder | Ending::Leaves) => None,
     };
-    let connections = edge.as_ref().map_or(0, Edge::connections);
+    let connections = edge.as_ref().map_or(0, |(_, connections)| *connections);
     to_keeper.send(&FromEdge::Ending { connections }, None).await?;
     let cut = match edge {
-        Some(edge) => finish(edge, &mut words, &to_keeper, &link).await?,
+        Some((edge, _)) => finish(edge, &mut words, &to_keeper, &link).await?,
         None => 0,
     };
     drop(link);
@@ -229,6 +267,17 @@ async fn serve(ready: Ready, keeper: Receiver, to_keeper: Sender) -> io::Result<
     drain.stop();
     to_keeper.send(&FromEdge::Ended { cut }, None).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes what the edge before has stored. Returns when all of it is there, or enough for the doors to open.
+async fn refill(take: Option<UnixStream>, beside: &Beside, link: &Link) {
+    if take.is_none() {
+        return;
+    }
+    let known = timeout(KNOWN_MAX, link.is_known()).await;
+    if let Some(mut refill) = beside.take(take.filter(|_| known.is_ok())) {
+        let _ = timeout(REFILL_MAX, refill.ended()).await;
+    }
 }
 
 /// Waits until control has told of the pools, and each of those whose instances had to be started first has one that takes
@@ -253,16 +302,19 @@ async fn until_somebody_serves(membership: &Published<Membership>, waits_for: &[
 impl Words {
     /// Takes new links and addresses until the end.
     async fn until_end(&mut self, link: &Link) -> io::Result<Ending> {
-        let Self { keeper, addresses, new } = self;
+        let Self { keeper, addresses, new, beside, giving } = self;
         loop {
             match keeper.receive::<ToEdge>().await? {
                 Some(ToEdge::Link) => link.replace(UnixStream::from(keeper.descriptor()?)).await,
                 Some(ToEdge::End) => return Ok(Ending::InOrder),
+                Some(ToEdge::Leave) => return Ok(Ending::Leaves),
                 Some(ToEdge::Listener { thread }) if thread < THREADS_MAX => {
                     add(new, thread, TcpListener::from(keeper.descriptor()?))?;
                 }
                 Some(ToEdge::Listener { .. }) => drop(keeper.descriptor()?),
                 Some(ToEdge::Listen(at)) => addresses.change(std::mem::take(new), &at).await,
+                Some(ToEdge::Give) => *giving = Some(beside.give(UnixStream::from(keeper.descriptor()?))),
+                Some(ToEdge::Take) => drop(keeper.descriptor()?),
                 Some(ToEdge::Start { .. }) => {}
                 None => return Ok(Ending::AtOnce),
             }
@@ -272,10 +324,15 @@ impl Words {
 
 /// Lets requests in flight finish; returns the connections that had to be cut.
 async fn finish(edge: Edge, words: &mut Words, to_keeper: &Sender, link: &Link) -> io::Result<usize> {
-    edge.end();
     {
+        let (giving, is_needed) = (words.giving.take(), Cell::new(true));
+        let given = clock::now().after(GIVEN_MAX.min(edge.leave_time()));
         let drained = async {
             while edge.threads_running() > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            let is_giving = || is_needed.get() && giving.as_ref().is_some_and(|giving| !giving.is_over());
+            while is_giving() && clock::now() < given {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
@@ -284,11 +341,16 @@ async fn finish(edge: Edge, words: &mut Words, to_keeper: &Sender, link: &Link) 
             tokio::select! {
                 () = &mut drained => break,
                 ending = words.until_end(link) => {
-                    if !matches!(ending, Ok(Ending::InOrder)) {
-                        std::process::exit(1);
+                    let connections = edge.connections();
+                    match ending {
+                        Ok(Ending::InOrder) => {
+                            is_needed.set(false);
+                            edge.end();
+                        }
+                        Ok(Ending::Leaves) => {}
+                        Ok(Ending::AtOnce) | Err(_) => std::process::exit(1),
                     }
                     // Told again: somebody wants to know how far it is.
-                    let connections = edge.connections();
                     to_keeper.send(&FromEdge::Ending { connections }, None).await?;
                 }
             }

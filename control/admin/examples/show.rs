@@ -35,8 +35,11 @@ impl EdgePort for Edge {
             Question::Metrics => Answer::Text("# made up\n".into()),
             Question::Requests { .. } => Answer::Text("{\"requests\":[]}".into()),
             Question::Report => Answer::Reported,
+            Question::Rooms(_) => Answer::Text("{\"rooms\":[]}".into()),
             Question::CacheAdvice => Answer::Text("{\"rules\":[]}".into()),
-            Question::Purge(_) => Answer::Purged(Ok(Purged { objects: 3, fills: 0 })),
+            Question::Purge(_) | Question::PurgeBeside { .. } => {
+                Answer::Purged(Ok(Purged { objects: 3, fills: 0 }))
+            }
         })
     }
 
@@ -57,12 +60,16 @@ async fn main() {
     let parts = AdminParts {
         membership: Published::new(Membership::default()),
         dials: Published::new(Dials::from_snapshot(&snapshot)),
+        health: Published::new(tentpole_model::HealthDetails::default()),
         edge: edge.clone(),
         fleets: Published::new(Vec::new()),
         events: Arc::new(Events::new()),
         version: (1, 1_700_000_000_000),
         reload: None,
+        upgrade: None,
+        restarts: None,
         relay: None,
+        names: None,
         pages: directories.iter().flat_map(|directory| pages(Path::new(directory))).collect(),
         snapshot,
     };
@@ -183,6 +190,7 @@ impl Story {
         total.classes[3] += (requests * 0.05).round() as u64;
         total.classes[2] += (requests * 0.94 - bad) as u64;
         add(&mut total.cache, "hit", hits as u64);
+        add(&mut total.cache, "stale", (hits * 0.004 + bad) as u64);
         add(&mut total.cache, "stored", (misses * 0.3) as u64);
         add(&mut total.cache, "bypass", (misses * 0.7) as u64);
         add(&mut total.refused, "queue_full", (bad * 0.6) as u64);
@@ -191,7 +199,10 @@ impl Story {
         total.connections_accepted += (requests * 0.2) as u64;
         total.bytes_out += (requests * 14_000.0) as u64;
         total.cpu_us += (requests * 45.0) as u64;
+        add(&mut total.refused, "queue_timeout", (bad * 0.2) as u64);
+        add(&mut total.refused, "no_route", (requests * 0.01).round() as u64);
         total.queued = vec![queued, 0];
+        total.waited += u64::from(queued) / 8;
         total.memory = vec![("cache".into(), 90 << 20), ("buffers".into(), (requests * 9_000.0) as u64)];
         let slow = 24_000.0 * (1.0 + 1.2 * load.min(1.6).powi(3));
         for (factor, part) in
@@ -277,11 +288,12 @@ impl Story {
 
     fn publish(&self, second: u64) {
         self.parts.fleets.publish(vec![self.fleet.clone()]);
-        let member = |address, health| Member { addresses: vec![address], health };
-        let mut slots = vec![
-            Member { addresses: Vec::new(), health: Health::Down(DownReason::NoAddress) };
-            SLOTS as usize
-        ];
+        let member = |address, health| Member { addresses: vec![address], health, tier: 0 };
+        let mut slots =
+            vec![
+                Member { addresses: Vec::new(), health: Health::Down(DownReason::NoAddress), tier: 0 };
+                SLOTS as usize
+            ];
         for (slot, instance) in slots.iter_mut().zip(&self.fleet.instances) {
             *slot = member(instance.address, Health::Up);
         }
@@ -346,7 +358,8 @@ fn snapshot() -> Snapshot {
         stop_time: Duration::from_secs(5),
     };
     let slots = (1..=SLOTS).map(|slot| endpoint(&format!("shop-{slot}"), 0)).collect();
-    let fixed = vec![endpoint("10.0.0.11", 8_000), endpoint("10.0.0.12", 8_000)];
+    let in_zone = |host: &str, zone: &str| Endpoint { zone: Some(zone.into()), ..endpoint(host, 8_000) };
+    let fixed = vec![in_zone("10.0.0.11", "eu-central-1a"), in_zone("10.0.0.12", "eu-central-1b")];
     Snapshot {
         sites: vec![Site {
             name: "shop".into(),

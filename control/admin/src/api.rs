@@ -4,7 +4,7 @@ use crate::ask::{ask_text, report_now};
 use crate::error::ApiError;
 use crate::pages::with_pages;
 use crate::status::Status;
-use crate::{Current, State, endpoints, events, live, metrics, purge, reload};
+use crate::{Current, State, endpoints, events, live, metrics, purge, reload, restart, rooms, upgrade};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, Request, State as Shared};
 use axum::http::StatusCode;
@@ -25,7 +25,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 const REQUESTS_SHOWN: usize = 50;
 
 /// What there is: method, path, what it does.
-const CALLS: [(&str, &str, &str); 14] = [
+const CALLS: [(&str, &str, &str); 18] = [
     ("GET", "/healthz", "says ok while the control plane runs"),
     ("GET", "/metrics", "all counters, in Prometheus' text format"),
     ("GET", "/api", "this list"),
@@ -45,10 +45,26 @@ const CALLS: [(&str, &str, &str); 14] = [
         "/api/purge",
         "empties the cache: {\"url\":…}, {\"prefix\":…}, {\"tags\":[…]}, {\"site\":…} or {\"all\":true}; \"soft\":true",
     ),
+    ("GET", "/api/rooms", "waiting rooms: who is inside, who waits, limits and the last hour"),
+    (
+        "POST",
+        "/api/rooms/{room}",
+        "{\"doors\":\"open\"}, \"close\", \"off\" or \"auto\"; {\"active\":…,\"entries_per_minute\":…}; {\"let_in\":…}",
+    ),
     (
         "POST",
         "/api/reload",
         "reads the configuration again; a file that is not right changes nothing and says why",
+    ),
+    (
+        "POST",
+        "/api/fleets/{pool}/restart",
+        "new instances take the place of all that there are, one by one; GET /api/fleets says how far it is",
+    ),
+    (
+        "POST",
+        "/api/upgrade",
+        "hands over to another program: {} to the one that lies where this one was started from, or {\"program\":…}",
     ),
     (
         "POST",
@@ -83,7 +99,11 @@ pub(crate) fn router(state: Current) -> Router {
         .route("/api/requests", get(requests))
         .route("/api/cache/advice", get(advice))
         .route("/api/purge", post(purge::purge))
+        .route("/api/rooms", get(rooms::list))
+        .route("/api/rooms/{room}", post(rooms::order))
         .route("/api/reload", post(reload::reload))
+        .route("/api/fleets/{pool}/restart", post(restart::restart))
+        .route("/api/upgrade", post(upgrade::upgrade))
         .route("/api/pools/{pool}/endpoints/{authority}/drain", post(endpoints::drain))
         .route("/api/pools/{pool}/endpoints/{authority}/resume", post(endpoints::resume));
     with_pages(router, &state.first.parts.pages)

@@ -7,9 +7,9 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State as Shared};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use tentpole_model::{ReloadEnd, Trigger};
+use tentpole_model::{DownReason, ReloadEnd, Trigger, UpgradeEnd, UpgradeProgress};
 use tentpole_runtime::clock;
 
 /// Events that are kept.
@@ -35,6 +35,8 @@ pub enum EventKind {
     ContentNetwork,
     /// The configuration was read again.
     Reload,
+    /// Another program took over, or could not.
+    Upgrade,
 }
 
 /// How reloads end, as [`ReloadEnd::label`] says it.
@@ -59,6 +61,9 @@ struct Kept {
     last_id: u64,
     restarts: [u64; Part::ALL.len()],
     reloads: [u64; RELOADS.len()],
+    /// Endpoints that were taken out, by pool and reason: of both there are few.
+    ejections: BTreeMap<(String, &'static str), u64>,
+    upgrade: UpgradeProgress,
 }
 
 /// One event.
@@ -86,6 +91,18 @@ impl Events {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Counts an endpoint that was taken out of traffic.
+    pub fn ejected(&self, pool: &str, reason: DownReason) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept.ejections.entry((pool.to_owned(), reason.label())).or_default() += 1;
+    }
+
+    /// How many were, by pool and reason.
+    pub(crate) fn ejections(&self) -> Vec<((String, &'static str), u64)> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.ejections.iter().map(|(of, count)| (of.clone(), *count)).collect()
     }
 
     /// Adds what happened just now, in one short sentence; what is longer than 400 bytes is cut.
@@ -119,12 +136,22 @@ impl Events {
         if let Some(known) = RELOADS.iter().position(|&label| label == end.label()) {
             self.kept.lock().unwrap_or_else(PoisonError::into_inner).reloads[known] += 1;
         }
-        let by = match by {
-            Trigger::Signal => "signal",
-            Trigger::Watch => "change of the file",
-            Trigger::Asked(_) => "request",
-        };
-        self.add(EventKind::Reload, format!("{end} (by {by})"));
+        self.add(EventKind::Reload, format!("{end} (by {})", who(by)));
+    }
+
+    /// Adds how an upgrade ended.
+    pub fn upgraded(&self, by: Trigger, end: &UpgradeEnd) {
+        self.add(EventKind::Upgrade, format!("{end} (by {})", who(by)));
+    }
+
+    /// Notes how far an upgrade is.
+    pub fn upgrading(&self, progress: UpgradeProgress) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).upgrade = progress;
+    }
+
+    /// How far an upgrade is, and how those before ended.
+    pub(crate) fn upgrade(&self) -> UpgradeProgress {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).upgrade.clone()
     }
 
     /// How often reloads ended in each way of [`RELOADS`].
@@ -142,6 +169,14 @@ impl Events {
     pub(crate) fn restarts(&self) -> [(&'static str, u64); 2] {
         let counts = self.kept.lock().unwrap_or_else(PoisonError::into_inner).restarts;
         [(Part::ALL[0].name(), counts[0]), (Part::ALL[1].name(), counts[1])]
+    }
+}
+
+fn who(by: Trigger) -> &'static str {
+    match by {
+        Trigger::Signal => "signal",
+        Trigger::Watch => "change of the file",
+        Trigger::Asked(_) => "request",
     }
 }
 

@@ -11,15 +11,20 @@ mod error;
 mod events;
 mod guard;
 mod history;
+mod ladder;
 mod live;
 mod metrics;
 mod pages;
+mod progress;
 mod purge;
 mod quantile;
 mod recorder;
 mod reload;
+mod restart;
+mod rooms;
 mod sample;
 mod status;
+mod upgrade;
 
 pub use events::{EventKind, Events};
 pub use metrics::OWN as METRICS_OWN;
@@ -32,7 +37,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tentpole_model::{Dials, EdgePort, FleetStatus, Membership, RelayPort, ReloadPort, Snapshot};
+use tentpole_model::{
+    Dials, EdgePort, FleetStatus, HealthDetails, Membership, NamesPort, RelayPort, ReloadPort, RestartPort,
+    Snapshot, UpgradePort,
+};
 use tentpole_runtime::{Instant, Published, clock};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -47,6 +55,8 @@ pub struct AdminParts {
     pub membership: Arc<Published<Membership>>,
     /// The weights in force; drains change them.
     pub dials: Arc<Published<Dials>>,
+    /// Why endpoints are not up.
+    pub health: Arc<Published<HealthDetails>>,
     /// The edge: what it counted, and who purges.
     pub edge: Arc<dyn EdgePort>,
     /// What the fleets do.
@@ -57,8 +67,14 @@ pub struct AdminParts {
     pub version: (u64, u64),
     /// Who reads the configuration again; `None` when nobody can.
     pub reload: Option<Arc<dyn ReloadPort>>,
+    /// Who restarts instances of fleets one by one; `None` when nobody can.
+    pub restarts: Option<Arc<dyn RestartPort>>,
+    /// Who puts another program in the place of this one; `None` when nobody can.
+    pub upgrade: Option<Arc<dyn UpgradePort>>,
     /// Who tells content networks of purges; `None` when there are none.
     pub relay: Option<Arc<dyn RelayPort>>,
+    /// Who looks up names, if anybody does.
+    pub names: Option<Arc<dyn NamesPort>>,
     /// The console; empty for the API alone.
     pub pages: Vec<Page>,
 }

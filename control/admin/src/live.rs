@@ -6,14 +6,20 @@ use crate::cache::CacheStatus;
 use crate::error::ApiError;
 use crate::events::Event;
 use crate::history::{STEP_MAX, Series};
+use crate::ladder::Ladder;
+use crate::ladder::{in_flight, limit};
+use crate::progress::{RestartStatus, UpgradeStatus, restarts};
 use crate::sample::{Number, Rates, Sample};
-use crate::status::{health_words, is_vacant};
+use crate::status::{Detail, WrongOrder, health_words, is_vacant, wrong_order};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State as Shared};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, PoisonError};
-use tentpole_model::{EdgeReport, EndpointReport, FleetStatus, InstancePhase, InstanceStatus};
+use tentpole_model::{
+    CertificateEnd, EdgeReport, EndpointReport, Files, FleetStatus, InstancePhase, InstanceStatus, Lookup,
+    NamesStatus,
+};
 use tentpole_runtime::clock;
 
 /// Events and decisions of each fleet that come with it; all are behind `/api/events` and `/api/fleets`.
@@ -31,7 +37,17 @@ pub(crate) struct Live {
     sample: Option<Second>,
     edges: Vec<EdgeLive>,
     cache: Option<CacheStatus>,
+    /// How far down requests went in the last second.
+    ladder: Option<Ladder>,
+    /// There are waiting rooms: `/api/rooms` tells of them.
+    rooms: bool,
     pools: Vec<PoolLive>,
+    /// `None` where nobody looks up names.
+    names: Option<NamesLive>,
+    timeouts: Vec<WrongOrder>,
+    upgrade: UpgradeStatus,
+    restarts: Vec<RestartStatus>,
+    certificates: Vec<CertificateEnd>,
     fleets: Vec<FleetStatus>,
     events: Vec<Event>,
 }
@@ -60,22 +76,48 @@ struct PoolLive {
     fleet: bool,
     queued: Option<u32>,
     queue_max: u32,
+    in_flight: Option<u32>,
+    /// Requests that its endpoints may have in flight, all together; `None` where one of them has no limit.
+    limit: Option<u32>,
+    /// Where files are served before an endpoint is asked: how often they are read.
+    files: Option<FilesLive>,
     endpoints: Vec<EndpointLive>,
+}
+
+/// How looking up names goes, shorter than in the status.
+#[derive(Serialize)]
+struct NamesLive {
+    last_minute: u64,
+    /// Names that are looked up.
+    names: usize,
+    /// Those of them whose last look-up failed, the first few.
+    in_trouble: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct FilesLive {
+    requests_per_s: Option<Number>,
 }
 
 #[derive(Serialize)]
 struct EndpointLive {
     name: String,
+    zone: Option<String>,
     address: Option<String>,
     phase: Option<InstancePhase>,
     health: &'static str,
     reason: Option<&'static str>,
+    detail: Option<Detail>,
     weight: u32,
     weight_share: Number,
     cpu_share: Option<Number>,
     in_flight: Option<u32>,
     requests_per_s: Option<Number>,
     errors_per_s: Option<Number>,
+    reused_share: Option<Number>,
+    idle_limit_ms: Option<u32>,
+    limit: Option<u32>,
+    limit_why: Option<&'static str>,
     started_unix_ms: Option<u64>,
     uptime_s: Option<u64>,
 }
@@ -86,12 +128,12 @@ pub(crate) async fn live(Shared(state): Shared<Arc<State>>) -> Json<Live> {
     let fresh = |report: &Arc<EdgeReport>| now_unix_ms.saturating_sub(report.at_unix_ms) <= REPORT_AGE_MAX_MS;
     let report = state.parts.edge.report().filter(fresh);
     let mut fleets: Vec<FleetStatus> = state.parts.fleets.get().to_vec();
-    let (sample, rates) = {
+    let (sample, rates, ladder) = {
         let recorded = state.recorded.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = recorded.history.newest();
         let second =
             newest.map(|(second, sample)| Second { at_unix_ms: second * 1_000, sample: sample.clone() });
-        (second, recorded.rates.clone())
+        (second, recorded.rates.clone(), recorded.ladder.clone())
     };
     let view = View { state: &state, report: report.as_deref(), rates: &rates, fleets: &fleets, now_unix_ms };
     let pools = (0..state.parts.snapshot.pools.len()).map(|place| view.pool(place)).collect();
@@ -106,10 +148,28 @@ pub(crate) async fn live(Shared(state): Shared<Arc<State>>) -> Json<Live> {
         sample,
         cache: report.as_deref().map(CacheStatus::of),
         edges: vec![EdgeLive::of(report.as_deref(), now_unix_ms)],
+        ladder: ladder.filter(|_| report.is_some()),
+        rooms: !state.parts.snapshot.rooms.is_empty(),
         pools,
+        names: state.parts.names.as_ref().map(|names| NamesLive::of(names.status())),
+        timeouts: wrong_order(&state.parts.snapshot, report.as_deref()),
+        upgrade: UpgradeStatus::of(&state),
+        restarts: restarts(&fleets),
+        certificates: report.as_ref().map_or_else(Vec::new, |report| report.certificates.clone()),
         fleets,
         events: state.parts.events.newest(RECENT),
     })
+}
+
+impl NamesLive {
+    fn of(status: NamesStatus) -> Self {
+        let in_trouble = status.names.iter().filter(|name| name.trouble.is_some()).take(RECENT);
+        Self {
+            last_minute: status.last_minute,
+            names: status.names.len(),
+            in_trouble: in_trouble.map(|name| name.name.clone()).collect(),
+        }
+    }
 }
 
 impl EdgeLive {
@@ -144,6 +204,12 @@ impl View<'_> {
             fleet: pool.fleet.is_some(),
             queued: self.report.and_then(|report| report.queued.get(place).copied()),
             queue_max: pool.queue.length_max,
+            in_flight: self.report.map(|report| in_flight(report, &pool.name)),
+            limit: limit(pool, self.report, self.state, place),
+            files: pool.files.as_ref().map(|_| {
+                let rates = self.rates.get(&(pool.name.clone(), Files::CALLED.to_owned()));
+                FilesLive { requests_per_s: rates.map(|rates| Number(rates.requests_per_s)) }
+            }),
             endpoints: endpoints.collect(),
         }
     }
@@ -155,9 +221,10 @@ impl View<'_> {
         let endpoint = &pool.endpoints[at];
         let name = endpoint.authority();
         let (membership, dials) = (parts.membership.get(), parts.dials.get());
-        let member = membership.pools.get(place).and_then(|pool| pool.members.get(at));
+        let members = membership.pools.get(place).map_or(&[][..], |pool| &pool.members);
+        let member = members.get(at);
         let instance = instance_of(self.fleets, &pool.name, &name);
-        if is_vacant(pool, member, instance) {
+        if is_vacant(pool, at, members, instance) {
             return None;
         }
         let weight =
@@ -165,21 +232,29 @@ impl View<'_> {
         let counted = |known: &&EndpointReport| known.pool == pool.name && known.authority == name;
         let counted = self.report.and_then(|report| report.endpoints.iter().find(counted));
         let rates = self.rates.get(&(pool.name.clone(), name.clone()));
-        let configured_share = f64::from(weight) / f64::from(endpoint.weight.max(1));
+        // What a service's name says is a full weight, whatever the file says.
+        let full = if endpoint.lookup == Lookup::Services { weight } else { endpoint.weight };
+        let configured_share = f64::from(weight) / f64::from(full.max(1));
         let address = member.and_then(|member| member.addresses.first()).copied();
         let (health, reason) = health_words(member);
         let started_unix_ms = instance.map(|instance| instance.started_unix_ms);
         Some(EndpointLive {
+            zone: endpoint.zone.clone(),
             address: address.or(instance.map(|instance| instance.address)).map(|address| address.to_string()),
             phase: instance.map(|instance| instance.phase),
             health,
             reason,
+            detail: Detail::at(self.state, place, at, instance),
             weight,
             weight_share: Number(instance.map_or(configured_share, |instance| instance.weight_share)),
             cpu_share: instance.and_then(|instance| instance.cpu_share).map(Number),
             in_flight: counted.map(|counted| counted.in_flight),
             requests_per_s: rates.map(|rates| Number(rates.requests_per_s)),
             errors_per_s: rates.map(|rates| Number(rates.errors_per_s)),
+            reused_share: rates.and_then(|rates| rates.reused_share).map(Number),
+            idle_limit_ms: counted.and_then(|counted| counted.idle_limit_ms),
+            limit: counted.and_then(|counted| counted.limit).map(|(limit, _)| limit),
+            limit_why: counted.and_then(|counted| counted.limit).map(|(_, why)| why.label()),
             started_unix_ms,
             uptime_s: started_unix_ms.map(|started| self.now_unix_ms.saturating_sub(started) / 1_000),
             name,

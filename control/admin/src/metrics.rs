@@ -4,12 +4,13 @@
 use crate::State;
 use crate::ask::ask_text;
 use crate::events::RELOADS;
+use crate::progress;
 use axum::extract::State as Shared;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use std::sync::Arc;
-use tentpole_model::InstancePhase;
 use tentpole_model::link::Question;
+use tentpole_model::{InstancePhase, NamesStatus};
 use tentpole_observe::exposition::{CONTENT_TYPE as METRICS_TYPE, Exposition};
 use tentpole_observe::names::{Kind, Metric};
 
@@ -37,9 +38,53 @@ const READ_AT: Metric = gauge(
     "When the configuration in force was read, in seconds since 1970.",
 );
 
+const EJECTIONS: Metric = Metric {
+    name: "tentpole_endpoint_ejections_total",
+    kind: Kind::Counter,
+    help: "Endpoints that were taken out of traffic, by pool and reason.",
+};
+const ZONE: Metric = gauge(
+    "tentpole_endpoint_zone",
+    "1 for each endpoint with a zone, which is a label: for joining with what is counted by endpoint.",
+);
+
 /// The metrics that control adds to the edge's ([`tentpole_observe::names::ALL`]).
-pub const OWN: &[Metric] =
-    &[EDGE_UP, RESTARTS, RELOADS_ENDED, VERSION, READ_AT, INSTANCES, WANTED, CPU_SHARE];
+pub const OWN: &[Metric] = &[
+    EDGE_UP,
+    RESTARTS,
+    RELOADS_ENDED,
+    progress::UPGRADES,
+    progress::LEAVING,
+    VERSION,
+    READ_AT,
+    EJECTIONS,
+    ZONE,
+    LOOK_UPS,
+    QUESTIONS,
+    NAME_ADDRESSES,
+    NAME_AGE,
+    NAME_TROUBLE,
+    INSTANCES,
+    WANTED,
+    CPU_SHARE,
+];
+
+/// Look-ups of names.
+const LOOK_UPS: Metric = Metric {
+    name: "tentpole_names_lookups_total",
+    kind: Kind::Counter,
+    help: "Look-ups of endpoints' names, by how they ended; none of them by a request.",
+};
+const QUESTIONS: Metric = Metric {
+    name: "tentpole_names_questions_total",
+    kind: Kind::Counter,
+    help: "Questions sent to name servers, repeated ones included.",
+};
+const NAME_ADDRESSES: Metric = gauge("tentpole_names_addresses", "Addresses that a name leads to.");
+const NAME_AGE: Metric =
+    gauge("tentpole_names_answer_age_seconds", "Age of the last good answer for a name.");
+const NAME_TROUBLE: Metric =
+    gauge("tentpole_names_trouble", "1 while looking a name up fails; the last good answer stays in use.");
 
 /// All phases, in the order of an instance's life.
 const PHASES: [(InstancePhase, &str); 5] = [
@@ -67,6 +112,21 @@ pub(crate) async fn metrics(Shared(state): Shared<Arc<State>>) -> impl IntoRespo
     ([(CONTENT_TYPE, METRICS_TYPE)], text)
 }
 
+/// Which endpoint is in which zone, where some are.
+fn zones(page: &mut Exposition, state: &State) {
+    let pools = &state.parts.snapshot.pools;
+    if pools.iter().flat_map(|pool| &pool.endpoints).all(|endpoint| endpoint.zone.is_none()) {
+        return;
+    }
+    page.family(&ZONE);
+    for pool in pools {
+        for (endpoint, zone) in pool.endpoints.iter().filter_map(|one| Some((one, one.zone.as_deref()?))) {
+            let labels = [("pool", &*pool.name), ("endpoint", &endpoint.authority()), ("zone", zone)];
+            page.sample(&ZONE, &labels, 1);
+        }
+    }
+}
+
 /// What control knows.
 fn own(page: &mut Exposition, state: &State, edge_up: bool) {
     page.family(&EDGE_UP);
@@ -79,11 +139,20 @@ fn own(page: &mut Exposition, state: &State, edge_up: bool) {
     for (result, count) in RELOADS.into_iter().zip(state.parts.events.reloads()) {
         page.sample(&RELOADS_ENDED, &[("result", result)], count);
     }
+    progress::page(page, state);
     let (version, read_unix_ms) = state.parts.version;
     page.family(&VERSION);
     page.sample(&VERSION, &[], version);
     page.family(&READ_AT);
     page.sample(&READ_AT, &[], read_unix_ms as f64 / 1_000.0);
+    if let Some(names) = &state.parts.names {
+        page_of_names(page, &names.status());
+    }
+    page.family(&EJECTIONS);
+    for ((pool, reason), count) in state.parts.events.ejections() {
+        page.sample(&EJECTIONS, &[("pool", &pool), ("reason", reason)], count);
+    }
+    zones(page, state);
     let fleets = state.parts.fleets.get();
     if fleets.is_empty() {
         return;
@@ -102,5 +171,30 @@ fn own(page: &mut Exposition, state: &State, edge_up: bool) {
     page.family(&CPU_SHARE);
     for (pool, share) in fleets.iter().filter_map(|fleet| Some((fleet.pool.as_str(), fleet.cpu_share?))) {
         page.sample(&CPU_SHARE, &[("pool", pool)], share);
+    }
+}
+
+/// How looking up names goes.
+fn page_of_names(page: &mut Exposition, status: &NamesStatus) {
+    page.family(&LOOK_UPS);
+    for (result, count) in [("found", status.found), ("absent", status.absent), ("failed", status.failed)] {
+        page.sample(&LOOK_UPS, &[("result", result)], count);
+    }
+    page.family(&QUESTIONS);
+    page.sample(&QUESTIONS, &[], status.questions);
+    if status.names.is_empty() {
+        return;
+    }
+    page.family(&NAME_ADDRESSES);
+    for name in &status.names {
+        page.sample(&NAME_ADDRESSES, &[("name", name.name.as_str())], name.addresses.len() as u64);
+    }
+    page.family(&NAME_AGE);
+    for (name, age_ms) in status.names.iter().filter_map(|name| Some((name, name.age_ms?))) {
+        page.sample(&NAME_AGE, &[("name", name.name.as_str())], age_ms as f64 / 1_000.0);
+    }
+    page.family(&NAME_TROUBLE);
+    for name in &status.names {
+        page.sample(&NAME_TROUBLE, &[("name", name.name.as_str())], u8::from(name.trouble.is_some()));
     }
 }

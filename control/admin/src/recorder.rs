@@ -2,6 +2,7 @@
 //! the edge sent by itself.
 
 use crate::history::History;
+use crate::ladder::Ladder;
 use crate::sample::{Rates, Sample, endpoint_rates};
 use crate::{Current, State};
 use axum::extract::FromRef;
@@ -19,6 +20,8 @@ pub(crate) struct Recorded {
     pub(crate) history: History,
     /// Of the endpoints, in the last second; empty while the edge is away.
     pub(crate) rates: Rates,
+    /// How far down requests went in the last second; `None` while the edge is away.
+    pub(crate) ladder: Option<Ladder>,
 }
 
 /// Records until it is dropped.
@@ -49,10 +52,12 @@ fn take(state: &State, second: u64, before: &mut Option<Arc<EdgeReport>>) {
         (Some(before), Some(now)) => endpoint_rates(before, now),
         _ => Rates::new(),
     };
+    let ladder = before.as_deref().zip(now.as_deref()).and_then(|(before, now)| Ladder::between(before, now));
     let told = !sample.is_gap();
     let mut recorded = state.recorded.lock().unwrap_or_else(PoisonError::into_inner);
     recorded.history.push(second, sample);
     recorded.rates = rates;
+    recorded.ladder = ladder;
     drop(recorded);
     let back = |before: &EdgeReport, now: &EdgeReport| {
         before.started_unix_ms == now.started_unix_ms && now.at_unix_ms < before.at_unix_ms

@@ -60,6 +60,8 @@ struct FleetPart {
 pub(crate) struct EndpointRates {
     pub(crate) requests_per_s: f64,
     pub(crate) errors_per_s: f64,
+    /// Share of the requests that went over a connection which was open already; `None` without requests.
+    pub(crate) reused_share: Option<f64>,
 }
 
 /// The rates of all endpoints, by pool and authority.
@@ -259,16 +261,21 @@ pub(crate) fn counted(report: &EdgeReport, outcomes: &[&str]) -> u64 {
 pub(crate) fn endpoint_rates(before: &EdgeReport, now: &EdgeReport) -> Rates {
     let Some((since, elapsed_ms)) = span(before, now) else { return Rates::new() };
     let errors = |endpoint: &EndpointReport| endpoint.failures + endpoint.errors_5xx;
+    let totals = |endpoint: &EndpointReport| (endpoint.requests, errors(endpoint), endpoint.connects);
     let earlier: HashMap<_, _> = since
         .into_iter()
         .flat_map(|since| &since.endpoints)
-        .map(|endpoint| ((&endpoint.pool, &endpoint.authority), (endpoint.requests, errors(endpoint))))
+        .map(|endpoint| ((&endpoint.pool, &endpoint.authority), totals(endpoint)))
         .collect();
     let rates = now.endpoints.iter().map(|endpoint| {
         let had = earlier.get(&(&endpoint.pool, &endpoint.authority)).copied().unwrap_or_default();
+        let requests = endpoint.requests.saturating_sub(had.0);
+        let connects = endpoint.connects.saturating_sub(had.2);
         let rates = EndpointRates {
-            requests_per_s: rate(endpoint.requests.saturating_sub(had.0), elapsed_ms),
+            requests_per_s: rate(requests, elapsed_ms),
             errors_per_s: rate(errors(endpoint).saturating_sub(had.1), elapsed_ms),
+            // A connection may be made for a request of the second after.
+            reused_share: (requests > 0).then(|| requests.saturating_sub(connects) as f64 / requests as f64),
         };
         ((endpoint.pool.clone(), endpoint.authority.clone()), rates)
     });
@@ -277,19 +284,19 @@ pub(crate) fn endpoint_rates(before: &EdgeReport, now: &EdgeReport) -> Rates {
 
 /// What the second report's totals are to be compared with (`None`: with 0), and the time in between. An edge that was
 /// started meanwhile began at 0 when it started.
-fn span<'a>(before: &'a EdgeReport, now: &EdgeReport) -> Option<(Option<&'a EdgeReport>, u64)> {
+pub(crate) fn span<'a>(before: &'a EdgeReport, now: &EdgeReport) -> Option<(Option<&'a EdgeReport>, u64)> {
     let same_edge = before.started_unix_ms == now.started_unix_ms;
     let from = if same_edge { before.at_unix_ms } else { now.started_unix_ms };
     let elapsed_ms = now.at_unix_ms.checked_sub(from).filter(|elapsed| *elapsed >= ELAPSED_MIN_MS)?;
     Some((same_edge.then_some(before), elapsed_ms))
 }
 
-fn rate(total: u64, elapsed_ms: u64) -> f64 {
+pub(crate) fn rate(total: u64, elapsed_ms: u64) -> f64 {
     total as f64 * 1e3 / elapsed_ms.max(1) as f64
 }
 
 /// A figure as JSON: three digits behind the point are enough for everybody, whole numbers have none.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Number(pub f64);
 
 impl Serialize for Number {

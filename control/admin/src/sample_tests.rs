@@ -26,6 +26,7 @@ fn report(started: u64, at: u64, requests: u64) -> EdgeReport {
             authority: "app-1".into(),
             in_flight: 9,
             requests,
+            connects: requests / 20,
             failures: requests / 10,
             errors_5xx: requests / 10,
             ..EndpointReport::default()
@@ -61,7 +62,10 @@ fn rates_are_differences_over_the_time_between_the_reports() {
         assert_eq!(sample[figure], value, "{figure}");
     }
     let rates = endpoint_rates(&before, &now)[&("app".into(), "app-1".into())];
-    assert_eq!(rates, EndpointRates { requests_per_s: 1_000.0, errors_per_s: 200.0 });
+    assert_eq!(
+        rates,
+        EndpointRates { requests_per_s: 1_000.0, errors_per_s: 200.0, reused_share: Some(0.95) }
+    );
 }
 
 #[test]

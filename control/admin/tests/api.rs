@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 async fn the_list_names_every_call_and_each_is_there() {
     let desk = Desk::new().await;
     let calls = desk.get("/api").await["calls"].as_array().unwrap().clone();
-    assert_eq!(calls.len(), 14);
+    assert_eq!(calls.len(), 18);
     for call in calls {
         let path =
             call["path"].as_str().unwrap().replace("{pool}", "app").replace("{authority}", "10.0.0.1:1");
@@ -52,7 +52,13 @@ async fn status_shows_sites_pools_and_how_endpoints_are() {
     assert_eq!(cache["outcomes"], outcomes);
     let purge = json!({"at_unix_ms": 1, "by": "learning", "what": "shop.example/a", "why": "it sets a cookie",
         "soft": false, "objects": 2});
+    let filter = json!({"name": "login", "matched": 9, "refused": 4, "reported": 0});
+    assert_eq!((&status["screen"]["filters"][0], &status["screen"]["top"]), (&filter, &json!([])));
     assert_eq!((&cache["purges"][0], &cache["disk"]), (&purge, &Value::Null));
+    assert_eq!(before["certificates"], json!([]), "nobody knows yet");
+    let ends = json!([{"host": "shop.example", "file": "/shop.pem", "ends_unix_s": 7}]);
+    assert_eq!(status["certificates"], ends);
+    assert_eq!(desk.get("/api/live").await["certificates"], ends);
 }
 
 #[tokio::test]

@@ -8,7 +8,10 @@ use desk::Desk;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tentpole_admin::EventKind;
-use tentpole_model::{FleetDecision, FleetStatus, InstanceId, InstancePhase, InstanceStatus};
+use tentpole_model::{
+    EdgeLeaving, FleetDecision, FleetRestart, FleetStatus, InstanceId, InstancePhase, InstanceStatus,
+    UpgradeProgress, UpgradeStep, UpgradeUnderWay,
+};
 use tentpole_runtime::clock;
 
 fn fleet() -> FleetStatus {
@@ -33,6 +36,7 @@ fn fleet() -> FleetStatus {
         cpu_target: 0.7,
         requests_target: None,
         instances: vec![instance(1, InstancePhase::Serving), instance(2, InstancePhase::WarmingUp)],
+        restart: None,
         decisions: (0..40).map(decision).collect(),
     }
 }
@@ -63,6 +67,27 @@ async fn metrics_are_the_edges_and_controls_own_also_while_the_edge_is_away() {
         }
         assert_eq!(body.lines().any(|there| there == "tentpole_uptime_seconds 5"), !is_away);
     }
+}
+
+#[tokio::test]
+async fn live_shows_how_far_a_restart_and_an_upgrade_are() {
+    let desk = Desk::new().await;
+    let quiet = desk.get("/api/live").await;
+    assert_eq!((&quiet["restarts"], &quiet["upgrade"]["under_way"]), (&json!([]), &Value::Null));
+    let restart = FleetRestart { old: 1, new: 2, of: 3, since_unix_ms: 5, stopped: None };
+    desk.parts.fleets.publish(vec![FleetStatus { restart: Some(restart), ..fleet() }]);
+    let (step, program) = (UpgradeStep::Opening, "/usr/bin/tentpole".into());
+    desk.parts.events.upgrading(UpgradeProgress {
+        under_way: Some(UpgradeUnderWay { step, program, since_unix_ms: 6 }),
+        leaving: vec![EdgeLeaving { pid: 7, since_unix_ms: 8, until_unix_ms: 9 }],
+        ..UpgradeProgress::default()
+    });
+    let live = desk.get("/api/live").await;
+    let restarts = json!([{"pool": "app", "new": 2, "of": 3, "since_unix_ms": 5, "stopped": null}]);
+    assert_eq!(live["restarts"], restarts);
+    let under_way = json!({"step": "opening", "program": "/usr/bin/tentpole", "since_unix_ms": 6});
+    assert_eq!(live["upgrade"]["under_way"], under_way);
+    assert_eq!(live["upgrade"]["leaving"][0]["pid"], 7);
 }
 
 #[tokio::test]

@@ -6,16 +6,18 @@ use crate::ready;
 use crate::retire;
 use crate::slots::{Act, Slots, World};
 use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tentpole_model::{
-    Dials, DownReason, Fleet, FleetAddresses, FleetDecision, FleetStatus, Health, Instance, InstanceId,
-    InstancePhase, InstanceStatus, Member, Membership, Provider, Snapshot,
+    Dials, DownReason, Fleet, FleetAddresses, FleetDecision, FleetRestart, FleetStatus, Health, Instance,
+    InstanceId, InstancePhase, InstanceStatus, Member, Membership, Provider, RestartError, RestartPort,
+    Snapshot,
 };
 use tentpole_runtime::{Cell, Cells, Published, clock, secret};
 use tentpole_scale::{Rules, Scaler, Seen};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -59,6 +61,29 @@ pub struct FleetParts {
 #[derive(Debug)]
 pub struct Running {
     _tasks: JoinSet<()>,
+    restarts: Arc<Restarts>,
+}
+
+/// Where a restart of each fleet is asked for.
+#[derive(Debug)]
+struct Restarts(Vec<(String, mpsc::Sender<oneshot::Sender<()>>)>);
+
+impl RestartPort for Restarts {
+    fn restart(&self, pool: &str) -> Pin<Box<dyn Future<Output = Result<(), RestartError>> + Send>> {
+        let fleet = self.0.iter().find(|(name, _)| name == pool).map(|(_, fleet)| fleet.clone());
+        Box::pin(async move {
+            let (begun, begins) = oneshot::channel();
+            fleet.ok_or(RestartError::NoFleet)?.try_send(begun).map_err(|_| RestartError::Busy)?;
+            begins.await.map_err(|_| RestartError::Busy)
+        })
+    }
+}
+
+impl Running {
+    /// Restarts their instances.
+    pub fn restarts(&self) -> Arc<dyn RestartPort> {
+        self.restarts.clone()
+    }
 }
 
 /// One fleet's task.
@@ -103,13 +128,16 @@ impl FleetParts {
         tasks.spawn(retire::go_on(parts.clone()));
         let fleets = pools.iter().enumerate().filter_map(|(at, pool)| Some((at, pool.fleet.as_ref()?)));
         parts.status.publish(fleets.clone().map(|(pool, fleet)| first_status(&parts, pool, fleet)).collect());
+        let mut restarts = Vec::new();
         for (place, (pool, fleet)) in fleets.enumerate() {
             let (answers, answered) = mpsc::channel(ANSWERS_MAX);
             let mut care = Care::new(parts.clone(), pool, place, fleet, weights_taken.clone(), answers);
             care.adopt();
-            tasks.spawn(care.go_on(answered));
+            let (restart, asked) = mpsc::channel(1);
+            restarts.push((parts.snapshot.pools[pool].name.clone(), restart));
+            tasks.spawn(care.go_on(answered, asked));
         }
-        Running { _tasks: tasks }
+        Running { _tasks: tasks, restarts: Arc::new(Restarts(restarts)) }
     }
 }
 
@@ -196,12 +224,24 @@ impl Care {
         self.look();
     }
 
-    async fn go_on(mut self, mut answered: mpsc::Receiver<Answer>) {
+    async fn go_on(
+        mut self,
+        mut answered: mpsc::Receiver<Answer>,
+        mut restarts: mpsc::Receiver<oneshot::Sender<()>>,
+    ) {
         let mut turns = interval(LOOK_EVERY);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = turns.tick() => self.look(),
+                Some(begun) = restarts.recv() => {
+                    let acts = self.slots.restart();
+                    self.perform(acts);
+                    self.look();
+                    self.show();
+                    // Who asked may have left.
+                    let _ = begun.send(());
+                }
                 Some((slot, id, answer)) = answered.recv() => {
                     let ready = answer.is_ok();
                     self.slots.answered(slot, id, answer);
@@ -354,6 +394,14 @@ impl Care {
         });
     }
 
+    /// Since it was first told; one that is asked for after another has stopped begins anew.
+    fn with_since(&self, restart: FleetRestart) -> FleetRestart {
+        let told = self.parts.status.get().get(self.place).and_then(|status| status.restart.clone());
+        let same = told.filter(|told| told.stopped.is_none() || restart.stopped.is_some());
+        let since_unix_ms = same.map_or_else(|| clock::now().unix_us() / 1_000, |told| told.since_unix_ms);
+        FleetRestart { since_unix_ms, ..restart }
+    }
+
     fn publish_status(&self, in_flight: &[u32]) {
         let (_, weights) = self.weights();
         let status = |slot: u32, held: &crate::slots::Held| InstanceStatus {
@@ -373,10 +421,12 @@ impl Care {
         let instances: Vec<_> = self.slots.held().map(|(slot, held)| status(slot, held)).collect();
         let serving = instances.iter().filter(|it| it.phase == InstancePhase::Serving);
         let shares: Vec<f64> = serving.filter_map(|it| it.cpu_share).collect();
+        let restart = self.slots.restarting(self.scaler.wanted()).map(|restart| self.with_since(restart));
         let next = FleetStatus {
             wanted: self.scaler.wanted(),
             cpu_share: (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64),
             instances,
+            restart,
             decisions: self.decisions.iter().cloned().collect(),
             ..first_status(&self.parts, self.pool, &self.fleet)
         };
@@ -388,6 +438,11 @@ impl Care {
             all[self.place] = next;
             Some(all)
         });
+    }
+
+    /// Shows what is now, without waiting for the next decision.
+    fn show(&self) {
+        self.publish_status(&self.in_flight());
     }
 
     fn note(&mut self, from: u32, to: u32, why: String) {

@@ -16,8 +16,10 @@
 //! fleet makes up for it. The person's word is about the instance, not the slot: the next instance begins anew.
 
 mod fleets;
+mod mark;
 mod measure;
 mod ready;
+mod restart;
 mod retire;
 mod slots;
 

@@ -1,6 +1,8 @@
 //! What each slot of one fleet does next: a function of what was seen and when. Performs nothing: it answers with acts,
 //! which `fleets` performs in their order. So a whole life is tested without a process or a clock.
 
+use crate::mark;
+use crate::restart::Restart;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tentpole_model::{Fleet, Instance, InstanceId, InstancePhase, ProviderError};
@@ -62,17 +64,18 @@ pub(crate) struct World<'a> {
 
 /// The slots of one fleet.
 pub(crate) struct Slots {
-    pool: String,
-    fleet: Fleet,
+    pub(crate) pool: String,
+    pub(crate) fleet: Fleet,
     /// The weights as configured.
     full: Vec<u32>,
-    slots: Vec<Option<Held>>,
+    pub(crate) slots: Vec<Option<Held>>,
     /// Failed starts in a row.
     failures: u32,
     failed_at: Option<Duration>,
     /// Nothing is started before.
     pause_until: Duration,
-    acts: Vec<Act>,
+    pub(crate) restart: Restart,
+    pub(crate) acts: Vec<Act>,
 }
 
 /// An instance in its slot.
@@ -80,6 +83,8 @@ pub(crate) struct Slots {
 pub(crate) struct Held {
     pub(crate) instance: Instance,
     pub(crate) phase: InstancePhase,
+    /// Another one is to take its place.
+    pub(crate) old: bool,
     /// When it was started, as far as is known.
     started: Duration,
     /// When it began to take traffic.
@@ -100,15 +105,6 @@ pub(crate) struct Held {
     needs: Option<u64>,
 }
 
-/// What a new control process finds with an instance, and what it leaves.
-mod mark {
-    pub(super) const STARTING: &str = "starting";
-    pub(super) const WARMING_UP: &str = "warming up";
-    pub(super) const SERVING: &str = "serving";
-    pub(super) const DRAINING: &str = "draining";
-    pub(super) const STOPPING: &str = "stopping";
-}
-
 impl Slots {
     /// Empty slots, one for each weight in `full`.
     pub(crate) fn new(pool: &str, fleet: &Fleet, full: Vec<u32>) -> Self {
@@ -120,6 +116,7 @@ impl Slots {
             failures: 0,
             failed_at: None,
             pause_until: Duration::ZERO,
+            restart: Restart::None,
             acts: Vec::new(),
         }
     }
@@ -134,13 +131,18 @@ impl Slots {
             let mut held = Held::new(instance.clone(), started);
             held.shown = true;
             let fleet = &self.fleet;
-            (held.phase, held.until) = match instance.mark.as_str() {
-                mark::SERVING => (InstancePhase::Serving, now),
-                mark::WARMING_UP => (InstancePhase::WarmingUp, now + fleet.slow_start),
-                mark::DRAINING => (InstancePhase::Draining, now + fleet.drain_time),
-                mark::STOPPING => (InstancePhase::Stopping, now + fleet.stop_time),
-                _ => (InstancePhase::Starting, started + fleet.start_time),
+            (held.phase, held.old) = mark::read(&instance.mark);
+            held.until = match held.phase {
+                InstancePhase::Serving => now,
+                InstancePhase::WarmingUp => now + fleet.slow_start,
+                InstancePhase::Draining => now + fleet.drain_time,
+                InstancePhase::Stopping => now + fleet.stop_time,
+                InstancePhase::Starting => started + fleet.start_time,
             };
+            let is_other = instance.launch.is_some_and(|launch| launch != fleet.launch.mark());
+            if is_other && !std::mem::replace(&mut held.old, true) {
+                self.acts.push(Act::Mark(instance.id, mark::of(held.phase, true)));
+            }
             match held.phase {
                 InstancePhase::Starting => self.acts.push(Act::Ask { slot, instance: instance.clone() }),
                 InstancePhase::WarmingUp => {
@@ -157,6 +159,11 @@ impl Slots {
             let (pool, name) = (&self.pool, slot + 1);
             self.acts.push(Act::Tell(format!("{pool}-{name} was there already, {}", held.phase)));
             *place = Some(held);
+        }
+        if let old @ 1.. = self.old() {
+            self.restart = Restart::UnderWay { failed: 0 };
+            self.acts
+                .push(Act::Tell(format!("{}: new instances take the place of {old}, one by one", self.pool)));
         }
         std::mem::take(&mut self.acts)
     }
@@ -176,6 +183,7 @@ impl Slots {
                 InstancePhase::Stopping => self.stopping(slot, now),
             }
         }
+        let wanted = self.with_successor(now, wanted, world);
         self.let_go(now, wanted, world);
         self.fill(now, wanted);
         std::mem::take(&mut self.acts)
@@ -190,7 +198,7 @@ impl Slots {
     ) -> Vec<Act> {
         match came {
             Ok(instance) => {
-                self.acts.push(Act::Mark(instance.id, mark::STARTING));
+                self.acts.push(Act::Mark(instance.id, mark::of(InstancePhase::Starting, false)));
                 self.acts.push(Act::Ask { slot, instance: instance.clone() });
                 let mut held = Held::new(instance, now);
                 held.until = now + self.fleet.start_time;
@@ -200,6 +208,7 @@ impl Slots {
                 let name = self.name(slot);
                 let again = self.failed(now, now);
                 self.acts.push(Act::Trouble(format!("{name} cannot be started: {error}; {again}")));
+                self.successor_failed(&format!("{name} cannot be started: {error}"));
             }
         }
         std::mem::take(&mut self.acts)
@@ -271,7 +280,7 @@ impl Slots {
             None if !held.shown => return,
             None => "nobody knows how".to_owned(),
         };
-        let (phase, started, ready) = (held.phase, held.started, held.ready);
+        let (phase, started, ready, old) = (held.phase, held.started, held.ready, held.old);
         self.slots[slot as usize] = None;
         self.acts.push(Act::Forget(id));
         let name = self.name(slot);
@@ -288,6 +297,9 @@ impl Slots {
                 let after = seconds(now.saturating_sub(started));
                 self.acts
                     .push(Act::Trouble(format!("{name} ended by itself after {after} ({how}); {again}")));
+                if !old && ready.is_none_or(|ready| now.saturating_sub(ready) < FORGIVEN_AFTER) {
+                    self.successor_failed(&format!("{name} ended by itself after {after} ({how})"));
+                }
             }
         }
     }
@@ -300,7 +312,7 @@ impl Slots {
         });
         let (name, full) = (self.name(slot), self.full(slot));
         let Some(held) = &mut self.slots[slot as usize] else { return };
-        let id = held.instance.id;
+        let (id, old) = (held.instance.id, held.old);
         if let Some(Ok(())) = held.answer {
             let took = seconds(now.saturating_sub(held.started));
             held.ready = Some(now);
@@ -309,7 +321,7 @@ impl Slots {
                 held.written = share_of(full, 1);
                 let grows = seconds(self.fleet.slow_start);
                 self.acts.extend([
-                    Act::Mark(id, mark::WARMING_UP),
+                    Act::Mark(id, mark::of(InstancePhase::WarmingUp, old)),
                     Act::Weigh { slot, from: None, to: held.written },
                     Act::Tell(format!(
                         "{name} answers after {took}; its share of the traffic grows for {grows}"
@@ -319,7 +331,7 @@ impl Slots {
                 // Nobody could carry the rest of its share.
                 held.turn(InstancePhase::Serving, now);
                 self.acts.extend([
-                    Act::Mark(id, mark::SERVING),
+                    Act::Mark(id, mark::of(InstancePhase::Serving, old)),
                     Act::Weigh { slot, from: None, to: full },
                     Act::Tell(format!("{name} answers after {took} and takes traffic")),
                 ]);
@@ -335,7 +347,11 @@ impl Slots {
             let again = self.failed(now, started);
             let trouble =
                 format!("{name} did not answer GET {path} within {time}{last}; it is killed, {again}");
-            self.acts.extend([Act::Mark(id, mark::STOPPING), Act::Kill(id), Act::Trouble(trouble)]);
+            let word = mark::of(InstancePhase::Stopping, old);
+            self.acts.extend([Act::Mark(id, word), Act::Kill(id), Act::Trouble(trouble)]);
+            if !old {
+                self.successor_failed(&format!("{name} did not answer GET {path} within {time}{last}"));
+            }
         } else if now.saturating_sub(held.started) >= SILENT_MAX
             && !std::mem::replace(&mut held.silence_said, true)
         {
@@ -370,7 +386,12 @@ impl Slots {
         }
         if now >= held.until {
             held.turn(InstancePhase::Serving, now);
-            self.acts.push(Act::Mark(held.instance.id, mark::SERVING));
+            if let Restart::UnderWay { failed } = &mut self.restart
+                && !held.old
+            {
+                *failed = 0;
+            }
+            self.acts.push(Act::Mark(held.instance.id, mark::of(InstancePhase::Serving, held.old)));
         }
     }
 
@@ -400,7 +421,8 @@ impl Slots {
                 self.acts.push(Act::Trouble(cut));
             }
             held.turn(InstancePhase::Stopping, now + self.fleet.stop_time);
-            self.acts.extend([Act::Mark(id, mark::STOPPING), Act::Terminate(id)]);
+            let word = mark::of(InstancePhase::Stopping, held.old);
+            self.acts.extend([Act::Mark(id, word), Act::Terminate(id)]);
         }
     }
 
@@ -417,15 +439,18 @@ impl Slots {
         }
     }
 
-    /// Those beyond `wanted` leave. First who takes no traffic yet or any more, for nobody misses it; then the highest slot, so
+    /// Those beyond `wanted` leave. First the old ones of a restart, then who takes no traffic yet or any more, for nobody misses it; then the highest slot, so
     /// that the low ones keep their warm caches for long and names on charts do not jump. Not the one with the fewest
     /// requests: least-requests balancing makes them all alike, and the drain waits for them anyway.
     fn let_go(&mut self, now: Duration, wanted: u32, world: &World<'_>) {
         let is_sick = |slot: u32| world.sick.get(slot as usize) == Some(&true);
+        let restarts = matches!(self.restart, Restart::UnderWay { .. });
         for _ in wanted..self.staying() {
             let leaves = self.held().filter(|(_, held)| held.stays());
             let Some(slot) = leaves
-                .max_by_key(|(slot, held)| (!held.takes_traffic(), is_sick(*slot), *slot))
+                .max_by_key(|(slot, held)| {
+                    (held.old && restarts, !held.takes_traffic(), is_sick(*slot), *slot)
+                })
                 .map(|(slot, _)| slot)
             else {
                 return;
@@ -439,7 +464,7 @@ impl Slots {
                 let in_flight = at(world.in_flight, slot);
                 let time = seconds(self.fleet.drain_time);
                 self.acts.extend([
-                    Act::Mark(id, mark::DRAINING),
+                    Act::Mark(id, mark::of(InstancePhase::Draining, held.old)),
                     Act::Weigh { slot, from: None, to: 0 },
                     Act::Tell(format!(
                         "{name} gets no new requests; {in_flight} in flight may finish within {time}"
@@ -448,7 +473,7 @@ impl Slots {
             } else {
                 held.turn(InstancePhase::Stopping, now + self.fleet.stop_time);
                 self.acts.extend([
-                    Act::Mark(id, mark::STOPPING),
+                    Act::Mark(id, mark::of(InstancePhase::Stopping, held.old)),
                     Act::Terminate(id),
                     Act::Tell(format!("{name} is ended before it answered")),
                 ]);
@@ -459,17 +484,18 @@ impl Slots {
     /// Those that are missing come: who still drains turns round, warm as it is; others are started, the lowest free
     /// slot first. Failed starts make all of them wait, for they run the same program.
     fn fill(&mut self, now: Duration, wanted: u32) {
+        let restarts = matches!(self.restart, Restart::UnderWay { .. });
         let mut missing = wanted.saturating_sub(self.staying());
         for slot in 0..self.slots.len() as u32 {
             let (name, full) = (self.name(slot), self.full(slot));
             let Some(held) = &mut self.slots[slot as usize] else { continue };
-            if missing == 0 || held.phase != InstancePhase::Draining {
+            if missing == 0 || held.phase != InstancePhase::Draining || (held.old && restarts) {
                 continue;
             }
             missing -= 1;
             held.turn(InstancePhase::Serving, now);
             self.acts.extend([
-                Act::Mark(held.instance.id, mark::SERVING),
+                Act::Mark(held.instance.id, mark::of(InstancePhase::Serving, held.old)),
                 Act::Weigh { slot, from: None, to: full },
                 Act::Tell(format!("{name} is wanted again and stays")),
             ]);
@@ -477,7 +503,10 @@ impl Slots {
         if now < self.pause_until {
             return;
         }
-        let free = (0..self.slots.len() as u32).filter(|slot| self.slots[*slot as usize].is_none());
+        // The last one is for a successor.
+        let slots =
+            if restarts { self.slots.len() as u32 } else { self.fleet.max.min(self.slots.len() as u32) };
+        let free = (0..slots).filter(|slot| self.slots[*slot as usize].is_none());
         self.acts.extend(free.take(missing as usize).map(|slot| Act::Start { slot }));
     }
 
@@ -509,6 +538,7 @@ impl Held {
         Self {
             instance,
             phase: InstancePhase::Starting,
+            old: false,
             started,
             ready: None,
             until: started,
@@ -527,7 +557,7 @@ impl Held {
     }
 
     /// It is one of those that are wanted.
-    fn stays(&self) -> bool {
+    pub(crate) fn stays(&self) -> bool {
         !matches!(self.phase, InstancePhase::Draining | InstancePhase::Stopping)
     }
 
@@ -541,7 +571,7 @@ impl Held {
     }
 }
 
-fn at(list: &[u32], slot: u32) -> u32 {
+pub(crate) fn at(list: &[u32], slot: u32) -> u32 {
     list.get(slot as usize).copied().unwrap_or(0)
 }
 
@@ -560,6 +590,9 @@ fn seconds(duration: Duration) -> String {
     }
 }
 
+#[cfg(test)]
+#[path = "restart_tests.rs"]
+mod restart_tests;
 #[cfg(test)]
 #[path = "slots_tests.rs"]
 mod tests;

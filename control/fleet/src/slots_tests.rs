@@ -24,29 +24,33 @@ fn fleet() -> Fleet {
 }
 
 /// A world that does what the slots want, as soon as it is told.
-struct Stage {
-    slots: Slots,
-    now: Duration,
-    instances: Vec<Instance>,
-    in_flight: Vec<u32>,
-    weights: Vec<u32>,
-    sick: Vec<bool>,
-    version: u64,
+pub(super) struct Stage {
+    pub(super) slots: Slots,
+    pub(super) now: Duration,
+    pub(super) instances: Vec<Instance>,
+    pub(super) in_flight: Vec<u32>,
+    pub(super) weights: Vec<u32>,
+    pub(super) sick: Vec<bool>,
+    pub(super) version: u64,
     /// Data threads take new weights.
-    threads_take: bool,
-    taken: u64,
+    pub(super) threads_take: bool,
+    pub(super) taken: u64,
     /// Instances answer as soon as they are asked.
-    answer: Result<(), String>,
+    pub(super) answer: Result<(), String>,
     /// They end when they are asked to.
-    obey: bool,
-    next_id: u64,
-    said: Vec<String>,
-    killed: Vec<u64>,
-    starts: Vec<(Duration, u32)>,
+    pub(super) obey: bool,
+    pub(super) next_id: u64,
+    pub(super) said: Vec<String>,
+    pub(super) killed: Vec<u64>,
+    pub(super) starts: Vec<(Duration, u32)>,
 }
 
 impl Stage {
-    fn of(fleet: Fleet) -> Self {
+    pub(super) fn fleet() -> Fleet {
+        fleet()
+    }
+
+    pub(super) fn of(fleet: Fleet) -> Self {
         let max = fleet.max as usize;
         Self {
             slots: Slots::new("shop", &fleet, vec![100; max]),
@@ -80,7 +84,7 @@ impl Stage {
         stage
     }
 
-    fn tick(&mut self, wanted: u32) {
+    pub(super) fn tick(&mut self, wanted: u32) {
         self.now += TICK;
         if self.threads_take {
             self.taken = self.version;
@@ -101,11 +105,11 @@ impl Stage {
         (0..number).for_each(|_| self.tick(wanted));
     }
 
-    fn passes(&mut self, seconds: u64, wanted: u32) {
+    pub(super) fn passes(&mut self, seconds: u64, wanted: u32) {
         self.ticks(seconds * 4, wanted);
     }
 
-    fn perform(&mut self, acts: Vec<Act>) {
+    pub(super) fn perform(&mut self, acts: Vec<Act>) {
         for act in acts {
             match act {
                 Act::Start { slot } => {
@@ -116,6 +120,7 @@ impl Stage {
                         address: SocketAddr::from(([127, 0, 0, 1], 2_000 + self.next_id as u16)),
                         pid: Some(7),
                         started_unix_ms: 0,
+                        launch: Some(self.slots.fleet.launch.mark()),
                         mark: String::new(),
                         ended: None,
                     };
@@ -158,7 +163,7 @@ impl Stage {
         instance.ended = Some("exit status 1".into());
     }
 
-    fn phases(&self) -> Vec<String> {
+    pub(super) fn phases(&self) -> Vec<String> {
         self.slots.held().map(|(_, held)| held.phase.to_string()).collect()
     }
 

@@ -87,6 +87,7 @@ impl Provider for Tasks {
             address,
             pid: None,
             started_unix_ms: 1,
+            launch: None,
             mark: String::new(),
             ended: None,
         };
@@ -373,7 +374,7 @@ async fn an_instance_that_does_not_answer_well_is_made_up_for_and_keeps_nobody_f
     stage.becomes("two serve", |stage| stage.phases() == [InstancePhase::Serving; 2]).await;
     // Enough for two, too much for the one that is left.
     stage.cells.of("app", "app-2").in_flight.store(7, Ordering::Relaxed);
-    let member = |health| Member { addresses: Vec::new(), health };
+    let member = |health| Member { addresses: Vec::new(), health, tier: 0 };
     let [media, sick] = [Health::Up, Health::Down(DownReason::Probe)].map(member);
     let nobody = member(Health::Down(DownReason::NoAddress));
     let pools = vec![vec![media.clone()], vec![sick, media, nobody]];

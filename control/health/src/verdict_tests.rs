@@ -3,8 +3,24 @@
 use super::*;
 use proptest::prelude::*;
 
-const PROBED: Rules = Rules { healthy_after: 2, unhealthy_after: Some(3), failures_max: 5, slots: false };
-const COUNTED: Rules = Rules { healthy_after: 1, unhealthy_after: None, failures_max: 5, slots: false };
+/// Without bounds on how many are out: those have tests of their own.
+const UNBOUNDED: Outliers = Outliers {
+    errors_max: None,
+    errors_percent: Some(50),
+    latency_factor: Some(5),
+    interval: Duration::from_secs(10),
+    requests_min: 50,
+    eject_percent: 100,
+    panic_percent: 0,
+    out_min: Duration::from_secs(1),
+    out_max: Duration::from_secs(30),
+};
+const PROBED: Rules =
+    Rules { healthy_after: 2, unhealthy_after: Some(3), failures_max: 5, outliers: UNBOUNDED, slots: false };
+const COUNTED: Rules = Rules { healthy_after: 1, unhealthy_after: None, ..PROBED };
+const ERRORS: Option<Odd> = Some(Odd::Errors { percent: 80, others: 1 });
+const SLOW: Option<Odd> =
+    Some(Odd::Slow { p50: Duration::from_millis(840), others: Duration::from_millis(35) });
 
 fn at(seconds: u64) -> Instant {
     Instant::from_micros(seconds * 1_000_000)
@@ -157,7 +173,7 @@ fn failures_take_an_endpoint_out_for_longer_each_time_it_goes_again() {
         assert_eq!(said(&mut judge, &[1, 1]), "UU");
         judge.failed(0, at(now), 5);
         assert_eq!(said(&mut judge, &[1, 1]), "DU");
-        assert!(judge.is_out_by_failures(0));
+        assert!(judge.is_out_by_requests(0));
         assert!(!judge.probed(0, at(now + out - 1), true), "too early");
         assert_eq!(said(&mut judge, &[1, 1]), "DU");
         assert!(judge.probed(0, at(now + out), true));
@@ -188,11 +204,99 @@ fn a_success_that_was_under_way_does_not_bring_back_what_is_out() {
     assert_eq!(said(&mut judge, &[1, 1]), "DU");
 }
 
+#[test]
+fn errors_in_a_row_take_an_endpoint_out_only_where_that_is_wished() {
+    let mut counted = judge(COUNTED, 2);
+    counted.errored(0, at(1), 1_000);
+    assert_eq!(said(&mut counted, &[1, 1]), "UU");
+    let mut judge = judge(Rules { outliers: Outliers { errors_max: Some(10), ..UNBOUNDED }, ..COUNTED }, 2);
+    judge.errored(0, at(1), 9);
+    assert_eq!(said(&mut judge, &[1, 1]), "UU");
+    judge.errored(0, at(1), 10);
+    assert_eq!(judge.verdict(&[1, 1])[0], Health::Down(DownReason::Errors));
+    judge.compared(0, at(2), None);
+    assert_eq!(said(&mut judge, &[1, 1]), "DU", "a comparison says nothing of who is out");
+    assert!(judge.probed(0, at(2), true));
+    judge.errored(0, at(3), 10);
+    assert_eq!(said(&mut judge, &[1, 1]), "UU", "those were from before it came back");
+}
+
+#[test]
+fn who_differs_goes_out_and_comes_back_by_a_probe_after_its_time() {
+    for (odd, reason) in [(ERRORS, DownReason::Errors), (SLOW, DownReason::Slow)] {
+        let mut judge = judge(COUNTED, 2);
+        judge.compared(0, at(1), odd);
+        assert_eq!(judge.verdict(&[1, 1])[0], Health::Down(reason));
+        assert_eq!(judge.out_until(0), Some(at(2)));
+        judge.compared(0, at(1), None);
+        assert!(!judge.probed(0, at(1), true), "too early");
+        assert!(judge.probed(0, at(2), true));
+        assert_eq!(said(&mut judge, &[1, 1]), "UU");
+    }
+}
+
+#[test]
+fn who_stays_although_it_differs_is_up_again_when_it_does_no_more() {
+    let mut judge = judge(COUNTED, 1);
+    judge.compared(0, at(1), SLOW);
+    assert_eq!(said(&mut judge, &[1]), "L");
+    judge.compared(0, at(1), SLOW);
+    assert_eq!(said(&mut judge, &[1]), "L");
+    judge.compared(0, at(1), None);
+    assert_eq!(said(&mut judge, &[1]), "U");
+}
+
+#[test]
+fn of_those_that_answer_a_bounded_share_is_out_and_who_came_first_stays_out() {
+    let bounded = Outliers { eject_percent: 40, ..UNBOUNDED };
+    let mut judge = judge(Rules { outliers: bounded, ..COUNTED }, 5);
+    judge.compared(3, at(1), SLOW);
+    judge.compared(1, at(2), ERRORS);
+    judge.compared(0, at(3), ERRORS);
+    assert_eq!(said(&mut judge, &[1; 5]), "LDUDU");
+    assert!(judge.probed(3, at(9), true));
+    assert_eq!(said(&mut judge, &[1; 5]), "DDUUU");
+    let mut two = self::judge(Rules { outliers: Outliers { eject_percent: 1, ..UNBOUNDED }, ..COUNTED }, 3);
+    two.compared(0, at(1), SLOW);
+    assert_eq!(said(&mut two, &[1; 3]), "DUU", "one always may");
+}
+
+#[test]
+fn when_too_few_are_well_all_that_can_be_reached_are_called_back() {
+    let anxious = Outliers { panic_percent: 50, ..UNBOUNDED };
+    let mut judge = judge(Rules { outliers: anxious, ..PROBED }, 5);
+    let fails =
+        |judge: &mut Judge, endpoint| (0..3).for_each(|at_s| _ = judge.probed(endpoint, at(at_s), false));
+    fails(&mut judge, 0);
+    fails(&mut judge, 1);
+    assert_eq!(said(&mut judge, &[1; 5]), "DDUUU");
+    judge.reached(1, false);
+    judge.failed(2, at(5), 5);
+    assert_eq!(said(&mut judge, &[1; 5]), "LDLUU", "nobody takes a connection at the second");
+    assert_eq!(said(&mut judge, &[1, 1, 1, 0, 1]), "LDLUU", "a drained one is not counted");
+    assert_eq!(said(&mut judge, &[0, 0, 0, 1, 1]), "DDDUU", "and not called back");
+    judge.reached(1, true);
+    assert_eq!(said(&mut judge, &[1; 5]), "LLLUU");
+    assert!(judge.probed(2, at(9), true) || judge.probed(2, at(9), true));
+    assert_eq!(said(&mut judge, &[1; 5]), "DDUUU");
+}
+
+#[test]
+fn of_three_by_default_two_may_be_out() {
+    let mut judge = judge(Rules { outliers: Outliers::default(), ..COUNTED }, 3);
+    judge.failed(0, at(1), 5);
+    judge.failed(1, at(1), 5);
+    assert_eq!(said(&mut judge, &[1; 3]), "DDU");
+}
+
 /// One thing that was observed, some time after the one before.
 #[derive(Clone, Debug)]
 enum Seen {
     Probe(usize, bool),
     Failures(usize, u32),
+    Errors(usize, u32),
+    Differs(usize, Option<Odd>),
+    Reached(usize, bool),
     Resolved(usize, bool),
     Weight(usize, u32),
 }
@@ -201,6 +305,10 @@ fn seen(endpoints: usize) -> impl Strategy<Value = (u64, Seen)> {
     let what = prop_oneof![
         4 => (0..endpoints, any::<bool>()).prop_map(|(endpoint, good)| Seen::Probe(endpoint, good)),
         4 => (0..endpoints, 0..8u32).prop_map(|(endpoint, count)| Seen::Failures(endpoint, count)),
+        1 => (0..endpoints, 0..8u32).prop_map(|(endpoint, count)| Seen::Errors(endpoint, count)),
+        2 => (0..endpoints, prop::sample::select(vec![None, ERRORS, SLOW]))
+            .prop_map(|(endpoint, odd)| Seen::Differs(endpoint, odd)),
+        1 => (0..endpoints, any::<bool>()).prop_map(|(endpoint, reached)| Seen::Reached(endpoint, reached)),
         1 => (0..endpoints, any::<bool>()).prop_map(|(endpoint, has)| Seen::Resolved(endpoint, has)),
         1 => (0..endpoints, 0..3u32).prop_map(|(endpoint, weight)| Seen::Weight(endpoint, weight)),
     ];
@@ -208,14 +316,36 @@ fn seen(endpoints: usize) -> impl Strategy<Value = (u64, Seen)> {
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    (1..4u32, prop::option::of(1..4u32), 1..6u32).prop_map(
-        |(healthy_after, unhealthy_after, failures_max)| Rules {
+    let outliers = (prop::option::of(1..6u32), 0..=100u32, 0..=100u32).prop_map(
+        |(errors_max, eject_percent, panic_percent)| Outliers {
+            errors_max,
+            eject_percent,
+            panic_percent,
+            ..UNBOUNDED
+        },
+    );
+    (1..4u32, prop::option::of(1..4u32), 1..6u32, outliers).prop_map(
+        |(healthy_after, unhealthy_after, failures_max, outliers)| Rules {
             healthy_after,
             unhealthy_after,
             failures_max,
+            outliers,
             slots: false,
         },
     )
+}
+
+/// Lets a judge see it, and whoever turns weights turn them.
+fn observe(judge: &mut Judge, weights: &mut [u32], now: Instant, what: Seen) {
+    match what {
+        Seen::Probe(endpoint, good) => _ = judge.probed(endpoint, now, good),
+        Seen::Failures(endpoint, count) => judge.failed(endpoint, now, count),
+        Seen::Errors(endpoint, count) => judge.errored(endpoint, now, count),
+        Seen::Differs(endpoint, odd) => judge.compared(endpoint, now, odd),
+        Seen::Reached(endpoint, reached) => judge.reached(endpoint, reached),
+        Seen::Resolved(endpoint, has) => judge.resolved(endpoint, has),
+        Seen::Weight(endpoint, weight) => weights[endpoint] = weight,
+    }
 }
 
 proptest! {
@@ -230,25 +360,52 @@ proptest! {
         let mut now = 0;
         for (later, what) in history {
             now += later;
-            let instant = Instant::from_micros(now);
-            match what {
-                Seen::Probe(endpoint, good) => _ = judge.probed(endpoint, instant, good),
-                Seen::Failures(endpoint, count) => judge.failed(endpoint, instant, count),
-                Seen::Resolved(endpoint, has) => judge.resolved(endpoint, has),
-                Seen::Weight(endpoint, weight) => weights[endpoint] = weight,
-            }
+            observe(&mut judge, &mut weights, Instant::from_micros(now), what);
             let verdict = judge.verdict(&weights);
             let all_drained = weights.iter().all(|&weight| weight == 0);
             let serves = |endpoint: usize| all_drained || weights[endpoint] > 0;
             prop_assert!((0..endpoints).any(|e| serves(e) && verdict[e].takes_traffic()), "{verdict:?} {weights:?}");
             let up = (0..endpoints).any(|e| serves(e) && verdict[e] == Health::Up);
             let last = verdict.iter().any(|health| matches!(health, Health::LastOne(_)));
-            prop_assert!(!(up && last), "fails open only when nobody is left: {verdict:?}");
+            let bounded = rules.outliers.eject_percent < 100 || rules.outliers.panic_percent > 0;
+            prop_assert!(bounded || !(up && last), "fails open only when nobody is left: {verdict:?}");
         }
     }
 
     #[test]
-    fn failures_make_an_endpoint_flap_a_bounded_number_of_times(
+    fn no_more_than_the_share_is_out_of_those_that_answer(
+        rules in rules(),
+        (endpoints, history) in
+            (1..9usize).prop_flat_map(|n| (Just(n), prop::collection::vec(seen(n), 0..300))),
+    ) {
+        let mut judge = judge(rules, endpoints);
+        let mut weights = vec![1; endpoints];
+        let mut unreachable = vec![false; endpoints];
+        let mut now = 0;
+        for (later, what) in history {
+            now += later;
+            match what {
+                Seen::Reached(endpoint, reached) => unreachable[endpoint] = !reached,
+                Seen::Resolved(..) | Seen::Weight(..) => continue,
+                _ => {}
+            }
+            observe(&mut judge, &mut weights, Instant::from_micros(now), what);
+            let verdict = judge.verdict(&weights);
+            let out_although = |because: &[DownReason]| {
+                let out = |e: &usize| matches!(verdict[*e], Health::Down(it) if because.contains(&it));
+                (0..endpoints).filter(|e| !unreachable[*e]).filter(out).count()
+            };
+            let answering = out_although(&[DownReason::Errors, DownReason::Slow]);
+            let most = (endpoints * rules.outliers.eject_percent as usize / 100).max(1);
+            prop_assert!(answering <= most, "{answering} of {endpoints} out: {verdict:?}");
+            let well = verdict.iter().filter(|health| **health == Health::Up).count();
+            let panics = well * 100 < rules.outliers.panic_percent as usize * endpoints;
+            prop_assert!(!panics || out_although(&DownReason::ALL) == 0, "{well} of {endpoints} are well: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn requests_make_an_endpoint_flap_a_bounded_number_of_times(
         history in prop::collection::vec(seen(1), 100..600),
     ) {
         let mut judge = judge(COUNTED, 2);
@@ -256,10 +413,8 @@ proptest! {
         for (later, what) in history {
             now += later;
             let instant = Instant::from_micros(now);
-            match what {
-                Seen::Probe(_, good) => _ = judge.probed(0, instant, good),
-                Seen::Failures(_, count) => judge.failed(0, instant, count),
-                Seen::Resolved(..) | Seen::Weight(..) => {}
+            if !matches!(what, Seen::Resolved(..) | Seen::Weight(..)) {
+                observe(&mut judge, &mut [1], instant, what);
             }
             let out = !judge.verdict(&[1, 1])[0].takes_traffic();
             outs += u64::from(out && !was_out);

@@ -1,29 +1,30 @@
-//! The shell around the decision: one task an endpoint that probes, one a name that resolves, one that reads what the
-//! edge counted. Each tells the Ward, which judges and publishes. All of them end when the [`Watching`] is dropped.
+//! The shell around the decision: one task an endpoint that probes, one that takes over where names and instances are, one
+//! that reads what the edge counted. Each tells the Ward, which judges and publishes. All of them end when the [`Watching`] is dropped.
 
-use crate::event::{self, Event};
-use crate::names;
+mod counted;
+
+use crate::event::Event;
+use crate::local;
+use crate::names::{self, Group, Service};
+use crate::outliers::Window;
 use crate::probe::{self, Bad};
+use crate::ramp::Ramp;
+use crate::secure::Begin;
 use crate::verdict::{Judge, Rules};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tentpole_model::{
-    Dials, DownReason, Endpoint, FleetAddresses, Health, HealthCheck, Member, Membership, Pool, PoolMembers,
-    Snapshot,
+    Dials, DownReason, Endpoint, FleetAddresses, Health, HealthCheck, HealthDetails, Lookup, Member,
+    Membership, NameAnswers, Pool, PoolMembers, Snapshot,
 };
-use tentpole_runtime::{Cell, Cells, Published, Random, clock, secret};
+use tentpole_runtime::{Cell, Cells, Instant, Published, Random, clock, secret};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// How long the first answers of all names may take together.
 const FIRST_NAMES_MAX: Duration = Duration::from_secs(5);
-/// Time between two questions for a name.
-const RESOLVE_EVERY: Duration = Duration::from_secs(30);
-/// Time between two questions for a name that never had an answer.
-const RESOLVE_MISSING_EVERY: Duration = Duration::from_secs(2);
 /// Time between two looks at what the edge counted.
 const COUNTS_EVERY: Duration = Duration::from_millis(200);
 /// Without active probes: time between two attempts to connect to an endpoint that failures took out.
@@ -41,6 +42,10 @@ pub struct Watch {
     pub cells: Arc<Cells>,
     /// Where the instances of fleets are: the endpoints of such a pool have no names to look up.
     pub fleets: Arc<Published<FleetAddresses>>,
+    /// Where names lead: the endpoints of all other pools.
+    pub names: Arc<Published<NameAnswers>>,
+    /// Where it says why endpoints are out.
+    pub details: Arc<Published<HealthDetails>>,
     /// What an edge already works with: it goes on from there. Ignored where it does not fit the Snapshot.
     pub initial: Option<Membership>,
     /// The watch that this one takes the place of: what it knew of endpoints that stay is known on.
@@ -64,37 +69,54 @@ impl Watching {
     pub fn knowledge(&self) -> Before {
         Before(self.ward.clone())
     }
+
+    /// Puts the weights that names of services say in force where they are as configured: for whoever replaced the dials.
+    pub fn weigh_services(&self) {
+        self.ward.weigh_services();
+    }
 }
 
 /// What is known, and who is told.
-struct Ward {
-    watch: Watch,
-    pools: Mutex<Vec<Watched>>,
+pub(crate) struct Ward {
+    pub(crate) watch: Watch,
+    /// The names of endpoints.
+    pub(crate) groups: Vec<Group>,
+    pub(crate) pools: Mutex<Vec<Watched>>,
 }
 
 /// One pool.
-struct Watched {
-    judge: Judge,
-    endpoints: Vec<Known>,
+pub(crate) struct Watched {
+    pub(crate) judge: Judge,
+    pub(crate) endpoints: Vec<Known>,
 }
 
 /// One endpoint.
-struct Known {
-    cell: Arc<Cell>,
-    /// It is a slot of a fleet.
-    slot: bool,
-    addresses: Vec<SocketAddr>,
+pub(crate) struct Known {
+    pub(crate) cell: Arc<Cell>,
+    /// It is a slot: of a fleet, or of a name. Who stands at a new address is somebody else.
+    pub(crate) slot: bool,
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// What the name of a service says of it.
+    pub(crate) service: Option<Service>,
+    /// Addresses of its name for which there is no place.
+    pub(crate) too_many: usize,
     /// The last thing that went wrong.
-    trouble: String,
+    pub(crate) trouble: String,
     /// What was last published.
     health: Health,
+    /// Since when it is not up.
+    down_since: Instant,
+    /// Its requests of the last interval.
+    window: Window,
+    /// Its way to its full weight.
+    ramp: Ramp,
 }
 
 /// Which endpoint: its pool's place and its own.
 #[derive(Clone, Copy)]
-struct Place {
-    pool: usize,
-    endpoint: usize,
+pub(crate) struct Place {
+    pub(crate) pool: usize,
+    pub(crate) endpoint: usize,
 }
 
 impl Watch {
@@ -105,49 +127,32 @@ impl Watch {
         let before = this.before.take();
         let ward = Arc::new(Ward::new(this));
         let mut tasks = JoinSet::new();
-        let mut first_answers = JoinSet::new();
         ward.restore();
-        if let Some(Before(before)) = before {
-            ward.go_on_from(&before);
+        match before {
+            Some(Before(before)) => ward.go_on_from(&before),
+            None => ward.resume_ramps(),
         }
         let fleets_seen = ward.follow_fleets();
-        for place in ward.places().into_iter().filter(|place| !ward.is_slot(*place)) {
-            let endpoint = ward.endpoint(place);
-            if let Some(address) = names::literal(&endpoint.host, endpoint.port) {
-                ward.resolved(place, Ok(vec![address]));
-                continue;
-            }
-            let (answered, first_answer) = tokio::sync::oneshot::channel();
-            // Who stood somewhere before can be asked there meanwhile.
-            if ward.addresses(place).is_empty() {
-                first_answers.spawn(first_answer);
-            }
-            tasks.spawn(resolve(ward.clone(), place, answered));
-        }
-        let _ = timeout(FIRST_NAMES_MAX, first_answers.join_all()).await;
+        ward.take_literals();
+        let names_seen = timeout(FIRST_NAMES_MAX, ward.first_answers()).await;
+        let names_seen = names_seen.unwrap_or_else(|_| ward.follow_names());
         ward.publish();
         for place in ward.places() {
             tasks.spawn(ask(ward.clone(), place));
         }
         tasks.spawn(follow(ward.clone(), fleets_seen));
+        tasks.spawn(follow_names(ward.clone(), names_seen));
         tasks.spawn(count(ward.clone()));
         Watching { ward, _tasks: tasks }
     }
 }
 
-/// Resolves one name for ever; tells `answered` once, whatever the first answer was.
-async fn resolve(ward: Arc<Ward>, place: Place, answered: tokio::sync::oneshot::Sender<()>) {
-    let (host, port) = (ward.endpoint(place).host.clone(), ward.endpoint(place).port);
-    let mut answered = Some(answered);
+/// Takes over where names lead, for ever.
+async fn follow_names(ward: Arc<Ward>, mut seen: u64) {
     loop {
-        // Without a time-out: the system's has one, and giving up early would leave one of its threads behind.
-        ward.resolved(place, names::look_up(&host, port).await);
-        let waited_for = answered.take().is_some_and(|answered| answered.send(()).is_ok());
-        if !waited_for {
-            ward.publish();
-        }
-        let missing = ward.addresses(place).is_empty();
-        sleep(if missing { RESOLVE_MISSING_EVERY } else { RESOLVE_EVERY }).await;
+        ward.watch.names.changed_since(seen).await;
+        seen = ward.follow_names();
+        ward.publish();
     }
 }
 
@@ -170,34 +175,55 @@ async fn ask(ward: Arc<Ward>, place: Place) {
 
 async fn ask_actively(ward: Arc<Ward>, place: Place, check: &HealthCheck) {
     let own_lines = secret::lines(&ward.pool(place).send);
-    let named = (!ward.is_slot(place)).then(|| ward.endpoint(place).authority());
+    let endpoint = ward.endpoint(place);
+    let named = ward.pool(place).fleet.is_none() && endpoint.lookup == Lookup::Addresses;
+    let named = named.then(|| endpoint.name());
     // Spread over the interval, so that many endpoints are not asked at once.
     let spread = Random::from_seed(ward.number(place)).next_u64() % 1_000;
     sleep(check.interval.mul_f64(spread as f64 / 1_000.0).min(CONNECT_EVERY)).await;
-    let mut turns = interval(check.interval.max(Duration::from_millis(1)));
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let begin = Begin::default();
+    let mut random = Random::from_seed(clock::now().as_micros() ^ ward.number(place));
     loop {
-        turns.tick().await;
         let addresses = ward.addresses(place);
         if let Some(first) = addresses.first() {
-            // A slot's name means nothing to the application.
+            // The name of a fleet's slot means nothing to the application, nor does that of a service.
             let authority = named.clone().unwrap_or_else(|| first.to_string());
-            let result = probe::get(&addresses, &authority, &check.path, &own_lines, check.timeout).await;
+            let (pool, endpoint) = (ward.pool(place), ward.endpoint(place));
+            let asked = local::ask(pool, endpoint, &addresses, check, &authority, &own_lines);
+            let result = match asked.await {
+                Some(result) => result,
+                None => match begin.session(pool, endpoint) {
+                    Ok(session) => {
+                        probe::ask(&addresses, session, pool.http2, check, &authority, &own_lines).await
+                    }
+                    Err(files) => Err(Bad::Io(files)),
+                },
+            };
             ward.probed(place, &addresses, result);
         }
+        // A little more or less each time: probes that have fallen together part again.
+        let pause = check.interval.max(Duration::from_millis(1));
+        sleep(pause.mul_f64(0.9 + (random.next_u64() % 1_000) as f64 / 5_000.0)).await;
     }
 }
 
 /// Without active probes nobody is asked but those that failures took out.
 async fn ask_while_out(ward: Arc<Ward>, place: Place) {
-    let time = ward.pool(place).timeouts.connect;
+    let (begin, time) = (Begin::default(), ward.pool(place).timeouts.connect);
     let mut turns = interval(CONNECT_EVERY);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         turns.tick().await;
         let addresses = ward.addresses(place);
-        if ward.is_out_by_failures(place) && !addresses.is_empty() {
-            let result = probe::connect(&addresses, time).await;
+        if ward.is_out_by_requests(place) && !addresses.is_empty() {
+            let (pool, endpoint) = (ward.pool(place), ward.endpoint(place));
+            let result = match local::connect(endpoint, time).await {
+                Some(result) => result,
+                None => match begin.session(pool, endpoint) {
+                    Ok(session) => probe::connect(&addresses, session, time).await,
+                    Err(files) => Err(Bad::Io(files)),
+                },
+            };
             ward.probed(place, &addresses, result);
         }
     }
@@ -224,7 +250,9 @@ impl Ward {
                 .collect(),
         });
         let pools = Mutex::new(pools.collect());
-        Self { watch, pools }
+        let named = watch.snapshot.pools.iter().enumerate().filter(|(_, pool)| pool.fleet.is_none());
+        let groups = named.flat_map(|(at, pool)| names::groups(at, &pool.endpoints)).collect();
+        Self { watch, groups, pools }
     }
 
     fn places(&self) -> Vec<Place> {
@@ -242,7 +270,7 @@ impl Ward {
         &self.pool(place).endpoints[place.endpoint]
     }
 
-    fn pools(&self) -> MutexGuard<'_, Vec<Watched>> {
+    pub(crate) fn pools(&self) -> MutexGuard<'_, Vec<Watched>> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -251,16 +279,12 @@ impl Ward {
         u64::from(self.pools()[place.pool].endpoints[place.endpoint].cell.slot)
     }
 
-    fn addresses(&self, place: Place) -> Vec<SocketAddr> {
+    pub(crate) fn addresses(&self, place: Place) -> Vec<SocketAddr> {
         self.pools()[place.pool].endpoints[place.endpoint].addresses.clone()
     }
 
-    fn is_out_by_failures(&self, place: Place) -> bool {
-        self.pools()[place.pool].judge.is_out_by_failures(place.endpoint)
-    }
-
-    fn is_slot(&self, place: Place) -> bool {
-        self.pool(place).fleet.is_some()
+    fn is_out_by_requests(&self, place: Place) -> bool {
+        self.pools()[place.pool].judge.is_out_by_requests(place.endpoint)
     }
 
     /// Goes on from what was published before.
@@ -275,6 +299,7 @@ impl Ward {
             for (at, (known, member)) in endpoints.iter_mut().zip(&before.members).enumerate() {
                 known.addresses = member.addresses.clone();
                 known.health = member.health;
+                known.down_since = now;
                 judge.resolved(at, !known.addresses.is_empty());
                 judge.restored(at, now, member.health);
             }
@@ -291,14 +316,20 @@ impl Ward {
         for watched in self.pools().iter_mut() {
             let Watched { judge, endpoints } = watched;
             for (at, known) in endpoints.iter_mut().enumerate() {
-                let Some((was, its, other)) = by_cell.get(&known.cell.slot) else { continue };
+                let Some((was, its, other)) = by_cell.get(&known.cell.slot) else {
+                    known.ramp.begin(clock::now());
+                    continue;
+                };
                 if other.slot != known.slot {
                     continue;
                 }
                 judge.take_over(at, &was.judge, *its);
                 known.addresses.clone_from(&other.addresses);
                 known.trouble.clone_from(&other.trouble);
+                known.service = other.service;
                 known.health = other.health;
+                known.down_since = other.down_since;
+                known.ramp = other.ramp;
                 judge.resolved(at, !known.addresses.is_empty());
             }
         }
@@ -316,6 +347,7 @@ impl Ward {
                 if !known.addresses.iter().eq(&address) {
                     known.addresses = address.into_iter().collect();
                     known.trouble.clear();
+                    known.window.forget();
                     judge.replaced(slot, address.is_some());
                 }
             }
@@ -323,24 +355,20 @@ impl Ward {
         version
     }
 
-    /// Takes note of an answer; publishes nothing, for at the start many come together.
-    fn resolved(&self, place: Place, answer: std::io::Result<Vec<SocketAddr>>) {
-        let pools = &mut *self.pools();
-        let watched = &mut pools[place.pool];
-        let known = &mut watched.endpoints[place.endpoint];
-        match answer {
-            Ok(addresses) => {
-                if let Some(addresses) = names::settle(&known.addresses, addresses) {
-                    known.addresses = addresses;
+    /// Endpoints whose hosts are addresses.
+    fn take_literals(&self) {
+        let mut pools = self.pools();
+        for (pool, watched) in self.watch.snapshot.pools.iter().zip(pools.iter_mut()) {
+            if pool.fleet.is_some() {
+                continue;
+            }
+            for (at, endpoint) in pool.endpoints.iter().enumerate() {
+                if let Some(address) = names::literal(&endpoint.host, endpoint.port) {
+                    watched.endpoints[at].addresses = vec![address];
+                    watched.judge.resolved(at, true);
                 }
             }
-            // The last good answer stays.
-            Err(error) if known.addresses.is_empty() => {
-                known.trouble = format!("its name has no address: {error}")
-            }
-            Err(_) => {}
         }
-        watched.judge.resolved(place.endpoint, !known.addresses.is_empty());
     }
 
     /// Takes note of what was heard from these addresses.
@@ -352,24 +380,17 @@ impl Ward {
                 // Another instance is there by now.
                 return;
             }
-            watched.judge.probed(place.endpoint, clock::now(), result.is_ok());
-            if let Err(bad) = result {
+            let unreachable = result.as_ref().is_err_and(Bad::is_unreachable);
+            watched.judge.reached(place.endpoint, !unreachable);
+            if watched.judge.probed(place.endpoint, clock::now(), result.is_ok()) {
+                known.window.forget();
+            }
+            // What took it out is said until it is back, unless probes say more.
+            if let Err(bad) = result
+                && !watched.judge.is_out_by_requests(place.endpoint)
+            {
                 let probes = watched.judge.bad_probes(place.endpoint);
                 known.trouble = format!("{probes} bad probes in a row, the last one: {bad}");
-            }
-        }
-        self.publish();
-    }
-
-    fn counted(&self) {
-        for watched in self.pools().iter_mut() {
-            for (at, known) in watched.endpoints.iter_mut().enumerate() {
-                let in_a_row = known.cell.failures_in_a_row.load(Ordering::Relaxed);
-                let was_out = watched.judge.is_out_by_failures(at);
-                watched.judge.failed(at, clock::now(), in_a_row);
-                if watched.judge.is_out_by_failures(at) && !was_out {
-                    known.trouble = format!("{in_a_row} requests failed in a row");
-                }
             }
         }
         self.publish();
@@ -382,49 +403,76 @@ impl Ward {
             let weights = self.watch.dials.get();
             let mut pools = self.pools();
             let mut members = Vec::with_capacity(pools.len());
+            let mut details = Vec::with_capacity(pools.len());
             for (at, watched) in pools.iter_mut().enumerate() {
                 let verdict = watched.judge.verdict(weights.weights.get(at).map_or(&[], Vec::as_slice));
+                let up = verdict.iter().filter(|health| **health == Health::Up).count();
                 for (known, &health) in watched.endpoints.iter_mut().zip(&verdict) {
-                    events.extend(known.became(health));
+                    events.extend(known.became(health, up - usize::from(health == Health::Up)));
                 }
-                let member =
-                    |known: &Known| Member { addresses: known.addresses.clone(), health: known.health };
+                details.push(watched.details());
+                let member = |known: &Known| Member {
+                    addresses: known.addresses.clone(),
+                    health: known.health,
+                    tier: known.service.map_or(0, |service| service.tier),
+                };
                 members.push(PoolMembers { members: watched.endpoints.iter().map(member).collect() });
             }
             // Under the lock, so that an older verdict cannot overtake this one.
             let next = Membership { pools: members };
             self.watch.membership.update(|now| (*now != next).then_some(next));
+            let next = HealthDetails { pools: details };
+            self.watch.details.update(|now| (*now != next).then_some(next));
         }
         events.into_iter().for_each(&self.watch.on_event);
     }
 }
 
 impl Known {
+    pub(crate) fn has_address(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
     fn new(pool: &Pool, endpoint: &Endpoint, cells: &Cells) -> Self {
         let cell = cells.of(&pool.name, &endpoint.authority());
-        let slot = pool.fleet.is_some();
-        Self { cell, slot, addresses: Vec::new(), trouble: String::new(), health: Health::Up }
+        let slot = pool.fleet.is_some() || endpoint.slot.is_some();
+        Self {
+            cell,
+            slot,
+            addresses: Vec::new(),
+            service: None,
+            too_many: 0,
+            trouble: String::new(),
+            health: Health::Up,
+            down_since: clock::now(),
+            window: Window::default(),
+            ramp: Ramp::default(),
+        }
     }
 
     /// Takes the verdict; returns what to tell when it is another one.
-    fn became(&mut self, health: Health) -> Option<Event> {
+    fn became(&mut self, health: Health, others_up: usize) -> Option<Event> {
         if self.health == health {
             return None;
         }
         let before = std::mem::replace(&mut self.health, health);
+        if before == Health::Up {
+            self.down_since = clock::now();
+        }
+        // Who took traffic all the time is warm.
+        if health == Health::Up && !before.takes_traffic() {
+            self.ramp.begin(clock::now());
+        }
         let nobody = Health::Down(DownReason::NoAddress);
         if self.slot && (before == nobody || health == nobody) {
-            // Instances that come and go are the fleet's to tell.
+            // Instances that come and go are the fleet's to tell, addresses that do are those of names to tell.
             return None;
         }
         let because = match health {
             Health::Up => "it answers again".to_owned(),
-            Health::Down(down) | Health::LastOne(down) if self.trouble.is_empty() => {
-                event::reason(down).to_owned()
-            }
-            Health::Down(_) | Health::LastOne(_) => self.trouble.clone(),
+            Health::Down(down) | Health::LastOne(down) => self.because(down),
         };
         let Cell { pool, authority, .. } = &*self.cell;
-        Some(Event { pool: pool.clone(), authority: authority.clone(), health, because })
+        Some(Event { pool: pool.clone(), authority: authority.clone(), health, others_up, because })
     }
 }

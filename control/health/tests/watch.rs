@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_health::{Event, Watch, Watching};
 use tentpole_model::{
-    Balance, Dials, DownReason, Endpoint, Fleet, FleetAddresses, Health, HealthCheck, Launch, Member,
-    Membership, Pool, PoolMembers, Snapshot,
+    Asked, Balance, Dials, DownReason, Endpoint, Fleet, FleetAddresses, Health, HealthCheck, HealthDetails,
+    Launch, Lookup, Member, Membership, NameAnswer, NameAnswers, Pool, PoolMembers, Snapshot, Target,
 };
 use tentpole_runtime::{Cells, Published};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -64,6 +64,7 @@ struct Pond {
     membership: Arc<Published<Membership>>,
     dials: Arc<Published<Dials>>,
     fleets: Arc<Published<FleetAddresses>>,
+    names: Arc<Published<NameAnswers>>,
     cells: Arc<Cells>,
     events: Arc<Mutex<Vec<Event>>>,
     _watching: Watching,
@@ -74,8 +75,8 @@ fn probes() -> Option<HealthCheck> {
         path: "/up".into(),
         interval: Duration::from_millis(20),
         timeout: Duration::from_secs(5),
-        healthy_after: 2,
         unhealthy_after: 2,
+        ..HealthCheck::default()
     })
 }
 
@@ -114,10 +115,39 @@ async fn watch_from(
 ) -> Pond {
     let endpoint =
         |(host, port): &(String, u16)| Endpoint { host: host.clone(), port: *port, ..Endpoint::default() };
+    let endpoints = hosts.iter().map(endpoint).collect();
+    watch_endpoints(endpoints, health, slots, initial, NameAnswers::default()).await
+}
+
+/// Where these names lead.
+fn answers(names: &[(&str, Lookup, NameAnswer)]) -> NameAnswers {
+    let asked = |host: &str, lookup| Asked { host: host.to_owned(), lookup };
+    let names = names.iter().map(|(host, lookup, answer)| (asked(host, *lookup), answer.clone()));
+    NameAnswers { names: names.collect() }
+}
+
+fn leads_to(addresses: &[SocketAddr]) -> NameAnswer {
+    let target = |address: &SocketAddr| Target { ip: address.ip(), port: None, priority: 0, weight: 0 };
+    NameAnswer { targets: addresses.iter().map(target).collect(), ..NameAnswer::default() }
+}
+
+/// An endpoint for each address that this name may have.
+fn slots(host: &str, port: u16, lookup: Lookup, count: u16) -> Vec<Endpoint> {
+    let slot = |slot| Endpoint { host: host.into(), port, lookup, slot: Some(slot), ..Endpoint::default() };
+    (0..count).map(slot).collect()
+}
+
+async fn watch_endpoints(
+    endpoints: Vec<Endpoint>,
+    health: Option<HealthCheck>,
+    slots: Option<Vec<Option<SocketAddr>>>,
+    initial: Option<Membership>,
+    names: NameAnswers,
+) -> Pond {
     let snapshot = Snapshot {
         pools: vec![Pool {
             name: "app".into(),
-            endpoints: hosts.iter().map(endpoint).collect(),
+            endpoints,
             balance: Balance::RoundRobin,
             health,
             fleet: slots.as_ref().map(|slots| fleet(slots.len() as u32)),
@@ -128,6 +158,7 @@ async fn watch_from(
     let membership = Published::new(Membership::default());
     let dials = Published::new(Dials::from_snapshot(&snapshot));
     let fleets = Published::new(FleetAddresses { pools: slots.into_iter().collect() });
+    let names = Published::new(names);
     let (cells, events) = (Cells::new(), Arc::new(Mutex::new(Vec::new())));
     let watching = Watch {
         snapshot: Arc::new(snapshot),
@@ -135,6 +166,8 @@ async fn watch_from(
         dials: dials.clone(),
         cells: cells.clone(),
         fleets: fleets.clone(),
+        names: names.clone(),
+        details: Published::new(HealthDetails::default()),
         before: None,
         initial,
         on_event: Box::new({
@@ -142,12 +175,18 @@ async fn watch_from(
             move |event| events.lock().unwrap().push(event)
         }),
     };
-    Pond { membership, dials, fleets, cells, events, _watching: watching.start().await }
+    Pond { membership, dials, fleets, names, cells, events, _watching: watching.start().await }
 }
 
 impl Pond {
     fn health(&self) -> Vec<Health> {
         self.membership.get().pools[0].members.iter().map(|member| member.health).collect()
+    }
+
+    /// The first address of each endpoint.
+    fn addresses(&self) -> Vec<Option<SocketAddr>> {
+        let membership = self.membership.get();
+        membership.pools[0].members.iter().map(|member| member.addresses.first().copied()).collect()
     }
 
     /// Waits until the published health is this.
@@ -224,13 +263,74 @@ async fn draining_the_other_endpoint_calls_the_bad_one_back_as_the_last() {
 }
 
 #[tokio::test]
-async fn names_are_resolved_before_the_start_returns_and_unknown_ones_are_down() {
-    let app = App::at(SocketAddr::from(([127, 0, 0, 1], 0))).await;
-    let unknown = "x".repeat(300);
-    let pond = watch(&[("localhost".into(), app.address.port()), (unknown, 80)], None).await;
-    assert_eq!(pond.health(), [UP, Health::Down(DownReason::NoAddress)]);
-    assert!(pond.membership.get().pools[0].members[0].addresses.contains(&app.address));
-    assert!(pond.membership.get().pools[0].members[1].addresses.is_empty());
+async fn names_are_waited_for_at_the_start_and_unknown_ones_are_down() {
+    let app = App::new().await;
+    let endpoint =
+        |host: &str| Endpoint { host: host.into(), port: app.address.port(), ..Endpoint::default() };
+    let nowhere = NameAnswer { trouble: Some("no such name".into()), ..NameAnswer::default() };
+    let now = answers(&[
+        ("app.localhost", Lookup::Addresses, leads_to(&[app.address])),
+        ("nowhere.internal", Lookup::Addresses, nowhere),
+    ]);
+    let endpoints = vec![endpoint("app.localhost"), endpoint("nowhere.internal")];
+    let pond = watch_endpoints(endpoints, None, None, None, now).await;
+    assert_eq!(pond.health(), [UP, EMPTY]);
+    assert_eq!(pond.addresses(), [Some(app.address), None]);
+    let events = pond.events.lock().unwrap();
+    assert!(events.iter().any(|event| event.because.contains("no such name")), "{events:?}");
+}
+
+#[tokio::test]
+async fn each_address_of_a_name_is_an_endpoint_of_its_own() {
+    let (first, second) = (App::new().await, App::new().await);
+    let third = App::at(SocketAddr::new(our_address(), 0)).await;
+    // One name has one port: here each service's target says its own.
+    let target = |app: &App, weight| Target {
+        ip: app.address.ip(),
+        port: Some(app.address.port()),
+        priority: 10,
+        weight,
+    };
+    let service = |targets: Vec<Target>| {
+        answers(&[("_http._tcp.app", Lookup::Services, NameAnswer { targets, ..NameAnswer::default() })])
+    };
+    let now = service(vec![target(&first, 2_000), target(&second, 1_000)]);
+    let endpoints = slots("_http._tcp.app", 0, Lookup::Services, 4);
+    let pond = watch_endpoints(endpoints, probes(), None, None, now).await;
+    assert_eq!(pond.health(), [UP, UP, EMPTY, EMPTY]);
+    assert_eq!(pond.dials.get().weights, [[2, 1, 1, 1]]);
+    // One of them dies: the others keep their traffic.
+    let (second_at, third_at) = (second.dies().await, third.address);
+    pond.becomes(&[UP, DOWN, EMPTY, EMPTY]).await;
+    // Another one takes the place of the dead one, and is judged anew.
+    pond.dials.publish(Dials { weights: vec![vec![0, 1, 1, 1]] });
+    pond.names.publish(service(vec![target(&third, 3_000), target(&first, 1_000)]));
+    pond.becomes(&[UP, EMPTY, UP, EMPTY]).await;
+    assert_eq!(pond.addresses(), [Some(first.address), None, Some(third_at), None]);
+    assert_ne!(third_at, second_at);
+    // The drain was meant for who is still there; who came has the weight that his name says.
+    assert_eq!(pond.dials.get().weights[0][2], 3);
+    let events = pond.events.lock().unwrap();
+    assert!(events.iter().all(|event| event.because.contains("probes")), "names tell the rest: {events:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_is_gone_leaves_traffic_unless_it_is_all_there_is() {
+    let (first, second) = (App::new().await, App::new().await);
+    let endpoint = |name: &str, app: &App| slots(name, app.address.port(), Lookup::Addresses, 2);
+    let endpoints = [endpoint("a", &first), endpoint("b", &second)].concat();
+    let well = |app: &App| leads_to(&[app.address]);
+    let gone =
+        |app: &App| NameAnswer { gone: true, trouble: Some("gone".into()), ..leads_to(&[app.address]) };
+    let of = |a, b| answers(&[("a", Lookup::Addresses, a), ("b", Lookup::Addresses, b)]);
+    let pond = watch_endpoints(endpoints, None, None, None, of(well(&first), well(&second))).await;
+    assert_eq!(pond.health(), [UP, EMPTY, UP, EMPTY]);
+    pond.names.publish(of(gone(&first), well(&second)));
+    pond.becomes(&[EMPTY, EMPTY, UP, EMPTY]).await;
+    pond.names.publish(of(gone(&first), gone(&second)));
+    pond.names.publish(of(gone(&first), NameAnswer { trouble: None, ..gone(&second) }));
+    pond.becomes(&[EMPTY, EMPTY, UP, EMPTY]).await;
+    assert_eq!(pond.addresses()[2], Some(second.address), "the last one stays");
 }
 
 #[tokio::test]
@@ -287,7 +387,7 @@ async fn a_watch_that_is_started_again_goes_on_from_what_was_published() {
     let (first, second) = (App::new().await, App::new().await);
     let hosts = [first.host(), second.host()];
     let address = first.dies().await;
-    let member = |address, health| Member { addresses: vec![address], health };
+    let member = |address, health| Member { addresses: vec![address], health, tier: 0 };
     let members = vec![member(address, DOWN), member(second.address, UP)];
     let initial = Membership { pools: vec![PoolMembers { members }] };
     let pond = watch_from(&hosts, probes(), None, Some(initial)).await;
@@ -303,7 +403,7 @@ async fn slots_too_go_on_from_what_was_published_unless_another_instance_is_ther
     let (first_was, second_is) = (first.address, second.address);
     first.dies().await;
     let elsewhere = SocketAddr::new(our_address(), 9);
-    let member = |address, health| Member { addresses: vec![address], health };
+    let member = |address, health| Member { addresses: vec![address], health, tier: 0 };
     let members = vec![member(first_was, DOWN), member(elsewhere, DOWN)];
     let initial = Membership { pools: vec![PoolMembers { members }] };
     let hosts = [("app-1".to_owned(), 0), ("app-2".to_owned(), 0)];

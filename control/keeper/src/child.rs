@@ -3,8 +3,9 @@
 
 use crate::instance::{FromShim, ToShim};
 use crate::program::Program;
-use serde::Serialize;
+use crate::signals::with_usual;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -13,13 +14,18 @@ use std::time::Duration;
 use tentpole_model::InstanceId;
 use tentpole_model::link::{FromControl, FromEdge, ToControl, ToEdge};
 use tentpole_runtime::{Instant, channel, clock};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// How long a child may live on after its channel closed, and the channel after its process.
 const GOING_MAX: Duration = Duration::from_secs(1);
 
+/// How long a child may take to receive what it was told, when another keeper takes over.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
+
 /// Whom a child is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Who {
     Edge,
     Control,
@@ -27,7 +33,7 @@ pub(crate) enum Who {
 }
 
 /// Something came over a child's channel.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Event {
     pub who: Who,
     /// Which of those that had this place.
@@ -36,7 +42,7 @@ pub(crate) struct Event {
 }
 
 /// What a child said.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Said {
     Edge(FromEdge),
     Control(FromControl),
@@ -84,11 +90,27 @@ impl Spoken for ToShim {
     }
 }
 
+/// A child as one keeper leaves it to the next; its channel goes beside this.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ChildState {
+    pub pid: u32,
+    /// How its process ended, when notice was taken of that.
+    pub ended: Option<String>,
+    /// What has come of a message that is not whole yet.
+    pub rest: Vec<u8>,
+}
+
 /// A child process, from its start until nothing of it is left.
 pub(crate) struct Child<T> {
     pub pid: u32,
     pub started: Instant,
     waiting: mpsc::Sender<(T, Option<OwnedFd>)>,
+    /// The channel once more, for who takes the child over.
+    channel: OwnedFd,
+    writing: JoinHandle<()>,
+    /// Ends when told so, with what has come of a message that is not whole yet.
+    reading: JoinHandle<Vec<u8>>,
+    still: oneshot::Sender<()>,
     /// How its process ended, once notice was taken of that. Until then its id is nobody else's.
     pub ended: Option<String>,
     closed: bool,
@@ -110,13 +132,45 @@ impl<T: Spoken> Child<T> {
             command.stdout(Stdio::null());
         }
         // Not waited for by std: the keeper takes notice of all children at one place.
-        let pid = command.spawn()?.id();
-        let (sender, receiver) = channel::open(ours)?;
+        let pid = with_usual(|| command.spawn())?.id();
+        Self::adopt(ChildState { pid, ended: None, rest: Vec::new() }, ours.into(), who, events)
+    }
+
+    /// Takes over one that another keeper started, in this very process.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn adopt(
+        state: ChildState,
+        channel: OwnedFd,
+        who: Who,
+        events: &mpsc::Sender<Event>,
+    ) -> io::Result<Self> {
+        let ChildState { pid, ended, rest } = state;
+        let (sender, receiver) = channel::open_again(channel.try_clone()?.into(), rest)?;
         let (waiting, queue) = mpsc::channel(T::WAITING_MAX);
-        tokio::spawn(write(sender, queue));
-        tokio::spawn(read::<T>(receiver, who, pid, events.clone()));
-        let started = clock::now();
-        Ok(Self { pid, started, waiting, ended: None, closed: false, given_up: None })
+        let (still, stop) = oneshot::channel();
+        let writing = tokio::spawn(write(sender, queue));
+        let reading = tokio::spawn(read::<T>(receiver, who, pid, events.clone(), stop));
+        let (started, given_up) = (clock::now(), ended.as_ref().map(|_| clock::now().after(GOING_MAX)));
+        Ok(Self { pid, started, waiting, channel, writing, reading, still, ended, closed: false, given_up })
+    }
+
+    /// Stops to listen and to talk, between two messages: everything that it was told has been sent, and what it says
+    /// from now on waits in the channel. One that does not take what it is told is killed.
+    pub async fn pack(self) -> (ChildState, OwnedFd) {
+        let Self { pid, waiting, channel, writing, reading, still, ended, .. } = self;
+        drop(waiting);
+        if timeout(FLUSH_MAX, writing).await.is_err()
+            && ended.is_none()
+            && let Some(pid) = crate::kill::pid(pid)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        // One whose channel has closed has stopped by itself.
+        let _ = still.send(());
+        let rest = reading.await.unwrap_or_default();
+        (ChildState { pid, ended, rest }, channel)
     }
 
     /// Tells it something. One that has not read for so long that there is no room any more is killed.
@@ -169,11 +223,24 @@ async fn write<T: Serialize>(sender: channel::Sender, mut queue: mpsc::Receiver<
     }
 }
 
-async fn read<T: Spoken>(mut receiver: channel::Receiver, who: Who, pid: u32, events: mpsc::Sender<Event>) {
-    while let Ok(Some(answer)) = receiver.receive::<T::Answer>().await {
+async fn read<T: Spoken>(
+    mut receiver: channel::Receiver,
+    who: Who,
+    pid: u32,
+    events: mpsc::Sender<Event>,
+    mut stop: oneshot::Receiver<()>,
+) -> Vec<u8> {
+    loop {
+        let answer = tokio::select! {
+            biased;
+            Ok(()) = &mut stop => return receiver.rest(),
+            answer = receiver.receive::<T::Answer>() => answer,
+        };
+        let Ok(Some(answer)) = answer else { break };
         if events.send(Event { who, pid, said: T::said(answer) }).await.is_err() {
-            return;
+            return Vec::new();
         }
     }
     let _ = events.send(Event { who, pid, said: Said::Closed }).await;
+    Vec::new()
 }

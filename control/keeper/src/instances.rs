@@ -1,11 +1,15 @@
 //! The instances' records and their shims. Does what the control process says, remembers what it needs to know when it
 //! is new, and adds only one thing of its own: who was told to end and does not is killed.
 
-use crate::child::{Child, Event, Who};
+use crate::child::{Child, ChildState, Event, Who};
+use crate::hand_over;
 use crate::instance::{FromShim, ToShim};
 use crate::program::Program;
 use crate::{KeeperEvent, kill};
-use std::collections::{BTreeMap, HashSet};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tentpole_model::link::ToControl;
 use tentpole_model::{Instance, InstanceId, Launch};
@@ -37,6 +41,24 @@ pub(crate) struct Instances {
     pub to_people: Vec<KeeperEvent>,
 }
 
+/// All of them as one keeper leaves them to the next; their shims' channels go beside this, in order.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct InstancesState {
+    kept: Vec<KeptState>,
+    /// Those whose processes lost their shim and are being ended.
+    orphans: Option<Vec<(InstanceId, String)>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptState {
+    instance: Instance,
+    shim: Option<ChildState>,
+    asked: bool,
+    forgotten: bool,
+    stop_in: Option<Duration>,
+    kill_in: Option<Duration>,
+}
+
 struct Kept {
     instance: Instance,
     shim: Option<Child<ToShim>>,
@@ -63,6 +85,71 @@ impl Instances {
     /// None yet; each will get this limit on open files.
     pub fn new(open_files: Option<u64>) -> Self {
         Self { open_files, ..Self::default() }
+    }
+
+    /// Takes over those that another keeper left.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn adopt(
+        open_files: Option<u64>,
+        state: InstancesState,
+        channels: &mut VecDeque<OwnedFd>,
+        events: &mpsc::Sender<Event>,
+    ) -> io::Result<Self> {
+        let now = clock::now();
+        let mut all = Self::new(open_files);
+        for KeptState { instance, shim, asked, forgotten, stop_in, kill_in } in state.kept {
+            let id = instance.id;
+            let shim = shim.and_then(|shim| Some((shim, channels.pop_front()?)));
+            let shim = shim.map(|(shim, channel)| Child::adopt(shim, channel, Who::Shim(id), events));
+            let due = |time: Option<Duration>| time.map(|time| now.after(time));
+            let kept = Kept {
+                instance,
+                shim: shim.transpose()?,
+                asked,
+                forgotten,
+                stop_due: due(stop_in),
+                kill_due: due(kill_in),
+            };
+            all.kept.insert(id, kept);
+        }
+        all.orphans = state.orphans.map(|of| Orphans {
+            of,
+            look_due: now,
+            given_up: now.after(ORPHANS_MAX),
+            found_none: 0,
+        });
+        Ok(all)
+    }
+
+    /// What a next keeper would get, but for what shims have half said.
+    pub fn rehearsal(&self) -> InstancesState {
+        let state = |kept: &Kept| KeptState {
+            instance: kept.instance.clone(),
+            shim: kept.shim.as_ref().map(|shim| ChildState { pid: shim.pid, ended: None, rest: Vec::new() }),
+            asked: kept.asked,
+            forgotten: kept.forgotten,
+            stop_in: None,
+            kill_in: None,
+        };
+        InstancesState { kept: self.kept.values().map(state).collect(), orphans: None }
+    }
+
+    /// Lets go of all, for the next keeper.
+    pub async fn pack(&mut self) -> (InstancesState, Vec<OwnedFd>) {
+        let now = clock::now();
+        let (mut all, mut channels) = (Vec::new(), Vec::new());
+        for (_, kept) in std::mem::take(&mut self.kept) {
+            let Kept { instance, shim, asked, forgotten, stop_due, kill_due } = kept;
+            let (shim, channel) = hand_over::pack(shim).await;
+            channels.extend(channel);
+            let left = |due: Option<Instant>| due.map(|due| due.since(now));
+            let (stop_in, kill_in) = (left(stop_due), left(kill_due));
+            all.push(KeptState { instance, shim, asked, forgotten, stop_in, kill_in });
+        }
+        let orphans = self.orphans.take().map(|orphans| orphans.of);
+        (InstancesState { kept: all, orphans }, channels)
     }
 
     /// Starts one, or says why not.

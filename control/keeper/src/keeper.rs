@@ -3,24 +3,28 @@
 //! process, the instances. Never waits for a child.
 
 use crate::child::{Event, Said, Spoken, Who};
+use crate::ends::{Ends, Heard};
 use crate::instances::Instances;
 use crate::kill::{self, Reaped, kill_below, reap};
 use crate::part::Part;
 use crate::reload::Reloading;
+use crate::signals::Signals;
 use crate::state::StateDirectory;
+use crate::upgrade::{Leaving, Upgrading};
 use crate::{KeeperEnd, KeeperEvent, KeeperParts, Program};
 use rustix::process::{getpid, set_child_subreaper};
 use std::collections::{HashSet, VecDeque};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::Duration;
 use tentpole_model::link::{FromControl, FromEdge, ToControl, ToEdge};
 use tentpole_model::{STATE_VARIABLE, SnapshotFile, Trigger};
 use tentpole_runtime::{Instant, channel, clock};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// Things that children said and that wait for the keeper; more wait in their channels.
 const EVENTS_MAX: usize = 256;
@@ -32,6 +36,8 @@ const ENDING_SAID_MAX: Duration = Duration::from_secs(1);
 const LAST_COUNT_MAX: Duration = Duration::from_millis(200);
 /// How long the control process may take to end.
 const CONTROL_END_MAX: Duration = Duration::from_secs(3);
+/// How long a signal that has come already may take to be heard.
+const LAST_SIGNAL_MAX: Duration = Duration::from_millis(2);
 /// How long killed processes may take to go at the very end.
 const KILLED_MAX: Duration = Duration::from_secs(5);
 /// Between two looks at them.
@@ -55,32 +61,38 @@ async fn keep(mut parts: KeeperParts) -> Result<KeeperEnd, String> {
     let system = |error: io::Error| format!("cannot keep processes: {error}");
     // Before there is anything that a signal would have to end.
     let (mut ends, mut died) = (Ends::new().map_err(system)?, signal(SignalKind::child()).map_err(system)?);
-    let strangers = kill::children().map_err(system)?;
+    let signals = Signals::start().map_err(system)?;
     set_child_subreaper(Some(getpid())).map_err(|error| system(error.into()))?;
-    let state = match &parts.state {
-        Some(path) => StateDirectory::given(path)?,
-        None => StateDirectory::temporary()?,
-    };
-    let file = SnapshotFile::first(parts.snapshot.clone(), clock::now().unix_us() / 1_000);
-    state.begin(&file)?;
-    let changed = parts.reload.as_mut().and_then(|reload| reload.changed.take());
+    let mut changed = parts.reload.as_mut().and_then(|reload| reload.changed.take());
     let (reloading, mut read) = Reloading::new(parts.reload.take());
     let (events, mut heard) = mpsc::channel(EVENTS_MAX);
-    let mut keeper = Keeper::new(parts, file, reloading, state, strangers, events);
-    let mut changed = changed;
-    keeper.start_edge();
-    keeper.start_control();
+    let mut keeper = match parts.taken_over.take() {
+        Some(taken) => Keeper::take_over(parts, taken, reloading, events).map_err(system)?,
+        None => Keeper::begin(parts, reloading, events)?,
+    };
     let end = loop {
         keeper.on_time(clock::now());
         if let Some(end) = keeper.advance() {
             break end;
         }
+        keeper.tell_upgrading();
+        if keeper.is_serving() && keeper.upgrading.is_ready() {
+            // What came before is heeded here, and what comes from now on by who goes on.
+            signals.let_in(false);
+            while let Ok(signal) = timeout(LAST_SIGNAL_MAX, ends.next()).await {
+                keeper.signalled_by(&signal);
+            }
+            if keeper.is_serving()
+                && let Some(program) = keeper.upgrading.take_ready()
+            {
+                keeper.hand_over(&program, &mut heard).await.map_err(system)?;
+            }
+            signals.let_in(true);
+            continue;
+        }
         let due = keeper.due().map(|due| due.since(clock::now()));
         tokio::select! {
-            signal = ends.next() => match signal {
-                Heard::Reload if keeper.reloading.is_possible() => keeper.wish(Trigger::Signal),
-                Heard::Reload | Heard::End => keeper.signalled(),
-            },
+            signal = ends.next() => keeper.signalled_by(&signal),
             Some(()) = next(&mut changed) => keeper.wish(Trigger::Watch),
             Some(end) = read.recv() => keeper.was_read(end),
             _ = died.recv() => keeper.take_notice(),
@@ -98,28 +110,35 @@ pub(crate) struct Keeper {
     /// The highest version that was ever tried.
     pub(crate) version_tried: u64,
     pub(crate) reloading: Reloading,
+    pub(crate) upgrading: Upgrading,
     pub(crate) state: StateDirectory,
-    program: Program,
+    pub(crate) program: Program,
     pub(crate) tell: Box<dyn Fn(KeeperEvent)>,
     /// Empty once it ends: nobody shall wait in their backlogs then.
     pub(crate) listeners: Vec<Vec<TcpListener>>,
-    admin: Option<TcpListener>,
+    pub(crate) admin: Option<TcpListener>,
     /// Children that were there before.
-    strangers: HashSet<u32>,
+    pub(crate) strangers: HashSet<u32>,
     pub(crate) edge: Part<ToEdge>,
+    /// The edge of the program that is about to take over.
+    pub(crate) next: Option<Part<ToEdge>>,
+    /// Edges of programs before.
+    pub(crate) leaving: Vec<Leaving>,
     pub(crate) control: Part<ToControl>,
-    instances: Instances,
+    pub(crate) instances: Instances,
+    /// The limit on open files that instances get.
+    pub(crate) open_files: Option<u64>,
     /// Restarts that no control process has been told of.
-    untold: VecDeque<ToControl>,
-    phase: Phase,
+    pub(crate) untold: VecDeque<ToControl>,
+    pub(crate) phase: Phase,
     /// What the edge last said.
-    connections: Option<usize>,
-    cut: Option<usize>,
-    events: mpsc::Sender<Event>,
+    pub(crate) connections: Option<usize>,
+    pub(crate) cut: Option<usize>,
+    pub(crate) events: mpsc::Sender<Event>,
 }
 
 /// How far the end is.
-enum Phase {
+pub(crate) enum Phase {
     Serving,
     /// Requests in flight finish.
     Edge {
@@ -140,19 +159,21 @@ enum Phase {
 }
 
 impl Keeper {
-    fn new(
-        parts: KeeperParts,
-        file: SnapshotFile,
-        reloading: Reloading,
-        state: StateDirectory,
-        strangers: HashSet<u32>,
-        events: mpsc::Sender<Event>,
-    ) -> Self {
+    /// A keeper that starts everything.
+    fn begin(parts: KeeperParts, reloading: Reloading, events: mpsc::Sender<Event>) -> Result<Self, String> {
+        let strangers = kill::children().map_err(|error| format!("cannot keep processes: {error}"))?;
+        let state = match &parts.state {
+            Some(path) => StateDirectory::given(path)?,
+            None => StateDirectory::temporary()?,
+        };
+        let file = SnapshotFile::first(parts.snapshot.clone(), clock::now().unix_us() / 1_000);
+        state.begin(&file)?;
         let KeeperParts { listeners, admin, program, open_files, tell, .. } = parts;
-        Self {
+        let mut keeper = Self {
             version_tried: file.version,
             file,
             reloading,
+            upgrading: Upgrading::new(own_program()),
             state,
             program,
             tell,
@@ -160,18 +181,38 @@ impl Keeper {
             admin,
             strangers,
             edge: Part::new(Who::Edge),
+            next: None,
+            leaving: Vec::new(),
             control: Part::new(Who::Control),
             instances: Instances::new(open_files),
+            open_files,
             untold: VecDeque::new(),
             phase: Phase::Serving,
             connections: None,
             cut: None,
             events,
+        };
+        keeper.start_edge();
+        keeper.start_control();
+        Ok(keeper)
+    }
+
+    /// Heeds a signal.
+    fn signalled_by(&mut self, signal: &Heard) {
+        match signal {
+            Heard::Reload if self.reloading.is_possible() => self.wish(Trigger::Signal),
+            Heard::Upgrade => self.wish_upgrade(Trigger::Signal, None),
+            Heard::Reload | Heard::End => self.signalled(),
         }
     }
 
+    /// Whether nobody has asked it to end.
+    pub(crate) fn is_serving(&self) -> bool {
+        matches!(self.phase, Phase::Serving)
+    }
+
     /// Parts that start again find what the first ones found.
-    fn restore_state(&mut self) {
+    pub(crate) fn restore_state(&mut self) {
         if let Err(what) = self.state.restore(&self.file) {
             self.trouble(what);
         }
@@ -182,12 +223,7 @@ impl Keeper {
         if !self.edge.start(&self.program, &self.events) {
             return;
         }
-        for (thread, listeners) in self.listeners.iter().enumerate() {
-            for listener in listeners {
-                self.edge.tell(ToEdge::Listener { thread }, Some(listener.as_fd().try_clone_to_owned()));
-            }
-        }
-        self.edge.tell(ToEdge::Start { state: self.state.path().to_owned() }, None);
+        self.introduce_edge(&self.edge);
         self.say_restarted(Who::Edge);
         self.link();
     }
@@ -201,11 +237,16 @@ impl Keeper {
         let (state, instances) = (self.state.path().to_owned(), self.instances.records());
         self.control.tell(ToControl::Start { state, admin: admin.is_some(), instances }, admin);
         self.say_restarted(Who::Control);
+        self.upgrading.told = None;
         self.tell_untold();
         if let Some(word) = self.reloading.word_to_new_control() {
             self.control.tell(word, None);
         }
         self.link();
+        for at in 0..self.leaving.len() {
+            self.link_beside(|keeper| keeper.leaving.get(at).map(|leaving| &leaving.part));
+        }
+        self.link_beside(|keeper| keeper.next.as_ref());
     }
 
     /// Lets edge and control process speak to one another, over a new link.
@@ -249,13 +290,14 @@ impl Keeper {
     }
 
     /// A child said something.
-    fn heard(&mut self, event: Event) {
+    pub(crate) fn heard(&mut self, event: Event) {
         let Event { who, pid, said } = event;
         match (who, said) {
             (Who::Edge, Said::Edge(said)) if self.edge.is(pid) => self.heard_edge(said),
             (Who::Control, Said::Control(said)) if self.control.is(pid) => self.heard_control(said),
             (Who::Shim(id), Said::Shim(said)) => self.instances.heard(id, pid, said),
-            (Who::Edge, Said::Closed) => self.edge.closed(pid),
+            (Who::Edge, Said::Edge(said)) => self.heard_other_edge(pid, said),
+            (Who::Edge, Said::Closed) => self.edges().for_each(|edge| edge.closed(pid)),
             (Who::Control, Said::Closed) => self.control.closed(pid),
             (Who::Shim(id), Said::Closed) => self.instances.closed(id, pid),
             // Of a child that was given up, or not its language.
@@ -286,6 +328,31 @@ impl Keeper {
         }
     }
 
+    /// An edge beside the one that has the place said something.
+    fn heard_other_edge(&mut self, pid: u32, said: FromEdge) {
+        if let Some(next) = self.next.as_mut().filter(|next| next.is(pid)) {
+            match said {
+                FromEdge::Open => self.next_is_open(),
+                FromEdge::Failed(reason) => next.has_failed(reason),
+                FromEdge::Ending { .. } | FromEdge::Ended { .. } => {}
+            }
+            return;
+        }
+        let Some(leaving) = self.leaving.iter_mut().find(|leaving| leaving.part.is(pid)) else { return };
+        match said {
+            FromEdge::Ending { .. } => leaving.has_answered(),
+            FromEdge::Ended { cut } => (self.tell)(KeeperEvent::EdgeLeft { cut }),
+            FromEdge::Failed(reason) => leaving.part.has_failed(reason),
+            FromEdge::Open => {}
+        }
+    }
+
+    /// All edges there are.
+    fn edges(&mut self) -> impl Iterator<Item = &mut Part<ToEdge>> {
+        let leaving = self.leaving.iter_mut().map(|leaving| &mut leaving.part);
+        std::iter::once(&mut self.edge).chain(&mut self.next).chain(leaving)
+    }
+
     fn heard_control(&mut self, said: FromControl) {
         match said {
             FromControl::Ready => self.control.was_ready = true,
@@ -306,6 +373,7 @@ impl Keeper {
             FromControl::Kill(id) => self.instances.kill(id),
             FromControl::Forget(id) => self.instances.forget(id),
             FromControl::Reload(number) => self.wish(Trigger::Asked(number)),
+            FromControl::Upgrade { number, program } => self.wish_upgrade(Trigger::Asked(number), program),
             FromControl::Prepared(version) => self.was_prepared(version),
             FromControl::NotPrepared { version, why } => self.was_not_prepared(version, &why),
             FromControl::InForce(version) => self.is_in_force(version),
@@ -313,10 +381,12 @@ impl Keeper {
     }
 
     /// Takes notice of every child that has ended.
-    fn take_notice(&mut self) {
+    pub(crate) fn take_notice(&mut self) {
         while let Reaped::Ended(pid, status) = reap() {
             let how = kill::how(status);
-            let known = self.instances.reaped(pid, &how) || self.edge.reaped(pid, &how);
+            let known = self.instances.reaped(pid, &how)
+                || self.edges().any(|edge| edge.reaped(pid, &how))
+                || self.check_ended(pid, &how);
             if !known && !self.control.reaped(pid, &how) {
                 self.strangers.remove(&pid);
             }
@@ -332,7 +402,7 @@ impl Keeper {
         (self.edge.start_due, self.control.start_due) = (None, None);
         match self.phase {
             Phase::Serving => {
-                self.edge.tell(ToEdge::End, None);
+                self.edges().for_each(|edge| edge.tell(ToEdge::End, None));
                 let drain_time = self.file.snapshot.visitors.drain_time;
                 self.phase = Phase::Edge {
                     kill_due: now.after(drain_time + EDGE_END_MARGIN),
@@ -362,6 +432,8 @@ impl Keeper {
         }
         if let Phase::Edge { say_due, .. } = &mut self.phase
             && self.edge.child.is_none()
+            && self.next.is_none()
+            && self.leaving.is_empty()
         {
             if say_due.take().is_some() {
                 (self.tell)(KeeperEvent::Ending { connections: self.connections });
@@ -392,6 +464,8 @@ impl Keeper {
     fn bury(&mut self) {
         let serving = matches!(self.phase, Phase::Serving);
         let gone = [self.edge.bury(serving), self.control.bury(serving)];
+        self.bury_next();
+        self.leaving.retain_mut(Leaving::is_there);
         if let Some(reason) = gone.into_iter().flatten().next()
             && serving
         {
@@ -407,7 +481,9 @@ impl Keeper {
             Phase::Serving | Phase::Instances | Phase::Over(_) => [None, None],
         };
         let dues = [self.edge.due(), self.control.due(), self.instances.due(), self.reloading.due()];
-        dues.into_iter().chain(of_phase).flatten().min()
+        let next = self.next.as_ref().and_then(Part::due);
+        let others = self.leaving.iter().map(Leaving::due).chain([self.upgrading.due(), next]);
+        dues.into_iter().chain(others).chain(of_phase).flatten().min()
     }
 
     fn on_time(&mut self, now: Instant) {
@@ -419,9 +495,15 @@ impl Keeper {
             self.start_control();
         }
         self.reload_on_time(now);
+        self.upgrade_on_time(now);
         self.edge.give_up(now);
+        self.next.iter_mut().for_each(|next| next.give_up(now));
+        let said: Vec<_> = self.leaving.iter_mut().filter_map(|leaving| leaving.on_time(now)).collect();
+        said.into_iter().for_each(|what| self.trouble(what.into()));
         self.control.give_up(now);
-        let own: Vec<u32> = [self.edge.pid(), self.control.pid()].into_iter().flatten().collect();
+        let mut own: Vec<u32> = self.edges().filter_map(|edge| edge.pid()).collect();
+        own.extend(self.control.pid());
+        own.extend(self.upgrading.check_pid());
         let strangers = &self.strangers;
         self.instances.on_time(now, || strangers.iter().copied().chain(own.iter().copied()).collect());
         match &mut self.phase {
@@ -434,6 +516,8 @@ impl Keeper {
                     // Its end is seen like any other.
                     *kill_due = now.after(KILLED_MAX);
                     self.edge.kill();
+                    self.next.iter().for_each(Part::kill);
+                    self.leaving.iter().for_each(|leaving| leaving.part.kill());
                 }
             }
             Phase::Control { kill_due } if *kill_due <= now => {
@@ -472,24 +556,9 @@ impl Keeper {
     }
 }
 
-/// The signals that end it, or have it read its configuration again.
-struct Ends {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-    /// Which of its standard streams are a terminal.
-    terminals: [bool; 3],
-}
-
-/// What a signal wants.
-enum Heard {
-    End,
-    Reload,
-}
-
-/// Which of the standard streams are a terminal that is there.
-fn terminals() -> [bool; 3] {
-    [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()]
+/// Where this program lies: another one may lie there by the time of an upgrade.
+pub(crate) fn own_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into())
 }
 
 /// The next word that the file changed; never where nobody looks.
@@ -497,28 +566,5 @@ async fn next(changed: &mut Option<mpsc::Receiver<()>>) -> Option<()> {
     match changed {
         Some(changed) => changed.recv().await,
         None => std::future::pending().await,
-    }
-}
-
-impl Ends {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-            terminals: terminals(),
-        })
-    }
-
-    async fn next(&mut self) -> Heard {
-        tokio::select! {
-            _ = self.interrupt.recv() => Heard::End,
-            _ = self.terminate.recv() => Heard::End,
-            // The kernel says the same when the terminal is closed, and then it is one no longer.
-            _ = self.hangup.recv() => match terminals() == self.terminals {
-                true => Heard::Reload,
-                false => Heard::End,
-            },
-        }
     }
 }

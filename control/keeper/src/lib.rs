@@ -4,7 +4,9 @@
 
 mod backoff;
 mod child;
+mod ends;
 mod fixed;
+mod hand_over;
 pub mod instance;
 mod instances;
 mod keeper;
@@ -12,15 +14,20 @@ mod kill;
 mod part;
 mod program;
 mod reload;
+mod signals;
 mod state;
+mod succession;
+mod upgrade;
 
+pub use hand_over::{TakenOver, check, take_over};
 pub use keeper::run;
 pub use program::Program;
+pub use signals::hold as hold_signals;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tentpole_model::{Refusal, ReloadEnd, Snapshot, Trigger};
+use tentpole_model::{Refusal, ReloadEnd, Snapshot, Trigger, UpgradeEnd};
 
 /// What a keeper keeps, and how it speaks to people.
 pub struct KeeperParts {
@@ -39,6 +46,8 @@ pub struct KeeperParts {
     pub open_files: Option<u64>,
     /// How the configuration is read again; `None` when there is nothing to read.
     pub reload: Option<ReloadParts>,
+    /// What an earlier program left (`take_over`); then listeners and admin API are those, and so is what is served.
+    pub taken_over: Option<TakenOver>,
     /// Is told what people want to know. Called on the keeper's thread; must not wait for long.
     pub tell: Box<dyn Fn(KeeperEvent)>,
 }
@@ -49,6 +58,8 @@ pub struct ReloadParts {
     pub read: Arc<dyn Fn() -> Result<Read, Refusal> + Send + Sync>,
     /// Binds addresses for so many data threads: for each, its sockets in the order of the addresses.
     pub bind: Bind,
+    /// The file itself, for who takes over.
+    pub file: Option<PathBuf>,
     /// Tells that the file changed, where somebody looks.
     pub changed: Option<tokio::sync::mpsc::Receiver<()>>,
 }
@@ -63,7 +74,11 @@ pub struct Read {
     pub snapshot: Snapshot,
     /// What one should know of it, as `tentpole check` prints it.
     pub notes: String,
+    /// Where settings that cannot change while it runs stand ([`FIXED`]), as `tentpole.toml:12`.
+    pub places: Vec<(&'static str, String)>,
 }
+
+pub use fixed::FIXED;
 
 /// What people want to know while it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +114,18 @@ pub enum KeeperEvent {
         by: Trigger,
         /// What came of it.
         end: ReloadEnd,
+    },
+    /// An upgrade has ended.
+    Upgraded {
+        /// Who wished for it.
+        by: Trigger,
+        /// What came of it.
+        end: UpgradeEnd,
+    },
+    /// An edge of the program before has ended.
+    EdgeLeft {
+        /// Connections that did not end in time.
+        cut: usize,
     },
     /// Something is wrong that the keeper lives with.
     Trouble(String),

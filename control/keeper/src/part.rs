@@ -2,13 +2,25 @@
 //! it dies. A first one that cannot start is hopeless; later ones are started again and again.
 
 use crate::backoff::Backoff;
-use crate::child::{Child, Event, Spoken, Who};
+use crate::child::{Child, ChildState, Event, Spoken, Who};
+use crate::hand_over;
 use crate::program::Program;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tentpole_runtime::{Instant, clock};
 use tokio::sync::mpsc;
+
+/// A part as one keeper leaves it to the next.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct PartState {
+    /// `None` while there is none, and one is to be started.
+    pub child: Option<ChildState>,
+    pub was_ready: bool,
+    pub deaths: u64,
+    pub died: Option<String>,
+}
 
 /// Deaths of a part that never was ready, until it is taken to be broken.
 const NEVER_READY_MAX: u64 = 5;
@@ -27,6 +39,8 @@ pub(crate) struct Part<T> {
     failed: Option<String>,
     /// How the last one ended, while the next has not been started.
     pub died: Option<String>,
+    /// The present one shall end, for another to take its place: that is no death.
+    pub is_replaced: bool,
 }
 
 impl<T: Spoken> Part<T> {
@@ -41,7 +55,32 @@ impl<T: Spoken> Part<T> {
             deaths: 0,
             failed: None,
             died: None,
+            is_replaced: false,
         }
+    }
+
+    /// Takes over one that another keeper left, with the channel of its process.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn adopt(
+        who: Who,
+        state: PartState,
+        channel: Option<OwnedFd>,
+        events: &mpsc::Sender<Event>,
+    ) -> io::Result<Self> {
+        let PartState { child, was_ready, deaths, died } = state;
+        let child = child.zip(channel).map(|(child, channel)| Child::adopt(child, channel, who, events));
+        let child = child.transpose()?;
+        let start_due = child.is_none().then(clock::now);
+        Ok(Self { child, start_due, was_ready, deaths, died, ..Self::new(who) })
+    }
+
+    /// Lets go of it, for the next keeper.
+    pub async fn pack(&mut self) -> (PartState, Option<OwnedFd>) {
+        let (child, channel) = hand_over::pack(self.child.take()).await;
+        let (was_ready, deaths, died) = (self.was_ready, self.deaths, self.died.clone());
+        (PartState { child, was_ready, deaths, died }, channel)
     }
 
     /// Starts the next one; false when that has to be tried again.
@@ -121,7 +160,9 @@ impl<T: Spoken> Part<T> {
     pub fn bury(&mut self, again: bool) -> Option<String> {
         let child = self.child.take_if(|child| child.is_gone().is_some());
         let how = child.as_ref().and_then(Child::is_gone).map(str::to_owned);
-        if let (Some(child), Some(how)) = (child, how) {
+        if child.is_some() && std::mem::take(&mut self.is_replaced) {
+            self.start_due = Some(clock::now());
+        } else if let (Some(child), Some(how)) = (child, how) {
             self.deaths += 1;
             let lived = clock::now().since(child.started);
             self.start_due = Some(clock::now().after(self.backoff.died(lived)));

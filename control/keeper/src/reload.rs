@@ -8,6 +8,7 @@ use crate::keeper::Keeper;
 use crate::{KeeperEvent, Read, ReloadParts};
 use std::collections::VecDeque;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tentpole_model::link::{ToControl, ToEdge};
@@ -62,9 +63,24 @@ impl Reloading {
         (Self { parts, wishes, of, step: Step::None, attempts: 0, reads }, read)
     }
 
+    /// The file that is read again.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.parts.as_ref()?.file.clone()
+    }
+
     /// Whether there is anything to read again.
     pub fn is_possible(&self) -> bool {
         self.parts.is_some()
+    }
+
+    /// Whether none is under way.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(self.step, Step::None)
+    }
+
+    /// Wishes that wait, for another keeper to fulfil: nobody at the admin API waits for these.
+    pub fn wishes_of_nobody(&self) -> Vec<Trigger> {
+        self.wishes.iter().copied().filter(|by| !matches!(by, Trigger::Asked(_))).collect()
     }
 
     /// When the present step has taken too long.
@@ -99,7 +115,10 @@ impl Keeper {
         self.next_reload();
     }
 
-    fn next_reload(&mut self) {
+    pub(crate) fn next_reload(&mut self) {
+        if self.upgrading.is_under_way() {
+            return;
+        }
         let reloading = &mut self.reloading;
         if !matches!(reloading.step, Step::None) || reloading.wishes.is_empty() {
             return;
@@ -125,7 +144,7 @@ impl Keeper {
         if !matches!(self.reloading.step, Step::Reading { .. }) || attempt != self.reloading.attempts {
             return;
         }
-        let Read { snapshot, notes } = match read {
+        let Read { snapshot, notes, places } = match read {
             Ok(read) => read,
             Err(refusal) => return self.end_reload(ReloadEnd::Refused(refusal)),
         };
@@ -135,7 +154,7 @@ impl Keeper {
             let same = Reloaded { version, changed: false, sites, pools, notes };
             return self.end_reload(ReloadEnd::InForce(same));
         }
-        if let Some(why) = fixed::differs(now, &snapshot) {
+        if let Some(why) = fixed::differs(now, &snapshot, &places) {
             return self.end_reload(refused(&why));
         }
         let bound = match self.bind(&snapshot.addresses()) {
@@ -269,6 +288,7 @@ impl Keeper {
         for by in std::mem::take(&mut self.reloading.of) {
             self.answer(by, &end);
         }
+        self.next_upgrade();
         self.next_reload();
     }
 
@@ -288,6 +308,6 @@ impl ReloadParts {
         read: impl Fn() -> Result<Read, Refusal> + Send + Sync + 'static,
         bind: impl Fn(&[std::net::SocketAddr], usize) -> Result<Vec<Vec<TcpListener>>, String> + 'static,
     ) -> Self {
-        Self { read: Arc::new(read), bind: Box::new(bind), changed: None }
+        Self { read: Arc::new(read), bind: Box::new(bind), file: None, changed: None }
     }
 }

@@ -5,6 +5,7 @@
 use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tentpole_model::SnapshotFile;
@@ -82,6 +83,21 @@ impl StateDirectory {
             }
         }
         Err(failed(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Takes over the one that another keeper had in this very process.
+    pub fn adopt(path: PathBuf, temporary: bool, lock: OwnedFd) -> Self {
+        Self { path, temporary, lock: lock.into() }
+    }
+
+    /// Whether it goes with its keeper.
+    pub fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+
+    /// What holds the lock.
+    pub fn lock(&self) -> &File {
+        &self.lock
     }
 
     /// Where it is.

@@ -3,10 +3,13 @@
 //! what the edge last reported. Decides nothing, keeps no history, and knows no visitor.
 
 mod asking;
+mod beside;
 mod mirror;
+mod passes;
 mod session;
 
 use asking::Asking;
+use beside::Beside;
 use mirror::Mirror;
 use std::fmt;
 use std::os::unix::net::UnixStream;
@@ -38,7 +41,9 @@ pub struct Link {
     /// What the edge said of the last Snapshot.
     taken: watch::Sender<Option<(u64, Result<(), String>)>>,
     mirror: Mutex<Mirror>,
-    asking: Asking,
+    /// What edges beside the other last counted of the endpoints.
+    beside: Mutex<Beside>,
+    asking: Arc<Asking>,
     report: Mutex<Option<Arc<EdgeReport>>>,
     /// Hellos so far; the value of the first one.
     hello: watch::Sender<Option<Option<LastPublished>>>,
@@ -65,7 +70,8 @@ impl Link {
             replaced: watch::Sender::new(0),
             taken: watch::Sender::new(None),
             mirror: Mutex::new(mirror),
-            asking: Asking::default(),
+            beside: Mutex::default(),
+            asking: Arc::default(),
             report: Mutex::new(None),
             hello: watch::Sender::new(None),
             parts,
@@ -76,6 +82,12 @@ impl Link {
     /// network driver.
     pub async fn serve(&self, link: UnixStream) {
         session::serve(self, link).await;
+    }
+
+    /// Serves a link to an edge that serves beside the other, until it ends: it gets all that is published, and who waits
+    /// until that is in force waits for this edge too. What it has under way counts as under way.
+    pub async fn serve_beside(&self, link: UnixStream) {
+        session::serve_beside(self, link).await;
     }
 
     /// What the first edge that said hello had in force, once it has: nothing, if it is a new one. When this returns,
@@ -154,11 +166,25 @@ impl Link {
 
 impl EdgePort for Link {
     fn ask(&self, question: Question) -> Result<Answer, EdgeGone> {
-        self.asking.ask(question)
+        match question {
+            // In force where visitors are served, wherever that is.
+            Question::Purge(_) | Question::PurgeBeside { .. } => {
+                self.asking.ask_all(&question, None)?.ok_or(EdgeGone)
+            }
+            Question::Report
+            | Question::Metrics
+            | Question::Requests { .. }
+            | Question::CacheAdvice
+            | Question::Rooms(_) => self.asking.ask(question),
+        }
     }
 
     fn report(&self) -> Option<Arc<EdgeReport>> {
         lock(&self.report).clone()
+    }
+
+    fn connections_beside(&self) -> Vec<(u32, u64)> {
+        lock(&self.beside).connections()
     }
 }
 

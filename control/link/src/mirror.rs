@@ -126,6 +126,8 @@ fn copy(cell: &Cell, report: &EndpointReport) {
         (&cell.errors_5xx, report.errors_5xx),
     ];
     let now: [(&AtomicU32, u32); 2] = [(&cell.in_flight, report.in_flight), (&cell.open, report.open)];
+    cell.errors_in_a_row.store(report.errors_in_a_row, Relaxed);
+    cell.latencies.store(&report.latencies);
     totals.into_iter().for_each(|(total, value)| total.store(value, Relaxed));
     now.into_iter().for_each(|(now, value)| now.store(value, Relaxed));
 }

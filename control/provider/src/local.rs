@@ -60,7 +60,13 @@ impl LocalProvider {
                     instance.ended = Some(how.clone());
                 }
             }
-            ToControl::Start { .. } | ToControl::Link | ToControl::Restarted { .. } | ToControl::End => {}
+            ToControl::Start { .. }
+            | ToControl::Link
+            | ToControl::LinkBeside
+            | ToControl::Upgrading(_)
+            | ToControl::Upgraded { .. }
+            | ToControl::Restarted { .. }
+            | ToControl::End => {}
             ToControl::Prepare(_) | ToControl::Commit(_) | ToControl::Reloaded { .. } => {}
         }
     }
@@ -98,6 +104,7 @@ impl Provider for LocalProvider {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             pid: None,
             started_unix_ms: now.unix_us() / 1_000,
+            launch: Some(launch.mark()),
             mark: String::new(),
             ended: None,
         };

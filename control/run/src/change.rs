@@ -5,17 +5,20 @@
 use crate::process::{RelayNow, Shared};
 use crate::rooms::{self, Composed, Rooms};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tentpole_admin::AdminParts;
 use tentpole_model::link::{FromControl, ToControl};
-use tentpole_model::{LastPublished, ReloadEnd, ReloadPort, Snapshot, SnapshotFile, Trigger};
+use tentpole_model::{
+    LastPublished, ReloadEnd, ReloadPort, Snapshot, SnapshotFile, Trigger, UpgradeEnd, UpgradePort,
+};
 use tentpole_runtime::channel::Sender;
 use tentpole_runtime::{InForce, Published, notice};
 use tokio::sync::{mpsc, oneshot};
 
-/// Requests for a reload that may wait.
-const WISHES_MAX: usize = 32;
+/// Requests for a reload, or for an upgrade, that may wait.
+pub(crate) const WISHES_MAX: usize = 32;
 
 /// What is ready to be put in force.
 struct Ready {
@@ -93,6 +96,7 @@ fn commit(
     // What was turned since it was prepared.
     let (_, dials) = LastPublished::fitted(&old.published(), &composed.in_force.snapshot);
     composed.in_force.dials.update(|now| (*now != dials).then_some(dials));
+    composed.watching.weigh_services();
     shared.link.replace(composed.in_force.clone());
     composed.take_fleets(shared, rooms, statuses.get().to_vec());
     shared.relay.publish(relay);
@@ -110,21 +114,20 @@ fn tells_alike(before: &Snapshot, next: &Snapshot) -> bool {
         && (next.content_networks.is_empty() || of(before) == of(next))
 }
 
-/// Those who asked for a reload and wait for what comes of it.
-pub(crate) struct Wishes {
+/// Those who asked the keeper for something and wait for what comes of it.
+pub(crate) struct Wishes<T> {
     to_keeper: mpsc::Sender<FromControl>,
-    waiting: Mutex<(u64, HashMap<u64, oneshot::Sender<ReloadEnd>>)>,
+    waiting: Mutex<(u64, HashMap<u64, oneshot::Sender<T>>)>,
 }
 
-impl Wishes {
-    /// Nobody yet; and the way to the keeper.
-    pub(crate) fn new() -> (Arc<Self>, mpsc::Receiver<FromControl>) {
-        let (to_keeper, wished) = mpsc::channel(WISHES_MAX);
-        (Arc::new(Self { to_keeper, waiting: Mutex::default() }), wished)
+impl<T> Wishes<T> {
+    /// Nobody yet; over this way to the keeper.
+    pub(crate) fn new(to_keeper: mpsc::Sender<FromControl>) -> Arc<Self> {
+        Arc::new(Self { to_keeper, waiting: Mutex::new((0, HashMap::new())) })
     }
 
-    /// A reload has ended.
-    pub(crate) fn ended(&self, by: Trigger, end: ReloadEnd) {
+    /// One has ended.
+    pub(crate) fn ended(&self, by: Trigger, end: T) {
         let Trigger::Asked(number) = by else { return };
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(asked) = waiting.1.remove(&number) {
@@ -133,7 +136,7 @@ impl Wishes {
         }
     }
 
-    fn ask(&self) -> Option<oneshot::Receiver<ReloadEnd>> {
+    fn ask(&self, wish: impl FnOnce(u64) -> FromControl) -> Option<oneshot::Receiver<T>> {
         let (answer, answered) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.1.retain(|_, asked| !asked.is_closed());
@@ -142,15 +145,22 @@ impl Wishes {
         }
         waiting.0 += 1;
         let number = waiting.0;
-        self.to_keeper.try_send(FromControl::Reload(number)).ok()?;
+        self.to_keeper.try_send(wish(number)).ok()?;
         waiting.1.insert(number, answer);
         Some(answered)
     }
 }
 
-impl ReloadPort for Wishes {
+impl ReloadPort for Wishes<ReloadEnd> {
     fn reload(&self) -> Pin<Box<dyn Future<Output = Option<ReloadEnd>> + Send>> {
-        let asked = self.ask();
+        let asked = self.ask(FromControl::Reload);
+        Box::pin(async move { asked?.await.ok() })
+    }
+}
+
+impl UpgradePort for Wishes<UpgradeEnd> {
+    fn upgrade(&self, program: Option<PathBuf>) -> Pin<Box<dyn Future<Output = Option<UpgradeEnd>> + Send>> {
+        let asked = self.ask(|number| FromControl::Upgrade { number, program });
         Box::pin(async move { asked?.await.ok() })
     }
 }

@@ -15,18 +15,21 @@ pub(crate) struct Beginning {
     pub(crate) instances: Vec<Instance>,
     /// A link that came before the start.
     pub(crate) link: Option<UnixStream>,
+    /// Links to further edges that did.
+    pub(crate) beside: Vec<UnixStream>,
 }
 
 /// Waits for the start; `None` when the keeper ends it before, or is gone.
 pub(crate) async fn beginning(keeper: &mut Receiver) -> io::Result<Option<Beginning>> {
-    let mut link = None;
+    let (mut link, mut beside) = (None, Vec::new());
     loop {
         match keeper.receive::<ToControl>().await? {
             Some(ToControl::Start { state, admin, instances }) => {
                 let admin = if admin { Some(TcpListener::from(keeper.descriptor()?)) } else { None };
-                return Ok(Some(Beginning { state, admin, instances, link }));
+                return Ok(Some(Beginning { state, admin, instances, link, beside }));
             }
             Some(ToControl::Link) => link = Some(UnixStream::from(keeper.descriptor()?)),
+            Some(ToControl::LinkBeside) => beside.push(UnixStream::from(keeper.descriptor()?)),
             Some(ToControl::End) | None => return Ok(None),
             // Instances belong to the start, which comes first.
             Some(_) => {}

@@ -17,7 +17,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Threads for what blocks: names, questions to the edge, files.
+/// Threads for what blocks: questions to the edge, files.
 const BLOCKING_THREADS_MAX: usize = 16;
 /// How long what blocks may take to end when everything ends.
 const BLOCKING_END_MAX: Duration = Duration::from_millis(500);
@@ -34,7 +34,7 @@ pub fn run(keeper: UnixStream, process: Process) -> io::Result<ExitCode> {
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()?;
     let ended = runtime.block_on(process::run(keeper, process));
-    // A resolver that hangs must not hold up the end.
+    // What hangs must not hold up the end.
     runtime.shutdown_timeout(BLOCKING_END_MAX);
     ended
 }

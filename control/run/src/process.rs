@@ -12,7 +12,8 @@ use std::time::Duration;
 use tentpole_admin::{Admin, Events, Page};
 use tentpole_link::{Link, LinkParts};
 use tentpole_model::link::{FromControl, ToControl};
-use tentpole_model::{LastPublished, PurgeOrder, RelayPort};
+use tentpole_model::{LastPublished, PurgeOrder, RelayPort, ReloadEnd, UpgradeEnd};
+use tentpole_names::Names;
 use tentpole_runtime::channel::{self, Sender};
 use tentpole_runtime::{Cells, InForce, Published, notice};
 use tokio::sync::{mpsc, watch};
@@ -45,10 +46,14 @@ pub(crate) struct Shared {
     pub(crate) cells: Arc<Cells>,
     pub(crate) link: Arc<Link>,
     pub(crate) events: Arc<Events>,
+    /// Where names lead.
+    pub(crate) names: Arc<Names>,
     /// Replaced with the configuration.
     pub(crate) relay: Arc<Published<RelayNow>>,
     /// Those who asked for a reload.
-    pub(crate) wishes: Arc<Wishes>,
+    pub(crate) wishes: Arc<Wishes<ReloadEnd>>,
+    /// Those who asked for an upgrade.
+    pub(crate) upgrades: Arc<Wishes<UpgradeEnd>>,
     pub(crate) pages: Vec<Page>,
 }
 
@@ -62,8 +67,9 @@ struct Begun {
 /// Runs until the keeper ends it or is gone.
 pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<ExitCode> {
     let (to_keeper, mut keeper) = channel::open(keeper)?;
-    let Some(beginning) = keeper::beginning(&mut keeper).await? else { return Ok(ExitCode::SUCCESS) };
-    let (wishes, wished) = Wishes::new();
+    let Some(mut beginning) = keeper::beginning(&mut keeper).await? else { return Ok(ExitCode::SUCCESS) };
+    let (to_wish, wished) = mpsc::channel(change::WISHES_MAX);
+    let wishes = (Wishes::new(to_wish.clone()), Wishes::new(to_wish));
     let begun = match begin(&beginning, process.pages, wishes) {
         Ok(begun) => begun,
         Err(why) => {
@@ -75,6 +81,9 @@ pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<Exit
     let mut tasks = JoinSet::new();
     let (links, coming) = mpsc::channel(LINKS_MAX);
     tasks.spawn(serve_links(shared.link.clone(), coming));
+    for beside in std::mem::take(&mut beginning.beside) {
+        serve_beside(&mut tasks, &shared, beside);
+    }
     if let Some(link) = beginning.link {
         hand_over(&links, link).await;
     }
@@ -89,6 +98,10 @@ pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<Exit
     let in_order = loop {
         match keeper.receive::<ToControl>().await? {
             Some(ToControl::Link) => hand_over(&links, UnixStream::from(keeper.descriptor()?)).await,
+            Some(ToControl::LinkBeside) => {
+                while tasks.try_join_next().is_some() {}
+                serve_beside(&mut tasks, &shared, UnixStream::from(keeper.descriptor()?));
+            }
             Some(word @ (ToControl::Started { .. } | ToControl::Exited { .. })) => rooms.heard(&word),
             Some(ToControl::Restarted { part, how }) => shared.events.restarted(&part, &how),
             Some(word @ (ToControl::Prepare(_) | ToControl::Commit(_))) => {
@@ -98,6 +111,11 @@ pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<Exit
             Some(ToControl::Reloaded { by, end }) => {
                 shared.events.reloaded(by, &end);
                 shared.wishes.ended(by, end);
+            }
+            Some(ToControl::Upgrading(progress)) => shared.events.upgrading(progress),
+            Some(ToControl::Upgraded { by, end }) => {
+                shared.events.upgraded(by, &end);
+                shared.upgrades.ended(by, end);
             }
             Some(ToControl::Start { .. }) => {}
             Some(ToControl::End) => break true,
@@ -113,7 +131,11 @@ pub(crate) async fn run(keeper: UnixStream, process: Process) -> io::Result<Exit
 }
 
 /// What can fail at the start.
-fn begin(beginning: &Beginning, pages: Vec<Page>, wishes: Arc<Wishes>) -> Result<Begun, String> {
+fn begin(
+    beginning: &Beginning,
+    pages: Vec<Page>,
+    (wishes, upgrades): (Arc<Wishes<ReloadEnd>>, Arc<Wishes<UpgradeEnd>>),
+) -> Result<Begun, String> {
     let in_force = InForce::at_first(keeper::snapshot(&beginning.state)?);
     let admin = match &beginning.admin {
         Some(listener) => {
@@ -134,13 +156,20 @@ fn begin(beginning: &Beginning, pages: Vec<Page>, wishes: Arc<Wishes>) -> Result
         cells: cells.clone(),
         on_purge: Arc::new(on_purge),
     });
-    let shared = Shared { cells, link, events, relay, wishes, pages };
+    let names = rooms::names(&in_force.snapshot, &events);
+    let shared = Shared { cells, link, events, names, relay, wishes, upgrades, pages };
     Ok(Begun { shared: Arc::new(shared), in_force, admin })
 }
 
 async fn hand_over(links: &mpsc::Sender<UnixStream>, link: UnixStream) {
     // Whoever serves them lives as long as this process.
     let _ = links.send(link).await;
+}
+
+/// Serves a link to one more edge. The keeper bounds their number.
+fn serve_beside(tasks: &mut JoinSet<()>, shared: &Shared, link: UnixStream) {
+    let to = shared.link.clone();
+    tasks.spawn(async move { to.serve_beside(link).await });
 }
 
 /// Serves one link after the other; a newer one ends the older one.

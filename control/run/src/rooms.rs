@@ -7,7 +7,8 @@ use tentpole_admin::{AdminParts, EventKind, Events};
 use tentpole_fleet::{FleetParts, Running as Fleets};
 use tentpole_health::{Before, Event, Watch, Watching};
 use tentpole_model::link::{FromControl, ToControl};
-use tentpole_model::{FleetAddresses, FleetStatus, Instance, Membership, Snapshot};
+use tentpole_model::{FleetAddresses, FleetStatus, Health, HealthDetails, Instance, Membership, Snapshot};
+use tentpole_names::{Files, Followed, Names};
 use tentpole_provider::LocalProvider;
 use tentpole_relay::{PATIENCE, Relay, RelayParts};
 use tentpole_runtime::{InForce, Published, notice};
@@ -22,9 +23,12 @@ pub(crate) struct Rooms {
 pub(crate) struct Composed {
     pub(crate) in_force: InForce,
     pub(crate) watching: Watching,
+    pub(crate) details: Arc<Published<HealthDetails>>,
     pub(crate) addresses: Arc<Published<FleetAddresses>>,
     pub(crate) statuses: Arc<Published<Vec<FleetStatus>>>,
     pub(crate) fleets: Option<Fleets>,
+    /// The wish for the names of its endpoints.
+    _names: Followed,
 }
 
 impl Rooms {
@@ -46,8 +50,10 @@ impl Composed {
         let (addresses, statuses) = (Published::new(FleetAddresses::default()), Published::new(Vec::new()));
         // Before health, which puts what they say into the first Membership.
         let fleets = Some(fleets(shared, rooms, &in_force, &addresses, &statuses, None));
-        let watching = watch(shared, &in_force, &addresses, None).start().await;
-        Self { in_force, watching, addresses, statuses, fleets }
+        let names = shared.names.follow(&in_force.snapshot);
+        let details = Published::new(HealthDetails::default());
+        let watching = watch(shared, &in_force, &addresses, &details, None).start().await;
+        Self { in_force, watching, details, addresses, statuses, fleets, _names: names }
     }
 
     /// Those of a further one: health looks at its endpoints already, and knows what the one before knew. Fleets have one
@@ -56,8 +62,10 @@ impl Composed {
         let statuses = Published::new(Vec::new());
         let addresses = Published::new(slot_addresses(&in_force));
         let knowledge = Some(before.watching.knowledge());
-        let watching = watch(shared, &in_force, &addresses, knowledge).start().await;
-        Self { in_force, watching, addresses, statuses, fleets: None }
+        let names = shared.names.follow(&in_force.snapshot);
+        let details = Published::new(HealthDetails::default());
+        let watching = watch(shared, &in_force, &addresses, &details, knowledge).start().await;
+        Self { in_force, watching, details, addresses, statuses, fleets: None, _names: names }
     }
 
     /// Cares for the fleets from now on; those of the configuration before must have been dropped.
@@ -73,12 +81,16 @@ impl Composed {
             snapshot,
             membership,
             dials,
+            health: self.details.clone(),
             edge: shared.link.clone(),
             fleets: self.statuses.clone(),
             events: shared.events.clone(),
             version: (version, read_unix_ms),
             reload: Some(shared.wishes.clone()),
+            upgrade: Some(shared.upgrades.clone()),
+            restarts: self.fleets.as_ref().map(Fleets::restarts),
             relay: RelayNow::clone(&shared.relay.get()),
+            names: Some(shared.names.clone()),
             pages: shared.pages.clone(),
         }
     }
@@ -116,6 +128,7 @@ fn watch(
     shared: &Shared,
     in_force: &InForce,
     fleets: &Arc<Published<FleetAddresses>>,
+    details: &Arc<Published<HealthDetails>>,
     before: Option<Before>,
 ) -> Watch {
     let events = shared.events.clone();
@@ -127,10 +140,15 @@ fn watch(
         dials: in_force.dials.clone(),
         cells: shared.cells.clone(),
         fleets: fleets.clone(),
+        names: shared.names.answers(),
+        details: details.clone(),
         initial: Some(initial),
         before,
         on_event: Box::new(move |event: Event| {
             notice(&event);
+            if let Health::Down(reason) = event.health {
+                events.ejected(&event.pool, reason);
+            }
             events.add(EventKind::Health, event.to_string());
         }),
     }
@@ -145,6 +163,16 @@ fn slot_addresses(in_force: &InForce) -> FleetAddresses {
             None => Vec::new(),
         });
     FleetAddresses { pools: pools.collect() }
+}
+
+/// Who looks up names, whatever the configuration. Runs on the calling runtime.
+pub(crate) fn names(snapshot: &Snapshot, events: &Arc<Events>) -> Arc<Names> {
+    let events = events.clone();
+    let on_event = Box::new(move |event: String| {
+        notice(&event);
+        events.add(EventKind::Health, event);
+    });
+    Arc::new(Names::start(snapshot.names.clone(), Files::default(), on_event))
 }
 
 /// Who tells the content networks of purges, when there are any.

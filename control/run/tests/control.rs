@@ -149,6 +149,8 @@ impl Edge {
                 LinkDown::Forgive { number, .. } => {
                     self.sender.send(&LinkUp::Forgiven(number), None).await.unwrap();
                 }
+                // Nobody serves beside it.
+                LinkDown::Beside { .. } | LinkDown::Passed { .. } | LinkDown::Heard { .. } => {}
                 LinkDown::Ask { id, question } => {
                     let answer = match question {
                         Question::Report => Answer::Reported,
@@ -213,7 +215,7 @@ async fn an_endpoint_that_fails_is_out_at_the_edge_and_in_the_status_until_it_an
 async fn a_control_process_that_starts_again_changes_nothing_that_is_in_force() {
     let endpoints = [endpoint(1), endpoint(1), endpoint(1)];
     let addresses = endpoints.each_ref().map(|endpoint| endpoint.local_addr().unwrap());
-    let member = |at: usize, health| Member { addresses: vec![addresses[at]], health };
+    let member = |at: usize, health| Member { addresses: vec![addresses[at]], health, tier: 0 };
     let members =
         vec![member(0, Health::Up), member(1, Health::Down(DownReason::Failures)), member(2, Health::Up)];
     let published = LastPublished::of(
@@ -231,6 +233,8 @@ async fn a_control_process_that_starts_again_changes_nothing_that_is_in_force() 
             match edge.receiver.receive::<LinkDown>().await.unwrap().unwrap() {
                 LinkDown::Membership { value, .. } => assert_eq!(value, published.membership),
                 LinkDown::Dials { value, .. } => assert_eq!(value, published.dials),
+                // Says only how many other edges there are.
+                LinkDown::Beside { others } => assert_eq!(others, 0),
                 other => panic!("{other:?}"),
             }
         }
@@ -375,7 +379,7 @@ async fn a_control_process_that_starts_with_a_newer_configuration_gives_it_to_th
     let endpoints = [endpoint(3), endpoint(3)];
     let [first, second] = endpoints.each_ref().map(|endpoint| endpoint.local_addr().unwrap());
     let old = snapshot(&[first]);
-    let member = Member { addresses: vec![first], health: Health::Up };
+    let member = Member { addresses: vec![first], health: Health::Up, tier: 0 };
     let membership = Membership { pools: vec![PoolMembers { members: vec![member] }] };
     // The edge has version 1, and a drain; the one that wrote version 2 died before it could give it on.
     let published = LastPublished::of(&old, membership, Dials { weights: vec![vec![0]] });

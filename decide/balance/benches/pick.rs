@@ -35,7 +35,7 @@ fn least(bencher: Bencher, count: usize) {
     let mut random = 0u64;
     bencher.bench_local(|| {
         random = random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        least_requests(count, |i| cells.candidate(i), 0, black_box(random))
+        least_requests(count, |i| cells.candidate(i), black_box(random))
     });
 }
 
@@ -45,7 +45,7 @@ fn turns(bencher: Bencher, count: usize) {
     let mut turn = 0;
     bencher.bench_local(|| {
         turn += 1;
-        round_robin(count, |i| cells.candidate(i), 0, black_box(turn))
+        round_robin(count, |i| cells.candidate(i), black_box(turn))
     });
 }
 
@@ -58,7 +58,7 @@ fn latency(bencher: Bencher, count: usize) {
     bencher.bench_local(|| {
         random = random.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let latency = |i: usize| Latency::from_bits(latencies[i]);
-        peak_ewma(count, |i| cells.candidate(i), latency, 2_000, 0, black_box(random))
+        peak_ewma(count, |i| cells.candidate(i), latency, 2_000, black_box(random))
     });
 }
 
@@ -69,6 +69,6 @@ fn hashed(bencher: Bencher, count: usize) {
     let mut key = 0u64;
     bencher.bench_local(|| {
         key += 1;
-        consistent_hash(count, |i| cells.candidate(i), |i| names[i], black_box(key), 125, 0)
+        consistent_hash(count, |i| cells.candidate(i), |i| names[i], black_box(key), 125)
     });
 }

@@ -14,19 +14,17 @@ use crate::{Candidate, eligible};
 ///
 /// `name` is a number for each endpoint, by [`hash`] of what it is called; it says where keys go, so that they stay where
 /// they are when others come or go. `candidate` is called twice for each index below `len`; when what it reports changes
-/// meanwhile so that nobody has room, the first in the key's order is taken. Bit `i` of `avoid` excludes index `i` (the
-/// first 64 only). Allocates nothing.
+/// meanwhile so that nobody has room, the first in the key's order is taken. Allocates nothing.
 pub fn consistent_hash(
     len: usize,
     candidate: impl Fn(usize) -> Candidate,
     name: impl Fn(usize) -> u64,
     key: u64,
     load_percent: u32,
-    avoid: u64,
 ) -> Option<usize> {
     let eligible = || {
         let candidates = (0..len).map(|index| (index, candidate(index)));
-        candidates.filter(|(index, one)| eligible(one, *index, avoid))
+        candidates.filter(|(_, one)| eligible(one))
     };
     let (in_flight, weights) = eligible().fold((0u64, 0u64), |(in_flight, weights), (_, one)| {
         (in_flight + u64::from(one.in_flight), weights + u64::from(one.weight))
@@ -94,7 +92,7 @@ mod tests {
     }
 
     fn choose(candidates: &[Candidate], key: u64) -> Option<usize> {
-        consistent_hash(candidates.len(), |i| candidates[i], name, stirred(key), LOAD_FACTOR_PERCENT, 0)
+        consistent_hash(candidates.len(), |i| candidates[i], name, stirred(key), LOAD_FACTOR_PERCENT)
     }
 
     /// Where each key goes while nothing is in flight.
@@ -146,7 +144,7 @@ mod tests {
         let candidates = vec![idle(1); 5];
         // The same endpoints without the first one, as a reload gives them.
         let shifted = |key| {
-            consistent_hash(4, |i| candidates[i + 1], |i| name(i + 1), stirred(key), LOAD_FACTOR_PERCENT, 0)
+            consistent_hash(4, |i| candidates[i + 1], |i| name(i + 1), stirred(key), LOAD_FACTOR_PERCENT)
         };
         for key in (0..KEYS).filter(|&key| choose(&candidates, key) != Some(0)) {
             assert_eq!(shifted(key).map(|index| index + 1), choose(&candidates, key));
@@ -170,13 +168,12 @@ mod tests {
         assert_eq!(choose(&[], 7), None);
         assert_eq!(choose(&[unusable, unusable], 7), None);
         assert_eq!(choose(&[idle(0)], 7), None);
-        assert_eq!(consistent_hash(3, |_| idle(1), name, 7, 125, 0b111), None);
     }
 
     #[test]
     fn the_largest_figures_do_not_overflow() {
         let largest = |_| Candidate { usable: true, weight: u32::MAX, in_flight: u32::MAX };
-        assert!(consistent_hash(1_000, largest, name, u64::MAX, u32::MAX, 0).is_some());
+        assert!(consistent_hash(1_000, largest, name, u64::MAX, u32::MAX).is_some());
     }
 
     #[test]
@@ -186,7 +183,7 @@ mod tests {
             calls.set(calls.get() + 1);
             Candidate { usable: true, weight: 1, in_flight: calls.get() * 1_000 }
         };
-        assert!(consistent_hash(5, filling, name, 7, 125, 0).is_some());
+        assert!(consistent_hash(5, filling, name, 7, 125).is_some());
     }
 
     proptest! {
@@ -202,7 +199,7 @@ mod tests {
                 .collect();
             for key in keys {
                 let chosen =
-                    consistent_hash(candidates.len(), |i| candidates[i], name, key, load_percent, 0);
+                    consistent_hash(candidates.len(), |i| candidates[i], name, key, load_percent);
                 let usable = || candidates.iter().filter(|one| one.usable && one.weight > 0);
                 let Some(chosen) = chosen else {
                     prop_assert_eq!(usable().count(), 0);
@@ -220,7 +217,7 @@ mod tests {
         }
 
         #[test]
-        fn who_is_avoided_or_away_moves_no_other_key(
+        fn who_is_away_moves_no_other_key(
             weights in prop::collection::vec(1u32..10, 2..30),
             away: prop::sample::Index,
             key: u64,
@@ -228,9 +225,9 @@ mod tests {
             let candidates: Vec<Candidate> = weights.iter().map(|&weight| idle(weight)).collect();
             let away = away.index(candidates.len());
             let home = choose(&candidates, key).unwrap();
-            let avoiding = consistent_hash(
-                candidates.len(), |i| candidates[i], name, stirred(key), LOAD_FACTOR_PERCENT, 1 << away,
-            );
+            let there = |i: usize| Candidate { usable: i != away, ..candidates[i] };
+            let avoiding =
+                consistent_hash(candidates.len(), there, name, stirred(key), LOAD_FACTOR_PERCENT);
             if home == away {
                 prop_assert_ne!(avoiding, Some(home));
             } else {

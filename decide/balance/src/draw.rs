@@ -9,11 +9,10 @@ pub(crate) type Drawn = (usize, Candidate);
 pub(crate) fn two(
     len: usize,
     candidate: impl Fn(usize) -> Candidate,
-    avoid: u64,
     random: u64,
 ) -> Option<(Drawn, Option<Drawn>)> {
     let candidates = || (0..len).map(|index| (index, candidate(index)));
-    let eligible = || candidates().filter(|(index, one)| eligible(one, *index, avoid));
+    let eligible = || candidates().filter(|(_, one)| eligible(one));
     let total: u64 = eligible().map(|(_, one)| u64::from(one.weight)).sum();
     let first = draw(eligible(), scaled(random, total))?;
     let rest = total.saturating_sub(u64::from(first.1.weight));

@@ -11,15 +11,9 @@ use crate::{Candidate, draw};
 /// With unequal ones it keeps small shares exact while little is in flight: an endpoint of weight 1 beside one of
 /// weight 99 gets its hundredth, neither nothing nor half.
 ///
-/// `candidate` is called up to three times for each index below `len`; what it reports may change meanwhile. Bit `i` of
-/// `avoid` excludes index `i` (the first 64 only). All bits of `random` count. Allocates nothing.
-pub fn least_requests(
-    len: usize,
-    candidate: impl Fn(usize) -> Candidate,
-    avoid: u64,
-    random: u64,
-) -> Option<usize> {
-    let (first, second) = draw::two(len, candidate, avoid, random)?;
+/// `candidate` is called up to three times for each index below `len`; what it reports may change meanwhile.  All bits of `random` count. Allocates nothing.
+pub fn least_requests(len: usize, candidate: impl Fn(usize) -> Candidate, random: u64) -> Option<usize> {
+    let (first, second) = draw::two(len, candidate, random)?;
     let Some(second) = second else { return Some(first.0) };
     let prefer_second = fills_no_more(&second.1, &first.1);
     Some(if prefer_second { second.0 } else { first.0 })
@@ -47,10 +41,10 @@ mod tests {
     }
 
     /// How often each is chosen in `draws` draws, nothing ever ending.
-    fn picks(candidates: &[Candidate], avoid: u64, draws: u64) -> Vec<u32> {
+    fn picks(candidates: &[Candidate], draws: u64) -> Vec<u32> {
         let mut picks = vec![0; candidates.len()];
         for draw in 0..draws {
-            let index = least_requests(candidates.len(), |i| candidates[i], avoid, mixed(draw)).unwrap();
+            let index = least_requests(candidates.len(), |i| candidates[i], mixed(draw)).unwrap();
             picks[index] += 1;
         }
         picks
@@ -59,32 +53,32 @@ mod tests {
     #[test]
     fn nobody_is_chosen_where_nobody_is_usable() {
         let unusable = Candidate { usable: false, weight: 1, in_flight: 0 };
-        assert_eq!(least_requests(0, |_| idle(1), 0, 7), None);
-        assert_eq!(least_requests(3, |_| unusable, 0, 7), None);
-        assert_eq!(least_requests(3, |_| idle(0), 0, 7), None);
-        assert_eq!(least_requests(3, |_| idle(1), 0b111, 7), None);
+        assert_eq!(least_requests(0, |_| idle(1), 7), None);
+        assert_eq!(least_requests(3, |_| unusable, 7), None);
+        assert_eq!(least_requests(3, |_| idle(0), 7), None);
     }
 
     #[test]
     fn the_only_one_left_is_chosen_whatever_the_number() {
         for random in [0, 1, u64::MAX / 2, u64::MAX] {
-            assert_eq!(least_requests(1, |_| busy(1, 1_000), 0, random), Some(0));
-            assert_eq!(least_requests(3, |_| idle(1), 0b101, random), Some(1));
+            assert_eq!(least_requests(1, |_| busy(1, 1_000), random), Some(0));
+            let only = |index| Candidate { usable: index == 90, ..idle(1) };
+            assert_eq!(least_requests(100, only, random), Some(90));
         }
     }
 
     #[test]
     fn of_two_the_less_loaded_one_is_always_chosen() {
         let candidates = [busy(1, 5), busy(1, 4)];
-        assert_eq!(picks(&candidates, 0, 1_000), [0, 1_000]);
+        assert_eq!(picks(&candidates, 1_000), [0, 1_000]);
         let candidates = [busy(10, 30), busy(1, 4)];
-        assert_eq!(picks(&candidates, 0, 1_000), [1_000, 0], "three by weight are less than four");
+        assert_eq!(picks(&candidates, 1_000), [1_000, 0], "three by weight are less than four");
     }
 
     #[test]
     fn the_most_loaded_of_many_is_never_chosen() {
         let candidates = [busy(1, 3), busy(1, 9), busy(1, 3), busy(1, 0)];
-        let picks = picks(&candidates, 0, 10_000);
+        let picks = picks(&candidates, 10_000);
         assert_eq!(picks[1], 0);
         assert!(picks[3] > 4_500, "the idle one wins each pair it is in: half of them");
     }
@@ -92,7 +86,7 @@ mod tests {
     #[test]
     fn idle_endpoints_get_their_shares_exactly() {
         let candidates = [idle(1), idle(99), idle(100)];
-        let picks = picks(&candidates, 0, 200_000);
+        let picks = picks(&candidates, 200_000);
         assert!((800..1_200).contains(&picks[0]), "{picks:?}");
         assert!((98_000..100_000).contains(&picks[1]), "{picks:?}");
     }
@@ -103,7 +97,7 @@ mod tests {
         for index in [0, 1, 500, 999] {
             candidates[index].usable = true;
         }
-        let picks = picks(&candidates, 0, 20_000);
+        let picks = picks(&candidates, 20_000);
         for index in [0, 1, 500, 999] {
             assert!((4_750..5_250).contains(&picks[index]), "{index}: {}", picks[index]);
         }
@@ -114,7 +108,7 @@ mod tests {
         // Requests arrive and never end: what is in flight is what was chosen.
         let mut candidates = [idle(1), idle(2), idle(5), idle(2)];
         for draw in 0..10_000 {
-            let index = least_requests(4, |i| candidates[i], 0, mixed(draw)).unwrap();
+            let index = least_requests(4, |i| candidates[i], mixed(draw)).unwrap();
             candidates[index].in_flight += 1;
         }
         for (one, expected) in candidates.iter().zip([1_000u32, 2_000, 5_000, 2_000]) {
@@ -130,39 +124,37 @@ mod tests {
             calls.set(calls.get() + 1);
             idle(1_000 / calls.get())
         };
-        assert!(least_requests(5, shrinking, 0, u64::MAX).is_some());
+        assert!(least_requests(5, shrinking, u64::MAX).is_some());
         // All become unusable after the first look.
         let calls = std::cell::Cell::new(0u32);
         let dying = |_| {
             calls.set(calls.get() + 1);
             Candidate { usable: calls.get() <= 5, weight: 1, in_flight: 0 }
         };
-        assert_eq!(least_requests(5, dying, 0, u64::MAX), None);
+        assert_eq!(least_requests(5, dying, u64::MAX), None);
     }
 
     #[test]
     fn the_largest_figures_do_not_overflow() {
         let largest = busy(u32::MAX, u32::MAX);
-        assert!(least_requests(100, |_| largest, 0, u64::MAX).is_some());
+        assert!(least_requests(100, |_| largest, u64::MAX).is_some());
     }
 
     proptest! {
         #[test]
-        fn what_is_unusable_or_avoided_is_never_chosen(
+        fn what_is_unusable_is_never_chosen(
             candidates in prop::collection::vec((any::<bool>(), 0u32..4, 0u32..10), 0..80),
-            avoid: u64,
             random: u64,
         ) {
             let candidates: Vec<Candidate> = candidates
                 .into_iter()
                 .map(|(usable, weight, in_flight)| Candidate { usable, weight, in_flight })
                 .collect();
-            let left = candidates.iter().enumerate().filter(|(i, one)| eligible(one, *i, avoid)).count();
-            match least_requests(candidates.len(), |i| candidates[i], avoid, random) {
+            let left = candidates.iter().filter(|one| eligible(one)).count();
+            match least_requests(candidates.len(), |i| candidates[i], random) {
                 None => prop_assert_eq!(left, 0),
                 Some(index) => {
                     prop_assert!(candidates[index].usable && candidates[index].weight > 0);
-                    prop_assert!(index >= 64 || avoid & (1 << index) == 0);
                 }
             }
         }
@@ -172,7 +164,7 @@ mod tests {
             in_flight in prop::collection::vec(0u32..5, 2..20),
             random: u64,
         ) {
-            let index = least_requests(in_flight.len(), |i| busy(1, in_flight[i]), 0, random).unwrap();
+            let index = least_requests(in_flight.len(), |i| busy(1, in_flight[i]), random).unwrap();
             let fullest = *in_flight.iter().max().unwrap();
             let alone = in_flight.iter().filter(|&&one| one == fullest).count() == 1;
             prop_assert!(!alone || in_flight[index] != fullest);

@@ -13,17 +13,16 @@ use crate::{Candidate, Latency};
 /// endpoint of small weight.
 ///
 /// `now_ms` is on the clock that `latency` was made with. `candidate` is called up to three times for each index below
-/// `len`, `latency` once for the two that were drawn. Bit `i` of `avoid` excludes index `i` (the first 64 only).
+/// `len`, `latency` once for the two that were drawn.
 /// Allocates nothing.
 pub fn peak_ewma(
     len: usize,
     candidate: impl Fn(usize) -> Candidate,
     latency: impl Fn(usize) -> Latency,
     now_ms: u64,
-    avoid: u64,
     random: u64,
 ) -> Option<usize> {
-    let (first, second) = draw::two(len, candidate, avoid, random)?;
+    let (first, second) = draw::two(len, candidate, random)?;
     let Some(second) = second else { return Some(first.0) };
     let prefer_second = costs_less((second, latency(second.0)), (first, latency(first.0)), now_ms);
     Some(if prefer_second { second.0 } else { first.0 })
@@ -91,7 +90,6 @@ mod tests {
                     |i| self.candidates[i],
                     |i| self.latencies[i],
                     self.now_us / 1_000,
-                    0,
                     self.random,
                 );
                 let chosen = chosen.unwrap();
@@ -176,14 +174,13 @@ mod tests {
     fn the_largest_figures_do_not_overflow() {
         let largest = |_| Candidate { usable: true, weight: u32::MAX, in_flight: u32::MAX };
         let slowest = |_| Latency::default().answered(u32::MAX, u64::MAX);
-        assert!(peak_ewma(100, largest, slowest, u64::MAX, 0, u64::MAX).is_some());
+        assert!(peak_ewma(100, largest, slowest, u64::MAX, u64::MAX).is_some());
     }
 
     proptest! {
         #[test]
-        fn what_is_unusable_or_avoided_is_never_chosen(
+        fn what_is_unusable_is_never_chosen(
             candidates in prop::collection::vec((any::<bool>(), 0u32..4, 0u32..10, any::<u64>()), 0..80),
-            avoid: u64,
             random: u64,
             now_ms: u64,
         ) {
@@ -193,10 +190,10 @@ mod tests {
                 .into_iter()
                 .map(|(usable, weight, in_flight, _)| Candidate { usable, weight, in_flight })
                 .collect();
-            let left = candidates.iter().enumerate().filter(|(i, one)| eligible(one, *i, avoid)).count();
-            match peak_ewma(candidates.len(), |i| candidates[i], |i| latencies[i], now_ms, avoid, random) {
+            let left = candidates.iter().filter(|one| eligible(one)).count();
+            match peak_ewma(candidates.len(), |i| candidates[i], |i| latencies[i], now_ms, random) {
                 None => prop_assert_eq!(left, 0),
-                Some(index) => prop_assert!(eligible(&candidates[index], index, avoid)),
+                Some(index) => prop_assert!(eligible(&candidates[index])),
             }
         }
     }

@@ -11,19 +11,12 @@ use crate::{Candidate, eligible};
 /// section of `W` (a Kronecker sequence, made a permutation by taking a step coprime with `W`).
 ///
 /// `turn` is a counter that the caller raises by one for each request. `candidate` is called twice for each index
-/// below `len`; what it reports may change meanwhile. Bit `i` of `avoid` excludes index `i` (the first 64 only).
+/// below `len`; what it reports may change meanwhile.
 /// Allocates nothing.
-pub fn round_robin(
-    len: usize,
-    candidate: impl Fn(usize) -> Candidate,
-    avoid: u64,
-    turn: u64,
-) -> Option<usize> {
+pub fn round_robin(len: usize, candidate: impl Fn(usize) -> Candidate, turn: u64) -> Option<usize> {
     let eligible = || {
         let candidates = (0..len).map(|index| (index, candidate(index)));
-        candidates
-            .filter(|(index, one)| eligible(one, *index, avoid))
-            .map(|(i, one)| (i, u64::from(one.weight)))
+        candidates.filter(|(_, one)| eligible(one)).map(|(i, one)| (i, u64::from(one.weight)))
     };
     let (total, divisor) =
         eligible().fold((0, 0), |(sum, gcd), (_, weight)| (sum + weight, common(gcd, weight)));
@@ -88,16 +81,15 @@ mod tests {
     }
 
     fn order(weights: &[u32], turns: std::ops::Range<u64>) -> Vec<usize> {
-        turns.map(|turn| round_robin(weights.len(), |i| weighted(weights[i]), 0, turn).unwrap()).collect()
+        turns.map(|turn| round_robin(weights.len(), |i| weighted(weights[i]), turn).unwrap()).collect()
     }
 
     #[test]
     fn nobody_has_a_turn_where_nobody_is_usable() {
         let unusable = Candidate { usable: false, weight: 1, in_flight: 0 };
-        assert_eq!(round_robin(0, |_| weighted(1), 0, 7), None);
-        assert_eq!(round_robin(3, |_| unusable, 0, 7), None);
-        assert_eq!(round_robin(3, |_| weighted(0), 0, 7), None);
-        assert_eq!(round_robin(3, |_| weighted(1), 0b111, 7), None);
+        assert_eq!(round_robin(0, |_| weighted(1), 7), None);
+        assert_eq!(round_robin(3, |_| unusable, 7), None);
+        assert_eq!(round_robin(3, |_| weighted(0), 7), None);
     }
 
     #[test]
@@ -121,7 +113,8 @@ mod tests {
     #[test]
     fn who_is_tried_already_has_no_turn() {
         for turn in 0..10 {
-            assert_eq!(round_robin(3, |_| weighted(1), 0b101, turn), Some(1));
+            let untried = |index| Candidate { usable: index == 1, ..weighted(1) };
+            assert_eq!(round_robin(3, untried, turn), Some(1));
         }
     }
 
@@ -129,7 +122,6 @@ mod tests {
     fn endpoints_beyond_the_sixty_fourth_have_their_turns() {
         let picks = order(&[1; 100], 0..100);
         assert!(picks.contains(&99));
-        assert!(round_robin(100, |_| weighted(1), u64::MAX, 3).is_some_and(|index| index >= 64));
     }
 
     #[test]
@@ -139,30 +131,29 @@ mod tests {
             calls.set(calls.get() + 1);
             weighted(1_000 / calls.get())
         };
-        assert!(round_robin(5, shrinking, 0, u64::MAX).is_some());
+        assert!(round_robin(5, shrinking, u64::MAX).is_some());
     }
 
     #[test]
     fn the_largest_figures_do_not_overflow() {
         let weight = |i| weighted(u32::MAX - i as u32);
-        assert!(round_robin(1_000, weight, 0, u64::MAX).is_some());
+        assert!(round_robin(1_000, weight, u64::MAX).is_some());
     }
 
     proptest! {
         #[test]
-        fn what_is_unusable_or_avoided_has_no_turn(
+        fn what_is_unusable_has_no_turn(
             candidates in prop::collection::vec((any::<bool>(), 0u32..4), 0..80),
-            avoid: u64,
             turn: u64,
         ) {
             let candidates: Vec<Candidate> = candidates
                 .into_iter()
                 .map(|(usable, weight)| Candidate { usable, weight, in_flight: 0 })
                 .collect();
-            let left = candidates.iter().enumerate().filter(|(i, one)| eligible(one, *i, avoid)).count();
-            match round_robin(candidates.len(), |i| candidates[i], avoid, turn) {
+            let left = candidates.iter().filter(|one| eligible(one)).count();
+            match round_robin(candidates.len(), |i| candidates[i], turn) {
                 None => prop_assert_eq!(left, 0),
-                Some(index) => prop_assert!(eligible(&candidates[index], index, avoid)),
+                Some(index) => prop_assert!(eligible(&candidates[index])),
             }
         }
 

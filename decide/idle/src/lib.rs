@@ -7,6 +7,10 @@
 //! contradicts what was seen, only as far as doubles it, so that a limit is unlearned by several observations and
 //! learned by one.
 
+mod lately;
+
+pub use lately::{Lately, WINDOW};
+
 use std::time::Duration;
 
 /// A request that may not be sent twice goes on a connection that was used just now, whatever is known. No server is
@@ -59,6 +63,15 @@ impl Limit {
         match need {
             Need::Usable => self.closed().map(|closed| closed * 9 / 10),
             Need::Fresh => Some(self.kept() / 2).map(|half| half.max(JUST_NOW)),
+        }
+    }
+
+    /// The same, where one was found closed after `earliest` lately: what may not be sent twice stays below half of that too.
+    pub fn usable_below_lately(self, need: Need, earliest: Option<Duration>) -> Option<Duration> {
+        let below = self.usable_below(need);
+        match (need, earliest) {
+            (Need::Fresh, Some(earliest)) => below.map(|below| below.min((earliest / 2).max(JUST_NOW))),
+            _ => below,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use std::time::Duration;
-use tentpole_idle::{Limit, Need, announced};
+use tentpole_idle::{Lately, Limit, Need, WINDOW, announced};
 
 fn ms(millis: u32) -> Duration {
     Duration::from_millis(millis.into())
@@ -117,5 +117,69 @@ proptest! {
     #[test]
     fn no_field_makes_it_fail(value in prop::collection::vec(any::<u8>(), 0..64)) {
         announced(&value);
+    }
+}
+
+#[test]
+fn what_stays_open_while_an_endpoint_is_held_up_makes_nobody_forget_when_it_closes() {
+    let at = |seconds: u64| Duration::from_secs(seconds);
+    // A limit of a second; then it stands still for two, and whoever looks finds everything open.
+    let mut known = Limit::default().survived(ms(950)).closed_after(ms(950));
+    let lately = Lately::default().closed_after(ms(950), at(29));
+    for idle in (1_000..2_900).step_by(100) {
+        known = known.survived(ms(idle));
+    }
+    assert!(known.usable_below(Need::Fresh) > Some(ms(1_000)), "that alone would meet the limit: {known:?}");
+    let fresh = |now| known.usable_below_lately(Need::Fresh, lately.earliest(now));
+    assert_eq!(fresh(at(32)), Some(ms(475)));
+    assert_eq!(fresh(at(59)), Some(ms(475)));
+    assert!(fresh(at(60)) > Some(ms(1_000)), "it was long ago, and nothing was closed since");
+    let usable = known.usable_below(Need::Usable);
+    assert_eq!(
+        known.usable_below_lately(Need::Usable, lately.earliest(at(32))),
+        usable,
+        "it can be sent again"
+    );
+}
+
+#[test]
+fn a_limit_that_has_grown_is_believed_when_nothing_is_closed_early_any_more() {
+    let mut known = Limit::default().survived(ms(900)).closed_after(ms(900));
+    let mut lately = Lately::default().closed_after(ms(900), Duration::from_secs(1));
+    for second in 2..70 {
+        known = known.survived(ms(4_900)).closed_after(ms(4_900));
+        lately = lately.closed_after(ms(4_900), Duration::from_secs(second));
+    }
+    let earliest = lately.earliest(Duration::from_secs(70));
+    assert_eq!(known.usable_below_lately(Need::Fresh, earliest), Some(ms(2_450)));
+}
+
+#[test]
+fn a_close_right_after_an_answer_says_nothing_of_the_limit() {
+    let now = Duration::from_secs(100);
+    assert_eq!(Lately::default().closed_after(ms(19), now).earliest(now), None);
+    assert_eq!(Lately::default().closed_after(ms(20), now).earliest(now), Some(ms(20)));
+    let long = Lately::default().closed_after(Duration::from_secs(1_000_000), now).earliest(now);
+    assert!(long > Some(Duration::from_secs(4 * 3_600)), "{long:?}");
+}
+
+proptest! {
+    /// The earliest close is known for at least a window, and for less than two of them.
+    #[test]
+    fn a_close_is_remembered_for_a_window_or_two(
+        begin in 0_u64..4_000_000,
+        after in 0_u64..200,
+        later in prop::collection::vec((0_u64..200, 1_000_u32..10_000), 0..8),
+    ) {
+        let at = |seconds| Duration::from_secs(begin + seconds);
+        let mut lately = Lately::default().closed_after(ms(500), at(0));
+        let mut later: Vec<_> = later.into_iter().filter(|(second, _)| *second <= after).collect();
+        later.sort_unstable();
+        for (second, idle) in later {
+            lately = lately.closed_after(ms(idle), at(second));
+        }
+        let known = lately.earliest(at(after)) == Some(ms(500));
+        prop_assert!(known || after >= WINDOW.as_secs());
+        prop_assert!(!known || after < 2 * WINDOW.as_secs());
     }
 }

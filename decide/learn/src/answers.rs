@@ -128,6 +128,16 @@ impl Answers {
         self.0.iter().rev().find(|sample| sample.group(vary) == group)
     }
 
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All, in the order in which they were asked for.
+    pub fn iter(&self) -> impl Iterator<Item = &Sample> {
+        self.0.iter()
+    }
+
     /// Forgets all.
     pub fn clear(&mut self) {
         self.0.clear();

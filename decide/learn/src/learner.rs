@@ -26,10 +26,10 @@ pub struct Learner {
     pub(crate) limits: Limits,
     pub(crate) pages: HashMap<u64, Page>,
     /// Every page once, those that were there first in front.
-    order: VecDeque<u64>,
+    pub(crate) order: VecDeque<u64>,
     pub(crate) shapes: HashMap<(u32, String), Shape>,
     /// Bars outlive their pages: end of the bar, and how often.
-    bars: HashMap<u64, (u64, u32)>,
+    pub(crate) bars: HashMap<u64, (u64, u32)>,
     pub(crate) proposals: Proposals,
     pub(crate) observed: u64,
     generation: u32,
@@ -115,7 +115,7 @@ impl Learner {
     }
 
     /// Carries one page's step out.
-    fn take_step(
+    pub(crate) fn take_step(
         &mut self,
         seen: &Observation,
         sample: &Sample,
@@ -176,7 +176,11 @@ impl Learner {
 
     /// Makes sure that the page and its shape are known; returns the shape. `None` when everything is full of what is
     /// needed more, and for what is no page: whoever looks for holes asks for thousands that are not there.
-    fn room_for(&mut self, seen: &Observation, changes: &mut Vec<Change>) -> Option<(u32, String)> {
+    pub(crate) fn room_for(
+        &mut self,
+        seen: &Observation,
+        changes: &mut Vec<Change>,
+    ) -> Option<(u32, String)> {
         if let Some(page) = self.pages.get(&seen.url) {
             if self.shapes.contains_key(&page.shape) {
                 return Some(page.shape.clone());
@@ -293,7 +297,7 @@ fn sample_of(seen: &Observation) -> Sample {
 }
 
 /// Bounded: what has passed goes first, and then whichever.
-fn remember_bar(
+pub(crate) fn remember_bar(
     bars: &mut HashMap<u64, (u64, u32)>,
     url: u64,
     until: u64,

@@ -102,6 +102,16 @@ impl Dims {
     /// Each alone, in the order of [`Traits`].
     pub const EACH: [Self; 3] = [Self::LANGUAGE, Self::AGENT, Self::ACCEPT];
 
+    /// As a number.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// From that number; what it has beyond is left out.
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+
     /// Whether it is empty.
     pub fn is_none(self) -> bool {
         self.0 == 0

@@ -2,6 +2,7 @@
 
 use crate::answers::{Answers, Contradiction, Evidence, Sample};
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::observation::Dims;
 use crate::rules::Rule;
 use crate::shape::Shape;
@@ -104,9 +105,9 @@ pub(crate) struct Page {
     pub shape: (u32, String),
     pub answers: Answers,
     /// Fields that its answers are told apart by: all, but those that were seen not to matter.
-    vary: Dims,
+    pub vary: Dims,
     /// Fields that mattered after all, and until when that is not to be questioned.
-    pinned: (Dims, u64),
+    pub pinned: (Dims, u64),
     pub ruled: Option<Ruled>,
     /// The rule that the edge was told.
     pub told: Option<Rule>,
@@ -223,6 +224,20 @@ impl Page {
         let outdated = split || (changed && !sample.stripped);
         self.renew(evidence, &sample, changed, limits);
         if outdated { Step::Outdated } else { Step::Ruled }
+    }
+
+    /// Takes over what another process knew. The rule comes back if the answers still bear it; how long what is stored by it
+    /// lives begins anew.
+    pub fn recalled(&mut self, was: &Memory, samples: Vec<Sample>, now_ms: u64, limits: &Limits) -> Step {
+        self.vary = was.vary;
+        self.pinned = (was.pinned.0, now_ms.saturating_add(was.pinned.1.min(limits.bar_first_ms)));
+        self.purges = samples.iter().map(|sample| sample.purges).max().unwrap_or(0);
+        samples.into_iter().for_each(|sample| self.answers.add(sample, limits));
+        let Some(full) = was.ruled.filter(|_| !self.is_barred(now_ms)) else { return Step::Nothing };
+        let evidence = self.answers.weigh(self.vary, limits).ok().filter(|evidence| evidence.storable);
+        let Some(evidence) = evidence else { return Step::Nothing };
+        self.ruled = Some(Ruled { full, lifetime_s: limits.lifetime_first_s, grown_ms: now_ms, evidence });
+        Step::Ruled
     }
 
     /// Something about it shows that it must not be shared.

@@ -20,8 +20,8 @@ pub(crate) struct Shape {
     mixed: bool,
     /// Pages that have a rule because of their own evidence.
     proved: HashSet<u64>,
-    barred_until_ms: u64,
-    strikes: u32,
+    pub barred_until_ms: u64,
+    pub strikes: u32,
     /// On how many pages each field was seen not to matter.
     irrelevant: [u8; 3],
     /// Whether rules are applied there.

@@ -5,6 +5,7 @@
 use crate::entry::Entry;
 use crate::fill::{Fill, Join};
 use crate::large::LargeOnes;
+use crate::refill::{Memory, Noted};
 use crate::shard::Shard;
 use crate::{Key, Lead, Object, Presented, Waiter};
 use foldhash::quality::RandomState;
@@ -47,6 +48,8 @@ pub struct Cache {
     /// Held while a purge by tag goes on.
     pub(crate) purging: Mutex<()>,
     pub(crate) large: LargeOnes,
+    /// What was purged, while objects come from another process.
+    pub(crate) memory: Memory,
     pub(crate) counts: Counts,
 }
 
@@ -141,8 +144,8 @@ impl Cache {
         let shards =
             (0..shards(settings.memory_bytes_max)).map(|_| Padded(Mutex::new(Shard::new(&ledger)))).collect();
         let (seed, hand, counts) = (RandomState::default(), AtomicUsize::new(0), Counts::default());
-        let (purging, large) = (Mutex::new(()), LargeOnes::default());
-        Arc::new(Self { settings, ledger, seed, shards, hand, purging, large, counts })
+        let (purging, large, memory) = (Mutex::new(()), LargeOnes::default(), Memory::default());
+        Arc::new(Self { settings, ledger, seed, shards, hand, purging, large, memory, counts })
     }
 
     /// The hash of a key's bytes. Its seed is random in each process.
@@ -275,6 +278,7 @@ impl Cache {
 
     /// Removes one object, if it is still stored: an endpoint has said that it no longer holds.
     pub fn forget(&self, object: &Arc<Object>) {
+        self.memory.note(|| Noted::Key(object.hash()));
         let removed = self.shard(object.hash()).remove(object);
         if removed {
             self.counts.removed([object]);

@@ -139,6 +139,11 @@ impl Queues {
         self.nodes.len()
     }
 
+    /// Whether a node is in the main queue.
+    pub(crate) fn is_in_main(&self, index: u32) -> bool {
+        self.nodes.get(index as usize).is_some_and(Node::in_main)
+    }
+
     /// The object of a node.
     pub(crate) fn at(&self, index: u32) -> Option<&Arc<Object>> {
         self.nodes.get(index as usize)?.object.as_ref()

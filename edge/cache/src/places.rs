@@ -52,6 +52,11 @@ impl Places {
         self.queues.end()
     }
 
+    /// Whether what is at a place has earned its stay.
+    pub(crate) fn is_in_main(&self, place: u32) -> bool {
+        self.queues.is_in_main(place)
+    }
+
     /// What is at a place.
     pub(crate) fn at(&self, place: u32) -> Option<&Arc<Object>> {
         self.queues.at(place)

@@ -4,6 +4,7 @@
 
 use crate::doubts::TagPurge;
 use crate::fill::Fill;
+use crate::refill::Noted;
 use crate::shard::{Manner, Met};
 use crate::{Cache, Key, Selector, Tag, TagSet};
 use std::sync::atomic::Ordering;
@@ -19,6 +20,11 @@ impl Cache {
     /// no thread finds what was stored or joins what was under way. Soft: the objects stay, stale from now on
     /// ([`Object::facts`](crate::Object::facts)).
     pub fn purge(&self, key: &Key<'_>, soft: bool) -> Purged {
+        self.memory.note(|| Noted::Key(key.hash));
+        self.purge_key(key, soft)
+    }
+
+    fn purge_key(&self, key: &Key<'_>, soft: bool) -> Purged {
         self.large.forget(key.hash);
         let (met, fills) = self.shard(key.hash).purge(key, manner(soft));
         let mut purged = Purged::default();
@@ -100,17 +106,22 @@ impl Cache {
         purged
     }
 
-    /// What a selector names.
+    /// What a selector names. This and [`Cache::purge`] are what [`Cache::refill`] heeds.
     pub fn purge_selected(&self, selector: &Selector, soft: bool) -> Purged {
+        self.note_purge(selector);
+        self.purge_noted(selector, soft)
+    }
+
+    fn purge_noted(&self, selector: &Selector, soft: bool) -> Purged {
         match selector {
-            Selector::Key(key) => self.purge(&self.key(key), soft),
+            Selector::Key(key) => self.purge_key(&self.key(key), soft),
             Selector::Prefix(prefix) => self.purge_where(|key| key.starts_with(prefix), soft),
             Selector::Where(test) => self.purge_where(|key| test(key), soft),
             Selector::Tags { tags, within: Some(test) } => self.purge_tags(tags, |key| test(key), soft),
             Selector::Tags { tags, within: None } => self.purge_tags(tags, |_| true, soft),
             Selector::Any(each) => {
                 let mut purged = Purged::default();
-                for one in each.iter().map(|one| self.purge_selected(one, soft)) {
+                for one in each.iter().map(|one| self.purge_noted(one, soft)) {
                     purged.objects += one.objects;
                     purged.fills += one.fills;
                 }

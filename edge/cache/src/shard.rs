@@ -232,6 +232,25 @@ impl Shard {
         }
     }
 
+    /// Whether something stored here answers for what an object would, or says that nothing under its key is stored.
+    pub(crate) fn knows(&mut self, object: &Object) -> bool {
+        let key = Key { hash: object.hash(), bytes: object.key() };
+        self.markers.holds(key.hash)
+            || self.find(&key).is_some_and(|entry| {
+                let names = object.vary().sign().names;
+                let answers =
+                    |known: &Arc<Object>| known.vary() == object.vary() || known.vary().sign().names != names;
+                entry.places().filter_map(|place| self.places.at(place)).any(answers)
+            })
+    }
+
+    /// The object at a place, and how hot it is, 0 to 3: how often it was used, and at least once if it is in the main
+    /// queue.
+    pub(crate) fn heat_at(&self, place: u32) -> Option<(&Arc<Object>, u8)> {
+        let object = self.places.at(place)?;
+        Some((object, object.uses().max(u8::from(self.places.is_in_main(place)))))
+    }
+
     /// How many objects carry a tag.
     pub(crate) fn tagged(&self, tag: Tag) -> u32 {
         self.places.tagged(tag)

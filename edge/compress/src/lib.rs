@@ -7,5 +7,5 @@ mod pool;
 mod text;
 
 pub use coding::{Coding, NotSmaller};
-pub use pool::{BYTES_MAX, Job, Pool, Stats};
+pub use pool::{BYTES_MAX, Job, Pool, Stats, give_way};
 pub use text::{BYTES_MIN, is_text};

@@ -212,7 +212,7 @@ impl Shared {
 }
 
 /// On Linux this is about the thread that calls. Never makes one less nice; where it is refused, it works as it is.
-fn give_way() {
+pub fn give_way() {
     if rustix::process::getpriority_process(None).is_ok_and(|niceness| niceness < NICENESS) {
         let _ = rustix::process::setpriority_process(None, NICENESS);
     }

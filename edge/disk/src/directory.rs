@@ -63,6 +63,19 @@ pub(crate) struct Opened {
     pub segments: Vec<Segment>,
     /// Why what was there was thrown away.
     pub emptied: Option<&'static str>,
+    /// What was there before goes on.
+    pub goes_on: bool,
+}
+
+/// What becomes of what lies there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Manner<'a> {
+    /// It goes on, if it can be understood.
+    Any,
+    /// It goes on if it has this seed: another process has just let go of it. Otherwise as [`Manner::Anew`].
+    Of(Seed, &'a Purges),
+    /// It is thrown away; what comes has this seed, and these purges.
+    Anew(Seed, &'a Purges),
 }
 
 /// A directory that is ours while this lives.
@@ -98,8 +111,8 @@ pub(crate) fn segment_bytes(bytes_max: u64) -> u64 {
     (bytes_max / 32).clamp(RECORD_BYTES_MAX as u64 + segment::HEADER_BYTES, SEGMENT_BYTES_MAX)
 }
 
-/// Opens what is there, or begins anew. `fresh` throws away what is there, and goes on with this seed and these purges.
-pub(crate) fn open(settings: &DiskSettings, fresh: Option<(Seed, &Purges)>) -> Result<Opened, OpenError> {
+/// Opens what is there, or begins anew.
+pub(crate) fn open(settings: &DiskSettings, manner: Manner<'_>) -> Result<Opened, OpenError> {
     let path = &settings.directory;
     if settings.bytes_max < BYTES_MIN {
         return Err(OpenError::TooSmall { bytes_max: settings.bytes_max });
@@ -107,7 +120,14 @@ pub(crate) fn open(settings: &DiskSettings, fresh: Option<(Seed, &Purges)>) -> R
     let failed = |source| OpenError::Directory { directory: path.clone(), source };
     files::make_directory(path).map_err(failed)?;
     let lock = lock(path)?;
-    let known = if fresh.is_none() { read_store(path).map_err(failed)? } else { Known::Nothing };
+    let known = match manner {
+        Manner::Anew(..) => Known::Nothing,
+        Manner::Any => read_store(path).map_err(failed)?,
+        Manner::Of(wanted, _) => match read_store(path).map_err(failed)? {
+            Known::Seed(seed) if seed != wanted => Known::Nothing,
+            other => other,
+        },
+    };
     let found = match known {
         Known::Seed(seed) => match Journal::open(path, seed.store()) {
             Ok((journal, purges)) => Ok((seed, journal, purges)),
@@ -117,20 +137,24 @@ pub(crate) fn open(settings: &DiskSettings, fresh: Option<(Seed, &Purges)>) -> R
         Known::Other => Err(Some("it is of another version of Tentpole")),
         Known::Nothing => Err(None),
     };
+    let goes_on = found.is_ok();
     let (seed, journal, purges, segments, emptied) = match found {
         Ok((seed, journal, purges)) => {
             let segments = open_segments(path, seed).map_err(failed)?;
             (seed, journal, purges, segments, None)
         }
         Err(emptied) => {
-            let (random, none) = (Seed::random(), Purges::default());
-            let (seed, purges) = fresh.unwrap_or((random, &none));
+            let none = Purges::default();
+            let (seed, purges) = match manner {
+                Manner::Any => (Seed::random(), &none),
+                Manner::Of(seed, purges) | Manner::Anew(seed, purges) => (seed, purges),
+            };
             let journal = begin(path, seed, purges).map_err(failed)?;
             (seed, journal, none, Vec::new(), emptied)
         }
     };
     let directory = Directory { path: path.clone(), seed, _lock: lock };
-    Ok(Opened { directory, journal, purges, segments, emptied })
+    Ok(Opened { directory, journal, purges, segments, emptied, goes_on })
 }
 
 /// Makes sure that what lies in a directory is never used again, as well as a failing disk allows.
@@ -160,6 +184,14 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
     // Only for the message above: whether it can be written does not matter.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
+}
+
+/// The seed of what lies in a directory that another process holds, as long as that goes on with it.
+pub(crate) fn seed_of(path: &Path) -> Option<Seed> {
+    match read_store(path) {
+        Ok(Known::Seed(seed)) => Some(seed),
+        Ok(Known::Nothing | Known::Other) | Err(_) => None,
+    }
 }
 
 enum Known {

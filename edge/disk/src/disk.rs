@@ -3,7 +3,7 @@
 
 use crate::append::Appender;
 use crate::counts::{Stats, count};
-use crate::directory::{self, BYTES_MIN, OpenError, Opened, Seed};
+use crate::directory::{self, BYTES_MIN, Manner, OpenError, Opened, Seed};
 use crate::index::{Index, PLACE_COST};
 use crate::meta::{Meta, PartAt};
 use crate::purges::{Named, Purges, Standing, What, tag_of_site};
@@ -105,17 +105,20 @@ impl Disk {
     /// # Errors
     /// When the directory cannot be made or written, another process holds it, or it may hold too little.
     pub fn open(settings: &DiskSettings, ledger: &Arc<Ledger>) -> Result<Arc<Self>, OpenError> {
-        let opened = directory::open(settings, None)?;
-        Ok(Self::run(settings, ledger, Some(opened)))
+        let opened = directory::open(settings, Manner::Any)?;
+        Ok(Self::run(settings, ledger, Some(opened), false))
     }
 
     /// [`Disk::open`], and when that fails, says so and tries again later: an edge works without it.
     pub fn start(settings: &DiskSettings, ledger: &Arc<Ledger>) -> Arc<Self> {
-        let opened = directory::open(settings, None);
-        if let Err(error) = &opened {
+        let opened = directory::open(settings, Manner::Any);
+        let is_held = matches!(opened, Err(OpenError::Held { .. }));
+        if let Err(error) = opened.as_ref()
+            && !is_held
+        {
             notice(format_args!("{error}; it is tried again, and until then nothing is kept on disk"));
         }
-        Self::run(settings, ledger, opened.ok())
+        Self::run(settings, ledger, opened.ok(), is_held)
     }
 
     /// Bytes of memory that it may charge to the Ledger.
@@ -123,8 +126,18 @@ impl Disk {
         index_bytes_max(settings) + WRITE_BYTES_MAX
     }
 
-    fn run(settings: &DiskSettings, ledger: &Arc<Ledger>, mut opened: Option<Opened>) -> Arc<Self> {
-        let seed = opened.as_ref().map_or_else(Seed::random, |opened| opened.directory.seed);
+    fn run(
+        settings: &DiskSettings,
+        ledger: &Arc<Ledger>,
+        mut opened: Option<Opened>,
+        is_held: bool,
+    ) -> Arc<Self> {
+        let seed = match &opened {
+            Some(opened) => opened.directory.seed,
+            // What is purged meanwhile is known by the names that it has there.
+            None if is_held => directory::seed_of(&settings.directory).unwrap_or_else(Seed::random),
+            None => Seed::random(),
+        };
         let purges =
             opened.as_mut().map_or_else(Purges::default, |opened| std::mem::take(&mut opened.purges));
         if let Some(why) = opened.as_ref().and_then(|opened| opened.emptied) {
@@ -140,14 +153,21 @@ impl Disk {
         let shared = Arc::new(shared);
         let appender = opened.map(|opened| Appender::new(shared.clone(), opened));
         let (appender, segments) = appender.map_or((None, Vec::new()), |(one, other)| (Some(one), other));
-        let writer = Writer::new(shared.clone(), appender);
+        let (found, finding) = std::sync::mpsc::sync_channel(1);
+        if !is_held {
+            // It has room for one.
+            let _ = found.send(segments);
+        }
+        let writer = Writer::new(shared.clone(), appender, is_held.then_some(found));
         let mut threads = vec![spawn("disk-write", move || writer.run())];
         for _ in 0..READERS {
             let shared = shared.clone();
             threads.push(spawn("disk-read", move || reader::run(&shared)));
         }
         let scanning = shared.clone();
-        threads.push(spawn("disk-scan", move || reader::scan(&scanning, segments)));
+        // Without a word there never was anything to be looked through.
+        let scan = move || finding.recv().iter().for_each(|segments| reader::scan(&scanning, segments));
+        threads.push(spawn("disk-scan", scan));
         Arc::new(Self { shared, threads: Mutex::new(threads.into_iter().flatten().collect()) })
     }
 
@@ -281,6 +301,13 @@ impl Disk {
     /// Whether all that was there at the start has been looked through.
     pub fn is_scanned(&self) -> bool {
         self.shared.scanned.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Gives the directory up, for another process: writes what waits, for a second at most, closes everything and unlocks
+    /// it. From then on nothing is found here; what is being sent from it goes on. Returns at once.
+    pub fn hand_over(&self) {
+        self.shared.leaving.store(true, std::sync::atomic::Ordering::Release);
+        self.shared.writes.call();
     }
 
     /// Writes what was handed over, and ends. For the end of the process.

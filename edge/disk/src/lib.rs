@@ -31,5 +31,5 @@ pub use directory::{BYTES_MIN, OpenError};
 pub use disk::{Disk, Found, HeldBody, Purge, Purging, Reading, StoredBody};
 pub use meta::{Meta, TAGS_MAX};
 pub use purges::Standing;
-pub use record::PART_BYTES;
+pub use record::{FORMAT, PART_BYTES};
 pub use writing::{NewObject, Writing};

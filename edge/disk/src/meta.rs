@@ -138,6 +138,17 @@ impl Meta {
         ))
     }
 
+    /// Its bytes alone, for another process that runs now: what a file holds is written by the disk itself. `None` when
+    /// it holds more than may be written.
+    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+        self.encode(&[])
+    }
+
+    /// Reads what [`Meta::to_bytes`] wrote; `None` when the bytes are not exactly that.
+    pub fn from_bytes(bytes: &Bytes) -> Option<Self> {
+        Self::decode(bytes).filter(|(_, parts)| parts.is_empty()).map(|(meta, _)| meta)
+    }
+
     /// The unix second after which it is of no use even when stale: lifetime and both stale times are over, and with a
     /// validator a day more in which asking whether it still holds spares its body.
     pub fn useful_until(&self) -> u64 {

@@ -155,7 +155,7 @@ fn read(shared: &Shared, segment: &Segment, offset: u32, bytes: usize) -> Option
 }
 
 /// Enters what lies in the segments from before the start, the newest first.
-pub(crate) fn scan(shared: &Shared, segments: Vec<Arc<Segment>>) {
+pub(crate) fn scan(shared: &Shared, segments: &[Arc<Segment>]) {
     let (now, counter) = (clock::unix_seconds(), shared.ordered().purges.sequence());
     for segment in segments.iter().rev() {
         let scanned = segment.scan(|head, offset| {

@@ -2,7 +2,7 @@
 //! knows no file. Whoever changes what is written raises [`FORMAT`]: what lies on disk in another format is thrown away.
 
 /// The version of everything that is written, journal included.
-pub(crate) const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 2;
 
 /// Bytes of a record's head.
 pub(crate) const HEAD_BYTES: usize = 64;

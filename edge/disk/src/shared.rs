@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 /// Reads that fail one after the other before the directory is given up.
 const READ_ERRORS_MAX: u32 = 16;
 /// Orders that wait to be written down; with more, everything is purged in one.
-const PENDING_MAX: usize = 100_000;
+pub(crate) const PENDING_MAX: usize = 100_000;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     /// Too many reads failed.
     pub failing: AtomicBool,
     pub read_errors: AtomicU32,
+    /// Another process gets the directory.
+    pub leaving: AtomicBool,
     pub counts: Counts,
     pub ledger: Arc<Ledger>,
     ordered: RwLock<Ordered>,
@@ -76,6 +78,7 @@ impl Shared {
             scanned: AtomicBool::new(false),
             failing: AtomicBool::new(false),
             read_errors: AtomicU32::new(0),
+            leaving: AtomicBool::new(false),
             counts: Counts::default(),
             ledger,
             ordered: RwLock::new(Ordered { purges, pending: Vec::new(), waiting: Vec::new() }),

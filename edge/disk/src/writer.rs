@@ -3,17 +3,19 @@
 
 use crate::append::{Appender, Record};
 use crate::counts::count;
-use crate::directory;
+use crate::directory::{self, Manner, OpenError};
 use crate::meta::PartAt;
-use crate::purges::{Named, Standing};
+use crate::purges::{Named, Order, Purges, Standing, What};
 use crate::queue::Next;
 use crate::record::{KEY_BYTES_MAX, Kind, META_BYTES_MAX, PART_BYTES};
-use crate::shared::Shared;
+use crate::segment::Segment;
+use crate::shared::{Ordered, PENDING_MAX, Shared};
 use crate::writing::{Job, NewObject, Stream};
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::ledger::Account;
@@ -21,6 +23,11 @@ use tentpole_runtime::notice;
 
 /// How often it looks after itself when nothing comes.
 const TURN: Duration = Duration::from_secs(1);
+/// How often it looks whether the process that holds the directory has let go of it, and for how long so often.
+const HELD_TURN: Duration = Duration::from_millis(50);
+const HELD_USUALLY: Duration = Duration::from_secs(60);
+/// How long what waits is still written when another process gets the directory.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
 /// After a write that failed nothing is written for this long, twice as long each time.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -33,28 +40,51 @@ pub(crate) struct Writer {
     paused_until: Instant,
     /// The next pause; zero while all goes well.
     pause: Duration,
+    /// Set while another process holds the directory.
+    held: Option<Held>,
+    /// It is another process's now.
+    is_given: bool,
+}
+
+/// Another process has the directory, and will let go of it.
+struct Held {
+    since: Instant,
+    is_said: bool,
+    /// What was purged meanwhile. It is written down there too, by who holds it; here it is done again, for what that
+    /// process may not have heard any more.
+    orders: Vec<Order>,
+    /// Who looks through what will be found.
+    found: SyncSender<Vec<Arc<Segment>>>,
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, appender: Option<Appender>) -> Self {
+    /// With `found` another process holds the directory.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        appender: Option<Appender>,
+        found: Option<SyncSender<Vec<Arc<Segment>>>>,
+    ) -> Self {
         let now = clock::now();
         let pause = if appender.is_some() { Duration::ZERO } else { PAUSE_MIN };
         shared.on.store(appender.is_some(), Ordering::Release);
-        Self { shared, appender, paused_until: now.after(pause), pause }
+        let held = found.map(|found| Held { since: now, is_said: false, orders: Vec::new(), found });
+        Self { shared, appender, paused_until: now.after(pause), pause, held, is_given: false }
     }
 
     /// Writes until the queue is closed.
     pub(crate) fn run(mut self) {
         loop {
-            let next = self.shared.writes.next(Some(TURN));
+            let next = self.shared.writes.next(Some(self.turn()));
+            if self.shared.leaving.load(Ordering::Acquire) && !self.is_given {
+                self.give_to_another(next);
+                continue;
+            }
             if self.shared.failing.swap(false, Ordering::AcqRel) {
                 self.give_up(&io::ErrorKind::Other.into());
             }
             match next {
                 Next::Job(job) => {
-                    let bytes = job.bytes();
-                    self.write(job);
-                    self.shared.ledger.release(Account::Disk, bytes);
+                    self.take(job);
                     if self.shared.writes.is_empty() {
                         self.flush();
                     }
@@ -68,6 +98,53 @@ impl Writer {
                 }
             }
         }
+    }
+
+    fn turn(&self) -> Duration {
+        match &self.held {
+            Some(held) if clock::now().since(held.since) < HELD_USUALLY => HELD_TURN,
+            _ => TURN,
+        }
+    }
+
+    fn take(&mut self, job: Job) {
+        let bytes = job.bytes();
+        self.write(job);
+        self.shared.ledger.release(Account::Disk, bytes);
+    }
+
+    /// Writes what waits, and lets go of the directory.
+    fn give_to_another(&mut self, mut next: Next<Job>) {
+        let due = clock::now().after(LEAVE_MAX);
+        loop {
+            match next {
+                Next::Job(job) => self.take(job),
+                Next::Called => {}
+                Next::Nothing | Next::Closed => break,
+            }
+            if clock::now() >= due {
+                break;
+            }
+            next = self.shared.writes.next(Some(Duration::ZERO));
+        }
+        // One that has not come to have it takes it no more.
+        self.is_given = self.held.take().is_some();
+        self.flush();
+        self.write_orders();
+        self.is_given = true;
+        self.nothing_is_there();
+    }
+
+    /// What was found there is found no more.
+    fn nothing_is_there(&mut self) -> bool {
+        let was = self.appender.take().is_some();
+        if was {
+            self.shared.on.store(false, Ordering::Release);
+            self.shared.segments_mut().clear();
+            self.shared.index.clear();
+            self.shared.counts.bytes.store(0, Ordering::Relaxed);
+        }
+        was
     }
 
     fn write(&mut self, job: Job) {
@@ -137,6 +214,7 @@ impl Writer {
 
     /// Writes purges down, and tells who waits for it.
     fn write_orders(&mut self) {
+        self.open_held();
         let (orders, waiting) = {
             let mut ordered = self.shared.ordered_mut();
             (std::mem::take(&mut ordered.pending), std::mem::take(&mut ordered.waiting))
@@ -146,6 +224,12 @@ impl Writer {
         }
         let written = match &mut self.appender {
             Some(appender) => appender.journal.append(&orders, !waiting.is_empty()),
+            // Who has the directory hears of every purge too, and writes it down.
+            None if self.is_given => Ok(()),
+            None if let Some(held) = &mut self.held => {
+                held.keep(orders);
+                Ok(())
+            }
             // Whatever lies there must not come back without these purges.
             None => directory::disown(&self.shared.settings.directory),
         };
@@ -162,7 +246,7 @@ impl Writer {
     fn look_after(&mut self) {
         self.flush();
         self.write_orders();
-        if self.appender.is_none() && !self.is_paused() {
+        if self.appender.is_none() && self.held.is_none() && !self.is_given && !self.is_paused() {
             self.open_again();
         }
         self.forget_orders();
@@ -211,14 +295,13 @@ impl Writer {
     /// The directory cannot be used: everything in it is given up. Returns whether it is certain that nothing in it is
     /// used again.
     fn give_up(&mut self, error: &io::Error) -> bool {
+        if self.is_given {
+            return true;
+        }
         count(&self.shared.counts.errors);
-        let directory = &self.shared.settings.directory;
-        let disowned = directory::disown(directory);
-        if self.appender.take().is_some() {
-            self.shared.on.store(false, Ordering::Release);
-            self.shared.segments_mut().clear();
-            self.shared.index.clear();
-            self.shared.counts.bytes.store(0, Ordering::Relaxed);
+        let directory = self.shared.settings.directory.clone();
+        let disowned = directory::disown(&directory);
+        if self.nothing_is_there() {
             let directory = directory.display();
             notice(format_args!(
                 "the disk cache in {directory} is switched off: {error}; it is tried again, empty"
@@ -228,9 +311,66 @@ impl Writer {
         disowned.is_ok()
     }
 
+    /// Takes the directory if the process that holds it has let go of it. What that has stored goes on, without what was
+    /// purged here meanwhile.
+    fn open_held(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        let purges = self.shared.ordered().purges.clone();
+        let opened = match directory::open(&self.shared.settings, Manner::Of(self.shared.seed, &purges)) {
+            Ok(opened) => opened,
+            Err(error @ OpenError::Held { .. }) => {
+                if !held.is_said && clock::now().since(held.since) >= HELD_USUALLY {
+                    held.is_said = true;
+                    notice(format_args!("{error}; until it is let go of, nothing is kept on disk"));
+                }
+                return;
+            }
+            Err(error) => {
+                notice(format_args!("{error}; it is tried again, and until then nothing is kept on disk"));
+                self.held = None;
+                // What lies there must not come back without these purges.
+                let _ = directory::disown(&self.shared.settings.directory);
+                return self.pause_longer();
+            }
+        };
+        let Some(held) = self.held.take() else { return };
+        self.go_on_with(opened, held);
+    }
+
+    fn go_on_with(&mut self, mut opened: directory::Opened, held: Held) {
+        let Held { orders: mut kept, found, .. } = held;
+        if opened.goes_on {
+            let (orders, waiting) = {
+                let mut ordered = self.shared.ordered_mut();
+                let Ordered { purges, pending, waiting } = &mut *ordered;
+                kept.append(pending);
+                let mut there: Purges = std::mem::take(&mut opened.purges);
+                // Fetches that are under way have lower numbers: what was purged since they began is purged for them too.
+                let again = |order: Order| there.purge(order.what, order.soft);
+                let orders: Vec<Order> = kept.into_iter().map(again).collect();
+                *purges = there;
+                (orders, std::mem::take(waiting))
+            };
+            let written = opened.journal.append(&orders, true);
+            if let Err(error) = &written {
+                self.give_up(error);
+            }
+            waiting.into_iter().for_each(|waits| _ = waits.send(written.is_ok()));
+            if written.is_err() {
+                return;
+            }
+        }
+        let (appender, segments) = Appender::new(self.shared.clone(), opened);
+        self.appender = Some(appender);
+        (self.pause, self.paused_until) = (Duration::ZERO, clock::now());
+        self.shared.on.store(true, Ordering::Release);
+        // It has room for one, and only one is sent.
+        let _ = found.send(segments);
+    }
+
     fn open_again(&mut self) {
         let purges = self.shared.ordered().purges.clone();
-        let opened = directory::open(&self.shared.settings, Some((self.shared.seed, &purges)));
+        let opened = directory::open(&self.shared.settings, Manner::Anew(self.shared.seed, &purges));
         let Ok(opened) = opened else { return self.pause_longer() };
         // The journal was begun with all that was known; what was ordered since is still pending.
         self.appender = Some(Appender::new(self.shared.clone(), opened).0);
@@ -242,6 +382,16 @@ impl Writer {
             "the disk cache in {} is in use again",
             self.shared.settings.directory.display()
         ));
+    }
+}
+
+impl Held {
+    /// Remembers purges; more than can be become one of everything.
+    fn keep(&mut self, orders: Vec<Order>) {
+        self.orders.extend(orders);
+        if self.orders.len() > PENDING_MAX {
+            self.orders = vec![Order { sequence: 0, soft: false, what: What::All }];
+        }
     }
 }
 

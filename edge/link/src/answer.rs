@@ -8,7 +8,7 @@ use tentpole_observe::log;
 use tentpole_observe::report::Counted;
 use tentpole_runtime::clock;
 
-use tentpole_model::EdgeReport;
+use tentpole_model::{EdgeReport, Purged};
 
 /// The answer. May block for as long as a shard of the cache is held.
 pub(crate) fn answer(shared: &Shared, question: Question) -> Answer {
@@ -18,6 +18,17 @@ pub(crate) fn answer(shared: &Shared, question: Question) -> Answer {
         Question::Metrics => Answer::Text(metrics(shared)),
         Question::Requests { limit } => Answer::Text(requests(shared, limit)),
         Question::Purge(order) => Answer::Purged(shared.parts.purge.purge(&order)),
+        Question::PurgeBeside { by, orders } => {
+            let mut all = Purged::default();
+            let purge = |order| shared.parts.purge.purge_beside(by, order);
+            // What one cannot be understood here is stored nowhere here.
+            for purged in orders.iter().filter_map(|order| purge(order).ok()) {
+                all.objects += purged.objects;
+                all.fills += purged.fills;
+            }
+            Answer::Purged(Ok(all))
+        }
+        Question::Rooms(order) => Answer::Text((shared.parts.rooms)(order.as_ref()).unwrap_or_default()),
         Question::CacheAdvice => Answer::Text((shared.parts.advice)()),
     }
 }

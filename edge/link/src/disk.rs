@@ -22,6 +22,9 @@ pub fn last_published(state: &Path, snapshot: &Snapshot) -> Option<LastPublished
 pub(crate) async fn keep(shared: Arc<Shared>, mut changes: watch::Receiver<u64>) {
     while changes.changed().await.is_ok() {
         let Some(published) = shared.published() else { continue };
+        if !shared.keeps_file() {
+            return;
+        }
         let state = shared.parts.state.clone();
         let written = tokio::task::spawn_blocking(move || write(&state, &published)).await;
         if let Ok(Err(error)) = written {
@@ -34,8 +37,8 @@ pub(crate) async fn keep(shared: Arc<Shared>, mut changes: watch::Receiver<u64>)
 }
 
 fn write(state: &Path, published: &LastPublished) -> io::Result<()> {
-    // One edge at a time has a state directory, and it writes one file at a time.
-    let new = state.join(format!("{PUBLISHED_FILE}.new"));
+    // While one edge takes another's place both write, each one file at a time, and the same.
+    let new = state.join(format!("{PUBLISHED_FILE}.{}.new", std::process::id()));
     std::fs::write(&new, serde_json::to_vec(published)?)?;
     std::fs::rename(new, state.join(PUBLISHED_FILE))
 }

@@ -5,7 +5,12 @@
 
 mod answer;
 mod disk;
+mod passing;
 mod session;
+mod untold;
+
+use passing::Passes;
+use untold::Untold;
 
 pub use disk::last_published;
 
@@ -16,10 +21,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tentpole_model::{LastPublished, PurgeOrder, PurgePort};
+use tentpole_model::{LastPublished, PurgeOrder, PurgePort, PurgedBy, RoomOrder};
 use tentpole_observe::{Names, Observed};
 use tentpole_runtime::{Cells, InForce, Instant, Ledger, clock};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Links that wait to be taken over; only the last one counts.
 const LINKS_MAX: usize = 4;
@@ -28,8 +33,14 @@ pub(crate) const QUESTIONS_MAX: usize = 8;
 /// How long what blocks may take to end when the link ends.
 const BLOCKING_END_MAX: Duration = Duration::from_millis(500);
 
+/// A purge that other edges are to carry out too, by whom it was wanted, and whom to tell whether all of them did.
+pub type Passing = (PurgedBy, Vec<PurgeOrder>, oneshot::Sender<bool>);
+
 /// Puts another Snapshot in force.
 pub type Reload = dyn Fn(&InForce) -> Result<(), String> + Send + Sync;
+
+/// Does what is wanted of a waiting room, if something is, and says how rooms are; `None` where there is none of that name.
+pub type AskRooms = dyn Fn(Option<&RoomOrder>) -> Option<String> + Send + Sync;
 
 /// What the link works on, shared with the data threads.
 #[derive(Clone)]
@@ -52,10 +63,16 @@ pub struct LinkParts {
     pub purge: Arc<dyn PurgePort>,
     /// What was learned about caching, as one JSON document.
     pub advice: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Looks at waiting rooms, and does what an operator wants of one.
+    pub rooms: Arc<AskRooms>,
     /// How many requests wait in each pool.
     pub queued: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
     /// Purge requests that were carried out, for content networks to hear of; `None` when there are none.
     pub purged: Option<Arc<tokio::sync::Mutex<mpsc::Receiver<PurgeOrder>>>>,
+    /// Purges that the edges beside this one are to hear of; `None` when nobody passes any on.
+    pub passing: Option<Arc<tokio::sync::Mutex<mpsc::Receiver<Passing>>>>,
+    /// Is told how many other edges serve beside this one.
+    pub beside: Arc<dyn Fn(usize) + Send + Sync>,
     /// The directory that holds the last published values.
     pub state: PathBuf,
     /// When the edge started.
@@ -65,8 +82,8 @@ pub struct LinkParts {
 }
 
 /// The link's thread. Ends when dropped; what is being written then is either whole or not there.
-#[derive(Debug)]
 pub struct Link {
+    shared: Arc<Shared>,
     links: Option<mpsc::Sender<UnixStream>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -77,8 +94,16 @@ pub(crate) struct Shared {
     in_force: Mutex<InForce>,
     reloading: Mutex<()>,
     known: AtomicBool,
+    /// Whether the last published values are kept on disk.
+    keeps: AtomicBool,
     /// Counts changes of what is published: the disk follows.
     changes: watch::Sender<u64>,
+    /// Purges on their way to other edges.
+    pub(crate) passes: Mutex<Passes>,
+    /// Purges that content networks are to hear of.
+    pub(crate) untold: Mutex<Untold>,
+    /// Whether control has said who else serves.
+    pub(crate) is_known: watch::Sender<bool>,
 }
 
 impl Link {
@@ -92,18 +117,17 @@ impl Link {
             .enable_time()
             // One more: the disk must not wait for questions.
             .max_blocking_threads(QUESTIONS_MAX + 1)
-            .on_thread_unpark(|| {
-                clock::renew();
-            })
+            .on_thread_unpark(clock::wake)
             .build()?;
         let (links, coming) = mpsc::channel(LINKS_MAX);
         let shared = Arc::new(Shared::new(parts));
+        let of_thread = shared.clone();
         let thread = std::thread::Builder::new().name("edge-link".into()).spawn(move || {
-            runtime.block_on(run(shared, coming));
+            runtime.block_on(run(of_thread, coming));
             // Somebody may hold a disk or a shard that hangs: that must not hold up the edge's end.
             runtime.shutdown_timeout(BLOCKING_END_MAX);
         })?;
-        Ok(Self { links: Some(links), thread: Some(thread) })
+        Ok(Self { shared, links: Some(links), thread: Some(thread) })
     }
 
     /// Serves this link from now on; an older one is dropped at once.
@@ -112,6 +136,19 @@ impl Link {
             // The thread lives as long as this; if it panicked, it has said so.
             let _ = links.send(link).await;
         }
+    }
+}
+
+impl Link {
+    /// Returns once control knows this edge, and has said who else serves: from then on purges come from everywhere.
+    pub async fn is_known(&self) {
+        // The sender is in this very value.
+        let _ = self.shared.is_known.subscribe().wait_for(|&known| known).await;
+    }
+
+    /// Writes nothing to disk any more: another edge does.
+    pub fn keeps_no_file(&self) {
+        self.shared.keeps.store(false, Ordering::Relaxed);
     }
 }
 
@@ -129,7 +166,17 @@ impl Shared {
     fn new(parts: LinkParts) -> Self {
         let known = AtomicBool::new(parts.known);
         let in_force = Mutex::new(parts.in_force.clone());
-        Self { parts, in_force, reloading: Mutex::new(()), known, changes: watch::Sender::new(0) }
+        Self {
+            parts,
+            in_force,
+            reloading: Mutex::new(()),
+            known,
+            keeps: AtomicBool::new(true),
+            changes: watch::Sender::new(0),
+            passes: Mutex::default(),
+            untold: Mutex::default(),
+            is_known: watch::Sender::new(false),
+        }
     }
 
     /// What is served now.
@@ -150,6 +197,11 @@ impl Shared {
         *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = next;
         self.changed(true);
         Ok(())
+    }
+
+    /// Whether what is published is written to disk.
+    pub(crate) fn keeps_file(&self) -> bool {
+        self.keeps.load(Ordering::Relaxed)
     }
 
     /// What is in force, once control has said anything.

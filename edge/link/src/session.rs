@@ -2,11 +2,11 @@
 //! hands questions on, the confirmers wait for the data threads, the writer says what there is to say. What waits to
 //! be said is the last number of its kind, or a bounded number of answers; what cannot be said is left out.
 
-use crate::{LinkParts, QUESTIONS_MAX, Shared, answer};
+use crate::{LinkParts, Passing, QUESTIONS_MAX, Shared, answer};
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tentpole_model::link::{Answer, LinkDown, LinkUp, Question};
 use tentpole_model::{Dials, Membership, PurgeOrder};
@@ -124,6 +124,12 @@ impl Reading<'_> {
                 }
                 self.said.send_modify(|said| said.forgiven = number);
             }
+            LinkDown::Beside { others } => {
+                (parts.beside)(others);
+                self.shared.is_known.send_replace(true);
+            }
+            LinkDown::Heard { id } => lock(&self.shared.untold).heard(id),
+            LinkDown::Passed { id, everywhere } => lock(&self.shared.passes).passed(id, everywhere),
             LinkDown::Ask { id, question } => self.ask(id, question),
         }
     }
@@ -181,6 +187,18 @@ async fn purged(parts: &LinkParts) -> Option<PurgeOrder> {
     }
 }
 
+/// The next purge to pass on.
+async fn passing(parts: &LinkParts) -> Option<Passing> {
+    match &parts.passing {
+        Some(passing) => passing.lock().await.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Says hello, and from then on what there is to say. While control does not read, this waits, and reports are left
 /// out.
 async fn write(
@@ -195,6 +213,10 @@ async fn write(
         published: shared.published(),
     };
     sender.send(&hello, None).await?;
+    let waiting = [lock(&shared.passes).all(), lock(&shared.untold).all()].concat();
+    for word in waiting {
+        sender.send(&word, None).await?;
+    }
     let report = || LinkUp::Report(Box::new(answer::report(shared)));
     let mut turns = interval(REPORT_EVERY);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -235,11 +257,12 @@ async fn write(
                 sender.send(&LinkUp::Answer { id, answer }, None).await?;
             }
             Some(order) = purged(&shared.parts) => {
-                let told = sender.send(&LinkUp::Purged(order), None).await;
-                if told.is_err() {
-                    notice("control ended before it heard of a purge: content networks were not told of it");
-                }
-                told?;
+                let word = lock(&shared.untold).add(order);
+                sender.send(&word, None).await?;
+            }
+            Some(pass) = passing(&shared.parts) => {
+                let word = lock(&shared.passes).add(pass);
+                sender.send(&word, None).await?;
             }
             _ = turns.tick() => sender.send(&report(), None).await?,
         }

@@ -1,14 +1,16 @@
 //! Accepts connections on one data thread. One too many gets a 503 at once, never a hang. A thread that carries
 //! clearly more than the least loaded one hands the socket over before reading from it.
 
+use crate::per_address::{Counted, PerAddress};
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
-use tentpole_model::Refused;
+use tentpole_model::{Refused, Snapshot};
 use tentpole_runtime::deadline::Deadline;
 use tentpole_runtime::ledger::{Ledger, Pressure};
 use tentpole_runtime::socket::Socket;
@@ -29,6 +31,12 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text
     Content-Length: 58\r\nRetry-After: 4\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n\
     503: too many visitors right now. Please try again in 4 s\n";
 
+/// What the 429 at the door says.
+const TOO_MANY_OF_ADDRESS: &[u8] =
+    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 74\r\nRetry-After: 4\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n\
+    429: too many connections from your address. Please close some, try again\n";
+
 /// Counts the open connections of all threads and knows where a socket is best carried.
 #[derive(Debug)]
 pub struct Doors {
@@ -37,6 +45,7 @@ pub struct Doors {
     of_thread: Vec<AtomicUsize>,
     handovers: Vec<mpsc::Sender<Handed>>,
     ledger: Arc<Ledger>,
+    per_address: PerAddress,
 }
 
 /// What is spoken on a listening socket.
@@ -49,7 +58,7 @@ pub enum Port {
 }
 
 /// A socket on its way to another thread.
-type Handed = (std::net::TcpStream, Port);
+type Handed = (std::net::TcpStream, Port, IpAddr);
 
 /// The sockets that other threads hand to one thread.
 pub type Handover = mpsc::Receiver<Handed>;
@@ -59,6 +68,8 @@ pub type Handover = mpsc::Receiver<Handed>;
 pub struct Open {
     doors: Arc<Doors>,
     thread: usize,
+    /// Where its address is counted.
+    counted: Option<usize>,
 }
 
 impl Doors {
@@ -73,6 +84,7 @@ impl Doors {
                 of_thread,
                 handovers,
                 ledger,
+                per_address: PerAddress::new(connections_max),
             }),
             receivers,
         )
@@ -83,12 +95,18 @@ impl Doors {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// From now on so many may be open. Those that are open stay.
-    pub fn set_connections_max(&self, most: usize) {
-        self.connections_max.store(most, Ordering::Relaxed);
+    /// From now on as many may be open, in all and of one address, as this Snapshot says. Those that are open stay.
+    pub fn follow(&self, snapshot: &Snapshot) {
+        self.connections_max.store(snapshot.visitors.connections_max, Ordering::Relaxed);
+        self.per_address.set(snapshot);
     }
 
-    pub(crate) fn enter(self: &Arc<Self>, thread: usize) -> Result<Open, Refused> {
+    /// Connections above the limit of their address that were let in, because it only reports.
+    pub fn reported(&self) -> u64 {
+        self.per_address.reported()
+    }
+
+    pub(crate) fn enter(self: &Arc<Self>, thread: usize, address: IpAddr) -> Result<Open, Refused> {
         if self.ledger.pressure() == Pressure::RefuseConnections {
             return Err(Refused::MemoryFull);
         }
@@ -96,8 +114,12 @@ impl Doors {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Refused::TooManyConnections);
         }
+        let Counted::In(counted) = self.per_address.enter(address) else {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refused::ConnectionsOfAddress);
+        };
         self.of_thread[thread].fetch_add(1, Ordering::Relaxed);
-        Ok(Open { doors: self.clone(), thread })
+        Ok(Open { doors: self.clone(), thread, counted })
     }
 
     /// The least loaded thread, when `thread` is clearly ahead of it.
@@ -113,6 +135,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.doors.open.fetch_sub(1, Ordering::Relaxed);
         self.doors.of_thread[self.thread].fetch_sub(1, Ordering::Relaxed);
+        self.doors.per_address.leave(self.counted);
     }
 }
 
@@ -134,7 +157,9 @@ pub async fn accept(
             _ = ending.wait_for(|&ending| ending) => break,
         };
         match accepted {
-            Ok((stream, _)) => admit((stream, port), &doors, thread, &lingering, &serve, &refused),
+            Ok((stream, from)) => {
+                admit((stream, port, from.ip()), &doors, thread, &lingering, &serve, &refused)
+            }
             Err(error) if is_for_one_connection(&error) => {}
             // Out of descriptors or memory: those who wait keep waiting, and we do not spin.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -144,8 +169,8 @@ pub async fn accept(
         Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
         Poll::Pending => Poll::Ready(None),
     };
-    while let Some((stream, _)) = poll_fn(waiting).await {
-        admit((stream, port), &doors, thread, &lingering, &serve, &refused);
+    while let Some((stream, from)) = poll_fn(waiting).await {
+        admit((stream, port, from.ip()), &doors, thread, &lingering, &serve, &refused);
     }
 }
 
@@ -157,15 +182,15 @@ pub async fn take_over(
     serve: impl Fn(Socket, Port, Open),
     refused: impl Fn(Refused),
 ) {
-    while let Some((stream, port)) = handover.recv().await {
+    while let Some((stream, port, from)) = handover.recv().await {
         let Ok(stream) = TcpStream::from_std(stream) else { continue };
-        match doors.enter(thread) {
+        match doors.enter(thread, from) {
             Ok(open) => serve(Socket::new(stream), port, open),
             Err(why) => {
                 refused(why);
                 if port == Port::Clear {
                     // Rare: the last place went while it was handed over.
-                    let _ = stream.try_write(TOO_MANY);
+                    let _ = stream.try_write(words(why));
                 }
             }
         }
@@ -173,7 +198,7 @@ pub async fn take_over(
 }
 
 fn admit(
-    (stream, port): (TcpStream, Port),
+    (stream, port, from): (TcpStream, Port, IpAddr),
     doors: &Arc<Doors>,
     thread: usize,
     lingering: &Rc<std::cell::Cell<usize>>,
@@ -182,12 +207,12 @@ fn admit(
 ) {
     let stream = match doors.better_than(thread) {
         None => stream,
-        Some(other) => match hand_over(stream, port, &doors.handovers[other]) {
+        Some(other) => match hand_over((stream, port, from), &doors.handovers[other]) {
             None => return,
             Some(stream) => stream,
         },
     };
-    match doors.enter(thread) {
+    match doors.enter(thread, from) {
         Ok(open) => serve(Socket::new(stream), port, open),
         // Words would cost a handshake, which is what there is too much of.
         Err(why) if port == Port::Tls => refused(why),
@@ -197,39 +222,46 @@ fn admit(
                 lingering.set(lingering.get() + 1);
                 let lingering = lingering.clone();
                 tokio::task::spawn_local(async move {
-                    turn_away(Socket::new(stream)).await;
+                    turn_away(Socket::new(stream), words(why)).await;
                     lingering.set(lingering.get() - 1);
                 });
             } else {
                 // Too many even for that: say it and close; the reset may overtake the words.
-                let _ = stream.try_write(TOO_MANY);
+                let _ = stream.try_write(words(why));
             }
         }
     }
 }
 
+fn words(why: Refused) -> &'static [u8] {
+    if why == Refused::ConnectionsOfAddress { TOO_MANY_OF_ADDRESS } else { TOO_MANY }
+}
+
 /// Gives the socket to another thread; gives it back when that thread's queue is full.
-fn hand_over(stream: TcpStream, port: Port, to: &mpsc::Sender<Handed>) -> Option<TcpStream> {
+fn hand_over(
+    (stream, port, from): (TcpStream, Port, IpAddr),
+    to: &mpsc::Sender<Handed>,
+) -> Option<TcpStream> {
     let Ok(place) = to.try_reserve() else { return Some(stream) };
     // A socket that cannot leave the reactor is broken: dropping it closes it.
     if let Ok(stream) = stream.into_std() {
-        place.send((stream, port));
+        place.send((stream, port, from));
     }
     None
 }
 
 /// Says 503 and reads until the visitor closes: closing with unread bytes would reset the connection and take
 /// the words with it (RFC 9112 section 9.6).
-async fn turn_away(mut socket: Socket) {
+async fn turn_away(mut socket: Socket, words: &'static [u8]) {
     let deadline = Deadline::new();
     deadline.set_in(LINGER_TIME);
-    let parts = [io::IoSlice::new(TOO_MANY)];
+    let parts = [io::IoSlice::new(words)];
     let said = deadline.guard(|context| socket.poll_write(context, &parts)).await;
-    if !matches!(said, Ok(Ok(count)) if count == TOO_MANY.len()) {
+    if !matches!(said, Ok(Ok(count)) if count == words.len()) {
         return;
     }
     let _ = deadline.guard(|context| socket.poll_shutdown(context)).await;
-    while let Ok(Ok(true)) = deadline.guard(|context| socket.poll_discard(context)).await {}
+    while let Ok(Ok(1..)) = deadline.guard(|context| socket.poll_discard(context)).await {}
 }
 
 /// Errors of accept(2) that concern only the connection that was to be accepted.
@@ -243,22 +275,27 @@ fn is_for_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
     fn the_refusal_at_the_door_counts_its_own_length_right() {
-        let text = std::str::from_utf8(TOO_MANY).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+        for words in [TOO_MANY, TOO_MANY_OF_ADDRESS] {
+            let text = std::str::from_utf8(words).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+        }
     }
 
     #[test]
     fn one_connection_too_many_is_refused_and_a_place_given_back_serves_again() {
         let (doors, _handovers) = Doors::new(2, 1, Ledger::new(1 << 20));
-        let first = doors.enter(0).unwrap();
-        let _second = doors.enter(0).unwrap();
-        assert_eq!(doors.enter(0).unwrap_err(), Refused::TooManyConnections);
+        let first = doors.enter(0, HERE).unwrap();
+        let _second = doors.enter(0, HERE).unwrap();
+        assert_eq!(doors.enter(0, HERE).unwrap_err(), Refused::TooManyConnections);
         drop(first);
-        assert!(doors.enter(0).is_ok());
+        assert!(doors.enter(0, HERE).is_ok());
     }
 
     #[test]
@@ -266,15 +303,15 @@ mod tests {
         let ledger = Ledger::new(100);
         ledger.charge(tentpole_runtime::ledger::Account::Cache, 100);
         let (doors, _handovers) = Doors::new(2, 1, ledger);
-        assert_eq!(doors.enter(0).unwrap_err(), Refused::MemoryFull);
+        assert_eq!(doors.enter(0, HERE).unwrap_err(), Refused::MemoryFull);
     }
 
     #[test]
     fn a_thread_hands_over_only_when_it_is_clearly_ahead() {
         let (doors, _handovers) = Doors::new(1_000, 2, Ledger::new(1 << 20));
-        let _mine: Vec<_> = (0..8).map(|_| doors.enter(0).unwrap()).collect();
+        let _mine: Vec<_> = (0..8).map(|_| doors.enter(0, HERE).unwrap()).collect();
         assert_eq!(doors.better_than(0), None);
-        let _more: Vec<_> = (0..8).map(|_| doors.enter(0).unwrap()).collect();
+        let _more: Vec<_> = (0..8).map(|_| doors.enter(0, HERE).unwrap()).collect();
         assert_eq!(doors.better_than(0), Some(1));
         assert_eq!(doors.better_than(1), None);
     }

@@ -146,20 +146,22 @@ mod tests {
     use crate::{Doors, Port};
     use std::io::{IoSlice, Write};
     use std::rc::Rc;
-    use tentpole_model::{Tls, TlsVersion, VisitorLimits};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use tentpole_model::{Tls, TlsFault, TlsVersion, VisitorLimits};
     use tentpole_runtime::socket::Socket;
     use tentpole_runtime::{Ledger, clock};
 
     /// Counts its steps, and is done after the second.
     #[derive(Debug)]
     struct Counted {
-        steps: Rc<Cell<usize>>,
+        steps: Arc<AtomicUsize>,
         own: usize,
     }
 
     impl Session for Counted {
         fn take(&mut self, arrived: &[u8]) -> io::Result<usize> {
-            self.steps.set(self.steps.get() + 1);
+            self.steps.fetch_add(1, Relaxed);
             self.own += 1;
             Ok(arrived.len())
         }
@@ -191,6 +193,9 @@ mod tests {
         fn facts(&self) -> Option<Tls> {
             Some(Tls { version: TlsVersion::V13, resumed: false })
         }
+        fn endpoint_fault(&self) -> Option<TlsFault> {
+            None
+        }
         fn fault(&self) -> Option<HandshakeFault> {
             None
         }
@@ -202,14 +207,14 @@ mod tests {
         clock::renew();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (doors, _handovers) = Doors::new(VISITORS, 1, Ledger::new(1 << 20));
-        let (steps, handshakes) = (Rc::new(Cell::new(0)), Rc::new(Handshakes::new(VISITORS)));
+        let (steps, handshakes) = (Arc::new(AtomicUsize::new(0)), Rc::new(Handshakes::new(VISITORS)));
         let mut clients = Vec::new();
         let mut flood = Vec::new();
         for _ in 0..VISITORS {
             let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             client.write_all(&[22, 3, 1]).unwrap();
             let (stream, _) = listener.accept().await.unwrap();
-            let open = doors.enter(0).unwrap();
+            let open = doors.enter(0, std::net::Ipv4Addr::LOCALHOST.into()).unwrap();
             let mut visitor = Visitor::new(Socket::new(stream), Port::Tls, open, VisitorLimits::default());
             let (steps, handshakes) = (steps.clone(), handshakes.clone());
             flood.push(tokio::task::spawn_local(async move {
@@ -219,17 +224,17 @@ mod tests {
             clients.push(client);
         }
         let mut most = 0;
-        while steps.get() < VISITORS {
-            let before = steps.get();
+        while steps.load(Relaxed) < VISITORS {
+            let before = steps.load(Relaxed);
             tokio::task::yield_now().await;
-            most = most.max(steps.get() - before);
+            most = most.max(steps.load(Relaxed) - before);
         }
         // Their second flight, all at once.
         clients.iter_mut().for_each(|client| client.write_all(&[22, 3, 1]).unwrap());
-        while steps.get() < 2 * VISITORS {
-            let before = steps.get();
+        while steps.load(Relaxed) < 2 * VISITORS {
+            let before = steps.load(Relaxed);
             tokio::task::yield_now().await;
-            most = most.max(steps.get() - before);
+            most = most.max(steps.load(Relaxed) - before);
         }
         assert!((1..=STEPS_A_TURN).contains(&most), "{most} steps between two looks");
         for one in flood {

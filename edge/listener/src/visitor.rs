@@ -1,8 +1,11 @@
 //! A visitor's connection, or one stream of it: requests to read, bodies to stream, bytes to write, each within its time.
-//! Decides nothing about a request beyond whether it is one.
+//! Decides nothing about a request beyond whether it is one. Long because a connection and a stream are one thing to all
+//! others, and differ in each step.
 
 use crate::accept::{Open, Port};
+use crate::discard;
 use crate::http2::{self, Came, Stream};
+use crate::pace::Pace;
 use crate::proxy_protocol::{self, Parsed as Header, Source};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,10 +21,8 @@ use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
 use tentpole_runtime::socket::{Socket, advance};
 
-/// Refused bytes that are read and thrown away so that the refusal arrives (RFC 9112 section 9.6).
-const DISCARDED_MAX: usize = 256 * 1024;
-/// How long that may take.
-const DISCARD_TIME: std::time::Duration = std::time::Duration::from_secs(2);
+/// Bytes that somebody may have sent who is looked after while he waits.
+const LOOKED_AFTER_MAX: usize = 4096;
 
 /// One visitor's connection, or one of the requests that it carries at once.
 #[derive(Debug)]
@@ -41,6 +42,9 @@ pub struct Visitor {
     pub port: Port,
     /// What the TLS handshake came to.
     pub tls: Option<Tls>,
+    /// He only listens from now on (server-sent events): when nothing more can come from him, he has left. Elsewhere who has
+    /// said all may still wait for his answer (RFC 9112 section 9.6).
+    pub listens: bool,
     limits: VisitorLimits,
     codec: Limits,
     /// Requests served before the present one.
@@ -49,6 +53,10 @@ pub struct Visitor {
     pub arrived: Instant,
     /// Of a connection of its own; that of a stream is with its connection.
     open: Option<Open>,
+    /// How the present request's body comes.
+    sends: Pace,
+    /// How its response is taken.
+    takes: Pace,
 }
 
 /// By what a request comes and its response goes.
@@ -126,11 +134,7 @@ impl Visitor {
 
     fn of(way: Way, guise: Guise) -> Self {
         let Guise { peer, source, proxied, https, port, tls, limits } = guise;
-        let codec = Limits {
-            head_bytes_max: limits.head_bytes_max,
-            fields_max: limits.fields_max,
-            ..Limits::default()
-        };
+        let codec = limits_of_heads(&limits);
         Self {
             way,
             deadline: Deadline::new(),
@@ -140,11 +144,14 @@ impl Visitor {
             https,
             port,
             tls,
+            listens: false,
             limits,
             codec,
             served: 0,
             arrived: clock::coarse(),
             open: None,
+            sends: Pace::default(),
+            takes: Pace::default(),
         }
     }
 
@@ -221,6 +228,7 @@ impl Visitor {
 
     /// Reads the request's head, of which something is there: within [`VisitorLimits::head_time`].
     pub async fn read_head(&mut self, head: &mut RequestHead) -> Next {
+        (self.sends, self.takes) = (Pace::default(), Pace::default());
         let socket = match &mut self.way {
             Way::Http1(socket) => socket,
             Way::Http2(stream) => {
@@ -298,9 +306,27 @@ impl Visitor {
         }
     }
 
-    /// The next piece of the request's body. Its bytes lie in [`Visitor::filled`]; [`Visitor::consume`] skip and
-    /// length together before the next call.
+    /// The next piece of the request's body, no slower than [`VisitorLimits::pace_min`]. Its bytes lie in
+    /// [`Visitor::filled`]; [`Visitor::consume`] skip and length together before the next call.
     pub fn poll_piece(
+        &mut self,
+        context: &mut Context<'_>,
+        body: &mut RequestBody,
+    ) -> Poll<Result<Piece, BodyError>> {
+        let polled = self.poll_any_piece(context, body);
+        match &polled {
+            Poll::Pending => self.sends.waits(clock::coarse()),
+            Poll::Ready(Ok(Piece::Data { len, .. }))
+                if !self.sends.moved(*len as u64, clock::coarse(), &self.limits) =>
+            {
+                return Poll::Ready(Err(BodyError::Refused(Refused::BodyTooSlow)));
+            }
+            Poll::Ready(_) => {}
+        }
+        polled
+    }
+
+    fn poll_any_piece(
         &mut self,
         context: &mut Context<'_>,
         body: &mut RequestBody,
@@ -335,11 +361,13 @@ impl Visitor {
         }
     }
 
-    /// Writes all parts; each pause is bounded by [`VisitorLimits::stall_time`]. Returns the bytes written.
+    /// Writes all parts; each pause is bounded by [`VisitorLimits::stall_time`], all of them together by
+    /// [`VisitorLimits::pace_min`]. Returns the bytes written.
     pub async fn write(&mut self, parts: &mut [IoSlice<'_>]) -> Result<u64, Failure> {
         let mut parts = parts;
         let mut written = 0;
         let mut waited = false;
+        let mut taken = 0;
         while !parts.is_empty() {
             // The first write hardly ever waits: no deadline is set for it.
             let step = std::future::poll_fn(|context| match self.way.poll_write(context, parts) {
@@ -347,6 +375,8 @@ impl Visitor {
                 Poll::Pending if waited => self.deadline.poll_expired(context).map(|_| None),
                 Poll::Pending => {
                     waited = true;
+                    self.takes.waits(clock::coarse());
+                    taken = self.way.written();
                     self.deadline.set_in(self.limits.stall_time);
                     self.deadline.poll_expired(context).map(|_| None)
                 }
@@ -357,6 +387,11 @@ impl Visitor {
                 Some(Ok(0)) => return Err(self.lost(written, Cause::Closed)),
                 Some(Ok(count)) => {
                     written += count as u64;
+                    // Of many requests on one connection, each waits while the others are answered.
+                    let moved = (count as u64).max(self.way.written().saturating_sub(taken));
+                    if !self.takes.moved(moved, clock::coarse(), &self.limits) {
+                        return Err(self.lost(written, Cause::TooSlow));
+                    }
                     if !advance(&mut parts, count) {
                         break;
                     }
@@ -387,9 +422,33 @@ impl Visitor {
     #[inline]
     pub fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match &mut self.way {
+            Way::Http1(socket) if self.listens && socket.filled().is_empty() => {
+                match ready!(socket.poll_fill(context, self.limits.head_bytes_max)) {
+                    Ok(0) | Err(_) => Poll::Ready(()),
+                    // The next request: it has to wait.
+                    Ok(_) => Poll::Pending,
+                }
+            }
             Way::Http1(_) => Poll::Pending,
             Way::Http2(stream) => stream.poll_gone(context),
         }
+    }
+
+    /// Ready once the visitor has left while he waits for an answer: he closed the connection, or his half of it as who will
+    /// not read on does, or took the request back. Keeps what he sends meanwhile; who has sent more than a little is no longer
+    /// looked after.
+    pub fn poll_left(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let socket = match &mut self.way {
+            Way::Http1(socket) => socket,
+            Way::Http2(stream) => return stream.poll_gone(context),
+        };
+        while socket.filled().len() < LOOKED_AFTER_MAX {
+            match ready!(socket.poll_fill(context, 64 << 10)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+        Poll::Pending
     }
 
     /// The challenge that an endpoint must answer before this becomes a tunnel, where the handshake is ours.
@@ -414,17 +473,23 @@ impl Visitor {
         }
     }
 
+    /// He asks nothing more for a while: a connection that carries many requests ends soon after this one, unless another comes.
+    pub fn rests(&self) {
+        if let Way::Http2(stream) = &self.way {
+            stream.rests();
+        }
+    }
+
     /// After a refusal: says that nothing more comes and reads on for a moment, so that the refusal arrives
     /// instead of a reset.
     pub async fn linger(mut self) {
-        self.deadline.set_in(DISCARD_TIME);
+        self.deadline.set_in(discard::TIME);
         let Self { way: Way::Http1(socket), deadline, .. } = &mut self else { return };
         let _ = deadline.guard(|context| socket.poll_shutdown(context)).await;
-        let mut left = DISCARDED_MAX / 4096;
-        while left > 0 && matches!(deadline.guard(|context| socket.poll_discard(context)).await, Ok(Ok(true)))
-        {
-            left -= 1;
-        }
+        let mut left = discard::Left::all();
+        while let Ok(Ok(count @ 1..)) = deadline.guard(|context| socket.poll_discard(context)).await
+            && left.goes_on_after(count)
+        {}
     }
 
     /// For a tunnel: reads what comes next; ready with 0 at its end.
@@ -484,6 +549,15 @@ impl Visitor {
 }
 
 impl Way {
+    /// Bytes written to a connection that carries many requests.
+    #[inline]
+    fn written(&self) -> u64 {
+        match self {
+            Self::Http1(_) => 0,
+            Self::Http2(stream) => stream.connection_written(),
+        }
+    }
+
     #[inline]
     fn poll_write(&mut self, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match self {
@@ -491,6 +565,11 @@ impl Way {
             Self::Http2(stream) => stream.poll_write(context, parts),
         }
     }
+}
+
+/// What a visitor's head may have, as the codec wants it.
+pub fn limits_of_heads(limits: &VisitorLimits) -> Limits {
+    Limits { head_bytes_max: limits.head_bytes_max, fields_max: limits.fields_max, ..Limits::default() }
 }
 
 impl RequestBody {
@@ -576,7 +655,7 @@ mod tests {
         let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let (doors, _handovers) = Doors::new(1, 1, Ledger::new(1 << 20));
-        let open = doors.enter(0).unwrap();
+        let open = doors.enter(0, IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
         let mut visitor = Visitor::new(Socket::new(stream), Port::Clear, open, VisitorLimits::default());
         let mut body = RequestBody::new(Framing::Length(5), 5).unwrap();
         client.write_all(b"helloGET / HTTP/1.1\r\n").await.unwrap();

@@ -20,7 +20,7 @@ pub struct Manner {
 }
 
 /// Seconds after which a visitor whom we could not serve may try again.
-const RETRY_AFTER_S: u32 = 4;
+const RETRY_AFTER_S: u64 = 4;
 
 /// Writes the answer to a refusal.
 pub fn refusal(out: &mut Vec<u8>, refused: Refused, manner: Manner) {
@@ -31,8 +31,11 @@ pub fn refusal(out: &mut Vec<u8>, refused: Refused, manner: Manner) {
 pub fn refusal_saying(out: &mut Vec<u8>, refused: Refused, words: &str, manner: Manner) {
     let status = refused.status();
     let retry = (status == 503).then_some(RETRY_AFTER_S);
-    let extra: &[u8] =
-        if status == 405 { b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" } else { b"" };
+    let extra: &[u8] = match refused {
+        Refused::ReadOnly => b"Allow: GET, HEAD\r\n",
+        _ if status == 405 => b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n",
+        _ => b"",
+    };
     whole(out, status, words, retry, extra, refused.label(), manner);
 }
 
@@ -109,6 +112,10 @@ fn without_port(host: &[u8]) -> &[u8] {
 
 fn words(refused: Refused) -> &'static str {
     match refused {
+        Refused::Denied => "this is not served to you.",
+        Refused::RateLimited => "too many requests. Please slow down.",
+        Refused::Challenged => "this page is for browsers right now.",
+        Refused::ConnectionsOfAddress => "too many connections from your address.",
         Refused::Malformed | Refused::RequestLine => "the request is not valid HTTP.",
         Refused::Target => "the address is not valid.",
         Refused::Host => "the Host field is missing or not valid.",
@@ -119,14 +126,19 @@ fn words(refused: Refused) -> &'static str {
         Refused::TargetTooLong => "the address is too long.",
         Refused::HeadTooLarge => "the request's header is too large.",
         Refused::BodyTooLarge => "what you sent is larger than allowed here.",
-        Refused::HeadTimeout | Refused::BodyTimeout => "the request took too long to arrive.",
+        Refused::HeadTimeout | Refused::BodyTimeout | Refused::BodyTooSlow => {
+            "the request took too long to arrive."
+        }
         Refused::Method => "this method is not served here.",
+        Refused::ReadOnly => "there are only files here: GET and HEAD are served.",
         Refused::Expect => "only 100-continue can be expected.",
         Refused::NoSite => "no site of this name is served here.",
-        Refused::NoRoute => "nothing is served at this address.",
+        Refused::LengthRequired => "please say how long what you send is.",
+        Refused::NoRoute | Refused::NoScript => "nothing is served at this address.",
         Refused::TooManyConnections | Refused::MemoryFull | Refused::QueueFull | Refused::QueueTimeout => {
             "too many visitors right now. Please try again in 4 s."
         }
+        Refused::QueueTooLong | Refused::Outranked => "too many visitors right now. Please try again in 4 s.",
         Refused::OnlyIfCached => "not in the cache, and only the cache was asked.",
         Refused::PurgeOff => {
             "nobody may purge over HTTP here. To allow it: [purge] from = [\"ADDRESS\"] in tentpole.toml."
@@ -135,6 +147,8 @@ fn words(refused: Refused) -> &'static str {
         Refused::PurgeUnclear => "this purge is not understood.",
         Refused::PurgeBusy => "other purges are under way. Please try again in 4 s.",
         Refused::ProxyHeader => "this connection must begin with the PROXY protocol.",
+        Refused::WaitingRoom => "many people are here right now. Please wait for your turn.",
+        Refused::TicketBusy => "too many requests with one ticket. Please try again in a moment.",
         Refused::FrameFlood => "too many frames that bring nothing.",
         Refused::ClearOnTls => "this port speaks https. Please begin the address with https://.",
         Refused::NotThroughFront => "this address is not for visitors. Please use the site's own.",
@@ -145,7 +159,24 @@ fn whole(
     out: &mut Vec<u8>,
     status: u16,
     words: &str,
-    retry_after: Option<u32>,
+    retry_after: Option<u64>,
+    extra: &[u8],
+    detail: &str,
+    manner: Manner,
+) {
+    let body = format!("{status}: {words}\n");
+    page(out, status, "text/plain; charset=utf-8", &body, retry_after, extra, detail, manner);
+}
+
+/// Writes a whole answer with this body, after whose `retry_after` in seconds the visitor may come again; `detail` is the word
+/// for the reason.
+#[allow(clippy::too_many_arguments, reason = "each is a line of the answer")]
+pub fn page(
+    out: &mut Vec<u8>,
+    status: u16,
+    media_type: &str,
+    body: &str,
+    retry_after: Option<u64>,
     extra: &[u8],
     detail: &str,
     manner: Manner,
@@ -153,19 +184,18 @@ fn whole(
     http1::write_status_line(out, status, b"");
     out.extend_from_slice(b"Date: ");
     out.extend_from_slice(&clock::date_value());
-    out.extend_from_slice(b"\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n");
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, "\r\nContent-Type: {media_type}\r\nCache-Control: no-store\r\n");
     out.extend_from_slice(extra);
     if let Some(seconds) = retry_after {
-        // Writing into a Vec cannot fail.
         let _ = write!(out, "Retry-After: {seconds}\r\n");
     }
-    // "503: ", the words, and a line end.
-    let length = 5 + words.len() + 1;
+    let length = body.len();
     let _ = write!(out, "Content-Length: {length}\r\nCache-Status: tentpole; detail={detail}\r\n");
     connection(out, manner);
     out.extend_from_slice(b"\r\n");
     if !manner.head_only {
-        let _ = writeln!(out, "{status}: {words}");
+        out.extend_from_slice(body.as_bytes());
     }
 }
 

@@ -56,14 +56,14 @@ impl Visit<'_> {
             && let Some(object) = reader.whole()
         {
             let object = object.clone();
-            return self.deliver_object(&object, own_lines, cache, asked).await;
+            return self.deliver_object(&object, own_lines, cache, &asked).await;
         }
         if let Some(plan) = self.plan(&chunks, is_whole) {
             let around = self.around();
             let page = self.begins(&around, Content::Chunks { chunks, _held: self.held(0) }, &plan);
             return self.send_page(&around, page, &head.lines, own_lines, None, Kept::Asking, asked).await;
         }
-        let reply = self.reply(asked);
+        let reply = self.reply(asked.now);
         let framing = framing_of(&chunks, is_whole, reply.manner);
         let manner = keeping(reply.manner, framing);
         let mut lines = head.lines.to_vec();
@@ -98,7 +98,7 @@ impl Visit<'_> {
             }
             Err(Stop::Failed(failure)) => {
                 if failure.side == Side::Upstream && !exchange.is_done() {
-                    exchange.connection.cell().failed();
+                    exchange.source.failed();
                 }
                 Err(Stop::Failed(failure))
             }
@@ -137,7 +137,7 @@ impl Visit<'_> {
             return self.send_page(&around, page, &lines, b"", None, kept, asked).await;
         }
         // As it came.
-        let reply = self.reply(asked);
+        let reply = self.reply(asked.now);
         let framing = framing_of(&chunks, is_whole, reply.manner);
         let manner = keeping(reply.manner, framing);
         let manner = Manner { keep_alive: manner.keep_alive && exchange.sending.is_none(), ..manner };
@@ -159,7 +159,7 @@ impl Visit<'_> {
 
     fn around(&self) -> Rc<Around> {
         let Scratch { request, via, .. } = &*self.scratch;
-        Around::new(self.thread, self.thread.view(), request, self.came, via)
+        Around::new(self.thread, self.thread.view(), request, self.came, via, self.rank.priority)
     }
 
     fn begins(&self, around: &Rc<Around>, content: Content, plan: &Plan) -> Page {
@@ -197,7 +197,7 @@ impl Visit<'_> {
         asked: Asked,
     ) -> Result<Sent, Stop> {
         let status = self.why.status;
-        let reply = self.reply(asked);
+        let reply = self.reply(asked.now);
         let at_hand = page.at_hand().filter(|_| !reply.manner.head_only);
         let (kept, objects) = match (stored, &at_hand) {
             (Some(object), Some(at_hand)) => {

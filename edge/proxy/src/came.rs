@@ -23,6 +23,15 @@ pub struct Came {
     pub proxied: bool,
 }
 
+/// Where a request comes from, after what a proxy in front says of it has been heard, if it is believed; `known` is what the
+/// connection says.
+pub fn heard(front: &Front, known: Came, fields: &Fields, via: &mut Vec<u8>) -> Came {
+    match came(front, known.address, known.https, fields, via) {
+        Some(came) => Came { proxied: came.proxied || known.proxied, ..came },
+        None => known,
+    }
+}
+
 /// Reads what `peer` says, who is spoken to by https himself, or not; `None` when it is not believed. Appends to `via` the
 /// proxies between visitor and edge, each behind a comma: what follows the visitor's address in `X-Forwarded-For`.
 pub fn came(

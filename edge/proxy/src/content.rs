@@ -64,8 +64,8 @@ impl Content {
 impl Exchange {
     /// The next piece of the content, which [`Exchange::bytes`] holds until it is consumed.
     pub fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, Failure>> {
-        let Self { connection, body, content, .. } = self;
-        let Some(content) = content else { return connection.poll_piece(context, body) };
+        let Self { source, body, content, .. } = self;
+        let Some(content) = content else { return source.poll_piece(context, body) };
         loop {
             if !content.out.is_empty() {
                 return Poll::Ready(Ok(Piece::Data { skip: 0, len: content.out.len() }));
@@ -73,10 +73,10 @@ impl Exchange {
             if content.has_ended {
                 return Poll::Ready(Ok(Piece::End));
             }
-            match ready!(connection.poll_piece(context, body)) {
+            match ready!(source.poll_piece(context, body)) {
                 Ok(Piece::Data { skip, len }) => {
-                    content.feed(&connection.filled()[skip..skip + len]);
-                    connection.consume(skip + len);
+                    content.feed(&source.filled()[skip..skip + len]);
+                    source.consume(skip + len);
                     if matches!(content.how, How::Replaced(..)) && body.bytes_seen > DROPPED_MAX {
                         // The connection ends with it.
                         content.end();
@@ -92,7 +92,7 @@ impl Exchange {
     pub fn bytes(&self) -> &[u8] {
         match &self.content {
             Some(content) => &content.out,
-            None => self.connection.filled(),
+            None => self.source.filled(),
         }
     }
 
@@ -100,7 +100,7 @@ impl Exchange {
     pub fn consume(&mut self, count: usize) {
         match &mut self.content {
             Some(content) => drop(content.out.drain(..count)),
-            None => self.connection.consume(count),
+            None => self.source.consume(count),
         }
     }
 
@@ -108,7 +108,7 @@ impl Exchange {
     pub fn is_done(&self) -> bool {
         match &self.content {
             Some(content) => content.has_ended && content.out.is_empty(),
-            None => self.body.is_done(),
+            None => self.source.is_done(&self.body),
         }
     }
 

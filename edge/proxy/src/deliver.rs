@@ -6,6 +6,7 @@ use crate::answer::{self, Manner};
 use crate::exchange::{Exchange, NoResponse, Upload};
 use crate::learn::Watch;
 use crate::obtain::Forwarded;
+use crate::slices::{FEW, MANY, write_parts};
 use crate::status;
 use crate::tags::is_for_caches;
 use bytes::Bytes;
@@ -21,9 +22,6 @@ use tentpole_message::{BodyStream, Chunk, Name, RequestHead, ResponseHead, Store
 use tentpole_model::{CacheOutcome, Cause, Failure, Method, Phase, Retry, Version};
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Expired;
-
-/// Slices in one write; Linux takes 1,024, but so many chunks fill the socket's buffer anyway.
-const SLICES_MAX: usize = 16;
 
 /// What was sent.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +69,7 @@ pub async fn object(
     let (status, range) = object_head(out, object, form, own_lines, request, reply);
     let content = Content::of(object, form);
     let stored: &[u8] = if status == object.status() { content.lines } else { b"" };
-    let bytes = write_parts(visitor, [stored, out.as_slice()], slices(content.chunks, range)).await?;
+    let bytes = write_parts::<MANY>(visitor, [stored, out.as_slice()], slices(content.chunks, range)).await?;
     Ok(Sent { status, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
 }
 
@@ -112,7 +110,7 @@ pub fn object_head(
     out.extend_from_slice(own_lines);
     let facts = object.facts();
     let age = facts.age(reply.now);
-    let _ = write!(out, "Age: {age}\r\n");
+    status::write_age(out, age);
     let reply = Reply { learned: facts.learned, ..reply };
     status::write(out, &reply, Some(i64::from(facts.lifetime) - age as i64));
     answer::connection(out, reply.manner);
@@ -207,7 +205,7 @@ pub async fn reader(
     // Whoever leads gets the endpoint's own answer: there is no age to add to what that says (RFC 9111 section 5.1).
     let age = facts.age(reply.now);
     if age > 0 && reply.cache == CacheOutcome::Joined {
-        let _ = write!(out, "Age: {age}\r\n");
+        status::write_age(out, age);
     }
     let reply = Reply { learned: facts.learned, ..reply };
     status::write(out, &reply, None);
@@ -220,7 +218,7 @@ pub async fn reader(
     loop {
         if at >= wanted.end {
             // He has all that he wants: who reads on are the others.
-            bytes += write_parts(visitor, head, std::iter::empty()).await?;
+            bytes += write_parts::<FEW>(visitor, head, std::iter::empty()).await?;
             let head_at = head_at.unwrap_or_else(clock::coarse);
             return Ok(Sent { status, bytes, keep_alive: manner.keep_alive, head_at });
         }
@@ -235,7 +233,7 @@ pub async fn reader(
         });
         let mut frame = [0; 20];
         match at_hand.await {
-            None => bytes += write_parts(visitor, head, std::iter::empty()).await?,
+            None => bytes += write_parts::<FEW>(visitor, head, std::iter::empty()).await?,
             Some(Ok(Chunk::Data(data))) => {
                 let data = within(data, &mut at, &wanted);
                 if data.is_empty() {
@@ -243,11 +241,11 @@ pub async fn reader(
                 }
                 let (start, end) = frame_of(framing, data.len(), &mut frame);
                 let parts = [start, &data, end];
-                bytes += write_parts(visitor, head, parts.into_iter()).await?;
+                bytes += write_parts::<FEW>(visitor, head, parts.into_iter()).await?;
             }
             Some(Ok(Chunk::End)) => {
                 let last: &[u8] = if framing == Framing::Chunked { b"0\r\n\r\n" } else { b"" };
-                bytes += write_parts(visitor, head, std::iter::once(last)).await?;
+                bytes += write_parts::<FEW>(visitor, head, std::iter::once(last)).await?;
                 let head_at = head_at.unwrap_or_else(clock::coarse);
                 return Ok(Sent { status, bytes, keep_alive: manner.keep_alive, head_at });
             }
@@ -265,7 +263,7 @@ pub async fn exchange(
     response: &ResponseHead,
     exchange: &mut Exchange,
     body: &mut tentpole_listener::RequestBody,
-    watch: &mut Option<Watch>,
+    watch: &mut Option<Box<Watch>>,
     reply: Reply,
 ) -> Result<Sent, Failure> {
     let framing = to_visitor(exchange.body.framing, reply.manner);
@@ -275,6 +273,8 @@ pub async fn exchange(
     out.clear();
     own_head(out, response, framing, Reply { manner, ..reply });
     let status = response.status;
+    let kind = response.fields.get(Name::ContentType);
+    visitor.listens = body.is_done() && kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
     let mut bytes = 0;
     let mut head: [&[u8]; 2] = [out, b""];
     let mut head_at = None;
@@ -283,7 +283,7 @@ pub async fn exchange(
         let piece = piece.map_err(|failure| Failure { bytes_sent: bytes, ..failure })?;
         let mut frame = [0; 20];
         match piece {
-            None => bytes += write_parts(visitor, head, std::iter::empty()).await?,
+            None => bytes += write_parts::<FEW>(visitor, head, std::iter::empty()).await?,
             Some(Piece::Data { skip, len }) => {
                 let (start, end) = frame_of(framing, len, &mut frame);
                 let content = &exchange.bytes()[skip..skip + len];
@@ -291,7 +291,7 @@ pub async fn exchange(
                     watch.take(content);
                 }
                 let parts = [start, content, end];
-                bytes += write_parts(visitor, head, parts.into_iter()).await?;
+                bytes += write_parts::<FEW>(visitor, head, parts.into_iter()).await?;
                 exchange.consume(skip + len);
             }
             Some(Piece::End) => break,
@@ -305,7 +305,10 @@ pub async fn exchange(
     } else if let Some(trailers) = exchange.trailers() {
         visitor.set_trailers(trailers);
     }
-    bytes += write_parts(visitor, head, std::iter::once(last.as_slice())).await?;
+    if !(last.is_empty() && head[0].is_empty()) {
+        bytes += write_parts::<FEW>(visitor, head, std::iter::once(last.as_slice())).await?;
+    }
+    visitor.listens = false;
     // The rest of the visitor's body may have gone out meanwhile.
     let keep_alive = manner.keep_alive && exchange.sending.is_none();
     Ok(Sent { status, bytes, keep_alive, head_at: head_at.unwrap_or_else(clock::coarse) })
@@ -365,8 +368,8 @@ pub async fn next_piece(
         if visitor.poll_gone(context).is_ready() {
             return Poll::Ready(Err(Failure::visitor(Phase::Deliver, Cause::Closed)));
         }
-        let Exchange { connection, sending, .. } = &mut *exchange;
-        if let Some(rest) = sending {
+        let Exchange { source, sending, .. } = &mut *exchange;
+        if let (Some(rest), Some(connection)) = (sending.as_mut(), source.connection()) {
             match rest.poll(context, connection, &mut Upload { visitor, body, interim: false }) {
                 Poll::Ready(Ok(())) => *sending = None,
                 // The endpoint does not want the rest: what it answers still counts.
@@ -473,7 +476,7 @@ async fn not_modified(
     status::write(out, &reply, None);
     answer::connection(out, reply.manner);
     out.extend_from_slice(b"\r\n");
-    let bytes = write_parts(visitor, [out, b""], std::iter::empty()).await?;
+    let bytes = write_parts::<FEW>(visitor, [out, b""], std::iter::empty()).await?;
     Ok(Sent { status: 304, bytes, keep_alive: reply.manner.keep_alive, head_at: clock::coarse() })
 }
 
@@ -567,29 +570,4 @@ fn slices(chunks: &[bytes::Bytes], range: Range<u64>) -> impl Iterator<Item = &[
         let to = range.end.clamp(begin, end) - begin;
         (from < to).then(|| &chunk[from as usize..to as usize])
     })
-}
-
-/// Writes head and body with as few system calls as the kernel's buffers allow.
-pub async fn write_parts<'a>(
-    visitor: &mut Visitor,
-    head: [&'a [u8]; 2],
-    body: impl Iterator<Item = &'a [u8]>,
-) -> Result<u64, Failure> {
-    let mut parts = head.into_iter().chain(body).filter(|part| !part.is_empty());
-    let mut bytes = 0;
-    loop {
-        let mut slices = [IoSlice::new(b""); SLICES_MAX];
-        let mut count = 0;
-        for (slot, part) in slices.iter_mut().zip(&mut parts) {
-            *slot = IoSlice::new(part);
-            count += 1;
-        }
-        if count == 0 {
-            return Ok(bytes);
-        }
-        bytes += visitor.write(&mut slices[..count]).await?;
-        if count < SLICES_MAX {
-            return Ok(bytes);
-        }
-    }
 }

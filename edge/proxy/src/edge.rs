@@ -1,31 +1,37 @@
 //! Starts and ends the data plane: takes over the listening sockets, starts a thread for each set of them, waits for
 //! the last request. Knows who does what, and does nothing itself.
 
+use crate::beside::Beside;
+use crate::company::{Company, Passing};
 use crate::figures;
 use crate::forms::Forms;
 use crate::invalidate::{Changes, Told};
 use crate::learn;
+use crate::limits::Limits;
 use crate::prepare::Prepared;
 use crate::purge::Purger;
 use crate::purge_log::PurgeLog;
 use crate::purging::Purging;
 use crate::reload::Reloader;
+use crate::room::{self, Rooms};
 use crate::search::Searches;
 use crate::secure::Secure;
 use crate::serve;
+use crate::sticky::OwnKey;
 use crate::thread::{Shared, Thread};
+use crate::trust::Looking;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
 use tentpole_listener::{Doors, Handover, Port, Visitor, accept, take_over};
-use tentpole_model::{PurgeOrder, PurgePort, Refused, TlsSettings};
+use tentpole_model::{PurgeOrder, PurgePort, Refused, RoomOrder, TlsSettings};
 use tentpole_observe::Observed;
 use tentpole_observe::observed::THREADS_MAX;
 use tentpole_route::CompileError;
@@ -39,6 +45,10 @@ use tokio::sync::{mpsc, watch};
 const TRAFFIC_BYTES: u64 = 512 << 20;
 /// Changes of addresses that a data thread may be behind with.
 const LISTENING_MAX: usize = 16;
+/// How often a leaving edge looks whether the last connection has ended.
+const LEAVING_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Read buffers that nobody needed for so long are given back.
+const BUFFERS_NEEDED_FOR: Duration = Duration::from_secs(5);
 /// How often the wall clock is read anew.
 const RESYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -60,7 +70,7 @@ pub struct EdgeParts {
 pub struct Bound {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
-    ending: watch::Sender<bool>,
+    ending: watch::Sender<Ending>,
     doors: Arc<Doors>,
     starts: Vec<Start>,
     cut: Arc<AtomicUsize>,
@@ -68,18 +78,35 @@ pub struct Bound {
     gates: Arc<Gates>,
     listening: Addresses,
     purged: Option<mpsc::Receiver<PurgeOrder>>,
+    passing: Option<mpsc::Receiver<Passing>>,
 }
 
 /// A running data plane.
 pub struct Edge {
     disk: Option<Arc<Disk>>,
     secure: Option<(Arc<Secure>, JoinHandle<()>)>,
-    ending: watch::Sender<bool>,
+    looking: Looking,
+    ending: watch::Sender<Ending>,
     doors: Arc<Doors>,
     threads: Vec<JoinHandle<()>>,
     running: Arc<AtomicUsize>,
     cut: Arc<AtomicUsize>,
     shared: Arc<Shared>,
+}
+
+/// Does what is wanted of a waiting room, if something is, and says how rooms are, as one JSON document; `None` when there is
+/// none of that name.
+pub type RoomsPort = dyn Fn(Option<&RoomOrder>) -> Option<String> + Send + Sync;
+
+/// How an edge ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It does not.
+    No,
+    /// Another one serves: connections end when they come to their own end, or when their visitor has been told.
+    Leaves,
+    /// Requests in flight finish; idle connections are closed.
+    Ends,
 }
 
 /// Tells the data threads where to listen, once they run.
@@ -114,7 +141,7 @@ struct Start {
     handover: Handover,
     listeners: Vec<(TcpListener, Port)>,
     listening: mpsc::Receiver<Listening>,
-    ending: watch::Receiver<bool>,
+    ending: watch::Receiver<Ending>,
     /// Where connections are counted that did not end in time.
     cut: Arc<AtomicUsize>,
 }
@@ -136,7 +163,10 @@ impl Bound {
         let of_disk = snapshot.disk.as_ref().map_or(0, Disk::memory_bytes_max);
         let ledger = Ledger::new(snapshot.cache.memory_bytes_max + TRAFFIC_BYTES + of_disk);
         let gates = Arc::new(Gates::default());
-        let prepared = Prepared::new(&in_force, &cells, &gates).map_err(StartError::Routes)?;
+        let own_key = OwnKey::new(state.clone());
+        let rooms = Rooms::new(state.clone());
+        let prepared =
+            Prepared::new(&in_force, &cells, &gates, &own_key, &rooms).map_err(StartError::Routes)?;
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let cache = Cache::new(snapshot.cache, ledger.clone());
         let purges = Arc::new(PurgeLog::default());
@@ -144,15 +174,24 @@ impl Bound {
             learn::start_learner(cache.clone(), learning, purges.clone()).map_err(StartError::System)?;
         let relays = !snapshot.content_networks.is_empty();
         let (purging, purged) = Purging::new(relays);
+        let (company, passing) = Company::new();
         let secure = match &snapshot.tls {
             tls if tls.listen.is_empty() => None,
             tls => Some(Secure::start(&source(tls, state)).map_err(StartError::Certificates)?),
         };
         let shared = Arc::new(Shared {
+            own_key,
+            rooms,
             secure,
             // The other half is for those who are served already.
+            limits: Limits::default(),
+            wanting: tokio::sync::Notify::new(),
             handshakes_max: (snapshot.visitors.connections_max / 2 / count).max(1),
             searches: Searches::new(),
+            company,
+            refilled: AtomicU64::new(0),
+            doors: OnceLock::new(),
+            files: Arc::default(),
             changes: Changes::default(),
             told: Told::default(),
             prepared: Published::new(prepared),
@@ -167,7 +206,10 @@ impl Bound {
         });
         figures::observe(&shared, &observed);
         let (doors, handovers) = Doors::new(snapshot.visitors.connections_max, count, ledger);
-        let (ending, _) = watch::channel(false);
+        doors.follow(&snapshot);
+        // Only set here.
+        let _ = shared.doors.set(doors.clone());
+        let (ending, _) = watch::channel(Ending::No);
         let cut = Arc::new(AtomicUsize::new(0));
         let (listening, changes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(LISTENING_MAX)).unzip();
         let listening = Addresses(listening);
@@ -189,8 +231,8 @@ impl Bound {
             cut: cut.clone(),
         });
         let starts = starts.collect();
-        let purged = Some(purged);
-        Ok(Self { shared, addresses, ending, doors, starts, cut, cells, gates, listening, purged })
+        let (purged, passing) = (Some(purged), Some(passing));
+        Ok(Self { shared, addresses, ending, doors, starts, cut, cells, gates, listening, purged, passing })
     }
 
     /// The addresses it listens on, with the ports that were found for port 0.
@@ -214,6 +256,12 @@ impl Bound {
         Arc::new(move || learning.advice())
     }
 
+    /// For the control plane: looks at waiting rooms, and does what an operator wants of one.
+    pub fn rooms(&self) -> Arc<RoomsPort> {
+        let shared = self.shared.clone();
+        Arc::new(move |order| room::rooms(&shared, order))
+    }
+
     /// Changes where it listens.
     pub fn listening(&self) -> Addresses {
         self.listening.clone()
@@ -233,6 +281,16 @@ impl Bound {
     /// already.
     pub fn purged(&mut self) -> Option<mpsc::Receiver<PurgeOrder>> {
         self.purged.take()
+    }
+
+    /// Purges that the edges beside this one are to hear of; `None` when it was taken already.
+    pub fn passing(&mut self) -> Option<mpsc::Receiver<Passing>> {
+        self.passing.take()
+    }
+
+    /// For the control plane, and for who hands over.
+    pub fn beside(&self) -> Beside {
+        Beside::of(self.shared.clone())
     }
 
     /// Asks how many requests wait for a permit now, in each pool of the Snapshot.
@@ -267,7 +325,8 @@ impl Bound {
         let Self { shared, ending, doors, cut, .. } = self;
         let watch = |secure: &Arc<Secure>| secure.watch().map(|thread| (secure.clone(), thread));
         let secure = shared.secure.as_ref().map(watch).transpose().map_err(StartError::System)?;
-        Ok(Edge { disk: shared.disk.clone(), secure, ending, doors, threads, running, cut, shared })
+        let looking = Looking::start(shared.prepared.clone()).map_err(StartError::System)?;
+        Ok(Edge { disk: shared.disk.clone(), secure, looking, ending, doors, threads, running, cut, shared })
     }
 }
 
@@ -298,7 +357,28 @@ impl Edge {
     /// Begins to end: takes no new connection, closes idle ones, lets requests in flight finish within the drain
     /// time. Returns at once; see [`Edge::join`].
     pub fn end(&self) {
-        self.ending.send_replace(true);
+        self.ending.send_replace(Ending::Ends);
+    }
+
+    /// Begins to leave, because another edge has the same listening sockets: takes no new connection, and lets those that
+    /// are open go on until their visitor has been told (`Connection: close`, GOAWAY) or left, within
+    /// `drain_time_upgrade`. None is closed while a request may be on its way. What lies on disk is let go, for the other
+    /// edge. Returns at once; see [`Edge::join`].
+    pub fn leave(&self) {
+        self.disk.iter().for_each(|disk| disk.hand_over());
+        self.shared.rooms.leave();
+        self.ending.send_if_modified(|ending| {
+            let begins = *ending == Ending::No;
+            if begins {
+                *ending = Ending::Leaves;
+            }
+            begins
+        });
+    }
+
+    /// How long an edge may stay after [`Edge::leave`].
+    pub fn leave_time(&self) -> Duration {
+        self.shared.prepared.get().snapshot.visitors.drain_time_upgrade
     }
 
     /// How long requests in flight may take after [`Edge::end`].
@@ -316,6 +396,8 @@ impl Edge {
             secure.end();
             let _ = thread.join();
         }
+        self.looking.end();
+        self.shared.rooms.close();
         // What was handed over is written before the process ends.
         self.disk.iter().for_each(|disk| disk.close());
         self.cut.load(Ordering::Acquire)
@@ -332,9 +414,7 @@ fn spawn(start: Start, running: Arc<AtomicUsize>) -> io::Result<JoinHandle<()>> 
         Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            .on_thread_unpark(|| {
-                clock::renew();
-            })
+            .on_thread_unpark(clock::wake)
             .build_local(LocalOptions::default())
     };
     std::thread::Builder::new().name(format!("edge-{}", start.number)).spawn(move || {
@@ -365,13 +445,14 @@ async fn run(start: Start) {
     let thread = Thread::new(number, shared, metrics, recorder, seed);
     tokio::task::spawn_local(thread.clone().follow());
     tokio::task::spawn_local(sweep(thread.clone()));
+    tokio::task::spawn_local(thread.clone().gives());
 
     let serve = {
         let thread = thread.clone();
         move |socket, port, open| {
             let served = Served::new(&thread);
             let visitor = Visitor::new(socket, port, open, thread.view().prepared.snapshot.visitors);
-            tokio::task::spawn_local(async move { serve::serve(served.0.clone(), visitor).await });
+            tokio::task::spawn_local(serve::serve(served, visitor));
         }
     };
     let refused = {
@@ -401,7 +482,7 @@ async fn run(start: Start) {
 
     loop {
         let Listening { new, addresses } = tokio::select! {
-            _ = ending.wait_for(|&ending| ending) => break,
+            _ = ending.wait_for(|&ending| ending != Ending::No) => break,
             Some(listening) = listening.recv() => listening,
         };
         let new = new.into_iter().map(|listener| (listener, Port::Clear));
@@ -414,14 +495,28 @@ async fn run(start: Start) {
         end.send_replace(true);
         let _ = task.await;
     }
-    let latest = clock::now().after(thread.view().prepared.snapshot.visitors.drain_time);
+    drain(&thread, &mut ending).await;
+    taking.abort();
+    cut.fetch_add(thread.open.get(), Ordering::Release);
+}
+
+/// Waits until the last connection has ended, or there is no more time.
+async fn drain(thread: &Thread, ending: &mut watch::Receiver<Ending>) {
+    let limits = || thread.view().prepared.snapshot.visitors;
+    let latest = clock::now().after(limits().drain_time_upgrade);
+    // Again and again: a connection may have become idle just now, or been handed over.
+    while *ending.borrow() == Ending::Leaves {
+        if thread.open.get() == 0 || clock::now() >= latest {
+            return;
+        }
+        deadline::expire_told();
+        let _ = tokio::time::timeout(LEAVING_LOOK_EVERY, ending.changed()).await;
+    }
+    let latest = clock::now().after(limits().drain_time);
     while thread.open.get() > 0 && clock::now() < latest {
-        // Again and again: a connection may have become idle just now, or been handed over.
         deadline::expire_idle();
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    taking.abort();
-    cut.fetch_add(thread.open.get(), Ordering::Release);
 }
 
 /// One listener of a data thread.
@@ -432,7 +527,7 @@ struct Accepting {
 }
 
 /// Counts a connection while it is served, however that ends.
-struct Served(Rc<Thread>);
+pub struct Served(pub Rc<Thread>);
 
 impl Served {
     fn new(thread: &Rc<Thread>) -> Self {
@@ -452,6 +547,7 @@ impl Drop for Served {
 /// The thread's one sweeper: deadlines and idle connections.
 async fn sweep(thread: Rc<Thread>) {
     let mut resynced = clock::now();
+    let mut looked = resynced;
     loop {
         tokio::time::sleep(deadline::SWEEP_EVERY).await;
         let now = clock::renew();
@@ -459,6 +555,15 @@ async fn sweep(thread: Rc<Thread>) {
         thread.make_room();
         // As often: how exactly it is known when an endpoint closes hangs on it. Costs a load for each idle connection.
         thread.idle.sweep(now);
+        thread.carriers.sweep(now);
+        if thread.number == 0 {
+            // One for all of them.
+            thread.shared.limits.look(&thread.shared.prepared.get(), now);
+        }
+        if now.since(looked) >= BUFFERS_NEEDED_FOR {
+            looked = now;
+            buffer::give_back_unneeded();
+        }
         if now.since(resynced) >= RESYNC_EVERY {
             resynced = now;
             clock::resync();

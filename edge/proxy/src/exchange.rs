@@ -3,6 +3,9 @@
 
 use crate::content::Content;
 use crate::forward;
+use crate::held::CONTINUE;
+use crate::source::Source;
+use bytes::{Buf, Bytes};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
@@ -10,40 +13,44 @@ use std::time::Duration;
 use tentpole_http1::{self as http1, Framing, Piece};
 use tentpole_listener::{BodyError, RequestBody, Visitor};
 use tentpole_message::ResponseHead;
-use tentpole_model::{Cause, Failure, Method, Phase, PoolId, Refused, Retry, UpstreamTimeouts};
+use tentpole_model::{Cause, Failure, Phase, PoolId, Refused, Retry, UpstreamTimeouts};
 use tentpole_runtime::deadline::{Deadline, Expired};
-use tentpole_upstream::{Connection, Permit, ResponseBody};
+use tentpole_upstream::{Connection, Framed, Part, Permit, Request, ResponseBody};
 
 /// Interim responses before a final one; each buys the endpoint its time anew.
 const INTERIM_MAX: usize = 100;
+/// Bytes of held content that are sent as one piece.
+const PIECE_BYTES_MAX: usize = 32 << 10;
 
 /// A request under way at an endpoint, whose response's head has been read.
 pub struct Exchange {
-    /// The connection.
-    pub connection: Connection,
+    /// Where its content comes from.
+    pub source: Source,
     /// The pool, and which of its endpoints this is.
     pub endpoint: (PoolId, usize),
     /// The response's body, as it comes.
     pub body: ResponseBody,
     /// What is made of it, where it does not pass as it comes.
     pub content: Option<Box<Content>>,
-    /// Given back when the exchange ends.
-    pub _permit: Permit,
+    /// Given back when the exchange ends; what needs no endpoint has none.
+    pub permit: Option<Permit>,
     /// Whether the connection may serve again once the body was read.
     pub keeps_alive: bool,
     /// What is left to send, when the endpoint answered early.
-    pub sending: Option<Sending>,
+    pub sending: Option<Box<Sending>>,
     /// The pool's time-outs.
     pub timeouts: UpstreamTimeouts,
 }
 
 /// The request's body on its way to the endpoint.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sending {
-    /// Framing before the piece at hand, and how much of frame, piece and end was written.
-    frame: Vec<u8>,
+    /// What stands around the piece at hand, and how much of that was written.
+    framed: Framed,
     piece: Option<Piece>,
-    written: usize,
+    framing: Framing,
+    /// What is left of content that was held; else the visitor sends it.
+    held: Option<Bytes>,
     /// Content and framing written so far.
     pub bytes_sent: u64,
     done: bool,
@@ -77,21 +84,30 @@ enum Waiting {
 }
 
 /// Sends the request and reads the response's head into `response`. Interim responses go to the visitor on the
-/// way. Returns what is left to send, if the endpoint answered before it had the whole body.
+/// way. `sending` is not done if the endpoint answered before it had the whole body.
 pub async fn exchange(
     connection: &mut Connection,
-    request: &[u8],
+    request: &Request<'_>,
+    sending: &mut Sending,
     mut upload: Option<Upload<'_>>,
     response: &mut ResponseHead,
     timeouts: &UpstreamTimeouts,
     deadline: &Deadline,
-) -> Result<Option<Sending>, NoResponse> {
-    send_head(connection, request, timeouts.stall, deadline).await.map_err(NoResponse::Failed)?;
-    let mut sending = Sending { done: upload.is_none(), ..Sending::default() };
+) -> Result<(), NoResponse> {
+    let head = connection.begin(request).map_err(NoResponse::Failed)?;
+    send_head(connection, &head, timeouts.stall, deadline).await.map_err(NoResponse::Failed)?;
+    sending.done = upload.is_none();
+    if connection.wants_continue()
+        && sending.held.is_none()
+        && let Some(upload) = upload.as_mut().filter(|upload| upload.interim)
+    {
+        let asked = upload.visitor.write(&mut [IoSlice::new(CONTINUE)]).await;
+        asked.map_err(NoResponse::Failed)?;
+    }
     for _ in 0..INTERIM_MAX {
-        read_head(connection, &mut upload, &mut sending, response, timeouts, deadline).await?;
+        read_head(connection, &mut upload, sending, response, timeouts, deadline).await?;
         if !matches!(response.status, 100..=199) || response.status == 101 {
-            return Ok((!sending.done).then_some(sending));
+            return Ok(());
         }
         if let Some(upload) = upload.as_mut().filter(|upload| upload.interim) {
             pass_interim(upload.visitor, response).await.map_err(NoResponse::Failed)?;
@@ -102,14 +118,14 @@ pub async fn exchange(
 
 async fn send_head(
     connection: &mut Connection,
-    request: &[u8],
+    head: &[u8],
     stall: Duration,
     deadline: &Deadline,
 ) -> Result<(), Failure> {
     let mut written = 0;
     let mut deadline_set = false;
-    while written < request.len() {
-        let left = [IoSlice::new(&request[written..])];
+    while written < head.len() {
+        let left = [IoSlice::new(&head[written..])];
         // What the endpoint has of the request now: with nothing of it, any method may be sent again.
         let retry = if written == 0 { Retry::Unsent } else { Retry::IfSafe };
         let failed = |source| Failure {
@@ -203,6 +219,17 @@ async fn pass_interim(visitor: &mut Visitor, response: &ResponseHead) -> Result<
 }
 
 impl Sending {
+    /// Of a request whose content is framed so, and may have been held.
+    pub fn of(framing: Framing, held: Option<&Bytes>) -> Self {
+        let held = held.cloned();
+        Self { framed: Framed::default(), piece: None, framing, held, bytes_sent: 0, done: false }
+    }
+
+    /// Whether all of it is out.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
     fn has_piece(&self) -> bool {
         self.piece.is_some()
     }
@@ -217,8 +244,8 @@ impl Sending {
         while !self.done {
             let piece = match self.piece {
                 Some(piece) => piece,
-                None => match upload.visitor.poll_piece(context, upload.body) {
-                    Poll::Ready(Ok(piece)) => self.begin(piece, upload.body),
+                None => match self.poll_piece(context, upload) {
+                    Poll::Ready(Ok(piece)) => self.begin(piece, connection, upload),
                     Poll::Ready(Err(BodyError::Refused(refused))) => {
                         return Poll::Ready(Err(NoResponse::Refused(refused)));
                     }
@@ -243,17 +270,28 @@ impl Sending {
         Poll::Ready(Ok(()))
     }
 
-    /// Frames a piece anew: the visitor's framing stays behind.
-    fn begin(&mut self, piece: Piece, body: &RequestBody) -> Piece {
-        self.frame.clear();
-        self.written = 0;
-        if body.framing == Framing::Chunked {
-            match piece {
-                Piece::Data { len, .. } => http1::write_chunk_start(&mut self.frame, len),
-                Piece::End => {
-                    let told = body.trailers().map(forward::told_late);
-                    http1::write_last_chunk(&mut self.frame, told.as_ref());
-                }
+    fn poll_piece(
+        &self,
+        context: &mut Context<'_>,
+        upload: &mut Upload<'_>,
+    ) -> Poll<Result<Piece, BodyError>> {
+        match &self.held {
+            None => upload.visitor.poll_piece(context, upload.body),
+            Some(held) if held.is_empty() => Poll::Ready(Ok(Piece::End)),
+            Some(held) => Poll::Ready(Ok(Piece::Data { skip: 0, len: held.len().min(PIECE_BYTES_MAX) })),
+        }
+    }
+
+    /// Frames a piece anew, as the endpoint's protocol wants it: the visitor's framing stays behind.
+    fn begin(&mut self, piece: Piece, connection: &mut Connection, upload: &Upload<'_>) -> Piece {
+        let Self { framed, framing, held, .. } = self;
+        match piece {
+            Piece::Data { .. } => {
+                connection.frame(framed, *framing, Part::Data(content(held, upload, piece)));
+            }
+            Piece::End => {
+                let told = upload.body.trailers().map(forward::told_late);
+                connection.frame(framed, *framing, Part::End(told.as_ref()));
             }
         }
         self.piece = Some(piece);
@@ -267,24 +305,12 @@ impl Sending {
         upload: &Upload<'_>,
         piece: Piece,
     ) -> Poll<io::Result<()>> {
-        let (content, end): (&[u8], &[u8]) = match piece {
-            Piece::Data { skip, len } => {
-                let chunked = upload.body.framing == Framing::Chunked;
-                (&upload.visitor.filled()[skip..skip + len], if chunked { http1::CHUNK_END } else { b"" })
-            }
-            Piece::End => (b"", b""),
-        };
-        let total = self.frame.len() + content.len() + end.len();
-        while self.written < total {
-            let mut parts = [IoSlice::new(&self.frame), IoSlice::new(content), IoSlice::new(end)];
-            let mut left = &mut parts[..];
-            IoSlice::advance_slices(&mut left, self.written);
-            match connection.poll_write(context, left) {
+        let Self { framed, held, .. } = self;
+        let content = content(held, upload, piece);
+        while framed.left(content) > 0 {
+            match connection.poll_send(context, framed, content) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => {
-                    self.written += count;
-                    self.bytes_sent += count as u64;
-                }
+                Poll::Ready(Ok(count)) => self.bytes_sent += count as u64,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
@@ -294,7 +320,10 @@ impl Sending {
 
     fn end(&mut self, piece: Piece, upload: &mut Upload<'_>) {
         match piece {
-            Piece::Data { skip, len } => upload.visitor.consume(skip + len),
+            Piece::Data { skip, len } => match &mut self.held {
+                None => upload.visitor.consume(skip + len),
+                Some(held) => held.advance(skip + len),
+            },
             Piece::End => self.done = true,
         }
         self.piece = None;
@@ -306,13 +335,27 @@ impl Exchange {
     pub fn finish(self, thread: &crate::thread::Thread) {
         let clean = self.keeps_alive && self.body.is_done() && self.sending.is_none();
         let (pool, endpoint) = self.endpoint;
-        if clean && !thread.draining.get() && thread.keeps(pool, endpoint, &self.connection) {
-            thread.idle.put(self.connection, self.timeouts.idle);
+        if let (Source::Endpoint(connection), Some(permit)) = (self.source, &self.permit)
+            && clean
+            && !thread.draining.get()
+            && thread.keeps(pool, endpoint, &connection)
+            && let Connection::Line(line) = connection
+        {
+            // To whoever waits for it on another thread, else to this thread's own.
+            if let Some(line) = permit.pass_on(line) {
+                thread.idle.put_back(line, self.timeouts.idle);
+            }
         }
     }
+}
 
-    /// What a response's head says about the connection after it.
-    pub fn keeps_alive(head: &ResponseHead, body: &ResponseBody, method: Method) -> bool {
-        method != Method::Connect && http1::keeps_alive_response(head, body.framing)
+/// The bytes of a piece.
+fn content<'a>(held: &'a Option<Bytes>, upload: &'a Upload<'_>, piece: Piece) -> &'a [u8] {
+    match piece {
+        Piece::Data { skip, len } => {
+            let bytes = held.as_deref().unwrap_or_else(|| upload.visitor.filled());
+            &bytes[skip..skip + len]
+        }
+        Piece::End => b"",
     }
 }

@@ -1,14 +1,19 @@
-//! How the cache is doing, put together from those who know. Takes no lock but for moments.
+//! How the cache is doing, and which certificates are in use, put together from those who know. Takes no lock but for moments.
 
 use crate::thread::Shared;
 use std::sync::Arc;
-use tentpole_model::{CacheFigures, CompressionFigures, DiskFigures, MemoryFigures};
+use tentpole_model::{CacheFigures, CompressionFigures, DiskFigures, MemoryFigures, ScreenFigures};
 use tentpole_observe::Observed;
 
 /// Says whom metrics and reports are to ask.
 pub fn observe(shared: &Arc<Shared>, observed: &Observed) {
     // Metrics are not what keeps a cache alive.
     let shared = Arc::downgrade(shared);
+    let weak = shared.clone();
+    observed.ask_certificates(move || {
+        let secure = weak.upgrade().and_then(|shared| shared.secure.clone());
+        secure.map_or_else(Vec::new, |secure| secure.in_use())
+    });
     observed.ask_cache(move || shared.upgrade().map(|shared| figures(&shared)).unwrap_or_default());
 }
 
@@ -19,6 +24,10 @@ fn figures(shared: &Shared) -> CacheFigures {
         disk: shared.disk.as_ref().map(|disk| on_disk(disk.stats())),
         compression: compression(shared.forms.stats()),
         learning: shared.learning.figures(),
+        screen: ScreenFigures {
+            connections_reported: shared.doors.get().map_or(0, |doors| doors.reported()),
+            ..shared.prepared.get().screen.figures()
+        },
         purges,
         purges_recent,
     }

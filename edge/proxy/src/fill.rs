@@ -2,10 +2,11 @@
 //! of its own, so that no visitor's leaving ends a fetch that others wait for. Decides nothing about
 //! cacheability: `decide/freshness` does.
 
+use crate::choose::left_the_queue;
 use crate::exchange::{Exchange, NoResponse};
 use crate::fetch::{Attempts, Outgoing};
 use crate::forms;
-use crate::group::puts_into_another_group;
+use crate::group::{may_share, puts_into_another_group};
 use crate::head::{self, Keeping, Refreshed};
 use crate::on_disk::ForDisk;
 use crate::part::{Part, note_large};
@@ -14,8 +15,10 @@ use crate::tags::{names_tags, tags_of};
 use crate::template::{fetch_readable, is_encoded, is_page};
 use crate::thread::{Thread, View};
 use bytes::Bytes;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tentpole_cache::{Confirmed, FillReader, Filling, Lead, NewObject, Object, Presented, Release, Room};
 use tentpole_freshness::{RequestFacts, ResponseFacts, Trouble, may_store};
@@ -87,6 +90,8 @@ pub struct Wanted {
     pub facts: RequestFacts,
     /// Its arrival, in seconds since 1970.
     pub now: u64,
+    /// The endpoint that the visitor comes back to.
+    pub stuck: Option<u64>,
 }
 
 /// Starts a lead's task on this thread; its first result comes over the channel.
@@ -101,7 +106,7 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     let mut response = ResponseHead::new();
     let mut attempts = Attempts::default();
     let requested = clock::coarse().unix_seconds();
-    let Wanted { view, place, key, part, head, fields, facts, now: arrived } = wanted;
+    let Wanted { view, place, key, part, head, fields, facts, now: arrived, stuck } = wanted;
     let prepared = view.prepared.clone();
     // Parts are kept in memory only.
     let mut for_disk = match part {
@@ -110,12 +115,38 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
     };
     let caching = prepared.caching(place.caching);
     let keeping = Keeping { caching, sends_tags: thread.sends_tags() };
-    let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
-    let fetched =
-        fetch_readable(&thread, view, place, &outgoing, None, &mut response, &mut attempts, &deadline).await;
+    let answer = RefCell::new(answer);
+    let abandoned = |context: &mut Context<'_>| match answer.borrow_mut().poll_closed(context) {
+        Poll::Ready(()) if lead.waiters() == 0 => Poll::Ready(()),
+        _ => Poll::Pending,
+    };
+    let outgoing = Outgoing {
+        head: &head,
+        method: Method::Get,
+        pool: place.pool,
+        upgrades: false,
+        priority: place.priority,
+        abandoned: Some(&abandoned),
+        stuck,
+        content: None,
+    };
+    let fetched = fetch_readable(
+        &thread,
+        view,
+        place.caching,
+        &outgoing,
+        None,
+        &mut response,
+        &mut attempts,
+        &deadline,
+    )
+    .await;
+    let answer = answer.into_inner();
     // The visitor may be gone: then nobody hears the answer, and the fill goes on.
     let exchange = match fetched {
         Ok(exchange) => exchange,
+        // Who joined in that moment looks up again, and leads.
+        Err(no) if no == NoResponse::Failed(left_the_queue()) => return,
         Err(no) => {
             let failure = failure_of(&no);
             let led = match stand_in(&lead, Trouble::Silence, &facts, arrived) {
@@ -170,18 +201,16 @@ async fn run(thread: Rc<Thread>, lead: Lead, wanted: Wanted, answer: oneshot::Se
         Framing::None => Some(0),
         Framing::Chunked | Framing::UntilClose => None,
     };
-    let seen = head::facts(&response, now);
-    let started = match puts_into_another_group(&response, &fields, caching) {
-        // What the key says of the visitor is no longer true of this response.
-        true => Err(Bypass::SetCookie),
-        false if let Some(part) = part => {
-            let framing = exchange.body.framing;
+    let started = match part {
+        Some(_) if puts_into_another_group(&response, &fields, caching) => Err(Bypass::SetCookie),
+        Some(part) => {
+            let (framing, seen) = (exchange.body.framing, head::facts(&response, now));
             let stored = part.may_store(&thread.shared.cache, &key, &response, framing, |status| {
                 may_store(&facts, &ResponseFacts { status, ..seen }, caching, requested, now)
             });
             stored.and_then(|facts| head::stored(&response, keeping, false, now).map(|head| (facts, head)))
         }
-        false => may_store(&facts, &seen, caching, requested, now).and_then(|facts| {
+        None => may_share(&facts, &response, &fields, caching, requested, now).and_then(|facts| {
             let said = SearchVariance::parse(response.fields.find(b"no-vary-search"));
             thread.shared.searches.learn(&key, response.status, said)?;
             let has_forms = forms::may_have_forms(&response, caching, length);
@@ -356,7 +385,7 @@ async fn pump(
 
 /// A response that is not whole is the endpoint's failure, as it is where a visitor reads it directly.
 fn broke_off(exchange: &Exchange, filling: Filling, failure: Failure) {
-    exchange.connection.cell().failed();
+    exchange.source.failed();
     filling.failed(failure);
 }
 

@@ -67,6 +67,14 @@ impl Forms {
         liked.into_iter().flatten().find_map(|coding| object.derived(coding)).map(|form| &**form)
     }
 
+    /// Puts a form in that was made elsewhere, of the same content. Where there is no room for it nothing is lost.
+    pub fn bring(&self, object: &Arc<Object>, coding: Coding, coded: Bytes) {
+        let Some(claim) = object.claim(coding).filter(|_| has_forms(object)) else { return };
+        let (head, etag) = head_of(object.lines(), object.status(), coding);
+        let made = Made { head, etag: etag.as_deref(), chunks: vec![coded] };
+        let _ = self.cache.derive(claim, made);
+    }
+
     /// Has a form made, if nobody else has.
     #[cold]
     fn make(&self, object: &Arc<Object>, coding: Coding) {

@@ -2,6 +2,7 @@
 //! belongs to one connection stays behind; what a visitor may not claim about himself is replaced.
 
 use crate::lock::Lock;
+use crate::rank::Ranks;
 use std::io::Write;
 use std::net::IpAddr;
 use tentpole_cache::DEVICE_FIELD;
@@ -37,12 +38,16 @@ pub struct Forward<'a> {
     pub send: &'a Lock,
     /// By what we know who is in front.
     pub require: &'a Lock,
+    /// By what we know who works here.
+    pub ranks: &'a Ranks,
     /// What the cache wants of it.
     pub purpose: Purpose<'a>,
     /// Pages are put together here, and the endpoint is told.
     pub assembles: bool,
     /// The content is wanted as it is: it has to be read.
     pub identity: bool,
+    /// The cookies that are ours: an endpoint is not told them.
+    pub own_cookies: &'a [String],
     /// The protocol to upgrade to.
     pub upgrade: Option<&'a [u8]>,
 }
@@ -75,10 +80,11 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     http1::write_request_line(out, forward.method, forward.target);
     http1::write_field(out, b"Host", forward.host);
     let for_cache = forward.purpose != Purpose::Visitor;
-    let is_secret = |name: &[u8]| {
-        let mut ours = forward.send.names().chain(forward.require.names());
-        ours.any(|ours| is_alike(name, ours.as_bytes()))
-    };
+    let secrets = || forward.send.names().chain(forward.require.names()).chain(forward.ranks.secret_names());
+    // Asked once and not of each field: most have none.
+    let has_secrets = secrets().next().is_some();
+    let is_secret = |name: &[u8]| has_secrets && secrets().any(|ours| is_alike(name, ours.as_bytes()));
+    let has_own_cookies = has_any(forward.fields, forward.own_cookies);
     http1::write_fields(out, forward.fields, |field| match field.id {
         _ if is_secret(field.name) => true,
         Name::Host | Name::Forwarded => true,
@@ -88,6 +94,8 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
         Name::AcceptEncoding => forward.identity,
         // For a proxy, and we ask for none (RFC 9110 section 11.7.2).
         Name::ProxyAuthorization => true,
+        // Written below, without our own.
+        Name::Cookie => has_own_cookies,
         Name::Via => forward.shared,
         Name::Other => {
             is_claim(field.name)
@@ -101,6 +109,9 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
         Name::IfRange | Name::Range => for_cache,
         _ => false,
     });
+    if has_own_cookies {
+        write_cookies(out, forward.fields, forward.own_cookies);
+    }
     if let Purpose::Revalidate { etag, last_modified } = forward.purpose {
         if let Some(etag) = etag {
             http1::write_field(out, b"If-None-Match", etag);
@@ -117,8 +128,7 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
         http1::write_field(out, b"X-Device", device.as_bytes());
     }
     out.extend_from_slice(b"X-Forwarded-For: ");
-    // Writing into a Vec cannot fail.
-    let _ = write!(out, "{}", forward.peer);
+    write_address(out, forward.peer);
     out.extend_from_slice(forward.via);
     let scheme: &[u8] = if forward.https { b"https" } else { b"http" };
     out.extend_from_slice(b"\r\n");
@@ -143,6 +153,61 @@ pub fn write_head(out: &mut Vec<u8>, head: &RequestHead, forward: &Forward<'_>) 
     }
     http1::write_framing(out, forward.framing);
     out.extend_from_slice(b"\r\n");
+}
+
+/// An address as text. Those of IPv4 are most, and formatting costs more than all of the line.
+fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        // Writing into a Vec cannot fail.
+        let _ = write!(out, "{address}");
+        return;
+    };
+    let mut text = [b'.'; 16];
+    let mut len = 0;
+    for octet in address.octets() {
+        for (least, digit) in [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)] {
+            if octet >= least {
+                text[len] = b'0' + digit;
+                len += 1;
+            }
+        }
+        // The dot is there already.
+        len += 1;
+    }
+    out.extend_from_slice(&text[..len - 1]);
+}
+
+/// Whether a cookie's name is one of these.
+fn is_one_of(pair: &[u8], names: &[String]) -> bool {
+    let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
+    names.iter().any(|own| name.trim_ascii() == own.as_bytes())
+}
+
+/// Whether the visitor has a cookie with one of these names.
+fn has_any(fields: &Fields, names: &[String]) -> bool {
+    let mut pairs = fields.all(Name::Cookie).flat_map(|line| line.split(|&byte| byte == b';'));
+    pairs.any(|pair| is_one_of(pair, names))
+}
+
+/// Writes the visitor's cookies but these, each line as it came where it holds none of them.
+fn write_cookies(out: &mut Vec<u8>, fields: &Fields, own: &[String]) {
+    let is_own = |pair: &[u8]| is_one_of(pair, own);
+    for line in fields.all(Name::Cookie) {
+        let pairs = || line.split(|&byte| byte == b';');
+        if !pairs().any(is_own) {
+            http1::write_field(out, b"Cookie", line);
+            continue;
+        }
+        let mut begins = true;
+        for pair in pairs().filter(|pair| !is_own(pair)) {
+            out.extend_from_slice(if begins { b"Cookie: " } else { b"; " });
+            out.extend_from_slice(pair.trim_ascii());
+            begins = false;
+        }
+        if !begins {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
 }
 
 /// Names by which proxies speak of the visitor and of what he asked for. An application that trusts us would believe
@@ -234,4 +299,21 @@ fn is_spelt(name: &[u8], known: &[u8]) -> bool {
     };
     (if whole { name.len() == known.len() } else { name.len() >= known.len() })
         && name.iter().zip(known).all(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_everybody_writes_it() {
+        let octets = [0, 1, 9, 10, 19, 99, 100, 101, 110, 199, 200, 255];
+        let addresses = octets.iter().flat_map(|&a| octets.iter().map(move |&b| IpAddr::from([a, b, b, a])));
+        for address in addresses.chain(["2001:db8::1".parse().unwrap(), "::ffff:192.0.2.1".parse().unwrap()])
+        {
+            let mut out = Vec::new();
+            write_address(&mut out, address);
+            assert_eq!(String::from_utf8_lossy(&out), address.to_string());
+        }
+    }
 }

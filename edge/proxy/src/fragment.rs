@@ -26,7 +26,7 @@ use tentpole_esi::Include;
 use tentpole_freshness::Trouble;
 use tentpole_http1::{self as http1, Parsed, split_authority};
 use tentpole_message::{Name, RequestHead, ResponseHead};
-use tentpole_model::{Assembly, AssemblyFault, Bypass, Method, Refused, Why};
+use tentpole_model::{Assembly, AssemblyFault, Bypass, Method, Priority, Refused, Why};
 use tentpole_runtime::deadline::Deadline;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -49,6 +49,8 @@ pub struct Around {
     /// Where the visitor comes from, and the proxies between him and us.
     came: Came,
     via: Vec<u8>,
+    /// The rank of the page, which is its fragments' too.
+    priority: Priority,
     /// His fields that go along, and those that do only to his own host.
     lines: Vec<u8>,
     own_lines: Vec<u8>,
@@ -106,6 +108,7 @@ impl Around {
         request: &RequestHead,
         came: Came,
         via: &[u8],
+        priority: Priority,
     ) -> Rc<Self> {
         let (mut lines, mut own_lines) = (Vec::new(), Vec::new());
         let is_own = |id| matches!(id, Name::Cookie | Name::Authorization);
@@ -115,6 +118,7 @@ impl Around {
             thread: thread.clone(),
             view,
             came,
+            priority,
             via: via.to_vec(),
             lines,
             own_lines,
@@ -288,14 +292,33 @@ async fn obtain(around: &Rc<Around>, ask: Ask, looked: Looked) -> Result<Fragmen
         }
         Got::Pass(bypass) => {
             let (mut head, mut response) = (Vec::new(), ResponseHead::new());
-            inquiry.write_own_forward(&mut head, bypass);
+            let asking = inquiry.asking();
+            asking.write_own_forward(&mut head, asking.asks_as_keyed(bypass));
             let place = ask.place;
-            let outgoing = Outgoing { head: &head, method: Method::Get, pool: place.pool, upgrades: false };
+            let (stuck, pool) = (inquiry.stuck(), place.pool);
+            let outgoing = Outgoing {
+                head: &head,
+                method: Method::Get,
+                pool,
+                upgrades: false,
+                priority: place.priority,
+                abandoned: None,
+                stuck,
+                content: None,
+            };
             let (thread, view) = (&around.thread, around.view.clone());
             let attempts = &mut *inquiry.attempts;
-            let fetched =
-                fetch_readable(thread, view, place, &outgoing, None, &mut response, attempts, &deadline)
-                    .await;
+            let fetched = fetch_readable(
+                thread,
+                view,
+                place.caching,
+                &outgoing,
+                None,
+                &mut response,
+                attempts,
+                &deadline,
+            )
+            .await;
             let trouble = match &fetched {
                 Ok(_) => is_error(response.status).then_some(Trouble::Error),
                 Err(_) => Some(Trouble::Silence),
@@ -402,7 +425,7 @@ impl Ask {
             asked.https = around.came.https;
             let searches = &around.thread.shared.searches;
             match route(&around.view, searches, &mut scratch, &mut asked, &mut Why::new()) {
-                Ok(place) => break (place, asked),
+                Ok(place) => break (Place { priority: around.priority, ..place }, asked),
                 Err(Stop::Redirect) if target != scratch.target => target.clone_from(&scratch.target),
                 Err(Stop::Refused(Refused::NoSite)) => return Err(AssemblyFault::ForeignHost),
                 Err(_) => return Err(AssemblyFault::Refused),
@@ -428,7 +451,7 @@ impl Ask {
         let cookies = self.place.cookies.reduced.then_some(&cookies[..]);
         let (thread, view, peer) = (&around.thread, &around.view, around.came.address);
         let via = &around.via[..];
-        let (asked, place) = (self.asked, self.place);
+        let (asked, place) = (&self.asked, &self.place);
         Inquiry {
             thread,
             view,

@@ -1,7 +1,8 @@
 //! Sends an object whose content is on disk, part by part: no more than two of them are in memory for one visitor, and
 //! a part that he does not want is not read.
 
-use crate::deliver::{Reply, Sent, object_head, write_parts};
+use crate::deliver::{Reply, Sent, object_head};
+use crate::slices::{FEW, write_parts};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub async fn object(
     let mut head: [&[u8]; 2] = [stored, out.as_slice()];
     let (mut bytes, mut head_at) = (0, None);
     loop {
-        bytes += write_parts(visitor, head, std::iter::once(piece.content())).await?;
+        bytes += write_parts::<FEW>(visitor, head, std::iter::once(piece.content())).await?;
         let head_at = *head_at.get_or_insert_with(clock::coarse);
         head = [b"", b""];
         if parts.is_over() {

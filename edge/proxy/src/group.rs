@@ -1,8 +1,30 @@
 //! Whether a response puts its visitor into another group than the one that its key says: it sets a cookie whose value
 //! is part of the key. Knows no key.
 
+use crate::head;
+use tentpole_freshness::{RequestFacts, StoredFacts, may_store};
 use tentpole_message::{Fields, Name, ResponseHead};
-use tentpole_model::Caching;
+use tentpole_model::{Bypass, Caching};
+
+/// Whether the whole of an answer may be stored for others, by what request and answer say; `told` is what the endpoint was
+/// told of the request's fields.
+///
+/// # Errors
+/// Why not.
+pub fn may_share(
+    request: &RequestFacts,
+    response: &ResponseHead,
+    told: &Fields,
+    caching: &Caching,
+    requested: u64,
+    now: u64,
+) -> Result<StoredFacts, Bypass> {
+    if puts_into_another_group(response, told, caching) {
+        // What the key says of the visitor is no longer true of this response.
+        return Err(Bypass::SetCookie);
+    }
+    may_store(request, &head::facts(response, now), caching, requested, now)
+}
 
 /// Whether the response sets a keyed cookie to another value than the request sent. What it shows may be meant for the new
 /// group already, and must not be stored for the old one.

@@ -19,13 +19,13 @@ pub fn key(head: &[u8], by: &HashBy) -> Option<u64> {
 }
 
 /// The path, without the query.
-fn path(head: &[u8]) -> Option<&[u8]> {
+pub(crate) fn path(head: &[u8]) -> Option<&[u8]> {
     let target = head.split(|&byte| byte == b' ').nth(1)?;
     target.split(|&byte| byte == b'?').next()
 }
 
 /// The values of the fields with this name, in order.
-fn values<'h>(head: &'h [u8], name: &'h [u8]) -> impl Iterator<Item = &'h [u8]> {
+pub(crate) fn values<'h>(head: &'h [u8], name: &'h [u8]) -> impl Iterator<Item = &'h [u8]> {
     head.split(|&byte| byte == b'\n').skip(1).filter_map(move |line| {
         let (found, value) = line.split_at_checked(name.len())?;
         found.eq_ignore_ascii_case(name).then(|| value.strip_prefix(b":")).flatten()

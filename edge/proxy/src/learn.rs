@@ -3,12 +3,15 @@
 //! by `stripped.rs` (what the endpoint is told), `fetch.rs` (what is stored) and [`OfThread::may_use`] (who gets it).
 
 mod advice;
+mod carry;
 mod fetch;
 mod figures;
 mod head;
+mod keys;
 mod stripped;
 mod watch;
 
+pub use carry::BYTES_MAX as CARRIED_BYTES_MAX;
 pub use fetch::{Plan, is_only_witness, start};
 pub use watch::{Told, Watch};
 
@@ -18,7 +21,6 @@ use crate::key::HTTPS;
 use crate::prepare::Prepared;
 use crate::purge_log::PurgeLog;
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -29,7 +31,8 @@ use tentpole_http1::Framing;
 use tentpole_learn::{Change, Learner, Limits, Observation, Rule, Rules, says_nothing};
 use tentpole_message::{Fields, Name};
 use tentpole_model::{Bypass, Method};
-use tentpole_runtime::{Published, Random, clock};
+use tentpole_runtime::clock::{self, Instant};
+use tentpole_runtime::{Published, Random};
 
 /// Observations that wait for the learner; further ones are dropped and counted.
 const WAITING_MAX: usize = 1_024;
@@ -53,8 +56,7 @@ const PROBED_PAGES: usize = 256;
 pub struct Learning {
     rules: Arc<Published<Rules>>,
     learner: Mutex<Learner>,
-    /// Keys of this process: what is hashed with them means nothing elsewhere.
-    keys: RandomState,
+    keys: keys::Keys,
     dropped: AtomicU64,
     counts: figures::Counts,
     /// Microseconds that endpoints worked in all, learned from or not.
@@ -94,6 +96,13 @@ pub enum Heard {
     Answer(Observation),
     /// This was purged.
     Purged(Selector),
+    /// This another edge knew.
+    Carried(Box<carry::Carried>),
+}
+
+/// A time on the learner's clock. It runs an hour ahead, so that it reaches back to what was seen before this process began.
+fn millis(at: Instant) -> u64 {
+    at.as_micros() / 1_000 + 3_600_000
 }
 
 /// Tells the learner of a purge. Nobody waits for it: it explains why an answer comes back, and is dropped like an answer
@@ -112,7 +121,7 @@ pub fn start_learner(
     let learning = Arc::new(Learning {
         rules: Published::new(Rules::default()),
         learner: Mutex::new(Learner::new(limits)),
-        keys: RandomState::new(),
+        keys: keys::Keys::default(),
         dropped: AtomicU64::new(0),
         counts: figures::Counts::new(purges),
         origin_us: AtomicU64::new(0),
@@ -142,6 +151,7 @@ impl Learning {
                     self.purged(&selector);
                     Vec::new()
                 }
+                Ok(Heard::Carried(carried)) => self.recall(&carried),
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
             };
@@ -192,7 +202,7 @@ impl Learning {
     }
 
     fn hash(&self, bytes: &[u8]) -> u64 {
-        self.keys.hash_one(bytes)
+        self.keys.hash(bytes)
     }
 }
 
@@ -295,7 +305,8 @@ pub fn took_us(attempts: &Attempts) -> u32 {
 pub fn is_plain(key: &[u8]) -> bool {
     // Whether it was https is told, too.
     let key = key.strip_suffix(HTTPS).unwrap_or(key);
-    key.iter().filter(|&&byte| byte == 0).count() == 1
+    let host_ends = key.iter().position(|&byte| byte == 0);
+    host_ends.is_some_and(|end| !key[end + 1..].contains(&0))
 }
 
 /// Whether the answer to a request is a whole page for what it asks, and nothing else.

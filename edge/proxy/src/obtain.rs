@@ -3,14 +3,14 @@
 //! socket, delivers nothing.
 
 use crate::asked::Asked;
+use crate::asking::Asking;
 use crate::exchange::NoResponse;
 use crate::fetch::Attempts;
 use crate::fill::{self, Led, Own, Wanted, trouble_of};
-use crate::forward::{self, Forward, Purpose};
+use crate::forward::Purpose;
 use crate::learn;
 use crate::on_disk::{self, Revived};
 use crate::place::Place;
-use crate::purge::host_of;
 use crate::template::is_page;
 use crate::thread::{Thread, View};
 use std::borrow::Cow;
@@ -20,9 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tentpole_cache::{Arrival, FillReader, Judged, Lead, Looked, Missed, Object, Presented, Release, Waiter};
 use tentpole_freshness::{RequestFacts, StoredFacts, Trouble, Use};
-use tentpole_http1::{self as http1, Framing};
-use tentpole_message::{Fields, RequestHead};
-use tentpole_model::{Bypass, CacheOutcome, Cause, Esi, Failure, Learn, Method, Phase, Refused, RouteCache};
+use tentpole_http1::Framing;
+use tentpole_message::RequestHead;
+use tentpole_model::{Bypass, CacheOutcome, Cause, Failure, Method, Phase, Refused, RouteCache};
 use tentpole_runtime::deadline::Deadline;
 use tokio::sync::oneshot;
 
@@ -60,9 +60,9 @@ pub struct Inquiry<'a> {
     /// The cache key.
     pub key: &'a [u8],
     /// What the request means.
-    pub asked: Asked,
+    pub asked: &'a Asked,
     /// Where it belongs.
-    pub place: Place,
+    pub place: &'a Place,
     /// The visitor's address.
     pub peer: IpAddr,
     /// The proxies that are believed between him and us, each behind a comma.
@@ -111,7 +111,7 @@ impl Inquiry<'_> {
     /// Looks for a stored response, joins the fill that is under way, or becomes the one who leads it. Allocates
     /// nothing for a hit.
     pub fn look_up(&self) -> Result<Looked, NoResponse> {
-        let Asked { facts, now, .. } = self.asked;
+        let &Asked { facts, now, .. } = self.asked;
         if let Some(bypass) = goes_past(self.asked, self.place) {
             return Ok(Looked::Bypass(bypass));
         }
@@ -121,12 +121,7 @@ impl Inquiry<'_> {
         let cache = &self.thread.shared.cache;
         let key = cache.key(self.key);
         let presented = self.presented();
-        let only_look = match self.asked.method {
-            Method::Head => Some(Bypass::Method),
-            _ if facts.cache_control.only_if_cached => Some(Bypass::SwitchedOff),
-            _ => None,
-        };
-        if let Some(bypass) = only_look {
+        if let Some(bypass) = only_looks(self.asked) {
             let found =
                 cache.peek(&key, presented).filter(|object| self.refuses_learned(&object.facts()).is_none());
             match found.map(|object| (object.facts().may_use(&facts, now), object)) {
@@ -174,6 +169,15 @@ impl Inquiry<'_> {
                     return Ok(Got::object(object, CacheOutcome::Stale));
                 }
                 Looked::Bypass(bypass) => return self.pass(bypass),
+                // Others wait for the pool already: what is stored serves better than a place behind them. It is fetched anew
+                // by whoever comes to his turn.
+                Looked::Joined(_) if let Some(object) = self.stale_while_full() => {
+                    return Ok(Got::object(object, CacheOutcome::StaleIfError));
+                }
+                Looked::Lead(lead) if let Some(object) = self.stale_while_full() => {
+                    drop(self.start(lead));
+                    return Ok(Got::object(object, CacheOutcome::StaleIfError));
+                }
                 Looked::Lead(lead) => {
                     if let Some(object) = self.stale_while_failing(&lead) {
                         return Ok(Got::object(object, CacheOutcome::StaleIfError));
@@ -227,8 +231,7 @@ impl Inquiry<'_> {
     /// The caller asks by itself; but where the endpoint is so slow that nobody more may wait for it, what is stale is
     /// better than a further request.
     fn pass(&mut self, bypass: Bypass) -> Result<Got, NoResponse> {
-        let slow = matches!(bypass, Bypass::TooManyWaiters | Bypass::WaitedTooLong);
-        Ok(match slow.then(|| self.stale_if_error(Trouble::Error)).flatten() {
+        Ok(match is_too_slow(bypass).then(|| self.stale_if_error(Trouble::Error)).flatten() {
             Some(object) => Got::object(object, CacheOutcome::StaleIfError),
             None => Got::Pass(bypass),
         })
@@ -256,6 +259,15 @@ impl Inquiry<'_> {
         // It is remembered only of a failure in whose place this could be served: what it does not allow it was not.
         let stale = lead.stale.as_ref().filter(|stale| self.takes_on_error(Trouble::Silence, stale))?;
         cache.is_failing(&cache.key(self.key)).then(|| stale.clone())
+    }
+
+    /// What is stored, where requests wait for the pool and it may be served in place of an error: the first step of the ladder.
+    fn stale_while_full(&self) -> Option<Arc<Object>> {
+        let gate = &self.view.prepared.pools[usize::from(self.place.pool.0)].gate;
+        if gate.length() == 0 {
+            return None;
+        }
+        self.stale_if_error(Trouble::Error).filter(|object| object.place().is_none())
     }
 
     fn takes_on_error(&self, trouble: Trouble, object: &Object) -> bool {
@@ -291,7 +303,7 @@ impl Inquiry<'_> {
     fn refuses_learned(&self, facts: &StoredFacts) -> Option<Bypass> {
         let hash = || self.thread.shared.cache.hash(self.key);
         let (fields, prepared) = (&self.request.fields, &self.view.prepared);
-        self.thread.learn.may_use(facts, hash, &self.asked, fields, prepared)
+        self.thread.learn.may_use(facts, hash, self.asked, fields, prepared)
     }
 
     /// Waits for the head of a fill that someone else leads.
@@ -345,77 +357,46 @@ impl Inquiry<'_> {
         let etag = lead.stale.as_ref().and_then(|stale| stale.etag());
         let etag = etag.map(|etag| assets.map_or(Cow::Borrowed(etag), |assets| assets.unmarked(etag)));
         let purpose = part.map_or_else(|| purpose_of(&lead, etag.as_deref()), |part| part.purpose());
-        let fields = self.write_forward(&mut head, purpose, self.target).unwrap_or_default();
-        let (view, place, key, now) = (self.view.clone(), self.place, self.key.to_vec(), self.asked.now);
+        let fields = self.asking().write_forward(&mut head, purpose, self.target).unwrap_or_default();
+        let (view, place, key, now) = (self.view.clone(), *self.place, self.key.to_vec(), self.asked.now);
         // What is fetched is the whole, or a part that is an object of its own.
         let facts = RequestFacts { method: Method::Get, range: false, ..self.asked.facts };
         // Nothing is learned from a part.
         let plan = if part.is_none() { learn::Plan::of(self, &lead, &fields) } else { None };
-        let wanted = Wanted { view, place, key, part, head, fields, facts, now };
+        let stuck = self.stuck();
+        let wanted = Wanted { view, place, key, part, head, fields, facts, now, stuck };
         match plan {
             Some(plan) => learn::start(self.thread, lead, wanted, plan),
             None => fill::start(self.thread, lead, wanted),
         }
     }
 
+    /// The request without what the answer is waited for with.
+    #[inline]
+    pub fn asking(&self) -> Asking<'_> {
+        let &Inquiry { request, target, shared_target, cookies, key, asked, place, peer, via, .. } = self;
+        Asking { view: self.view, request, target, shared_target, cookies, key, asked, place, peer, via }
+    }
+
+    /// The endpoint that the visitor comes back to, by his cookie.
+    pub fn stuck(&self) -> Option<u64> {
+        self.asking().stuck()
+    }
+
     /// The request as `Vary` compares it.
+    #[inline]
     pub fn presented(&self) -> Presented<'_> {
-        let rules = self.view.prepared.key_rules(self.place.caching);
-        Presented::new(&self.request.fields, rules, self.cookies)
-    }
-
-    /// Whether a visitor who goes past the cache asks for what the key holds, and not for all of his query: what he is
-    /// answered may show what can be shared, and is compared with what others are.
-    pub fn asks_as_keyed(&self, bypass: Bypass) -> bool {
-        let learns = self.view.prepared.caching(self.place.caching).learn != Learn::Off;
-        let unknown = !self.asked.facts.cookie && !self.asked.facts.authorization;
-        let compared = matches!(bypass, Bypass::Probe | Bypass::HitForMiss | Bypass::NoLifetime);
-        self.target == self.shared_target || (compared && learns && unknown)
-    }
-
-    /// Writes the head that goes to the endpoint for this visitor alone.
-    pub fn write_own_forward(&self, out: &mut Vec<u8>, bypass: Bypass) {
-        let target = if self.asks_as_keyed(bypass) { self.shared_target } else { self.target };
-        self.write_forward(out, Purpose::Visitor, target);
-    }
-
-    /// Writes the head that goes to the endpoint, and returns what it is told of the fields. It is asked for `target` if its
-    /// answer is not to be stored.
-    fn write_forward(&self, out: &mut Vec<u8>, purpose: Purpose<'_>, target: &[u8]) -> Option<Fields> {
-        out.clear();
-        // What a HEAD is answered may change what is stored.
-        let updates = self.asked.method == Method::Head && goes_past(self.asked, self.place).is_none();
-        let shared = purpose != Purpose::Visitor || updates;
-        let told = shared.then(|| self.presented().told());
-        let method: &[u8] = if purpose == Purpose::Visitor { self.request.method_bytes() } else { b"GET" };
-        let prepared = &self.view.prepared;
-        let how = Forward {
-            method,
-            // What the key does not hold, an endpoint is not told, where its answer may be stored.
-            target: if shared { self.shared_target } else { target },
-            shared,
-            fields: told.as_ref().unwrap_or(&self.request.fields),
-            device: self.presented().device(),
-            host: host_of(self.key),
-            framing: self.asked.framing,
-            peer: self.peer,
-            via: self.via,
-            https: self.asked.https,
-            send: &prepared.pools[usize::from(self.place.pool.0)].send,
-            require: &prepared.require,
-            address_field: prepared.snapshot.front.address_field.as_deref(),
-            purpose,
-            assembles: prepared.caching(self.place.caching).esi != Esi::Off,
-            identity: prepared.asks_for_identity(self.place.caching),
-            upgrade: http1::upgrade(self.request).filter(|_| self.asked.upgrades),
-        };
-        forward::write_head(out, self.request, &how);
-        told
+        self.asking().presented()
     }
 }
 
+/// Whether the endpoint is so slow that nobody more may wait for it.
+pub fn is_too_slow(bypass: Bypass) -> bool {
+    matches!(bypass, Bypass::TooManyWaiters | Bypass::WaitedTooLong)
+}
+
 /// Requests that have nothing to do with the cache.
-pub fn goes_past(asked: Asked, place: Place) -> Option<Bypass> {
+pub fn goes_past(asked: &Asked, place: &Place) -> Option<Bypass> {
     match asked.method {
         _ if asked.upgrades => Some(Bypass::Upgrade),
         _ if place.cache == RouteCache::Off => Some(Bypass::SwitchedOff),
@@ -427,8 +408,18 @@ pub fn goes_past(asked: Asked, place: Place) -> Option<Bypass> {
     }
 }
 
+/// Requests that take what is stored, and never lead to something being stored: why they go to an endpoint otherwise.
+#[inline]
+pub fn only_looks(asked: &Asked) -> Option<Bypass> {
+    match asked.method {
+        Method::Head => Some(Bypass::Method),
+        _ if asked.facts.cache_control.only_if_cached => Some(Bypass::SwitchedOff),
+        _ => None,
+    }
+}
+
 /// Why a response whose lifetime is a guess is not for a visitor who says who he is.
-fn for_whom(asked: Asked) -> Bypass {
+pub fn for_whom(asked: &Asked) -> Bypass {
     if asked.facts.cookie { Bypass::CookieWithoutLifetime } else { Bypass::Authorization }
 }
 

@@ -127,7 +127,8 @@ async fn content(inquiry: &Inquiry<'_>, disk: &Disk, found: &Found) -> Option<Co
     Some(Content::Pieces(pieces))
 }
 
-fn vary_of(meta: &Meta) -> Vary {
+/// What selects a stored response.
+pub fn vary_of(meta: &Meta) -> Vary {
     Vary::restored(meta.vary.iter().map(|(name, value)| (&**name, value.as_deref())))
 }
 
@@ -309,11 +310,17 @@ fn keep(disk: &Disk, object: &Arc<Object>, belongs: Belongs, sequence: u64, usef
 
 /// A guess does not outlive the process: what was learned meanwhile would be forgotten. And what is of no use soon is not
 /// worth a write.
-fn is_worth_it(facts: &StoredFacts, seconds: u64) -> bool {
+pub fn is_worth_it(facts: &StoredFacts, seconds: u64) -> bool {
     let stale = facts.stale_while_revalidate.max(facts.stale_if_error);
     let left = (u64::from(facts.lifetime) + u64::from(stale))
         .saturating_sub(facts.age(clock::coarse().unix_seconds()));
     !facts.heuristic && !facts.no_cache && facts.lifetime > 0 && left >= seconds
+}
+
+/// What is to be known of an object, for another edge that serves the same Snapshot. As it was when it was stored: a soft
+/// purge is not in it.
+pub fn meta_to_give(object: &Object) -> Meta {
+    Meta { facts: object.own_facts(), ..meta_of(object, Belongs { site: 0, rules: 0 }) }
 }
 
 fn meta_of(object: &Object, belongs: Belongs) -> Meta {

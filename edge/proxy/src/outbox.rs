@@ -2,9 +2,10 @@
 //! there yet is sent while it is waited for. Fetches nothing itself.
 
 use crate::answer::Manner;
-use crate::deliver::{Sent, frame_of, write_parts};
+use crate::deliver::{Sent, frame_of};
 use crate::fragment::{Around, Fragment};
 use crate::page::{Page, Slot, Waiting, slots};
+use crate::slices::{MANY, write_parts};
 use crate::stream::Stream;
 use bytes::Bytes;
 use std::ops::Range;
@@ -140,7 +141,7 @@ impl<'a> Outbox<'a> {
         };
         let last: &[u8] = if is_last && is_chunked { b"0\r\n\r\n" } else { b"" };
         let parts = [start].into_iter().chain(self.parts.iter().map(|part| &**part)).chain([end, last]);
-        let written = write_parts(self.visitor, [&self.head, b""], parts).await;
+        let written = write_parts::<MANY>(self.visitor, [&self.head, b""], parts).await;
         self.sent += written.map_err(|failure| Failure { bytes_sent: self.sent, ..failure })?;
         self.head_at = self.head_at.or_else(|| Some(clock::coarse()));
         self.head.clear();

@@ -26,7 +26,7 @@ pub struct Part {
 
 /// Whether the request is for a part that is or may be kept. If so, its key is from now on that of the part. Costs a
 /// request without `Range` nothing.
-pub fn choose(cache: &Cache, scratch: &mut Scratch, asked: Asked, place: Place) -> Option<Part> {
+pub fn choose(cache: &Cache, scratch: &mut Scratch, asked: &Asked, place: &Place) -> Option<Part> {
     if !asked.facts.range || asked.method != Method::Get || goes_past(asked, place).is_some() {
         return None;
     }

@@ -12,7 +12,8 @@ use tentpole_http1 as http1;
 use tentpole_key::{Cookies, KeyRules};
 use tentpole_message::Name;
 use tentpole_model::{
-    Bypass, CachingId, Canonical, Method, PoolId, Refused, Route, RouteCache, RouteId, SiteId, Why,
+    Bypass, CachingId, Canonical, Method, PoolId, Priority, Refused, Route, RouteCache, RouteId, Site,
+    SiteId, Why,
 };
 
 /// Where a request belongs.
@@ -28,8 +29,12 @@ pub struct Place {
     pub caching: CachingId,
     /// Largest body, in bytes.
     pub body_bytes_max: u64,
+    /// The waiting room before it.
+    pub room: Option<u16>,
     /// What its cookies come to.
     pub cookies: Cookies,
+    /// Its rank, once that matters.
+    pub priority: Priority,
     /// Why it goes past the cache, where nobody can say under which key it belongs.
     pub keyless: Option<Bypass>,
 }
@@ -58,10 +63,14 @@ pub fn route(
     let mut place = if raw_path == b"*" {
         // OPTIONS of the server itself (RFC 9110 section 9.3.7): whoever serves the site's root answers.
         target.extend_from_slice(b"*");
+        path.clear();
         find(view, site, b"/", why)?.0
     } else {
         let changed = tentpole_route::canonical_path(raw_path, rules.merge_slashes, path)
             .map_err(|_| Stop::Refused(Refused::Target))?;
+        if !changed {
+            path.clear();
+        }
         let canonical: &[u8] = if changed { path } else { raw_path };
         let (place, swallowed) = find(view, site, canonical, why)?;
         let kept = &canonical[..swallowed.unwrap_or(canonical.len())];
@@ -74,7 +83,12 @@ pub fn route(
             target.extend_from_slice(query);
             return Err(Stop::Redirect);
         }
-        place
+        if prepared.rooms.is_empty() {
+            place
+        } else {
+            let room = prepared.room_before(site, canonical).or_else(|| prepared.room_before(site, kept));
+            Place { room, ..place }
+        }
     };
     // Before the cache and the body: nobody changes what is in a store from here.
     let of_store = prepared.pools[usize::from(place.pool.0)].store.is_some();
@@ -107,6 +121,11 @@ pub fn route(
     Ok(place)
 }
 
+/// Whether who asks is sent to https first.
+pub fn goes_to_https(site: &Site, https: bool) -> bool {
+    site.to_https && !https
+}
+
 /// Sorts the cookies, and adds the visitor's group to the key.
 fn group<'a>(
     counts: &KeyRules,
@@ -133,6 +152,7 @@ fn find(view: &View, site: SiteId, path: &[u8], why: &mut Why) -> Result<(Place,
     let route = view.prepared.route(matched.route);
     let &Route { pool, cache, caching, body_bytes_max, .. } = route;
     let (cookies, keyless) = (Cookies::default(), None);
-    let route = matched.route;
-    Ok((Place { pool, route, cache, caching, body_bytes_max, cookies, keyless }, matched.swallowed))
+    let (route, priority, room) = (matched.route, Priority::Normal, None);
+    let place = Place { pool, route, cache, caching, body_bytes_max, room, cookies, priority, keyless };
+    Ok((place, matched.swallowed))
 }

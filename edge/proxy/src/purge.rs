@@ -40,6 +40,10 @@ impl PurgePort for Purger {
     fn purge(&self, order: &PurgeOrder) -> Result<Purged, PurgeError> {
         self.purge_by(PurgedBy::Admin, order)
     }
+
+    fn purge_beside(&self, by: PurgedBy, order: &PurgeOrder) -> Result<Purged, PurgeError> {
+        self.purge_by(by, order)
+    }
 }
 
 impl Purger {

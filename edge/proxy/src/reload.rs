@@ -32,14 +32,18 @@ impl Reloader {
     pub fn reload(&self, next: &InForce) -> Result<(), String> {
         let shared = &self.shared;
         let before = shared.prepared.get();
-        let next = Prepared::new(next, &self.cells, &self.gates).map_err(|error| error.to_string())?;
+        let next = Prepared::new(next, &self.cells, &self.gates, &shared.own_key, &shared.rooms)
+            .map_err(|error| error.to_string())?;
+        if let Some(secure) = &shared.secure {
+            secure.follow(&next.snapshot.tls);
+        }
         let changes = Changes::between(&before, &next);
         if changes.any {
             before.close(&changes.before);
             next.close(&changes.next);
         }
         next.learned_from(&before);
-        self.doors.set_connections_max(next.snapshot.visitors.connections_max);
+        self.doors.follow(&next.snapshot);
         shared.purging.set_relays(!next.snapshot.content_networks.is_empty());
         let version = shared.prepared.publish(next);
         tokio::runtime::Handle::current().block_on(shared.prepared.taken_by_all(version));

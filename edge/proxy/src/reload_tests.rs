@@ -1,6 +1,8 @@
 //! Which routes are closed and which stored responses go when another Snapshot comes.
 
 use super::*;
+use crate::room::Rooms;
+use crate::sticky::OwnKey;
 use tentpole_model::{Caching, HostPattern, Pool, QueryRules, Route};
 use tentpole_runtime::InForce;
 
@@ -29,7 +31,16 @@ fn prepared(sites: Vec<Site>) -> Arc<Prepared> {
         ..Snapshot::default()
     };
     let file = tentpole_model::SnapshotFile::first(snapshot, 0);
-    Arc::new(Prepared::new(&InForce::at_first(file), &Cells::new(), &Gates::default()).unwrap())
+    Arc::new(
+        Prepared::new(
+            &InForce::at_first(file),
+            &Cells::new(),
+            &Gates::default(),
+            &OwnKey::new(None),
+            &Rooms::new(None),
+        )
+        .unwrap(),
+    )
 }
 
 fn changes(before: &[Site], next: &[Site]) -> bool {

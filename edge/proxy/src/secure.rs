@@ -8,11 +8,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, thread};
 use tentpole_listener::{Begun, Visitor, shake_hands};
-use tentpole_runtime::{Published, notice};
+use tentpole_model::TlsSettings;
+use tentpole_observe::Certificate;
+use tentpole_runtime::{Published, clock, notice};
 use tentpole_tls::{Certificates, Source, Trouble};
 
 /// How often files are looked at: a renewed certificate is in force after that, if nobody says so before.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often is said which certificate expires soon, or has: each day, in looks.
+const LOOKS_A_DAY: u32 = 24 * 60;
 
 /// The certificates in force.
 pub struct Secure {
@@ -57,6 +61,20 @@ impl Secure {
         self.read(source)
     }
 
+    /// Lets new connections begin by these settings, with files that the keeper has found to be right. When one has changed
+    /// for the worse since, those that were in force stay, and that is said.
+    pub(crate) fn follow(&self, settings: &TlsSettings) {
+        let _alone = self.lock();
+        let now = self.certificates.get();
+        if now.source().settings == *settings {
+            return;
+        }
+        let source = Source { settings: settings.clone(), ..now.source().clone() };
+        if let Err(why) = self.read(&source) {
+            notice(format_args!("certificates stay as they were: {why}"));
+        }
+    }
+
     fn read(&self, source: &Source) -> Result<Vec<Trouble>, String> {
         let before = self.certificates.get();
         let (certificates, troubles) =
@@ -71,18 +89,35 @@ impl Secure {
         let secure = self.clone();
         thread::Builder::new().name("certificates".into()).spawn(move || {
             let mut ending = secure.lock();
+            let mut looks = 0;
             while !*ending {
                 let waited = secure.ended.wait_timeout(ending, LOOK_EVERY);
                 ending = waited.unwrap_or_else(PoisonError::into_inner).0;
                 if !*ending {
                     secure.look();
+                    looks += 1;
+                    if looks % LOOKS_A_DAY == 0 {
+                        secure.certificates.get().doubts(clock::now().unix_seconds()).iter().for_each(tell);
+                    }
                 }
             }
         })
     }
 
+    /// Those in use, for the metrics.
+    pub(crate) fn in_use(&self) -> Vec<Certificate> {
+        let certificates = self.certificates.get();
+        let each = certificates.ends().map(|(host, file, ends_s)| Certificate {
+            host: host.to_owned(),
+            file: file.display().to_string(),
+            ends_s,
+        });
+        each.collect()
+    }
+
     fn look(&self) {
         let now = self.certificates.get();
+        now.renew_tickets();
         if now.is_current() {
             return;
         }

@@ -1,9 +1,11 @@
 //! Why a request goes no further, what the visitor hears of it, and what becomes of his connection. The only place
 //! that answers in the edge's own name.
 
-use crate::answer;
+use crate::answer::{self, Manner};
+use crate::busy::is_about_room;
 use crate::exchange::NoResponse;
 use crate::visit::{Visit, micros};
+use crate::{room, screen};
 use std::io::IoSlice;
 use tentpole_http1 as http1;
 use tentpole_model::{End, Failure, Phase, Refused, Side, Version};
@@ -32,10 +34,14 @@ pub enum Stop {
     Refused(Refused),
     /// We say no, in words for this request alone.
     Said(Refused, String),
+    /// A filter says no, in its own words.
+    Screened(Box<screen::No>),
     /// He is sent to the canonical target, which is in the scratch.
     Redirect,
     /// He is sent to the same target by https, at this port.
     ToHttps(u16),
+    /// He waits before a room, or asks how he stands.
+    Room(Box<room::Said>),
     /// Something broke.
     Failed(Failure),
     /// The connection was a tunnel, which has closed.
@@ -46,9 +52,16 @@ impl Visit<'_> {
     /// Answers a request that goes no further.
     pub(crate) async fn stopped(&mut self, stop: Stop) -> After {
         let body_read = self.body_read();
-        self.manner.keep_alive &= body_read && !self.is_ending();
+        let rests = matches!(&stop, Stop::Room(said) if said.rests());
+        self.manner.keep_alive &= body_read && !self.is_ending() && !rests;
+        if rests {
+            self.visitor.rests();
+        }
         let (manner, out) = (self.manner, &mut self.scratch.out);
         out.clear();
+        if is_about_room(&stop) {
+            return self.no_room(stop, manner, body_read).await;
+        }
         match stop {
             Stop::Gone => return After::Close,
             Stop::Http2 => return After::Http2,
@@ -77,6 +90,15 @@ impl Visit<'_> {
                 self.why.status = refused.status();
                 answer::refusal_saying(out, refused, &words, manner);
             }
+            Stop::Screened(no) => {
+                self.why.end = End::Refused(no.refused());
+                self.why.status = no.refused().status();
+                no.write(out, &self.scratch.request.fields, manner);
+            }
+            Stop::Room(said) => {
+                self.why.end = said.refused().map_or(End::Complete, End::Refused);
+                self.why.status = said.write(out, manner);
+            }
             Stop::Failed(failure) => {
                 self.why.end = End::Failed(failure);
                 if !may_answer(&failure) {
@@ -90,6 +112,28 @@ impl Visit<'_> {
                 self.why.status = answer::failure(out, &failure, manner);
             }
         }
+        self.write_answer(manner, body_read).await
+    }
+
+    /// Sends somebody away because the application is at its limit.
+    async fn no_room(&mut self, stop: Stop, manner: Manner, body_read: bool) -> After {
+        let detail = match stop {
+            Stop::Refused(refused) => {
+                self.why.end = End::Refused(refused);
+                refused.label()
+            }
+            Stop::Failed(failure) => {
+                self.why.end = End::Failed(failure);
+                failure.source.label()
+            }
+            _ => "",
+        };
+        self.why.status = 503;
+        self.write_busy(detail, manner);
+        self.write_answer(manner, body_read).await
+    }
+
+    async fn write_answer(&mut self, manner: Manner, body_read: bool) -> After {
         match self.visitor.write(&mut [IoSlice::new(&self.scratch.out)]).await {
             Ok(bytes) => self.why.bytes_out = bytes,
             Err(_) => return After::Close,

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tentpole_http1 as http1;
 use tentpole_message::{Name, ResponseHead};
-use tentpole_model::{Addressing, Cause, Endpoint, Failure, Method, ObjectStore, Phase, Refused, Secret};
+use tentpole_model::{
+    Addressing, Cause, Endpoint, Failure, Method, ObjectStore, Phase, Refused, Scheme, Secret,
+};
 use tentpole_runtime::{clock, notice, secret};
 use tentpole_sigv4::{EMPTY, Key, Signed, basic_time, write_path};
 
@@ -122,8 +124,12 @@ impl Store {
     }
 
     fn host(&self, endpoint: &Endpoint) -> String {
-        let authority = endpoint.authority();
-        let authority = authority.strip_suffix(":80").unwrap_or(&authority);
+        let authority = endpoint.name();
+        let usual = match endpoint.scheme {
+            Scheme::Https => ":443",
+            _ => ":80",
+        };
+        let authority = authority.strip_suffix(usual).unwrap_or(&authority);
         match self.said.addressing {
             Addressing::Path => authority.to_owned(),
             Addressing::Host => format!("{}.{authority}", self.said.bucket),

@@ -46,7 +46,7 @@ impl Stream {
                     let ended = own.take();
                     match (&piece, ended) {
                         (Ok(_), Some(exchange)) => exchange.finish(thread),
-                        (Err(_), Some(exchange)) => _ = exchange.connection.cell().failed(),
+                        (Err(_), Some(exchange)) => exchange.source.failed(),
                         (_, None) => {}
                     }
                 }

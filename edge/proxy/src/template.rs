@@ -2,8 +2,8 @@
 //! head of such a page says. Puts nothing together: that is `assemble.rs`.
 
 use crate::exchange::{Exchange, NoResponse, Upload};
-use crate::fetch::{Attempts, Outgoing, fetch};
-use crate::place::Place;
+use crate::fetch::{Attempts, Outgoing, fetch, fetch_once};
+use crate::local;
 use crate::thread::{Thread, View};
 use bytes::Bytes;
 use std::io::Write;
@@ -13,7 +13,7 @@ use tentpole_esi::{EsiError, Fault, Parser, Plan};
 use tentpole_freshness::CacheControl;
 use tentpole_http1 as http1;
 use tentpole_message::{Fields, Name, ResponseHead};
-use tentpole_model::{AssemblyFault, Cause, Esi, Failure, Method, Phase, Retry};
+use tentpole_model::{AssemblyFault, CachingId, Cause, Esi, Failure, Method, Phase, Retry};
 use tentpole_runtime::clock;
 use tentpole_runtime::deadline::Deadline;
 
@@ -76,32 +76,39 @@ fn media_type(fields: &Fields) -> Vec<u8> {
     value[..end].trim_ascii().to_ascii_lowercase()
 }
 
-/// [`fetch`]; when what comes is a page that is compressed, or a part of one, once more for the whole page as it is. From
+/// [`fetch`], written out so that it needs no memory of its own; when what comes is a page that is compressed, or a part of one, once more for the whole page as it is. From
 /// then on all pages of routes with compressed ones are asked for as they are. Links that lead to an asset host are
 /// rewritten from here on.
 #[allow(clippy::too_many_arguments, reason = "those of fetch")]
 pub async fn fetch_readable(
     thread: &Thread,
     view: Rc<View>,
-    place: Place,
+    caching: CachingId,
     outgoing: &Outgoing<'_>,
     upload: Option<Upload<'_>>,
     response: &mut ResponseHead,
     attempts: &mut Attempts,
     deadline: &Deadline,
 ) -> Result<Box<Exchange>, NoResponse> {
-    let mut exchange = fetch(thread, view.clone(), outgoing, upload, response, attempts, deadline).await?;
+    let mut exchange =
+        fetch_once(thread, view.clone(), outgoing, upload, response, attempts, deadline).await?;
+    if exchange.redirects_locally() {
+        let view = view.clone();
+        // In memory of its own: few scripts do that.
+        let followed = local::follow(thread, view, outgoing, exchange, response, attempts, deadline);
+        exchange = Box::pin(followed).await?;
+    }
     let prepared = &view.prepared;
-    let (esi, assets) = (prepared.caching(place.caching).esi, prepared.assets(place.caching));
+    let (esi, assets) = (prepared.caching(caching).esi, prepared.assets(caching));
     let again = match assets {
         Some(assets) => assets.ask_for_whole(outgoing.method, outgoing.head, response),
         None => {
             let is_part = is_part_of_page(esi, response);
             let is_coded = is_page(esi, response)
                 && is_encoded(&response.fields)
-                && !prepared.asks_for_identity(place.caching);
+                && !prepared.asks_for_identity(caching);
             if is_coded && outgoing.method == Method::Get {
-                prepared.ask_for_identity(place.caching);
+                prepared.ask_for_identity(caching);
             }
             (outgoing.method == Method::Get && (is_part || is_coded))
                 .then(|| as_whole_identity(outgoing.head))
@@ -110,7 +117,10 @@ pub async fn fetch_readable(
     if let Some(head) = again {
         drop(exchange);
         let again = Outgoing { head: &head, ..*outgoing };
-        exchange = fetch(thread, thread.newer(&view), &again, None, response, attempts, deadline).await?;
+        let view = thread.newer(&view);
+        // As seldom.
+        let fetched = fetch(thread, view, &again, None, response, attempts, deadline);
+        exchange = Box::pin(fetched).await?;
         if is_part_of_page(esi, response) {
             // Nobody asked for a part this time.
             let nonsense = Failure::upstream(Phase::ReadHead, Retry::Never, Cause::Malformed);

@@ -1,28 +1,37 @@
 //! What one data thread has: its view of what is published, its idle connections, its scratch memory, its record.
 //! Everything here is for that thread alone; what threads share is in `Shared`.
 
+use crate::choose::Listed;
+use crate::company::Company;
 use crate::forms::Forms;
 use crate::invalidate::{Changes, Told};
 use crate::learn::{self, Learning};
+use crate::limits::Limits;
 use crate::prepare::Prepared;
 use crate::purge_log::PurgeLog;
 use crate::purging::Purging;
+use crate::room::Rooms;
+use crate::roster::Roster;
 use crate::search::Searches;
 use crate::secure::Secure;
+use crate::sticky::OwnKey;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, OnceLock};
 use tentpole_cache::Cache;
 use tentpole_disk::Disk;
-use tentpole_listener::Handshakes;
+use tentpole_files::Readers;
+use tentpole_listener::{Doors, Handshakes};
 use tentpole_message::{RequestHead, ResponseHead};
 use tentpole_model::{Dials, Member, Membership, PoolId};
 use tentpole_observe::{EdgeMetrics, Recorder};
 use tentpole_runtime::published::Reader;
 use tentpole_runtime::{Ledger, Published, Random};
-use tentpole_upstream::{Connection, Idle};
+use tentpole_upstream::{Carriers, Connection, Idle};
+use tokio::sync::Notify;
 
 /// Scratch memories that a thread keeps for reuse.
 const SCRATCH_KEPT_MAX: usize = 4_096;
@@ -39,6 +48,12 @@ pub struct Shared {
     pub forms: Arc<Forms>,
     /// Its part on disk.
     pub disk: Option<Arc<Disk>>,
+    /// Other edges that serve beside this one.
+    pub company: Company,
+    /// Objects that came from the edge before.
+    pub refilled: AtomicU64,
+    /// Reads files beneath the roots of pools.
+    pub files: Arc<Readers>,
     /// The account of bytes.
     pub ledger: Arc<Ledger>,
     /// What responses have said of the queries of their paths.
@@ -57,8 +72,18 @@ pub struct Shared {
     pub purges: Arc<PurgeLog>,
     /// What visitors behind TLS are met with.
     pub secure: Option<Arc<Secure>>,
+    /// What sticky cookies are signed with where nothing else is said.
+    pub own_key: OwnKey,
+    /// Waiting rooms, and who is in them.
+    pub(crate) rooms: Arc<Rooms>,
     /// TLS handshakes that one thread carries at once.
     pub handshakes_max: usize,
+    /// Limits that follow what endpoints carry.
+    pub(crate) limits: Limits,
+    /// Who counts the connections.
+    pub doors: OnceLock<Arc<Doors>>,
+    /// Rung when requests wait for connections that other threads may have.
+    pub wanting: Notify,
 }
 
 /// What one data thread has.
@@ -69,12 +94,16 @@ pub struct Thread {
     pub shared: Arc<Shared>,
     /// Its kept-alive connections to endpoints.
     pub idle: Idle,
+    /// Its connections to endpoints that carry many requests each.
+    pub carriers: Carriers,
     /// Its counters.
     pub metrics: Arc<EdgeMetrics>,
     /// Its record of requests.
     pub recorder: RefCell<Recorder>,
     /// For choices between endpoints.
     pub random: RefCell<Random>,
+    /// Those of the choice at hand; its memory is used again.
+    pub(crate) choices: RefCell<Vec<Listed>>,
     /// Whether the edge is ending: answers say `Connection: close`.
     pub draining: Cell<bool>,
     /// What it tells the learner, and does with the rules.
@@ -99,6 +128,8 @@ pub struct View {
     pub membership: Arc<Membership>,
     /// Weights in force.
     pub dials: Arc<Dials>,
+    /// Who of each pool gets traffic, by the three.
+    pub(crate) rosters: Vec<Roster>,
 }
 
 struct Reading {
@@ -131,6 +162,8 @@ pub struct Scratch {
     pub via: Vec<u8>,
     /// What is sent to the visitor before the body.
     pub out: Vec<u8>,
+    /// The cookie that a waiting room gives him with his response; empty without one.
+    pub ticket: Vec<u8>,
 }
 
 impl Thread {
@@ -145,14 +178,17 @@ impl Thread {
         let reading = Reading::new(&shared);
         let learn = learn::OfThread::new(shared.learning.clone(), shared.observations.clone(), !seed);
         let handshakes = Handshakes::new(shared.handshakes_max);
+        let carriers = Carriers::new(shared.ledger.clone());
         Rc::new(Self {
             number,
             handshakes,
             shared,
             idle: Idle::default(),
+            carriers,
             metrics,
             recorder: RefCell::new(recorder),
             random: RefCell::new(Random::from_seed(seed)),
+            choices: RefCell::default(),
             draining: Cell::new(false),
             learn,
             open: Cell::new(0),
@@ -196,7 +232,9 @@ impl Thread {
         let (view, at) = (&reading.view, usize::from(pool.0));
         let cell = view.prepared.pools.get(at).and_then(|pool| pool.cells.get(endpoint));
         cell.is_some_and(|cell| Arc::ptr_eq(cell, connection.cell()))
-            && view.open_addresses(at, endpoint).contains(&connection.address())
+            && connection
+                .address()
+                .is_some_and(|address| view.open_addresses(at, endpoint).contains(&address))
     }
 
     /// After a change: closes idle connections to where nobody is sent any more, and calls who waits for an endpoint
@@ -205,9 +243,11 @@ impl Thread {
         let known =
             |slot| view.prepared.pools.iter().flat_map(|pool| &pool.cells).any(|cell| cell.slot == slot);
         self.idle.keep_those(known);
+        self.carriers.keep_those(known);
         for (at, prepared) in view.prepared.pools.iter().enumerate() {
             for (endpoint, cell) in prepared.cells.iter().enumerate() {
                 self.idle.keep_only(cell.slot, view.open_addresses(at, endpoint));
+                self.carriers.keep_only(cell.slot, view.open_addresses(at, endpoint));
             }
             prepared.gate.call_first();
         }
@@ -227,24 +267,6 @@ impl Thread {
                 () = of.dials.changed_since(dials) => {}
             }
             self.view();
-        }
-    }
-
-    /// Closes an idle connection where requests wait and the endpoint's connections are used up: another thread
-    /// may then open one.
-    pub fn make_room(&self) {
-        let view = self.view();
-        for (pool, prepared) in view.prepared.snapshot.pools.iter().zip(&view.prepared.pools) {
-            if prepared.gate.length() == 0 {
-                continue;
-            }
-            for (endpoint, cell) in pool.endpoints.iter().zip(&prepared.cells) {
-                let open = cell.open.load(std::sync::atomic::Ordering::Relaxed);
-                let full = endpoint.connections_max.is_some_and(|max| open >= max);
-                if full && self.idle.drop_one(cell.slot) {
-                    prepared.gate.call_first();
-                }
-            }
         }
     }
 
@@ -288,11 +310,17 @@ impl Reading {
 
 impl View {
     fn of(prepared: &Reader<Prepared>, membership: &Reader<Membership>, dials: &Reader<Dials>) -> Self {
-        Self {
-            prepared: prepared.value().clone(),
-            membership: membership.value().clone(),
-            dials: dials.value().clone(),
-        }
+        Self::new(prepared.value().clone(), membership.value().clone(), dials.value().clone())
+    }
+
+    /// Of these values.
+    pub(crate) fn new(prepared: Arc<Prepared>, membership: Arc<Membership>, dials: Arc<Dials>) -> Self {
+        let mut view = Self { prepared, membership, dials, rosters: Vec::new() };
+        let pools = view.prepared.snapshot.pools.iter().zip(&view.prepared.pools).enumerate();
+        let rosters = pools
+            .map(|(at, (pool, prepared))| Roster::new(pool, prepared, view.members(at), view.weights(at)));
+        view.rosters = rosters.collect();
+        view
     }
 
     /// The same structure, with what a newer one knows of its endpoints. Endpoints that are gone get nothing more, unless
@@ -316,7 +344,7 @@ impl View {
                 }
             }
         }
-        Self { prepared: self.prepared.clone(), membership: Arc::new(membership), dials: Arc::new(dials) }
+        Self::new(self.prepared.clone(), Arc::new(membership), Arc::new(dials))
     }
 
     /// How the endpoint of a cell is, and its weight.

@@ -37,9 +37,12 @@ impl Visit<'_> {
             }
             self.visitor.open_tunnel();
         }
+        let Some(connection) = exchange.source.connection() else {
+            return Err(Stop::Failed(Failure::internal(Phase::ReadHead, Cause::Malformed)));
+        };
         let told = deliver::switching(self.visitor, out, response, protocol, &mut self.why.status).await;
         self.why.bytes_out = told.map_err(Stop::Failed)?;
-        let (up, down) = tunnel(self.visitor, &mut exchange.connection).await;
+        let (up, down) = tunnel(self.visitor, connection).await;
         self.why.bytes_in = up;
         self.why.bytes_out += down;
         Err(Stop::Tunnelled)
@@ -152,14 +155,22 @@ impl Side for Connection {
     }
 
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.socket().poll_fill(context, BUFFER_BYTES)
+        let Some(socket) = self.socket() else { return no_socket() };
+        socket.poll_fill(context, BUFFER_BYTES)
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket().poll_write(context, &[IoSlice::new(bytes)])
+        let Some(socket) = self.socket() else { return no_socket() };
+        socket.poll_write(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket().poll_shutdown(context)
+        let Some(socket) = self.socket() else { return no_socket() };
+        socket.poll_shutdown(context)
     }
+}
+
+/// What changes its protocol is sent on a connection of its own.
+fn no_socket<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
 }

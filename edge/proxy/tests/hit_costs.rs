@@ -1,5 +1,6 @@
-//! What a cached hit costs in memory: nothing is allocated, counted over the whole process while a client that
-//! allocates nothing either asks again and again. (Its system calls are counted in `tests/costs.rs`.)
+//! What a request costs in memory, counted over the whole process while a client that allocates nothing asks again and
+//! again: a cached hit allocates nothing, and what passes to an endpoint that allocates nothing either, next to nothing.
+//! (System calls are counted in `tests/costs.rs`.)
 
 #![allow(clippy::unwrap_used, reason = "a test, with helpers outside its functions")]
 #![allow(unsafe_code, reason = "GlobalAlloc is an unsafe trait, and counting allocations needs one")]
@@ -7,9 +8,11 @@
 use common::{edge, endpoint};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use tentpole_model::{Caching, QueryRules};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tentpole_model::{Caching, Filter, FilterAction, FilterWhen, LimitBy, Network, QueryRules, RateLimit};
 
 mod common;
 
@@ -75,8 +78,84 @@ fn content_length(head: &[u8]) -> usize {
         .fold(0, |sum, digit| 10 * sum + usize::from(digit - b'0'))
 }
 
+/// Filters of each kind that let these requests through.
+fn filters() -> Vec<Filter> {
+    let filter = |name: &str, when, action| Filter { name: name.to_owned(), report: false, when, action };
+    let network = Network { address: "203.0.113.0".parse().unwrap(), bits: 24 };
+    let rate = RateLimit {
+        requests: 10_000_000,
+        per: Duration::from_secs(1),
+        burst: 10_000_000,
+        by: vec![LimitBy::Address, LimitBy::Cookie("group".to_owned()), LimitBy::Route],
+        ipv6_bits: 64,
+    };
+    let of = FilterWhen::default;
+    vec![
+        filter("denied", FilterWhen { from: vec![network], ..of() }, FilterAction::Deny),
+        filter("words", FilterWhen { user_agents: vec!["curl/".to_owned()], ..of() }, FilterAction::Deny),
+        filter("paths", FilterWhen { paths: vec!["/admin/*".to_owned()], ..of() }, FilterAction::Deny),
+        filter("rate", of(), FilterAction::Limit(rate)),
+    ]
+}
+
+/// The count is the whole process's: where tests are threads, one counts at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An endpoint that answers each request with the same page, for one visitor each, and allocates nothing for it.
+fn frugal_endpoint() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            std::thread::spawn(move || {
+                let (mut connection, mut head, mut length) = (connection.unwrap(), [0; 4096], 0);
+                while let Ok(count @ 1..) = connection.read(&mut head[length..]) {
+                    length += count;
+                    if head[..length].ends_with(b"\r\n\r\n") {
+                        length = 0;
+                        connection
+                            .write_all(b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 4\r\n\r\npage")
+                            .unwrap();
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// What goes past the cache, with what a browser sends.
+const PASSED: &str = "GET /own?a=1 HTTP/1.1\r\nHost: shop.example\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+    Accept: text/html\r\nAccept-Language: de-AT,de;q=0.9\r\nCookie: session=1\r\n\r\n";
+
+#[test]
+fn a_request_that_goes_past_the_cache_allocates_what_it_is_held_in_and_no_more() {
+    let _alone = alone();
+    let edge = edge(frugal_endpoint(), |snapshot| {
+        snapshot.sites[0].routes[0].cache = tentpole_model::RouteCache::Off;
+    });
+    let mut connection = TcpStream::connect(edge.address).unwrap();
+    let mut buffer = [0; 8192];
+    for _ in 0..100 {
+        ask(&mut connection, PASSED, &mut buffer);
+    }
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..1_000 {
+        let length = ask(&mut connection, PASSED, &mut buffer);
+        assert!(buffer[..length].ends_with(b"page"));
+    }
+    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    // Its way, and the exchange with the endpoint. What goes with the time (the sweep, the clock's text) is far below.
+    assert!((2_000..2_100).contains(&allocations), "{allocations} allocations in 1,000 requests");
+}
+
 #[test]
 fn a_hit_allocates_nothing() {
+    let _alone = alone();
     let (endpoint, _asked) = endpoint(|head| {
         let more = match head.contains("/laden") {
             true => {
@@ -98,6 +177,7 @@ fn a_hit_allocates_nothing() {
             devices: true,
             ..Caching::default()
         }];
+        snapshot.filters = filters();
     });
 
     let mut connection = TcpStream::connect(edge.address).unwrap();

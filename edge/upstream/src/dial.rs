@@ -1,8 +1,8 @@
 //! Dialing: the first of an endpoint's addresses that answers. An address that says nothing costs a moment and not the
 //! whole time (RFC 8305 section 5). Knows no request.
 
+use crate::opening::Opening;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -14,38 +14,53 @@ use tokio::net::TcpStream;
 /// After this time without an answer the next address is dialed too (RFC 8305 section 8 recommends it).
 const NEXT_AFTER: Duration = Duration::from_millis(250);
 
-type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>>>>;
+/// One address that is being dialed. It counts as open from its first packet on.
+struct Dialing<F> {
+    address: SocketAddr,
+    opening: Opening,
+    connecting: Pin<Box<F>>,
+}
 
 /// A connection to the first address that answers, and which one that is. They are dialed in their order: the next one
-/// when one fails or says nothing for a moment.
+/// when one fails or, while another connection may be opened, says nothing for a moment.
 ///
 /// # Errors
 /// [`Cause::TimedOut`] when the deadline passes; else what was said of the last one that failed.
-pub(crate) async fn first_of(
+pub(crate) async fn first_of<F: Future<Output = Result<TcpStream, Cause>>>(
     addresses: &[SocketAddr],
+    opening: Opening,
+    connect: impl Fn(SocketAddr) -> F,
     deadline: &Deadline,
-) -> Result<(TcpStream, SocketAddr), Cause> {
+) -> Result<(TcpStream, SocketAddr, Opening), Cause> {
     if let &[address] = addresses {
-        let mut connecting = pin!(TcpStream::connect(address));
+        let mut connecting = pin!(connect(address));
         return match deadline.guard(|context| connecting.as_mut().poll(context)).await {
-            Ok(Ok(stream)) => Ok((stream, address)),
-            Ok(Err(error)) => Err(Cause::from(&error)),
+            Ok(Ok(stream)) => {
+                let opening = opening.stands(&stream);
+                Ok((stream, address, opening))
+            }
+            Ok(Err(cause)) => Err(cause),
             Err(_) => Err(Cause::TimedOut),
         };
     }
     let mut left = addresses.iter().copied();
-    let mut under_way: Vec<(SocketAddr, Connecting)> = Vec::new();
+    let mut spare = Some(opening);
+    let mut under_way: Vec<Dialing<F>> = Vec::new();
     let mut patience = pin!(tokio::time::sleep(NEXT_AFTER));
     let mut last = Cause::NoEndpoint;
     poll_fn(|context| {
         loop {
             let mut at = 0;
-            while let Some((address, connecting)) = under_way.get_mut(at) {
-                match connecting.as_mut().poll(context) {
-                    Poll::Ready(Ok(stream)) => return Poll::Ready(Ok((stream, *address))),
-                    Poll::Ready(Err(error)) => {
-                        last = Cause::from(&error);
-                        drop(under_way.remove(at));
+            while let Some(dialing) = under_way.get_mut(at) {
+                match dialing.connecting.as_mut().poll(context) {
+                    Poll::Ready(Ok(stream)) => {
+                        let Dialing { address, opening, .. } = under_way.remove(at);
+                        let opening = opening.stands(&stream);
+                        return Poll::Ready(Ok((stream, address, opening)));
+                    }
+                    Poll::Ready(Err(cause)) => {
+                        last = cause;
+                        spare = Some(under_way.remove(at).opening);
                     }
                     Poll::Pending => at += 1,
                 }
@@ -56,7 +71,13 @@ pub(crate) async fn first_of(
                 return deadline.poll_expired(context).map(|_| Err(Cause::TimedOut));
             }
             let Some(address) = left.next() else { return Poll::Ready(Err(last)) };
-            under_way.push((address, Box::pin(TcpStream::connect(address))));
+            let another = || under_way.first().and_then(|dialing| dialing.opening.another());
+            let Some(opening) = spare.take().or_else(another) else {
+                // As many connections as may be are open: the one under way has all the time there is.
+                left = [].iter().copied();
+                continue;
+            };
+            under_way.push(Dialing { address, opening, connecting: Box::pin(connect(address)) });
             patience.set(tokio::time::sleep(NEXT_AFTER));
         }
     })
@@ -66,7 +87,9 @@ pub(crate) async fn first_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tentpole_runtime::clock;
+    use std::io;
+    use std::sync::atomic::Ordering::SeqCst;
+    use tentpole_runtime::{Cells, clock};
     use tokio::net::{TcpListener, TcpSocket};
 
     /// A listener whose queue is full: the kernel drops every further attempt to connect.
@@ -82,6 +105,44 @@ mod tests {
             assert!(waiting.len() < 16, "the listener's queue never fills");
         }
         (listener, waiting)
+    }
+
+    async fn first_of(
+        addresses: &[SocketAddr],
+        deadline: &Deadline,
+    ) -> Result<(TcpStream, SocketAddr), Cause> {
+        let cell = Cells::new().of("app", "a:1");
+        let opening = Opening::reserve(&cell, None).unwrap();
+        let dialed = super::first_of(addresses, opening, connect, deadline).await;
+        let dialed = dialed.map(|(stream, address, _)| (stream, address));
+        assert_eq!(cell.open.load(SeqCst), 0);
+        dialed
+    }
+
+    async fn connect(address: SocketAddr) -> Result<TcpStream, Cause> {
+        TcpStream::connect(address).await.map_err(|error| Cause::from(&error))
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn each_address_that_is_dialed_counts_as_open() {
+        clock::renew();
+        let (silent, _waiting) = silent().await;
+        let address = silent.local_addr().unwrap();
+        let cell = Cells::new().of("app", "a:1");
+        for (max, most) in [(None, 3), (Some(2), 2), (Some(1), 1)] {
+            let deadline = Deadline::new();
+            deadline.set_in(Duration::from_secs(60));
+            let opening = Opening::reserve(&cell, max).unwrap();
+            let addresses = [address; 3];
+            let dialing = super::first_of(&addresses, opening, connect, &deadline);
+            let (dialed, ()) = tokio::join!(dialing, async {
+                tokio::time::sleep(NEXT_AFTER * 4).await;
+                assert_eq!(cell.open.load(SeqCst), most);
+                tentpole_runtime::deadline::sweep(clock::now().after(Duration::from_secs(61)));
+            });
+            assert_eq!(dialed.map(|_| ()), Err(Cause::TimedOut));
+            assert_eq!(cell.open.load(SeqCst), 0);
+        }
     }
 
     /// An address where nobody listens.

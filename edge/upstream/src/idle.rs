@@ -20,30 +20,42 @@ pub struct Idle {
 
 #[derive(Debug, Default)]
 struct Shelf {
-    connections: Vec<Connection>,
+    #[allow(
+        clippy::vec_box,
+        reason = "each keeps its memory when it is taken, and requests hold 8 bytes of it"
+    )]
+    connections: Vec<Box<Connection>>,
     keep_for: Duration,
 }
 
 impl Idle {
     /// A connection to the endpoint that does for this need, if one stands by. Broken ones are dropped on the way. When
     /// there is none, and more than one stands by, one of them goes: for the one that is made now.
-    pub fn take(&self, slot: u32, need: Need) -> Option<Connection> {
-        let now = clock::coarse();
+    ///
+    /// For what may not be sent twice the clock and the kernel are asked: the turn may have begun long ago, and the endpoint
+    /// have closed since.
+    pub fn take(&self, slot: u32, need: Need) -> Option<Box<Connection>> {
         let mut shelves = self.by_slot.borrow_mut();
         let connections = &mut shelves.get_mut(slot as usize)?.connections;
+        connections.last()?;
+        let now = now_for(need);
         loop {
             let last = connections.last_mut()?;
             if !last.look(now) {
                 connections.pop();
                 continue;
             }
-            let below = watch::limit(last.cell()).usable_below(need);
+            let below = watch::usable_below(last.cell(), need, now);
             if below.is_some_and(|below| last.watch.idle_at_most(now) >= below) {
                 // The others stand longer still. The first stays: it shows how long the endpoint keeps one.
                 if connections.len() > 1 {
                     connections.remove(1);
                 }
                 return None;
+            }
+            if need == Need::Fresh && !last.is_quiet() {
+                connections.pop();
+                continue;
             }
             return connections.pop();
         }
@@ -55,13 +67,14 @@ impl Idle {
     }
 
     /// Puts a connection aside after a whole exchange. One with unread bytes is dropped.
-    pub fn put(&self, mut connection: Connection, keep_for: Duration) {
-        connection.rest();
-        if !connection.filled().is_empty() {
-            return;
+    pub fn put(&self, mut connection: Box<Connection>, keep_for: Duration) {
+        if connection.becomes_idle() {
+            self.put_back(connection, keep_for);
         }
-        connection.served = connection.served.saturating_add(1);
-        connection.watch.rest(clock::coarse());
+    }
+
+    /// Puts an idle connection back that was taken and not used, or that comes from another thread.
+    pub fn put_back(&self, connection: Box<Connection>, keep_for: Duration) {
         let slot = connection.cell().slot as usize;
         let mut shelves = self.by_slot.borrow_mut();
         if shelves.len() <= slot {
@@ -84,7 +97,7 @@ impl Idle {
                 if !connection.look(now) || connection.watch.idle(now) >= keep_for {
                     return false;
                 }
-                let below = watch::limit(connection.cell()).usable_below(Need::Usable);
+                let below = watch::usable_below(connection.cell(), Need::Usable, now);
                 let usable = below.is_none_or(|below| connection.watch.idle_at_most(now) < below);
                 usable || !std::mem::replace(&mut watched, true)
             });
@@ -108,8 +121,21 @@ impl Idle {
         }
     }
 
-    /// Drops one idle connection to the endpoint, for another thread that wants to open one; returns whether
-    /// there was one.
+    /// Takes an idle connection to the endpoint for another thread, if one stands by that is not about to close: the one
+    /// that was used last.
+    pub fn give(&self, slot: u32) -> Option<Box<Connection>> {
+        let now = clock::coarse();
+        let mut shelves = self.by_slot.borrow_mut();
+        let connections = &mut shelves.get_mut(slot as usize)?.connections;
+        while let Some(mut connection) = connections.pop() {
+            if connection.look(now) {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Drops one idle connection to the endpoint, for one that does where this does not; returns whether there was one.
     pub fn drop_one(&self, slot: u32) -> bool {
         let mut shelves = self.by_slot.borrow_mut();
         shelves.get_mut(slot as usize).is_some_and(|shelf| {
@@ -124,5 +150,13 @@ impl Idle {
     /// Drops all.
     pub fn clear(&self) {
         self.by_slot.borrow_mut().clear();
+    }
+}
+
+/// The time by which a connection is judged: for what may not be sent twice the exact one.
+pub(crate) fn now_for(need: Need) -> Instant {
+    match need {
+        Need::Usable => clock::coarse(),
+        Need::Fresh => clock::renew(),
     }
 }

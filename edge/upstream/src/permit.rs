@@ -1,14 +1,21 @@
 //! Permits: the right to use an endpoint now. Taking one is a compare-and-swap on the endpoint's cell. At the
-//! limit requests wait in one ordered queue for each pool; a permit given back calls the first. Bounded in
-//! length and time. Does not choose the endpoint.
+//! limit requests wait in one queue for each pool (`queue.rs`); a permit given back calls who is next. Idle connections go
+//! to those who wait, on whatever thread. Does not choose the endpoint.
 
-use std::collections::{HashMap, VecDeque};
+use crate::connection::Connection;
+use crate::idle::now_for;
+use crate::parked::Parking;
+use crate::queue::{Lines, Place, Told, Turn};
+use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::task::{Context, Poll, Waker};
-use tentpole_model::QueueSettings;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tentpole_idle::Need;
+use tentpole_model::{Priority, QueueSettings};
 use tentpole_runtime::Cell;
+use tentpole_runtime::clock;
 use tentpole_runtime::deadline::Deadline;
 
 /// The gates of all pools, by name: a gate outlives Snapshots.
@@ -20,9 +27,14 @@ pub struct Gates {
 /// What stands before one pool.
 #[derive(Debug, Default)]
 pub struct Gate {
-    /// Mirrors `waiting.len()`, so that giving a permit back takes no lock while nobody waits.
+    /// How many wait, so that giving a permit back takes no lock while nobody does.
     length: AtomicU32,
-    waiting: Mutex<VecDeque<Arc<Turn>>>,
+    lines: Mutex<Lines>,
+    parking: Parking,
+    /// Requests that wait for a kept connection because there is no port for a new one.
+    short_of_ports: AtomicU32,
+    /// What is left of the pool's copies of requests, as `decide/retry` packs it.
+    pub budget: AtomicU64,
 }
 
 /// The right to have one more request in flight at an endpoint; given back when dropped.
@@ -32,6 +44,18 @@ pub struct Permit {
     gate: Arc<Gate>,
 }
 
+/// How somebody waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// What the pool says.
+    pub settings: QueueSettings,
+    /// His rank.
+    pub priority: Priority,
+    /// Not every endpoint or connection will do for him: he has tried some. Then what he is called for and cannot use goes to
+    /// whoever is behind him.
+    pub is_particular: bool,
+}
+
 /// Why nobody was let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueError {
@@ -39,25 +63,12 @@ pub enum QueueError {
     Full,
     /// Waited as long as may be.
     TimedOut,
-}
-
-/// One request's place in the queue.
-#[derive(Debug, Default)]
-struct Turn {
-    state: Mutex<TurnState>,
-}
-
-#[derive(Debug, Default)]
-struct TurnState {
-    called: bool,
-    waker: Option<Waker>,
-}
-
-/// Leaves the queue when dropped; a call that came too late is passed on.
-struct Place<'a> {
-    gate: &'a Gate,
-    turn: Arc<Turn>,
-    taken: bool,
+    /// Would have waited longer than may be.
+    TooLong,
+    /// Somebody of a better rank took the place.
+    Outranked,
+    /// Went away.
+    Left,
 }
 
 impl Gates {
@@ -94,108 +105,192 @@ impl Gate {
         self.length.load(SeqCst)
     }
 
-    /// Waits for a turn: ready when a permit was given back and all who came before had their turn. The caller
-    /// then tries again, with `take`; when that finds nothing the place is kept and the wait goes on.
+    /// Requests waiting now, by rank.
+    pub fn waiting(&self) -> [usize; Priority::COUNT] {
+        self.lock().waiting()
+    }
+
+    /// After how long somebody of this rank who is sent away may come again; `random` is any number.
+    pub fn retry_after(&self, priority: Priority, random: u64) -> Duration {
+        self.lock().retry_after(priority, now(), random)
+    }
+
+    /// Waits for a turn: ready when a permit was given back and it is his. The caller then tries again, with `take`; when
+    /// that finds nothing the place is kept and the wait goes on. `left` is ready once nobody waits for this any more.
     pub async fn wait<T>(
         &self,
-        settings: QueueSettings,
+        wish: Wish,
         deadline: &Deadline,
         mut take: impl FnMut() -> Option<T>,
+        mut left: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<T, QueueError> {
-        let mut place = self.enter(settings.length_max).ok_or(QueueError::Full)?;
-        deadline.set_in(settings.wait_max);
-        // Someone may have given back a permit just before we stood in the queue: the first in it looks at once.
-        if self.is_first(&place.turn)
+        let mut place = self.enter(wish)?;
+        deadline.set_in(wish.settings.wait_max);
+        // Someone may have given back a permit just before we stood in the queue: who is next looks at once.
+        if self.lock().is_next(&place.turn)
             && let Some(taken) = take()
         {
             place.taken = true;
             return Ok(taken);
         }
         loop {
-            let called = poll_fn(|context| match place.turn.poll_called(context) {
-                Poll::Ready(()) => Poll::Ready(true),
-                Poll::Pending => deadline.poll_expired(context).map(|_| false),
+            let told = poll_fn(|context| match place.turn.poll_told(context) {
+                Poll::Ready(Told::Called) => Poll::Ready(Ok(())),
+                Poll::Ready(Told::Outranked) => Poll::Ready(Err(QueueError::Outranked)),
+                Poll::Pending if left(context).is_ready() => Poll::Ready(Err(QueueError::Left)),
+                Poll::Pending => deadline.poll_expired(context).map(|_| Err(QueueError::TimedOut)),
             });
-            if !called.await {
-                return Err(QueueError::TimedOut);
+            if let Err(error) = told.await {
+                if error == QueueError::TimedOut {
+                    self.lock().pace.refused(now());
+                }
+                return Err(error);
             }
             if let Some(taken) = take() {
                 place.taken = true;
                 return Ok(taken);
             }
+            if wish.is_particular {
+                self.call(|lines| lines.behind(&place.turn));
+            }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Turn>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, length_max: u32) -> Option<Place<'_>> {
-        let mut waiting = self.lock();
-        if waiting.len() as u64 >= u64::from(length_max) {
+    fn enter(&self, wish: Wish) -> Result<Place<'_>, QueueError> {
+        let turn = Arc::new(Turn::new(wish.priority, wish.is_particular));
+        let mut lines = self.lock();
+        let outranked = lines.enter(turn.clone(), wish.settings, now())?;
+        self.length.store(lines.length(), SeqCst);
+        drop(lines);
+        if let Some(outranked) = outranked {
+            outranked.tell(Told::Outranked);
+        }
+        Ok(Place { gate: self, turn, taken: false })
+    }
+
+    /// He stands there no more. There may be room for the next one too; and a call that he got and did not use must not be
+    /// lost.
+    pub(crate) fn leave(&self, turn: &Arc<Turn>, taken: bool) {
+        let mut lines = self.lock();
+        lines.leave(turn, taken);
+        self.length.store(lines.length(), SeqCst);
+        drop(lines);
+        self.call_first();
+    }
+
+    /// Whether who is next is on another thread than this one.
+    fn first_is_elsewhere(&self) -> bool {
+        self.length() > 0 && self.lock().next().is_some_and(|next| next.thread != std::thread::current().id())
+    }
+
+    /// A connection to the endpoint of this slot that another thread has given away, and that does for this need.
+    pub fn given(&self, slot: u32, need: Need) -> Option<Box<Connection>> {
+        loop {
+            let connection = self.parking.take(slot)?;
+            if connection.does_for(need, now_for(need)) {
+                return Some(Box::new(connection));
+            }
+        }
+    }
+
+    /// Whether there is one to that endpoint.
+    pub fn is_given(&self, slot: u32) -> bool {
+        self.parking.has(slot)
+    }
+
+    /// Gives an idle connection to whoever waits first, on another thread; it comes back when that cannot be.
+    pub fn give(&self, connection: Box<Connection>) -> Result<(), Box<Connection>> {
+        self.parking.put(*connection).map_err(Box::new)?;
+        self.call_first();
+        Ok(())
+    }
+
+    /// More wait than connections are on their way to them.
+    pub fn wants_more(&self) -> bool {
+        self.length() as usize > self.parking.count()
+    }
+
+    /// Until it is dropped, a request waits for a kept connection because there is no port for a new one.
+    pub fn short_of_ports(&self) -> impl Drop + use<'_> {
+        self.short_of_ports.fetch_add(1, SeqCst);
+        Short(&self.short_of_ports)
+    }
+
+    /// Whether any does.
+    pub fn is_short_of_ports(&self) -> bool {
+        self.short_of_ports.load(SeqCst) > 0
+    }
+
+    /// What was given and is no longer wanted, from now on this thread's.
+    pub fn left_over(&self) -> Option<Box<Connection>> {
+        if self.length() > 0 {
             return None;
         }
-        let turn = Arc::new(Turn::default());
-        waiting.push_back(turn.clone());
-        self.length.store(waiting.len() as u32, SeqCst);
-        Some(Place { gate: self, turn, taken: false })
+        self.parking.take_any().map(Box::new)
     }
 
-    fn is_first(&self, turn: &Arc<Turn>) -> bool {
-        self.lock().front().is_some_and(|first| Arc::ptr_eq(first, turn))
-    }
-
-    /// Calls the first in the queue. Stays cheap while nobody waits.
+    /// Calls who is next. Stays cheap while nobody waits.
     pub fn call_first(&self) {
-        if self.length() == 0 {
-            return;
+        if self.length() > 0 {
+            self.call(Lines::next);
         }
-        let first = self.lock().front().cloned();
-        if let Some(turn) = first {
-            turn.call();
+    }
+
+    /// A request is finished.
+    fn gave_back(&self) {
+        if self.length() > 0 {
+            self.call(|lines| {
+                lines.pace.finished(now());
+                lines.next()
+            });
+        }
+    }
+
+    fn call(&self, whom: impl FnOnce(&mut Lines) -> Option<Arc<Turn>>) {
+        // Not while the queue is locked: the call wakes a task, maybe of another thread.
+        let turn = whom(&mut self.lock());
+        if let Some(turn) = turn {
+            turn.tell(Told::Called);
         }
     }
 }
 
-impl Turn {
-    fn call(&self) {
-        let waker = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.called = true;
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
+/// The time on the process's clock.
+fn now() -> Duration {
+    Duration::from_micros(clock::coarse().as_micros())
+}
 
-    fn poll_called(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::take(&mut state.called) {
-            return Poll::Ready(());
+impl Permit {
+    /// Gives a connection after a whole exchange to whoever waits for it on another thread. It comes back when nobody does,
+    /// or when he may open one himself; `None` also when it cannot serve again.
+    pub fn pass_on(&self, mut connection: Box<Connection>) -> Option<Box<Connection>> {
+        if !connection.becomes_idle() {
+            return None;
         }
-        state.waker = Some(context.waker().clone());
-        Poll::Pending
+        if !(connection.is_last() || self.gate.is_short_of_ports()) || !self.gate.first_is_elsewhere() {
+            return Some(connection);
+        }
+        // The permit, given back after this, calls him.
+        self.gate.parking.put(*connection).err().map(Box::new)
     }
 }
 
-impl Drop for Place<'_> {
+struct Short<'a>(&'a AtomicU32);
+
+impl Drop for Short<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.gate.lock();
-        if let Some(at) = waiting.iter().position(|turn| Arc::ptr_eq(turn, &self.turn)) {
-            waiting.remove(at);
-        }
-        self.gate.length.store(waiting.len() as u32, SeqCst);
-        drop(waiting);
-        // There may be room for the next one too; and a call that we got and did not use must not be lost.
-        self.gate.call_first();
+        self.0.fetch_sub(1, SeqCst);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.cell.in_flight.fetch_sub(1, SeqCst);
-        self.gate.call_first();
+        self.gate.gave_back();
     }
 }
 
@@ -205,8 +300,17 @@ mod tests {
     use std::time::Duration;
     use tentpole_runtime::{Cells, clock, deadline};
 
-    fn settings(length_max: u32) -> QueueSettings {
-        QueueSettings { length_max, wait_max: Duration::from_secs(5) }
+    fn wish(length_max: u32) -> Wish {
+        ranked(length_max, Priority::Normal)
+    }
+
+    fn ranked(length_max: u32, priority: Priority) -> Wish {
+        let settings = QueueSettings { length_max, wait_max: Duration::from_secs(5) };
+        Wish { settings, priority, is_particular: false }
+    }
+
+    fn stays(_: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
     }
 
     #[test]
@@ -232,7 +336,7 @@ mod tests {
             async move {
                 let deadline = Deadline::new();
                 let take = || gate.try_permit(cell, Some(1));
-                let permit = gate.wait(settings(10), &deadline, take).await.unwrap();
+                let permit = gate.wait(wish(10), &deadline, take, stays).await.unwrap();
                 order.borrow_mut().push(number);
                 tokio::task::yield_now().await;
                 drop(permit);
@@ -252,13 +356,118 @@ mod tests {
         let take = || gate.try_permit(&cell, Some(1));
         let (first, second) = (Deadline::new(), Deadline::new());
         let (waited, refused, ()) = tokio::join!(
-            gate.wait(settings(1), &first, take),
-            gate.wait(settings(1), &second, take),
+            gate.wait(wish(1), &first, take, stays),
+            gate.wait(wish(1), &second, take, stays),
             async { deadline::sweep(clock::now().after(Duration::from_secs(6))) }
         );
         assert_eq!(waited.unwrap_err(), QueueError::TimedOut);
         assert_eq!(refused.unwrap_err(), QueueError::Full);
         assert_eq!(gate.length(), 0);
+    }
+
+    /// Waits and notes its number when its turn has come; gives the permit back at once.
+    async fn waits(
+        gate: &Arc<Gate>,
+        cell: &Arc<Cell>,
+        wish: Wish,
+        number: u32,
+        order: &std::cell::RefCell<Vec<u32>>,
+    ) -> Option<QueueError> {
+        let deadline = Deadline::new();
+        match gate.wait(wish, &deadline, || gate.try_permit(cell, Some(1)), stays).await {
+            Ok(permit) => {
+                order.borrow_mut().push(number);
+                tokio::task::yield_now().await;
+                drop(permit);
+                None
+            }
+            Err(error) => Some(error),
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn better_ranks_come_first_and_each_rank_in_order() {
+        clock::renew();
+        let (cells, gates) = (Cells::new(), Gates::default());
+        let (cell, gate) = (cells.of("app", "a:1"), gates.of("app"));
+        let held = gate.try_permit(&cell, Some(1)).unwrap();
+        let order = std::cell::RefCell::default();
+        let one = |number, priority| waits(&gate, &cell, ranked(10, priority), number, &order);
+        tokio::join!(
+            one(1, Priority::Crawler),
+            one(2, Priority::Normal),
+            one(3, Priority::Checkout),
+            one(4, Priority::Normal),
+            one(5, Priority::Checkout),
+            one(6, Priority::Staff),
+            async { drop(held) }
+        );
+        assert_eq!(*order.borrow(), [6, 3, 5, 2, 4, 1]);
+        assert_eq!((cell.in_flight.load(SeqCst), gate.length()), (0, 0));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_better_one_takes_the_place_of_the_youngest_of_the_worst() {
+        clock::renew();
+        let (cells, gates) = (Cells::new(), Gates::default());
+        let (cell, gate) = (cells.of("app", "a:1"), gates.of("app"));
+        let held = gate.try_permit(&cell, Some(1)).unwrap();
+        let order = std::cell::RefCell::default();
+        let one = |number, priority| waits(&gate, &cell, ranked(3, priority), number, &order);
+        let (_, older, younger, _, refused, ()) = tokio::join!(
+            one(1, Priority::Returning),
+            one(2, Priority::Normal),
+            one(3, Priority::Normal),
+            one(4, Priority::Checkout),
+            one(5, Priority::Normal),
+            async { drop(held) }
+        );
+        assert_eq!((older, younger), (None, Some(QueueError::Outranked)));
+        assert_eq!(refused, Some(QueueError::Full), "nobody there is worth less");
+        assert_eq!(*order.borrow(), [4, 1, 2]);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn who_leaves_the_queue_is_gone_at_once_and_the_next_one_is_called() {
+        clock::renew();
+        let (cells, gates) = (Cells::new(), Gates::default());
+        let (cell, gate) = (cells.of("app", "a:1"), gates.of("app"));
+        let held = gate.try_permit(&cell, Some(1)).unwrap();
+        let order = std::cell::RefCell::default();
+        let (goes, gone) = tokio::sync::oneshot::channel::<()>();
+        let mut gone = std::pin::pin!(gone);
+        let deadline = Deadline::new();
+        let take = || gate.try_permit(&cell, Some(1));
+        let leaves = gate.wait(wish(10), &deadline, take, |context| gone.as_mut().poll(context).map(drop));
+        let (left, stayed, ()) = tokio::join!(leaves, waits(&gate, &cell, wish(10), 2, &order), async {
+            assert_eq!(gate.length(), 2);
+            goes.send(()).unwrap();
+            while gate.length() > 1 {
+                tokio::task::yield_now().await;
+            }
+            drop(held);
+        });
+        assert_eq!((left.unwrap_err(), stayed), (QueueError::Left, None));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn one_for_whom_what_is_free_does_not_do_keeps_nobody_behind_him_waiting() {
+        clock::renew();
+        let (cells, gates) = (Cells::new(), Gates::default());
+        let (cell, gate) = (cells.of("app", "a:1"), gates.of("app"));
+        let held = gate.try_permit(&cell, Some(1)).unwrap();
+        let order = std::cell::RefCell::default();
+        let deadline = Deadline::new();
+        // He has tried this endpoint, and there is no other.
+        let particular = Wish { is_particular: true, ..wish(10) };
+        let never = gate.wait(particular, &deadline, || None::<Permit>, stays);
+        let behind = async {
+            assert_eq!(waits(&gate, &cell, wish(10), 2, &order).await, None);
+            deadline::sweep(clock::now().after(Duration::from_secs(6)));
+        };
+        let (waited, (), ()) = tokio::join!(never, behind, async { drop(held) });
+        assert_eq!(waited.unwrap_err(), QueueError::TimedOut);
+        assert_eq!(*order.borrow(), [2]);
     }
 
     #[test]
@@ -281,7 +490,7 @@ mod tests {
                             };
                             let permit = match permit {
                                 Some(permit) => permit,
-                                None => gate.wait(settings(10), &deadline, take).await.unwrap(),
+                                None => gate.wait(wish(10), &deadline, take, stays).await.unwrap(),
                             };
                             assert!(cell.in_flight.load(SeqCst) <= 2);
                             drop(permit);

@@ -1,16 +1,84 @@
 //! When journeys begin in the open model: at moments that follow from the rate alone, never from how the server
 //! does. Pure; sleeps nowhere.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tentpole_runtime::Random;
 
 /// How arrivals lie in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Spacing {
     /// As visitors come who know nothing of one another: a Poisson process.
     Poisson,
     /// At equal distances.
     Constant,
+}
+
+/// How the time to think is distributed around its mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Pause {
+    /// Half to one and a half of the mean, all alike.
+    #[default]
+    Around,
+    /// Always the mean.
+    Fixed,
+    /// From nothing to twice the mean, all alike.
+    Uniform,
+    /// Exponential: as long as the next thing that somebody decides on without a memory.
+    Exponential,
+    /// Log-normal with this standard deviation of the logarithm: most are short, a few are long, as times at a page are
+    /// (Liu, White, Dumais, "Understanding web browsing behaviors through Weibull analysis of dwell time", SIGIR 2010,
+    /// finds such heavy tails).
+    LogNormal(f64),
+}
+
+impl Pause {
+    /// Longest pause, as a multiple of the mean: one endless visitor says nothing.
+    const TIMES_MAX: f64 = 20.0;
+
+    /// One of them, as a multiple of the mean.
+    pub fn draw(self, random: &mut Random) -> f64 {
+        let factor = match self {
+            Self::Around => 0.5 + unit(random),
+            Self::Fixed => 1.0,
+            Self::Uniform => 2.0 * unit(random),
+            Self::Exponential => -(1.0 - unit(random)).ln(),
+            // The mean of exp(sigma·Z + mu) is exp(mu + sigma²/2): mu makes it 1.
+            Self::LogNormal(sigma) => (sigma * normal(random) - sigma * sigma / 2.0).exp(),
+        };
+        factor.min(Self::TIMES_MAX)
+    }
+
+    /// Reads `fixed`, `uniform`, `exponential`, `around`, `lognormal` or `lognormal:0.8`.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "around" => Ok(Self::Around),
+            "fixed" => Ok(Self::Fixed),
+            "uniform" => Ok(Self::Uniform),
+            "exponential" => Ok(Self::Exponential),
+            "lognormal" => Ok(Self::LogNormal(1.0)),
+            _ => text
+                .strip_prefix("lognormal:")
+                .and_then(|sigma| sigma.parse().ok())
+                .filter(|sigma| (0.0..=2.0).contains(sigma))
+                .map(Self::LogNormal)
+                .ok_or_else(|| {
+                    format!(
+                        "\"{text}\" is no distribution; write around, fixed, uniform, exponential, lognormal or \
+                         lognormal:0.8 (0 to 2)."
+                    )
+                }),
+        }
+    }
+}
+
+/// A number of the standard normal distribution (Box and Muller 1958).
+pub(crate) fn normal(random: &mut Random) -> f64 {
+    let radius = (-2.0 * (1.0 - unit(random)).ln()).sqrt();
+    radius * (std::f64::consts::TAU * unit(random)).cos()
 }
 
 /// What comes after some thirty years never comes; no run is as long.
@@ -23,6 +91,8 @@ pub struct Arrivals {
     from: f64,
     to: f64,
     ramp_s: f64,
+    /// Beyond the rate at the end: arrivals a second at first, and their half-life in seconds.
+    burst: (f64, f64),
     spacing: Spacing,
     random: Random,
     /// Arrivals up to the last one.
@@ -34,11 +104,61 @@ impl Arrivals {
     /// of one distance (0 to 1), so that threads do not begin together.
     pub fn new(rate: (f64, f64), ramp: Duration, spacing: Spacing, place: f64, random: Random) -> Self {
         let mark = if spacing == Spacing::Constant { place - 1.0 } else { 0.0 };
-        Self { from: rate.0, to: rate.1, ramp_s: ramp.as_secs_f64(), spacing, random, mark }
+        Self {
+            from: rate.0,
+            to: rate.1,
+            ramp_s: ramp.as_secs_f64(),
+            burst: (0.0, 1.0),
+            spacing,
+            random,
+            mark,
+        }
     }
 
-    /// When so many have arrived: the inverse of the rate's integral.
+    /// The same, where the rate begins higher by so many a second and falls to what it is, by half of what is left in each
+    /// half-life: the crowd that comes when something is announced, and thins out.
+    #[must_use]
+    pub fn with_burst(self, above: f64, half_life: Duration) -> Self {
+        Self { burst: (above.max(0.0), half_life.as_secs_f64().max(1e-3)), ..self }
+    }
+
+    /// How many have arrived at a moment after the ramp, of a burst alone: the integral of above·2^(−t/half-life).
+    fn of_burst(&self, at_s: f64) -> f64 {
+        let (above, half_life) = self.burst;
+        let tau = half_life / std::f64::consts::LN_2;
+        above * tau * (1.0 - (-(at_s - self.ramp_s).max(0.0) / tau).exp())
+    }
+
+    /// When so many have arrived: the inverse of the rate's integral. With a burst there is no formula for it; the integral
+    /// rises, so that halving finds the place.
     fn when(&self, count: f64) -> Option<f64> {
+        if self.burst.0 <= 0.0 {
+            return self.when_without(count);
+        }
+        // Without the burst they would have come later, if ever.
+        let at_last = self.when_without(count);
+        let latest = at_last.unwrap_or(NEVER_S).min(NEVER_S);
+        let so_far = |at_s: f64| self.without(at_s) + self.of_burst(at_s);
+        if at_last.is_none() && so_far(latest) < count {
+            return None;
+        }
+        let (mut low, mut high) = (0.0, latest);
+        // 80 halvings of 10⁹ s are far below a nanosecond.
+        for _ in 0..80 {
+            let middle = f64::midpoint(low, high);
+            if so_far(middle) < count { low = middle } else { high = middle }
+        }
+        Some(high)
+    }
+
+    /// How many have arrived at a moment, without the burst.
+    fn without(&self, at_s: f64) -> f64 {
+        let ramp = at_s.min(self.ramp_s);
+        let slope = if self.ramp_s > 0.0 { (self.to - self.from) / self.ramp_s } else { 0.0 };
+        self.from * ramp + slope / 2.0 * ramp * ramp + self.to * (at_s - self.ramp_s).max(0.0)
+    }
+
+    fn when_without(&self, count: f64) -> Option<f64> {
         let in_ramp = f64::midpoint(self.from, self.to) * self.ramp_s;
         if count > in_ramp || self.ramp_s == 0.0 {
             return (self.to > 0.0).then(|| self.ramp_s + (count - in_ramp) / self.to);
@@ -112,6 +232,40 @@ mod tests {
         assert_eq!(within(&mut constant((0.0, 100.0), 2.0, 0.5), 2.0), 100);
         assert_eq!(within(&mut constant((0.0, 100.0), 2.0, 0.5), 5.0), 400);
         assert_eq!(within(&mut constant((100.0, 0.0), 2.0, 0.5), 60.0), 100, "and ends with a rate of 0");
+    }
+
+    #[test]
+    fn a_burst_thins_out_by_half_in_each_half_life() {
+        // 1,000 a second more at first, half of it after 2 s: 1,000·2/ln 2 = 2,885 in all, half of them in the first 2 s.
+        let burst = |rate: f64| constant((rate, rate), 0.0, 0.5).with_burst(1_000.0, Duration::from_secs(2));
+        let in_first = within(&mut burst(0.0), 2.0);
+        assert!((1_441..=1_444).contains(&in_first), "{in_first}");
+        let in_all = within(&mut burst(0.0), 300.0);
+        assert!((2_884..=2_886).contains(&in_all), "{in_all}");
+        let above_a_rate = within(&mut burst(100.0), 20.0);
+        assert!((4_881..=4_885).contains(&above_a_rate), "{above_a_rate}");
+        let after_a_ramp = constant((0.0, 100.0), 2.0, 0.5).with_burst(1_000.0, Duration::from_secs(2));
+        assert_eq!(within(&mut after_a_ramp.clone(), 2.0), 100, "it begins where the ramp ends");
+    }
+
+    #[test]
+    fn pauses_have_their_mean_and_their_spread() {
+        for (pause, spread) in [
+            (Pause::Around, 1.0 / 12.0),
+            (Pause::Fixed, 0.0),
+            (Pause::Uniform, 1.0 / 3.0),
+            (Pause::Exponential, 1.0),
+            (Pause::LogNormal(0.5), 0.25_f64.exp() - 1.0),
+        ] {
+            let mut random = Random::from_seed(7);
+            let drawn: Vec<f64> = (0..50_000).map(|_| pause.draw(&mut random)).collect();
+            let mean = drawn.iter().sum::<f64>() / 50_000.0;
+            let variance = drawn.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / 49_999.0;
+            assert!((mean - 1.0).abs() < 0.02, "{pause:?}: {mean}");
+            assert!((variance - spread).abs() < 0.04, "{pause:?}: {variance}");
+        }
+        assert_eq!(Pause::parse("lognormal:0.8"), Ok(Pause::LogNormal(0.8)));
+        assert!(Pause::parse("lognormal:9").is_err() && Pause::parse("normal").is_err());
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //! did not; or the stages of a profile one after the other. Pure: performs and judges nothing.
 
 use crate::result::Phase;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Virtual users at most, whatever is asked for.
-pub const VISITORS_MAX: u32 = 100_000;
+pub const VISITORS_MAX: u32 = 1_000_000;
 /// Arrivals a second at most.
 pub const RATE_MAX: f64 = 1_000_000.0;
 /// Steps or stages of one run at most.
@@ -16,7 +17,7 @@ const REFINES: usize = 2;
 const CLOSE: f64 = 0.1;
 
 /// The load of a run over time.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Shape {
     /// Step by step from `from`, doubling, until it breaks or `to` has held.
     Climb {
@@ -33,10 +34,24 @@ pub enum Shape {
     },
     /// Each as it is written, whether or not one before it broke.
     Stages(Vec<Stage>),
+    /// Requests at given moments, until the last has ended.
+    Replay {
+        /// Requests a second, on average.
+        rate: f64,
+        /// When the last has ended at the latest.
+        time_max: Duration,
+    },
+    /// The journeys' own visitors, until all have left.
+    Crews {
+        /// All of them.
+        visitors: u32,
+        /// When the last has left at the latest.
+        time_max: Duration,
+    },
 }
 
 /// Part of a load profile.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
     /// Visitors, or arrivals a second.
     pub load: f64,
@@ -74,6 +89,14 @@ impl Shape {
         }
         match self {
             Self::Stages(stages) => stages.get(done.len()).map(|&stage| Next { stage, phase: Phase::Climb }),
+            &Self::Replay { rate, time_max } => done.is_empty().then(|| {
+                let stage = Stage { load: rate, time: time_max, ramp: Duration::ZERO };
+                Next { stage, phase: Phase::Climb }
+            }),
+            &Self::Crews { visitors, time_max } => done.is_empty().then(|| {
+                let stage = Stage { load: f64::from(visitors), time: time_max, ramp: Duration::ZERO };
+                Next { stage, phase: Phase::Climb }
+            }),
             &Self::Climb { from, to, step_time, ramp, whole } => {
                 let (load, phase) = climb(from, to, whole, done)?;
                 Some(Next { stage: Stage { load, time: step_time, ramp }, phase })
@@ -86,6 +109,8 @@ impl Shape {
         match self {
             Self::Climb { to, .. } => *to,
             Self::Stages(stages) => stages.iter().map(|stage| stage.load).fold(0.0, f64::max),
+            Self::Crews { visitors, .. } => f64::from(*visitors),
+            Self::Replay { rate, .. } => *rate,
         }
     }
 
@@ -93,6 +118,7 @@ impl Shape {
     pub fn time_max(&self) -> Duration {
         match self {
             Self::Stages(stages) => stages.iter().map(|stage| stage.time + stage.ramp).sum(),
+            Self::Crews { time_max, .. } | Self::Replay { time_max, .. } => *time_max,
             &Self::Climb { from, to, step_time, ramp, .. } => {
                 let doublings = (to / from.max(f64::MIN_POSITIVE)).log2().ceil().clamp(0.0, STEPS_MAX as f64);
                 (step_time + ramp) * (doublings as u32 + 1 + REFINES as u32)

@@ -1,13 +1,16 @@
 //! One run from its beginning to its result: orders the threads, closes each step when all that was due in it has
 //! ended, asks the pure rooms what it means and what comes next. Sends no request itself.
 
-use crate::climb::{Done, Next};
+use crate::agents::{self, Agent, Links};
+use crate::climb::{Done, Next, Shape};
 use crate::generator::{self, Orders, Shared};
 use crate::plan::Plan;
-use crate::probe::{Probed, probe};
+use crate::probe::answers_until;
+use crate::real::{self, Onlooker, Suffering};
 use crate::record::{Moment, Record, Tally, Window};
-use crate::result::{FORMAT, JourneyOutline, Machine, Model, Phase, Run, Second, StepResult};
+use crate::result::{Distrust, FORMAT, JourneyOutline, Machine, Model, Phase, Run, Second, StepResult};
 use crate::verdict::{self, Seen};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,11 +29,11 @@ const BEHIND: Duration = Duration::from_millis(20);
 /// How often the end of a step's last request is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// Time for agents to tell what they have counted, when a run is ended before its time.
+const TOLD_MAX: Duration = Duration::from_secs(2);
+
 /// Time that a site gets to answer again once the load that broke it is gone.
 const REST_MAX: Duration = Duration::from_secs(10);
-/// How often it is asked meanwhile, and for how long each time.
-const ASK_EVERY: Duration = Duration::from_millis(250);
-const ASK_FOR: Duration = Duration::from_secs(2);
 
 /// Ends a run before its time; what was measured is kept.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +44,11 @@ impl Stop {
     pub fn now(&self) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.0.1.notify_all();
+    }
+
+    /// Whether it is ended.
+    pub(crate) fn is_now(&self) -> bool {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for so long, or until it is ended; says whether it is.
@@ -93,6 +101,20 @@ pub struct Live<'a> {
 /// # Errors
 /// The system's, when threads cannot be started or pinned.
 pub fn run(plan: Plan, stop: &Stop, watch: &mut dyn FnMut(&Event<'_>)) -> io::Result<Run> {
+    run_with(plan, Vec::new(), stop, watch)
+}
+
+/// The same where agents make the load, which have been prepared for this plan ([`agents::prepare`]); without any, threads of
+/// this process do.
+///
+/// # Errors
+/// The system's, when threads cannot be started or pinned.
+pub fn run_with(
+    plan: Plan,
+    agents: Vec<Agent>,
+    stop: &Stop,
+    watch: &mut dyn FnMut(&Event<'_>),
+) -> io::Result<Run> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if !plan.cpus.is_empty() {
         // Each must be there: of a list, the system takes what it has and says nothing of the rest.
@@ -102,7 +124,9 @@ pub fn run(plan: Plan, stop: &Stop, watch: &mut dyn FnMut(&Event<'_>)) -> io::Re
         // The threads inherit it; each then takes its own one.
         generator::pin_to(&plan.cpus)?;
     }
-    let mut conductor = Conductor::start(Arc::new(plan))?;
+    let onlooker = plan.stop_when.as_ref().map(|url| Onlooker::new(url, plan.objectives));
+    let mut conductor = Conductor::start(Arc::new(plan), agents, stop)?;
+    let onlooker = onlooker.map(|onlooker| look_on(onlooker, stop.clone()));
     let mut done = Vec::new();
     let mut steps = Vec::new();
     let (mut interrupted, mut stays_down) = (false, false);
@@ -137,15 +161,39 @@ pub fn run(plan: Plan, stop: &Stop, watch: &mut dyn FnMut(&Event<'_>)) -> io::Re
             steps.push(result);
         }
     }
-    conductor.end(steps, interrupted, stays_down, cores as u32)
+    let suffering = onlooker.and_then(|(is_over, looking)| {
+        is_over.now();
+        looking.join().ok().flatten()
+    });
+    conductor.end(steps, interrupted, stays_down, cores as u32, suffering)
+}
+
+/// Looks at real visitors until the run is over, and ends it when they suffer; says why.
+fn look_on(mut onlooker: Onlooker, stop: Stop) -> (Stop, JoinHandle<Option<Suffering>>) {
+    let is_over = Stop::default();
+    let over = is_over.clone();
+    let looking = std::thread::spawn(move || {
+        while !over.wait(real::ASK_EVERY) {
+            if let Some(suffering) = onlooker.look() {
+                stop.now();
+                return Some(suffering);
+            }
+        }
+        None
+    });
+    (is_over, looking)
 }
 
 struct Conductor {
     plan: Arc<Plan>,
     threads: Vec<(Arc<Shared>, JoinHandle<io::Result<()>>)>,
+    /// Of agents, where they make the load.
+    links: Option<Links>,
     orders: watch::Sender<Orders>,
     began: Instant,
     names: Vec<String>,
+    /// Of the journeys: their names, and those of each step.
+    tags: (Vec<String>, Vec<Vec<usize>>),
     load: f64,
     seconds: Vec<Second>,
     width: u32,
@@ -174,20 +222,51 @@ struct Step {
 }
 
 impl Conductor {
-    fn start(plan: Arc<Plan>) -> io::Result<Self> {
+    fn start(plan: Arc<Plan>, agents: Vec<Agent>, stop: &Stop) -> io::Result<Self> {
         let names = plan.journeys.step_names();
-        let began = clock::renew();
-        let none = Orders { begin: began, ramp: Duration::ZERO, from: 0.0, to: 0.0, is_end: false };
+        let tags = plan.journeys.tags();
+        let none = Orders { begin: clock::renew(), ramp: Duration::ZERO, from: 0.0, to: 0.0, is_end: false };
         let (orders, received) = watch::channel(none);
-        let mut threads = Vec::new();
-        for number in 0..plan.threads {
+        let (mut threads, mut links) = (Vec::new(), None);
+        let own = if agents.is_empty() { plan.threads } else { 0 };
+        if !agents.is_empty() {
+            let (all, linked) = agents::start(agents, names.len(), &received, stop)?;
+            (links, threads) = (Some(all), linked);
+        }
+        for number in 0..own {
             let shared = Arc::new(Shared::new(names.len()));
             let thread = generator::start(plan.clone(), shared.clone(), number, received.clone())?;
             threads.push((shared, thread));
         }
+        // Time begins when all are there: on a busy machine a step could be over before one has begun.
+        let is_there = |(shared, thread): &(Arc<Shared>, JoinHandle<_>)| {
+            shared.cpu_us.load(Relaxed) > 0 || thread.is_finished()
+        };
+        while !threads.iter().all(is_there) {
+            std::thread::sleep(LOOK_EVERY / 10);
+        }
+        let began = clock::renew();
         let width = (plan.shape.time_max().as_secs() as u32).div_ceil(SECONDS_MAX).max(1);
         let seconds = Vec::new();
-        Ok(Self { plan, threads, orders, began, names, load: 0.0, seconds, width, second_began: began })
+        if let Some(resolvers) = &plan.resolvers {
+            resolvers.begin(began, width);
+        }
+        if let Some(links) = &links {
+            let _ = links.began.set((began, width));
+        }
+        Ok(Self {
+            plan,
+            threads,
+            links,
+            orders,
+            began,
+            names,
+            tags,
+            load: 0.0,
+            seconds,
+            width,
+            second_began: began,
+        })
     }
 
     /// Runs one step. No result when it was stopped before it was judged at all.
@@ -198,7 +277,7 @@ impl Conductor {
         stop: &Stop,
         watch: &mut dyn FnMut(&Event<'_>),
     ) -> (Option<StepResult>, bool) {
-        let begin = clock::now().after(AHEAD);
+        let begin = clock::now().after(self.links.as_ref().map_or(AHEAD, |links| links.ahead));
         let orders =
             Orders { begin, ramp: next.stage.ramp, from: self.load, to: next.stage.load, is_end: false };
         let from = begin.after(next.stage.ramp);
@@ -213,7 +292,11 @@ impl Conductor {
         let mut interrupted = self.pass_until(from, &mut step, stop, watch);
         let cpu = self.cpu_us();
         if !interrupted {
-            interrupted = self.pass_until(window.to.after(BEHIND), &mut step, stop, watch);
+            interrupted = match self.plan.shape {
+                Shape::Crews { visitors, .. } => self.pass_until_gone(visitors, &mut step, stop, watch),
+                Shape::Replay { .. } => self.pass_until_gone(self.plan.threads, &mut step, stop, watch),
+                _ => self.pass_until(window.to.after(BEHIND), &mut step, stop, watch),
+            };
         }
         let cpu = self.cpu_us() - cpu;
         let now = clock::now();
@@ -222,6 +305,7 @@ impl Conductor {
             for (shared, _) in &self.threads {
                 lock(shared).window.to = step.window.to;
             }
+            self.wait_for_agents();
         } else {
             // Every request ends by its time-out; the rest is the sweep's, and some patience with a slow machine.
             let latest = now.after(self.plan.timeout + Duration::from_secs(2));
@@ -236,6 +320,37 @@ impl Conductor {
         let result = self.result(&step, cpu);
         // Of a step that was cut off before anything ended there is nothing to say.
         ((!interrupted || result.requests > 0).then_some(result), interrupted)
+    }
+
+    /// What agents have counted until they are told to end is on its way.
+    fn wait_for_agents(&self) {
+        let latest = clock::now().after(TOLD_MAX);
+        while self.links.is_some() && self.pending() > 0 && clock::now() < latest {
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Lets time pass until so many have left (visitors of crews, threads of a replay), at the latest until the step's end; what is judged ends
+    /// then. True when the run was stopped.
+    fn pass_until_gone(
+        &mut self,
+        wanted: u32,
+        step: &mut Step,
+        stop: &Stop,
+        watch: &mut dyn FnMut(&Event<'_>),
+    ) -> bool {
+        let latest = step.window.to;
+        let gone =
+            |this: &Self| -> u32 { this.threads.iter().map(|(shared, _)| shared.gone.load(Relaxed)).sum() };
+        let mut interrupted = false;
+        while !interrupted && gone(self) < wanted && clock::now() < latest {
+            interrupted = self.pass_until(clock::now().after(LOOK_EVERY).min(latest), step, stop, watch);
+        }
+        step.window.to = clock::now().min(latest).max(step.window.from.after(LOOK_EVERY));
+        for (shared, _) in &self.threads {
+            lock(shared).window.to = step.window.to;
+        }
+        interrupted
     }
 
     /// Takes the load away and asks now and then, until the site answers without an error of its own: for
@@ -368,8 +483,14 @@ impl Conductor {
             service_time: tally.service().times(),
             reconnects: tally.reconnects,
             connects: tally.connects,
+            connect_time: tally.connect().times(),
+            handshake_time: tally.handshake().times(),
+            http2: tally.http2,
+            message_time: tally.messages().times(),
+            tags: tally.tags(&self.tags.0, &self.tags.1),
             lag_p99_us: tally.lag().p99_us(),
-            generator_cpu_share: rounded(cpu_us as f64 / 1e6 / took_s / self.threads.len() as f64).min(1.0),
+            generator_cpu_share: rounded(cpu_us as f64 / 1e6 / took_s / f64::from(self.plan.threads.max(1)))
+                .min(1.0),
             journey_steps: tally.journey_steps(&self.names),
             failures: tally.failures,
             statuses: tally.statuses,
@@ -384,17 +505,28 @@ impl Conductor {
         interrupted: bool,
         stays_down: bool,
         cores: u32,
+        suffering: Option<Suffering>,
     ) -> io::Result<Run> {
         let now = clock::now();
         let took_s = self.since_start(now);
         self.close_last_second(now);
         self.orders.send_modify(|orders| orders.is_end = true);
-        for (_, thread) in self.threads {
+        let waited_for_cpu = real::waited_for_cpu();
+        let (began, shared) =
+            (self.began, self.threads.iter().map(|(shared, _)| shared.clone()).collect::<Vec<_>>());
+        for (_, thread) in std::mem::take(&mut self.threads) {
             // What a thread that panicked has to say, it has said on standard error.
             thread.join().unwrap_or_else(|_| Err(io::Error::other("a generator thread panicked")))?;
         }
+        let last = shared.iter().filter_map(|shared| lock(shared).last_begun).max();
+        let spared = suffering.as_ref().map(|suffering| suffering.spared(began, last, waited_for_cpu));
+        let (agents, lost) =
+            self.links.as_ref().map(|links| links.merge(&mut self.seconds)).unwrap_or_default();
         let plan = &self.plan;
-        let distrust = verdict::distrust(&steps);
+        let distrust: Vec<Distrust> = lost.into_iter().chain(verdict::distrust(&steps)).collect();
+        // Of a load that was not made there is nothing to say.
+        let is_whole = !distrust.iter().any(|why| matches!(why, Distrust::AgentLost { .. }));
+        let accounts: BTreeSet<_> = plan.journeys.all.iter().filter_map(|one| one.account.clone()).collect();
         Ok(Run {
             format: FORMAT,
             version: plan.version.clone(),
@@ -413,7 +545,7 @@ impl Conductor {
             },
             seed: plan.seed,
             think_ms: plan.think.as_secs_f64() * 1_000.0,
-            breaking_point: verdict::breaking_point(&steps),
+            breaking_point: verdict::breaking_point(&steps).filter(|_| is_whole),
             highest_held: verdict::highest_held(&steps),
             steps,
             seconds: self.seconds,
@@ -421,6 +553,14 @@ impl Conductor {
             stays_down,
             trusted: distrust.is_empty(),
             distrust,
+            mark: self.plan.mark.run.clone(),
+            accounts: accounts.into_iter().collect(),
+            sources: plan.transport.sources.iter().map(ToString::to_string).collect(),
+            stopped_for: suffering.map(|suffering| suffering.why),
+            spared,
+            unverified: self.plan.transport.is_unverified(),
+            spread: self.plan.resolvers.as_ref().map(|resolvers| resolvers.spread(&plan.url.host)),
+            agents,
             interrupted,
         })
     }
@@ -445,22 +585,6 @@ impl Orders {
         let part =
             if self.ramp.is_zero() { 1.0 } else { at.since(self.begin).div_duration_f64(self.ramp).min(1.0) };
         self.from + (self.to - self.from) * part
-    }
-}
-
-/// Whether the site answers before then, without an error of its own.
-fn answers_until(plan: &Plan, until: Instant) -> bool {
-    let mut plan = plan.clone();
-    plan.timeout = plan.timeout.min(ASK_FOR);
-    plan.connect_timeout = plan.connect_timeout.min(ASK_FOR);
-    loop {
-        if matches!(probe(&plan), Ok(Probed::Answered { status: ..500, .. } | Probed::LeadsAway(_))) {
-            return true;
-        }
-        if clock::now() >= until {
-            return false;
-        }
-        std::thread::sleep(ASK_EVERY);
     }
 }
 

@@ -1,19 +1,24 @@
 //! One connection of a virtual user: dial, send a request, read its response. Says how a failure is to be counted and
 //! whether the other side had answered anything. Never retries.
 
+use crate::hosts::Host;
+use crate::http2::Streams;
 use crate::result::FailureCause;
+use crate::transport::{Transport, Version};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tentpole_http1::{
     BodyDecoder, BodyLimits, Decoded, Framing, Limits, Parsed, keeps_alive_response, parse_response,
     response_framing,
 };
 use tentpole_message::ResponseHead;
 use tentpole_model::Method;
+use tentpole_model::TlsFault;
+use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::{Deadline, Expired};
 use tentpole_runtime::socket::Socket;
-use tokio::net::TcpStream;
 
 /// Largest head of a response.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -23,11 +28,28 @@ const INTERIM_MAX: usize = 20;
 /// A connection.
 #[derive(Debug)]
 pub struct Connection {
-    socket: Socket,
+    way: Way,
     /// Where it leads.
     pub to: SocketAddr,
     /// Responses that came on it.
     pub served: u32,
+}
+
+/// By which protocol.
+#[derive(Debug)]
+enum Way {
+    Http1(Socket),
+    /// Boxed: most visitors have none, and all would have room for it.
+    Http2(Box<Streams>),
+}
+
+/// What it took to make a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dialed {
+    /// For TCP; more than nothing.
+    pub connect: Duration,
+    /// For TLS; nothing in the clear.
+    pub handshake: Duration,
 }
 
 /// Why there is no response.
@@ -44,19 +66,34 @@ pub struct Broken {
 pub struct Finished {
     /// Bytes of its body.
     pub bytes: u64,
+    /// When its first byte was there, by the clock of the thread's turn.
+    pub first_byte: Instant,
     /// Whether the connection can be used again.
     pub keeps_alive: bool,
 }
 
 impl Connection {
-    /// Dials the addresses one after the other until `deadline`, which belongs to the caller. When none answers, the
-    /// first one's failure counts: with `localhost` the second is another protocol's, where often nobody is.
-    pub async fn dial(addresses: &[SocketAddr], deadline: &Deadline) -> Result<Self, FailureCause> {
+    /// Dials the host's addresses one after the other until `deadline`, which belongs to the caller, from the source
+    /// that the visitor of this number has; then goes through the handshakes. When none answers, the first one's failure
+    /// counts: with `localhost` the second is another protocol's, where often nobody is.
+    pub async fn dial(
+        transport: &Transport,
+        version: Version,
+        host: &Host,
+        number: u64,
+        deadline: &Deadline,
+    ) -> Result<(Self, Dialed), FailureCause> {
         let mut first = None;
-        for &address in addresses {
-            let mut connecting = std::pin::pin!(TcpStream::connect(address));
+        for &address in &host.addresses {
+            let begun = clock::now();
+            let mut connecting = std::pin::pin!(transport.connect(address, number));
             match deadline.guard(|context| connecting.as_mut().poll(context)).await {
-                Ok(Ok(stream)) => return Ok(Self { socket: Socket::new(stream), to: address, served: 0 }),
+                Ok(Ok(stream)) => {
+                    let connect = clock::now().since(begun).max(Duration::from_micros(1));
+                    let (way, handshake) =
+                        begin(transport, version, host, Socket::new(stream), deadline).await?;
+                    return Ok((Self { way, to: address, served: 0 }, Dialed { connect, handshake }));
+                }
                 Ok(Err(error)) => first = first.or(Some(cause_of(&error))),
                 Err(Expired) => return Err(FailureCause::ConnectTimedOut),
             }
@@ -64,9 +101,25 @@ impl Connection {
         Err(first.unwrap_or(FailureCause::Refused))
     }
 
+    /// Whether it is HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        matches!(self.way, Way::Http2(_))
+    }
+
+    /// The connection without its protocol, for another one; `None` over HTTP/2.
+    pub fn into_socket(self) -> Option<Socket> {
+        match self.way {
+            Way::Http1(socket) => Some(socket),
+            Way::Http2(_) => None,
+        }
+    }
+
     /// Whether a kept connection can still be used.
     pub fn is_clean(&mut self) -> bool {
-        self.socket.is_clean()
+        match &mut self.way {
+            Way::Http1(socket) => socket.is_clean(),
+            Way::Http2(streams) => streams.is_open(),
+        }
     }
 
     /// Sends a request and reads the response: its head into `head`, its body behind what `body` holds, up to
@@ -80,22 +133,33 @@ impl Connection {
         body_max: usize,
         deadline: &Deadline,
     ) -> Result<Finished, Broken> {
+        let socket = match &mut self.way {
+            Way::Http1(socket) => socket,
+            Way::Http2(streams) => {
+                // Boxed: its memory would be in every visitor for good.
+                let outcome =
+                    Box::pin(streams.exchange(request, method, head, body, body_max, deadline)).await;
+                self.served += u32::from(outcome.is_ok());
+                return outcome;
+            }
+        };
         let mut exchange = Exchange {
             request,
             written: 0,
             cut_off: None,
             answered: false,
+            first_byte: clock::coarse(),
             interim: 0,
             decoder: None,
             bytes: 0,
         };
         let step = |context: &mut Context<'_>| {
-            let outcome = ready!(exchange.poll(context, &mut self.socket, method, head, body, body_max));
+            let outcome = ready!(exchange.poll(context, socket, method, head, body, body_max));
             Poll::Ready(outcome.map_err(|cause| Broken { cause, answered: exchange.answered }))
         };
         let outcome = deadline.guard(step).await;
         // A response that waits in a buffer of its own would cost every idle visitor 16 KB.
-        self.socket.rest();
+        socket.rest();
         match outcome {
             Ok(Ok(finished)) => {
                 self.served += 1;
@@ -107,12 +171,56 @@ impl Connection {
     }
 }
 
+/// TLS, and HTTP/2 where that was agreed on.
+async fn begin(
+    transport: &Transport,
+    version: Version,
+    host: &Host,
+    mut socket: Socket,
+    deadline: &Deadline,
+) -> Result<(Way, Duration), FailureCause> {
+    let mut handshake = Duration::ZERO;
+    let mut is_http2 = version == Version::Http2;
+    if let Some(session) = transport.session(&host.name, version)? {
+        let begun = clock::now();
+        socket.secure(session);
+        match deadline.guard(|context| socket.poll_handshake(context)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(handshake_cause(&socket, &error)),
+            Err(Expired) => return Err(FailureCause::ConnectTimedOut),
+        }
+        handshake = clock::now().since(begun).max(Duration::from_micros(1));
+        let chosen = socket.alpn() == Some(b"h2");
+        if is_http2 && !chosen {
+            return Err(FailureCause::Tls);
+        }
+        is_http2 = chosen;
+    }
+    let way = match is_http2 {
+        true => Way::Http2(Box::new(Streams::begin(socket, transport.tls.is_some()))),
+        false => Way::Http1(socket),
+    };
+    Ok((way, handshake))
+}
+
+/// How a handshake that failed is counted.
+fn handshake_cause(socket: &Socket, error: &io::Error) -> FailureCause {
+    use TlsFault::{BadCertificate, Expired, NotYetValid, Untrusted, WrongName};
+    match socket.endpoint_fault() {
+        Some(Untrusted | WrongName | Expired | NotYetValid | BadCertificate) => FailureCause::Certificate,
+        Some(_) => FailureCause::Tls,
+        None if error.kind() == io::ErrorKind::UnexpectedEof => FailureCause::ClosedEarly,
+        None => cause_of(error),
+    }
+}
+
 struct Exchange<'a> {
     request: &'a [u8],
     written: usize,
     /// Why the rest of the request could not be sent.
     cut_off: Option<FailureCause>,
     answered: bool,
+    first_byte: Instant,
     interim: usize,
     decoder: Option<(BodyDecoder, Framing)>,
     bytes: u64,
@@ -137,7 +245,7 @@ impl Exchange<'_> {
                     self.cut_off = Some(cause_of(&error));
                     break;
                 }
-                Err(error) => return Poll::Ready(Err(cause_of(&error))),
+                Err(error) => return Poll::Ready(Err(cause_on(socket, &error))),
             }
         }
         loop {
@@ -152,7 +260,11 @@ impl Exchange<'_> {
                             let keeps_alive = keeps_alive_response(head, framing)
                                 && socket.filled().is_empty()
                                 && self.cut_off.is_none();
-                            return Poll::Ready(Ok(Finished { bytes: self.bytes, keeps_alive }));
+                            return Poll::Ready(Ok(Finished {
+                                bytes: self.bytes,
+                                first_byte: self.first_byte,
+                                keeps_alive,
+                            }));
                         }
                         Ok(Decoded::Data { skip, len }) => {
                             let room = body_max.saturating_sub(body.len()).min(len);
@@ -177,14 +289,20 @@ impl Exchange<'_> {
                 Ok(0) => {
                     let ended =
                         self.decoder.as_mut().is_some_and(|(decoder, _)| decoder.end_of_input().is_ok());
-                    let finished = Finished { bytes: self.bytes, keeps_alive: false };
+                    let finished =
+                        Finished { bytes: self.bytes, first_byte: self.first_byte, keeps_alive: false };
                     return Poll::Ready(if ended { Ok(finished) } else { Err(FailureCause::ClosedEarly) });
                 }
-                Ok(_) => self.answered = true,
+                Ok(_) => {
+                    if !self.answered {
+                        self.first_byte = clock::coarse();
+                    }
+                    self.answered = true;
+                }
                 Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
                     return Poll::Ready(Err(FailureCause::Malformed));
                 }
-                Err(error) => return Poll::Ready(Err(cause_of(&error))),
+                Err(error) => return Poll::Ready(Err(cause_on(socket, &error))),
             }
         }
     }
@@ -227,8 +345,17 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
+/// How an error on a connection is counted.
+pub(crate) fn cause_on(socket: &Socket, error: &io::Error) -> FailureCause {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => FailureCause::ClosedEarly,
+        _ if socket.endpoint_fault().is_some() => FailureCause::Tls,
+        _ => cause_of(error),
+    }
+}
+
 /// How an error of the system is counted.
-fn cause_of(error: &io::Error) -> FailureCause {
+pub(crate) fn cause_of(error: &io::Error) -> FailureCause {
     const TOO_MANY_FILES: [i32; 2] = [23, 24];
     match error.kind() {
         io::ErrorKind::ConnectionRefused => FailureCause::Refused,

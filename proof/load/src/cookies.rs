@@ -48,7 +48,7 @@ impl Jar {
     }
 
     /// Appends the value of `Cookie` for a request to `host`, longest paths first; nothing when no cookie fits.
-    /// `is_local` says whether the host is this machine.
+    /// `is_local` says whether the host is this machine, or asked over TLS.
     pub fn write(&self, out: &mut Vec<u8>, host: &str, target: &str, is_local: bool, now: u64) {
         let path = target.split('?').next().unwrap_or("/");
         let mut fitting: Vec<&Cookie> =

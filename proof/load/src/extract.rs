@@ -3,6 +3,8 @@
 
 use crate::arrivals::below;
 use crate::result::FailureCause;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use tentpole_message::{Fields, ResponseHead};
 use tentpole_runtime::Random;
 
@@ -14,7 +16,7 @@ const VALUE_BYTES_MAX: usize = 4_096;
 const FINDS_MAX: usize = 1_000;
 
 /// One value that is taken from a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extract {
     /// The variable it goes into.
     pub variable: usize,
@@ -29,7 +31,7 @@ pub struct Extract {
 }
 
 /// Where a value is looked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum From {
     /// The body.
     Body,
@@ -42,7 +44,7 @@ pub enum From {
 }
 
 /// Which of several finds is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pick {
     /// The first.
     First,
@@ -53,7 +55,7 @@ pub enum Pick {
 }
 
 /// What must be true of a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Check {
     /// Its status is one of these.
     Status(Vec<u16>),
@@ -61,6 +63,8 @@ pub enum Check {
     Contains(String),
     /// Its body does not hold this text.
     Lacks(String),
+    /// It was there within this time, from the moment it was asked for.
+    Within(Duration),
     /// It has this field; with a text, one whose value holds it (any case).
     Header(String, Option<String>),
 }
@@ -74,6 +78,8 @@ pub struct Page<'a> {
     pub body: &'a [u8],
     /// Where it was found.
     pub url: &'a str,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// Why a response is a failure by itself or by its checks; `None` when it is as it must be.
@@ -106,6 +112,7 @@ impl Check {
             Self::Status(wanted) => wanted.contains(&page.head.status),
             Self::Contains(text) => find(page.body, text.as_bytes()).is_some(),
             Self::Lacks(text) => find(page.body, text.as_bytes()).is_none(),
+            Self::Within(time) => page.took <= *time,
             Self::Header(name, None) => page.head.fields.find(name.as_bytes()).next().is_some(),
             Self::Header(name, Some(text)) => has_value(&page.head.fields, name, text),
         }
@@ -219,7 +226,8 @@ mod tests {
     }
 
     fn taken(extract: &Extract, body: &str, seed: u64) -> Option<String> {
-        let page = Page { head: &head(200), body: body.as_bytes(), url: "http://a/p/red?x=1" };
+        let page =
+            Page { head: &head(200), body: body.as_bytes(), url: "http://a/p/red?x=1", took: Duration::ZERO };
         extract.take(page, &mut Random::from_seed(seed))
     }
 
@@ -267,7 +275,10 @@ mod tests {
     #[test]
     fn a_status_fails_unless_it_is_the_one_wanted() {
         let judge = |status, checks: &[Check]| {
-            failure(Page { head: &head(status), body: b"sold out", url: "" }, checks)
+            failure(
+                Page { head: &head(status), body: b"sold out", url: "", took: Duration::from_secs(2) },
+                checks,
+            )
         };
         assert_eq!(judge(200, &[]), None);
         assert_eq!(judge(304, &[]), None);
@@ -280,11 +291,18 @@ mod tests {
 
     #[test]
     fn checks_look_into_body_and_fields() {
-        let judge = |check| failure(Page { head: &head(200), body: b"sold out", url: "" }, &[check]);
+        let judge = |check| {
+            failure(
+                Page { head: &head(200), body: b"sold out", url: "", took: Duration::from_secs(2) },
+                &[check],
+            )
+        };
         let failed = Some(FailureCause::Check);
         assert_eq!(judge(Check::Contains("sold".into())), None);
         assert_eq!(judge(Check::Contains("in stock".into())), failed);
         assert_eq!(judge(Check::Lacks("sold".into())), failed);
+        assert_eq!(judge(Check::Within(Duration::from_secs(2))), None);
+        assert_eq!(judge(Check::Within(Duration::from_millis(1_999))), failed);
         assert_eq!(judge(Check::Header("Cache-Status".into(), Some("hit".into()))), None);
         assert_eq!(judge(Check::Header("Cache-Status".into(), Some("miss".into()))), failed);
         assert_eq!(judge(Check::Header("X-None".into(), None)), failed);

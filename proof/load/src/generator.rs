@@ -2,9 +2,13 @@
 //! to make, at the moments at which it is due, and records what came of it. Judges nothing.
 
 use crate::arrivals::{Arrivals, seed_of};
+use crate::climb::Shape;
+use crate::crew;
 use crate::plan::Plan;
 use crate::record::{Ended, Record, Wire};
+use crate::replay;
 use crate::result::{FailureCause, Model};
+use crate::samples::Sample;
 use crate::timer::Timer;
 use crate::visitor::Visitor;
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -55,6 +59,8 @@ pub struct Shared {
     pub cpu_us: AtomicU64,
     /// Journeys under way (open model).
     pub under_way: AtomicU32,
+    /// Visitors of crews who have left.
+    pub gone: AtomicU32,
 }
 
 impl Shared {
@@ -64,6 +70,7 @@ impl Shared {
             record: Mutex::new(Record::new(steps)),
             cpu_us: AtomicU64::new(0),
             under_way: AtomicU32::new(0),
+            gone: AtomicU32::new(0),
         }
     }
 }
@@ -74,13 +81,15 @@ pub struct Thread {
     pub plan: Arc<Plan>,
     /// Exact moments.
     pub timer: Timer,
-    shared: Arc<Shared>,
-    number: u32,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) number: u32,
     #[allow(
         clippy::vec_box,
         reason = "a scratch moves between pool and visitor; its box moves as a pointer"
     )]
     scratches: RefCell<Vec<Box<Scratch>>>,
+    /// The marks of this second, as lines: of each journey, as far as somebody walks it.
+    marks: RefCell<(u64, Vec<Vec<u8>>)>,
     /// Virtual users of this thread that are wanted, and which of them there are (closed model).
     wanted: Cell<usize>,
     alive: RefCell<Vec<bool>>,
@@ -113,6 +122,7 @@ impl Thread {
             shared,
             number,
             scratches: RefCell::default(),
+            marks: RefCell::default(),
             wanted: Cell::new(0),
             alive: RefCell::default(),
             free: RefCell::default(),
@@ -125,9 +135,47 @@ impl Thread {
         self.shared.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts a page load that has ended, and tells of it where somebody writes them down.
+    pub fn ended(&self, ended: &Ended, visitor: u64) {
+        let mut record = self.record();
+        let under_way = record.under_way_now();
+        record.end(ended);
+        drop(record);
+        if let Some(samples) = &self.plan.samples {
+            let status = ended.wire.statuses.iter().rev().find(|status| **status != 0).copied().unwrap_or(0);
+            samples.put(Sample {
+                due_unix_us: ended.due.unix_us(),
+                took: ended.ended.since(ended.due),
+                first_byte: ended.wire.first_byte.map(|first| first.since(ended.due)),
+                connect: ended.wire.connect + ended.wire.handshake,
+                step: ended.step,
+                visitor,
+                status,
+                bytes: ended.wire.bytes,
+                failure: ended.failure,
+                under_way,
+            });
+        }
+    }
+
     /// Memory for a page load.
     pub fn scratch(&self) -> Box<Scratch> {
         self.scratches.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Appends the mark to a request of the journey at this place; signed once a second.
+    pub fn write_mark(&self, request: &mut Vec<u8>, journey: usize) {
+        let now = clock::coarse().unix_seconds();
+        let mut marks = self.marks.borrow_mut();
+        let journeys = &self.plan.journeys.all;
+        if marks.0 != now {
+            *marks = (now, vec![Vec::new(); journeys.len()]);
+        }
+        let Some(line) = marks.1.get_mut(journey) else { return };
+        if line.is_empty() {
+            *line = self.plan.mark.line(now, journeys[journey].account.as_deref());
+        }
+        request.extend_from_slice(line);
     }
 
     /// Takes it back.
@@ -198,8 +246,18 @@ async fn perform(thread: Rc<Thread>, mut orders: watch::Receiver<Orders>) -> io:
         }
         let performing = async {
             match thread.plan.model {
+                // Before the first orders, nobody is wanted.
+                Model::Closed if matches!(thread.plan.shape, Shape::Crews { .. }) => {
+                    if now.to > 0.0 {
+                        crew::begin(&thread, &now);
+                    }
+                }
                 Model::Closed => visitors(&thread, &now).await,
-                Model::Open => arrivals(&thread, &now).await,
+                Model::Open => match &thread.plan.replay {
+                    Some(source) if now.to > 0.0 => replay::perform(&thread, source, &now).await,
+                    Some(_) => {}
+                    None => arrivals(&thread, &now).await,
+                },
             }
             std::future::pending::<()>().await;
         };
@@ -216,7 +274,8 @@ async fn sweep(thread: Rc<Thread>) {
         deadline::sweep(clock::renew());
         let spent = clock_gettime(ClockId::ThreadCPUTime);
         let micros = spent.tv_sec.max(0) as u64 * 1_000_000 + spent.tv_nsec.max(0) as u64 / 1_000;
-        thread.shared.cpu_us.store(micros, Relaxed);
+        // Never 0: that is a thread which has not begun.
+        thread.shared.cpu_us.store(micros.max(1), Relaxed);
         tokio::time::sleep(deadline::SWEEP_EVERY).await;
     }
 }
@@ -277,7 +336,10 @@ async fn arrivals(thread: &Rc<Thread>, orders: &Orders) {
     let place = (f64::from(thread.number) + 0.5) / threads;
     let random =
         Random::from_seed(seed_of(plan.seed ^ orders.to.to_bits(), u64::MAX - u64::from(thread.number)));
-    let arrivals = Arrivals::new(rate, orders.ramp, plan.spacing, place, random);
+    let mut arrivals = Arrivals::new(rate, orders.ramp, plan.spacing, place, random);
+    if let (Some((above, half_life)), Shape::Stages(_)) = (plan.burst, &plan.shape) {
+        arrivals = arrivals.with_burst(above / threads, half_life);
+    }
     let free_max = plan.in_flight_max.div_ceil(plan.threads);
     let mut at_once = 0;
     for after in arrivals {
@@ -314,10 +376,10 @@ async fn arrive(thread: Rc<Thread>, mut visitor: Visitor, due: Instant) {
 }
 
 /// An arrival for whom there is no virtual user: a failure of the generator's, never silently left out.
-fn refuse(thread: &Thread, due: Instant) {
+pub(crate) fn refuse(thread: &Thread, due: Instant) {
     let now = clock::now();
     let failure = Some(FailureCause::GeneratorFull);
-    let mut record = thread.record();
-    record.begin(due, now);
-    record.end(&Ended { step: 0, due, begun: now, ended: now, failure, wire: Wire::default() });
+    thread.record().begin(due, now);
+    let wire = Wire::default();
+    thread.ended(&Ended { step: 0, due, begun: now, ended: now, failure, wire }, u64::MAX);
 }

@@ -2,6 +2,7 @@
 //! address of the URL's host; the others are only names for it, as the hosts of a site are names for its edge. So a
 //! virtual user never asks anybody else, whatever a journey, a page or a redirect says.
 
+use crate::url::Url;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
@@ -28,9 +29,37 @@ pub struct Hosts {
     pub all: Vec<Host>,
     /// Their port.
     pub port: u16,
+    /// Whether they are asked over TLS.
+    pub https: bool,
 }
 
 impl Hosts {
+    /// The host of a URL, and further names for it.
+    ///
+    /// # Errors
+    /// As of [`Hosts::find`].
+    pub fn of<'a>(url: &'a Url, others: impl IntoIterator<Item = &'a String>) -> io::Result<Self> {
+        let mut hosts = Self::find(&url.host, others, url.port)?;
+        hosts.speak(url.https);
+        Ok(hosts)
+    }
+
+    /// The same where a name server has said where the host is.
+    pub fn at<'a>(url: &'a Url, others: impl IntoIterator<Item = &'a String>, addresses: &[IpAddr]) -> Self {
+        let addresses =
+            addresses.iter().take(ADDRESSES_MAX).map(|ip| SocketAddr::new(*ip, url.port)).collect();
+        let mut hosts = Self::named(&url.host, others, url.port, addresses);
+        hosts.speak(url.https);
+        hosts
+    }
+
+    fn speak(&mut self, https: bool) {
+        self.https = https;
+        for host in &mut self.all {
+            host.authority = crate::url::authority(https, &host.name, self.port);
+        }
+    }
+
     /// Finds the addresses of the first host; the others are further names for it. `localhost` and everything under
     /// it is this machine (RFC 6761 section 6.3), whatever the system's resolver says.
     ///
@@ -41,16 +70,24 @@ impl Hosts {
         others: impl IntoIterator<Item = &'a String>,
         port: u16,
     ) -> io::Result<Self> {
-        let addresses = addresses(first, port)?;
+        Ok(Self::named(first, others, port, addresses(first, port)?))
+    }
+
+    fn named<'a>(
+        first: &'a str,
+        others: impl IntoIterator<Item = &'a String>,
+        port: u16,
+        addresses: Vec<SocketAddr>,
+    ) -> Self {
         let mut all: Vec<Host> = Vec::new();
         for name in std::iter::once(first).chain(others.into_iter().map(String::as_str)) {
             if all.iter().any(|host| host.name == name) || all.len() == HOSTS_MAX {
                 continue;
             }
-            let authority = crate::url::authority(name, port);
+            let authority = crate::url::authority(false, name, port);
             all.push(Host { name: name.to_owned(), authority, addresses: addresses.clone() });
         }
-        Ok(Self { all, port })
+        Self { all, port, https: false }
     }
 
     /// Dials this address first from now on: the one of several that answered.
@@ -63,6 +100,11 @@ impl Hosts {
     /// Which one this is, if it may be loaded.
     pub fn place(&self, name: &str, port: u16) -> Option<usize> {
         self.all.iter().position(|host| port == self.port && host.name == name)
+    }
+
+    /// Which one a URL leads to, if it may be loaded: the scheme must be that of the run too.
+    pub fn place_of(&self, url: &Url) -> Option<usize> {
+        if url.https == self.https { self.place(&url.host, url.port) } else { None }
     }
 
     /// Whether all are this machine: every address of every one.

@@ -5,11 +5,16 @@ use crate::plan::Plan;
 use crate::result::FailureCause;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tentpole_http1::{write_field, write_request_line};
 use tentpole_message::ResponseHead;
 use tentpole_model::Method;
-use tentpole_runtime::clock;
+use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::{self, Deadline};
+
+/// How often a site is asked whether it answers again, and for how long each time.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+const ASK_FOR: Duration = Duration::from_secs(2);
 
 /// What one request found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +34,8 @@ pub enum Probed {
 
 /// Asks once for the plan's URL. Errors are the system's: no runtime could be made.
 pub fn probe(plan: &Plan) -> io::Result<Probed> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     Ok(runtime.block_on(async {
         tokio::select! {
             probed = ask(plan) => probed,
@@ -49,13 +55,15 @@ async fn ask(plan: &Plan) -> Probed {
     let deadline = Deadline::new();
     let host = &plan.hosts.all[0];
     deadline.set_at(clock::now().after(plan.connect_timeout));
-    let mut connection = match Connection::dial(&host.addresses, &deadline).await {
-        Ok(connection) => connection,
-        Err(cause) => return Probed::Unreachable(cause),
-    };
+    let mut connection =
+        match Connection::dial(&plan.transport, plan.transport.version, host, 0, &deadline).await {
+            Ok((connection, _)) => connection,
+            Err(cause) => return Probed::Unreachable(cause),
+        };
     let mut request = Vec::new();
     write_request_line(&mut request, b"GET", plan.url.target.as_bytes());
     write_field(&mut request, b"Host", host.authority.as_bytes());
+    request.extend_from_slice(&plan.mark.line(clock::now().unix_seconds(), None));
     request.extend_from_slice(b"User-Agent: tentpole-load\r\nAccept: */*\r\nConnection: close\r\n\r\n");
     let mut head = ResponseHead::new();
     deadline.set_at(clock::now().after(plan.timeout));
@@ -66,9 +74,23 @@ async fn ask(plan: &Plan) -> Probed {
     let location = head.fields.find(b"location").next().filter(|_| (300..400).contains(&head.status));
     let there = location.and_then(|location| plan.url.join(&String::from_utf8_lossy(location)).ok());
     match there {
-        Some(there) if plan.hosts.place(&there.host, there.port).is_none() => {
-            Probed::LeadsAway(there.to_string())
-        }
+        Some(there) if plan.hosts.place_of(&there).is_none() => Probed::LeadsAway(there.to_string()),
         _ => Probed::Answered { status: head.status, from: connection.to },
+    }
+}
+
+/// Whether the site answers before then, without an error of its own.
+pub(crate) fn answers_until(plan: &Plan, until: Instant) -> bool {
+    let mut plan = plan.clone();
+    plan.timeout = plan.timeout.min(ASK_FOR);
+    plan.connect_timeout = plan.connect_timeout.min(ASK_FOR);
+    loop {
+        if matches!(probe(&plan), Ok(Probed::Answered { status: ..500, .. } | Probed::LeadsAway(_))) {
+            return true;
+        }
+        if clock::now() >= until {
+            return false;
+        }
+        std::thread::sleep(ASK_EVERY);
     }
 }

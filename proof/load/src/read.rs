@@ -1,9 +1,10 @@
 //! A profile file → stages, objectives and journeys, all checked: what a virtual user meets later cannot be a
 //! mistake of the file. Every problem is told with its line and what to write instead.
 
+use crate::arrivals::Pause;
 use crate::climb::{RATE_MAX, STEPS_MAX, Stage, VISITORS_MAX};
 use crate::extract::{Check, Extract, From, Pick};
-use crate::journey::{Content, Journey, Journeys, Step, Verb};
+use crate::journey::{Content, Effect, Extras, Journey, Journeys, Step, Talk, Verb};
 use crate::record::JOURNEY_STEPS_MAX;
 use crate::result::Model;
 use crate::template::{Template, is_name};
@@ -12,8 +13,13 @@ use std::time::Duration;
 
 pub use crate::toml_table::Problems;
 
+#[path = "read_order.rs"]
+mod order;
+
 const JOURNEYS_MAX: usize = 16;
 const VARIABLES_MAX: usize = 64;
+/// Messages of a visitor in one WebSocket.
+const TURNS_MAX: usize = 64;
 
 /// What a profile file says.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -103,14 +109,14 @@ fn stages(top: &Table<'_>) -> Option<(Model, Vec<Stage>)> {
 }
 
 fn journeys(name: &str, top: &Table<'_>) -> Option<Journeys> {
-    let tables = top.tables("journey", &["name", "weight", "host", "cookies", "step"]);
+    let tables = top.tables("journey", &JOURNEY_KEYS);
     if tables.is_empty() {
         return None;
     }
     if tables.len() > JOURNEYS_MAX {
         top.tell(0, format!("a file has at most {JOURNEYS_MAX} journeys."));
     }
-    let mut reading = Reading { variables: Vec::new(), set: Vec::new(), steps: 0 };
+    let mut reading = Reading { name: name.to_owned(), ..Reading::default() };
     let mut all = Vec::new();
     for (number, table) in tables.iter().enumerate() {
         all.push(reading.journey(table, number));
@@ -121,19 +127,70 @@ fn journeys(name: &str, top: &Table<'_>) -> Option<Journeys> {
     if reading.variables.len() > VARIABLES_MAX {
         top.tell(0, format!("a file has at most {VARIABLES_MAX} variables."));
     }
+    let crews = all.iter().filter(|journey| journey.crew.is_some()).count();
+    if crews > 0 && (crews < all.len() || top.has("stages")) {
+        top.tell(
+            0,
+            "all journeys have `visitors` of their own, or none has; and then there are no `stages`.",
+        );
+    }
     let stem = name.rsplit('/').next().unwrap_or(name);
     Some(Journeys { name: stem.trim_end_matches(".toml").to_owned(), all, variables: reading.variables })
 }
 
+#[derive(Default)]
 struct Reading {
+    /// The file's name: data files lie beside it.
+    name: String,
     variables: Vec<String>,
     /// Variables that have a value at this step, whatever was walked.
     set: Vec<usize>,
     steps: usize,
+    blocks: usize,
+    files: usize,
+    opened: Vec<order::Opened>,
+    /// Whether the journey at hand keeps its variables.
+    keeps_variables: bool,
 }
 
-const STEP_KEYS: [&str; 11] =
-    ["name", "method", "path", "headers", "form", "body", "chance", "think", "choose", "extract", "check"];
+const JOURNEY_KEYS: [&str; 15] = [
+    "name",
+    "weight",
+    "host",
+    "cookies",
+    "account",
+    "variables",
+    "failures",
+    "set",
+    "data",
+    "visitors",
+    "times",
+    "time",
+    "ramp",
+    "delay",
+    "step",
+];
+
+const STEP_KEYS: [&str; 18] = [
+    "redirects",
+    "name",
+    "method",
+    "path",
+    "headers",
+    "form",
+    "body",
+    "chance",
+    "think",
+    "choose",
+    "extract",
+    "check",
+    "tags",
+    "effect",
+    "pause",
+    "websocket",
+    "talk",
+    "hold",
+];
 
 impl Reading {
     fn journey(&mut self, table: &Table<'_>, number: usize) -> Journey {
@@ -141,18 +198,27 @@ impl Reading {
             .text("name")
             .map_or_else(|| format!("journey {}", number + 1), |name| name.value.to_owned());
         let weight = table.number("weight", 1.0, 10_000.0).map_or(1, |weight| weight.value.round() as u32);
-        let keeps_cookies = match table.text("cookies").map(|text| (text.value, text.at)) {
-            None | Some(("forget", _)) => false,
-            Some(("keep", _)) => true,
-            Some((_, at)) => {
-                table.tell(at, "`cookies` is \"forget\" (each journey is another visitor) or \"keep\".");
+        let word = |key: &str, usual: &str, other: &str| match table.text(key) {
+            None => false,
+            Some(text) if text.value == usual => false,
+            Some(text) if text.value == other => true,
+            Some(text) => {
+                table.tell(text.at, format!("`{key}` is \"{usual}\" or \"{other}\"."));
                 false
             }
         };
+        let keeps_cookies = word("cookies", "forget", "keep");
+        let keeps_variables = word("variables", "forget", "keep");
+        let goes_on = word("failures", "begin again", "go on");
         let hosts = table.texts("host").into_iter().filter_map(|host| self.host(table, &host)).collect();
+        let account = crate::effects::account(table);
         self.set.clear();
-        let steps: Vec<Step> =
-            table.tables("step", &STEP_KEYS).iter().enumerate().map(|(n, step)| self.step(step, n)).collect();
+        self.keeps_variables = keeps_variables;
+        let set = self.begins_with(table);
+        let data = self.data(table);
+        let crew = self.crew(table);
+        let mut steps = Vec::new();
+        let order = self.parts(table, &mut steps, 0);
         if steps.is_empty() {
             table.tell(
                 table.at(),
@@ -166,7 +232,34 @@ impl Reading {
                 format!("journey \"{name}\" has no step that is always walked; one has no `chance`."),
             );
         }
-        Journey { name, weight, hosts, keeps_cookies, steps }
+        Journey {
+            name,
+            weight,
+            hosts,
+            account,
+            keeps_cookies,
+            keeps_variables,
+            goes_on,
+            set,
+            data,
+            crew,
+            steps,
+            order,
+        }
+    }
+
+    /// `set = { name = "value" }`.
+    fn begins_with(&mut self, table: &Table<'_>) -> Vec<(usize, String)> {
+        let mut all = Vec::new();
+        for (name, value) in table.entries("set") {
+            if let (Some(variable), [text]) =
+                (self.variable(table, &name), table.entry_texts(name.value, value).as_slice())
+            {
+                all.push((variable, text.value.to_owned()));
+                self.set.push(variable);
+            }
+        }
+        all
     }
 
     fn host(&self, table: &Table<'_>, host: &At<&str>) -> Option<String> {
@@ -187,7 +280,11 @@ impl Reading {
         let choose = self.choose(table);
         let before = self.set.clone();
         self.set.extend(choose.iter().map(|(variable, _)| *variable));
-        let path = match table.text("path") {
+        let websocket = table.text("websocket");
+        if let (Some(websocket), true) = (&websocket, table.has("path")) {
+            table.tell(websocket.at, "a step has `path` or `websocket`, not both.");
+        }
+        let path = match table.text("path").or(websocket) {
             Some(text) => {
                 let path = self.template(table, &text);
                 if !path.start().starts_with('/') && !path.starts_raw() {
@@ -197,7 +294,7 @@ impl Reading {
             }
             None => {
                 if !table.has("path") {
-                    table.tell(table.at(), "which page? Write path = \"/\".");
+                    table.tell(table.at(), "which page? Write path = \"/\", or websocket = \"/live\".");
                 }
                 Template::literal("/")
             }
@@ -207,12 +304,13 @@ impl Reading {
         let name = match table.text("name") {
             Some(name) => name.value.to_owned(),
             None => {
-                table.text("path").map_or_else(|| format!("step {}", place + 1), |path| path.value.to_owned())
+                let path = table.text("path").or(table.text("websocket"));
+                path.map_or_else(|| format!("step {}", place + 1), |path| path.value.to_owned())
             }
         };
         let method = self.method(table, &body);
         let checks = table
-            .tables("check", &["status", "contains", "lacks", "header"])
+            .tables("check", &["status", "contains", "lacks", "header", "within"])
             .iter()
             .filter_map(check)
             .collect();
@@ -222,6 +320,7 @@ impl Reading {
             .filter_map(|one| self.extract(one))
             .collect();
         self.set.extend(extract.iter().map(|one| one.variable));
+        let extras = self.extras(table);
         if chance < 1.0 {
             // Whoever skips this step has none of its values.
             self.set = before;
@@ -234,10 +333,78 @@ impl Reading {
             headers,
             body,
             chance,
-            think: table.duration("think"),
+            think: Self::think(table),
+            redirects: self.redirects(table),
             choose,
             extract,
             checks,
+            extras,
+        }
+    }
+
+    fn extras(&self, table: &Table<'_>) -> Extras {
+        let tags: Vec<String> = table.texts("tags").into_iter().map(|tag| tag.value.to_owned()).collect();
+        let effect = table.text("effect").and_then(|text| {
+            let known = [
+                ("none", Effect::None),
+                ("order", Effect::Order),
+                ("pay", Effect::Pay),
+                ("mail", Effect::Mail),
+                ("reserve", Effect::Reserve),
+            ];
+            let effect = known.iter().find(|(name, _)| *name == text.value).map(|(_, effect)| *effect);
+            if effect.is_none() {
+                table.tell(text.at, "`effect` is \"none\", \"order\", \"pay\", \"mail\" or \"reserve\".");
+            }
+            effect
+        });
+        let pause = table.text("pause").and_then(|text| match Pause::parse(text.value) {
+            Ok(pause) => Some(pause),
+            Err(says) => {
+                table.tell(text.at, says);
+                None
+            }
+        });
+        let websocket = table.has("websocket").then(|| Box::new(self.talk(table)));
+        if websocket.is_none() && (table.has("talk") || table.has("hold")) {
+            table.tell(table.at(), "`talk` and `hold` belong to a step with `websocket`.");
+        }
+        Extras { tags, effect, pause, websocket }
+    }
+
+    fn talk(&self, table: &Table<'_>) -> Talk {
+        for key in ["method", "form", "body", "extract", "check"] {
+            if table.has(key) {
+                table.tell(
+                    table.at(),
+                    format!("a step with `websocket` has no `{key}`; write talk = [{{ send = \"…\" }}]."),
+                );
+            }
+        }
+        let turn = |one: &Table<'_>| {
+            let send = one.text("send");
+            if send.is_none() && !one.has("send") {
+                one.tell(one.at(), "what is said? Write { send = \"hello\", expect = \"welcome\" }.");
+            }
+            let expect = one.text("expect").map(|text| self.template(one, &text));
+            send.map(|text| (self.template(one, &text), expect))
+        };
+        let turns: Vec<_> = table.tables("talk", &["send", "expect"]).iter().filter_map(turn).collect();
+        if turns.len() > TURNS_MAX {
+            table.tell(table.at(), format!("a conversation has at most {TURNS_MAX} turns."));
+        }
+        Talk { turns, hold: table.duration("hold").unwrap_or(Duration::ZERO) }
+    }
+
+    fn redirects(&self, table: &Table<'_>) -> Option<bool> {
+        let text = table.text("redirects")?;
+        match text.value {
+            "follow" => Some(true),
+            "stop" => Some(false),
+            _ => {
+                table.tell(text.at, "`redirects` is \"follow\" or \"stop\".");
+                None
+            }
         }
     }
 
@@ -253,8 +420,15 @@ impl Reading {
 
     fn headers(&self, table: &Table<'_>) -> Vec<(String, Template)> {
         /// What the generator writes itself.
-        const OURS: [&str; 6] =
-            ["host", "content-length", "transfer-encoding", "connection", "cookie", "expect"];
+        const OURS: [&str; 7] = [
+            "host",
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "cookie",
+            "expect",
+            "tentpole-load",
+        ];
         let mut headers = Vec::new();
         for (name, value) in table.entries("headers") {
             let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -410,9 +584,12 @@ fn check(table: &Table<'_>) -> Option<Check> {
     if let Some(text) = table.text("lacks") {
         return Some(Check::Lacks(text.value.to_owned()));
     }
+    if table.has("within") {
+        return table.duration("within").map(Check::Within);
+    }
     table.tell(
         table.at(),
-        "a check is { status = 200 }, { contains = \"text\" }, { lacks = \"text\" } or { header = \"name\", contains = \"text\" }.",
+        "a check is { status = 200 }, { within = \"1s\" }, { contains = \"text\" }, { lacks = \"text\" } or { header = \"name\", contains = \"text\" }.",
     );
     None
 }

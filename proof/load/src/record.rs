@@ -6,6 +6,7 @@
 
 use crate::result::{FailureCause, JourneyStepResult, Times};
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tentpole_runtime::Instant;
@@ -13,11 +14,29 @@ use tentpole_runtime::Instant;
 /// Longest time that is told apart, in µs. The time-out is below it.
 pub const MICROS_MAX: u64 = 120_000_000;
 /// Steps of all journeys together at most: each has a histogram a thread.
-pub const JOURNEY_STEPS_MAX: usize = 64;
+pub const JOURNEY_STEPS_MAX: usize = 256;
 
 /// Times in µs.
 #[derive(Clone, Debug)]
 pub struct Distribution(Histogram<u32>);
+
+/// As pairs of a time in µs and how often it was counted; read back, it is the same to the last digit, for each pair falls into
+/// the bucket that it came from.
+impl Serialize for Distribution {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Distribution {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut distribution = Self::default();
+        for (value, count) in Vec::<(u64, u32)>::deserialize(from)? {
+            distribution.0.saturating_record_n(value, count);
+        }
+        Ok(distribution)
+    }
+}
 
 impl Default for Distribution {
     fn default() -> Self {
@@ -95,20 +114,33 @@ pub struct Ended {
 pub struct Wire {
     /// The statuses of its responses, redirects first; 0 beyond them.
     pub statuses: [u16; crate::visitor::HOPS_MAX + 1],
+    /// When the first response began to come.
+    pub first_byte: Option<Instant>,
     /// Bytes of bodies.
     pub bytes: u64,
     /// Connections opened.
     pub connects: u32,
     /// Kept connections that were found closed.
     pub reconnects: u32,
+    /// Time for connections of TCP.
+    pub connect: Duration,
+    /// Time for handshakes of TLS on them; none in the clear.
+    pub handshake: Duration,
+    /// Whether it went over HTTP/2.
+    pub http2: bool,
 }
 
 /// Counts of a step of load, or of one thread's part of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Tally {
     steps: Vec<StepTally>,
     service: Distribution,
     lag: Distribution,
+    connect: Distribution,
+    handshake: Distribution,
+    messages: Distribution,
+    /// Page loads over HTTP/2.
+    pub http2: u64,
     /// By cause.
     pub failures: BTreeMap<FailureCause, u64>,
     /// By status.
@@ -121,7 +153,7 @@ pub struct Tally {
     pub reconnects: u64,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct StepTally {
     count: u64,
     failed: u64,
@@ -153,6 +185,13 @@ impl Tally {
         }
         self.bytes += ended.wire.bytes;
         self.connects += u64::from(ended.wire.connects);
+        self.http2 += u64::from(ended.wire.http2);
+        if !ended.wire.connect.is_zero() {
+            self.connect.count(ended.wire.connect);
+        }
+        if !ended.wire.handshake.is_zero() {
+            self.handshake.count(ended.wire.handshake);
+        }
         self.reconnects += u64::from(ended.wire.reconnects);
     }
 
@@ -164,12 +203,14 @@ impl Tally {
     /// Adds another thread's part.
     pub fn add(&mut self, other: &Self) {
         for (ours, theirs) in self.steps.iter_mut().zip(&other.steps) {
-            ours.count += theirs.count;
-            ours.failed += theirs.failed;
-            ours.response.add(&theirs.response);
+            ours.add(theirs);
         }
         self.service.add(&other.service);
         self.lag.add(&other.lag);
+        self.connect.add(&other.connect);
+        self.handshake.add(&other.handshake);
+        self.messages.add(&other.messages);
+        self.http2 += other.http2;
         for (cause, count) in &other.failures {
             *self.failures.entry(*cause).or_default() += count;
         }
@@ -203,6 +244,35 @@ impl Tally {
         &self.service
     }
 
+    /// Times for connections of TCP.
+    pub fn connect(&self) -> &Distribution {
+        &self.connect
+    }
+
+    /// Times for handshakes of TLS.
+    pub fn handshake(&self) -> &Distribution {
+        &self.handshake
+    }
+
+    /// Times from a message over a WebSocket to its answer.
+    pub fn messages(&self) -> &Distribution {
+        &self.messages
+    }
+
+    /// Groups of steps together: the names of tags, and which of them each step has.
+    pub fn tags(&self, names: &[String], of_steps: &[Vec<usize>]) -> Vec<JourneyStepResult> {
+        let group = |(tag, name): (usize, &String)| {
+            let mut all = StepTally::default();
+            for (step, tags) in self.steps.iter().zip(of_steps) {
+                if tags.contains(&tag) {
+                    all.add(step);
+                }
+            }
+            all.result(name)
+        };
+        names.iter().enumerate().map(group).collect()
+    }
+
     /// How late the generator was.
     pub fn lag(&self) -> &Distribution {
         &self.lag
@@ -210,20 +280,31 @@ impl Tally {
 
     /// Each step of the journeys.
     pub fn journey_steps(&self, names: &[String]) -> Vec<JourneyStepResult> {
-        let result = |(name, step): (&String, &StepTally)| JourneyStepResult {
-            name: name.clone(),
-            count: step.count,
-            failed: step.failed,
-            p50_ms: step.response.quantile_ms(0.5),
-            p95_ms: step.response.quantile_ms(0.95),
-            p99_ms: step.response.quantile_ms(0.99),
-        };
-        names.iter().zip(&self.steps).map(result).collect()
+        names.iter().zip(&self.steps).map(|(name, step)| step.result(name)).collect()
+    }
+}
+
+impl StepTally {
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.failed += other.failed;
+        self.response.add(&other.response);
+    }
+
+    fn result(&self, name: &str) -> JourneyStepResult {
+        JourneyStepResult {
+            name: name.to_owned(),
+            count: self.count,
+            failed: self.failed,
+            p50_ms: self.response.quantile_ms(0.5),
+            p95_ms: self.response.quantile_ms(0.95),
+            p99_ms: self.response.quantile_ms(0.99),
+        }
     }
 }
 
 /// Counts of one second.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Moment {
     /// Page loads that ended.
     pub requests: u64,
@@ -275,6 +356,8 @@ pub struct Record {
     pub step: Tally,
     /// What ended since this was last taken.
     pub moment: Moment,
+    /// When the last request was begun.
+    pub last_begun: Option<Instant>,
 }
 
 impl Record {
@@ -282,7 +365,7 @@ impl Record {
     pub fn new(steps: usize) -> Self {
         let never = Window { from: Instant::from_micros(u64::MAX), to: Instant::from_micros(u64::MAX) };
         let (step, moment) = (Tally::new(steps), Moment::default());
-        Self { window: never, pending: 0, early: 0, late: 0, stuck: false, step, moment }
+        Self { window: never, pending: 0, early: 0, late: 0, stuck: false, step, moment, last_begun: None }
     }
 
     /// Another step begins. What is under way now was due before it, and is judged only with `stuck`: visitors of the
@@ -296,6 +379,7 @@ impl Record {
     /// A page load has begun.
     pub fn begin(&mut self, due: Instant, begun: Instant) {
         *self.under_way(due) += 1;
+        self.last_begun = Some(begun);
         if self.window.has(due) {
             self.step.count_lag(begun.since(due));
         }
@@ -316,6 +400,18 @@ impl Record {
         if self.window.has(ended.due) || is_stuck {
             self.step.count(ended);
         }
+    }
+
+    /// A message over a WebSocket was answered, of a conversation that was due then.
+    pub fn message(&mut self, due: Instant, time: Duration) {
+        if self.window.has(due) {
+            self.step.messages.count(time);
+        }
+    }
+
+    /// All requests that have not ended.
+    pub fn under_way_now(&self) -> u32 {
+        self.early + self.pending + self.late
     }
 
     /// Requests whose end decides what is judged.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+pub use tentpole_resolvers::{Edge, Spread, SpreadSecond};
 
 /// Version of this form, in [`Run::format`]; raised when a field changes its meaning.
 pub const FORMAT: u32 = 1;
@@ -56,8 +57,66 @@ pub struct Run {
     pub trusted: bool,
     /// Why they may not.
     pub distrust: Vec<Distrust>,
+    /// What requests said of their run in the field `Tentpole-Load`: logs can be searched for it.
+    #[serde(default)]
+    pub mark: String,
+    /// The test accounts as which journeys could order, pay, mail or reserve; requests said so in the same field.
+    #[serde(default)]
+    pub accounts: Vec<String>,
+    /// Addresses of this machine that visitors came from (`--from`); empty when that was left to the system.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Why Tentpole's own figures of real visitors ended the run (`--stop-when`); `None` when they did not.
+    #[serde(default)]
+    pub stopped_for: Option<String>,
+    /// When that was, where it was asked for ([`Run::stopped_for`]).
+    #[serde(default)]
+    pub spared: Option<Spared>,
+    /// Whether the certificates of the hosts were not looked at (`--insecure`).
+    #[serde(default)]
+    pub unverified: bool,
+    /// How the load was spread over the addresses of the host, with a population of resolvers; `None` without one.
+    #[serde(default)]
+    pub spread: Option<Spread>,
+    /// The agents that made the load, with `--agents`; empty without.
+    #[serde(default)]
+    pub agents: Vec<AgentResult>,
     /// Whether someone ended the run before its time; everything measured until then is in here.
     pub interrupted: bool,
+}
+
+/// How fast a run ended when real visitors suffered; seconds of the run's time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spared {
+    /// When their figures were looked at the last time and were good.
+    pub held_s: f64,
+    /// When they were seen to be bad.
+    pub seen_s: f64,
+    /// When the last request was begun.
+    pub last_request_s: f64,
+    /// How long threads of this process were ready to run and had no core, in all of the run: on a busy machine, everything is
+    /// later by a part of it.
+    pub waited_for_cpu_s: f64,
+}
+
+/// A generator on another machine, or in another process, that made a part of the load.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentResult {
+    /// Where it was asked.
+    pub name: String,
+    /// Its generator threads.
+    pub threads: u32,
+    /// Cores of its machine.
+    pub cores: u32,
+    /// Its clock less the coordinator's at the beginning, in µs (both count from a start of their own).
+    pub offset_us: i64,
+    /// The shortest round trip to it, in µs: the offset is known to half of it.
+    pub round_trip_us: u64,
+    /// When it was lost, in seconds since the run's start; `None` when it was there to the end.
+    pub lost_at_s: Option<f64>,
+    /// Why.
+    pub lost_because: Option<String>,
 }
 
 /// How load is made.
@@ -160,6 +219,21 @@ pub struct StepResult {
     pub reconnects: u64,
     /// Connections opened.
     pub connects: u64,
+    /// How long page loads waited for connections of TCP that they opened; `None` when none did.
+    #[serde(default)]
+    pub connect_time: Option<Times>,
+    /// How long they waited for handshakes of TLS on those; `None` in the clear. Both are part of the load time too.
+    #[serde(default)]
+    pub handshake_time: Option<Times>,
+    /// Page loads over HTTP/2.
+    #[serde(default)]
+    pub http2: u64,
+    /// From a message over a WebSocket to its answer; `None` where there was none.
+    #[serde(default)]
+    pub message_time: Option<Times>,
+    /// Steps of journeys by their tags: those with the same tag together. A step may be in several.
+    #[serde(default)]
+    pub tags: Vec<JourneyStepResult>,
     /// How late the generator itself was, 99th percentile, in microseconds: from the moment a request was due to the
     /// moment it was begun.
     pub lag_p99_us: u64,
@@ -265,7 +339,7 @@ pub enum FailureCause {
     TimedOut,
     /// The connection was closed before the response was complete.
     ClosedEarly,
-    /// The response was not HTTP/1.1, or larger than is read.
+    /// The response was not HTTP as it was agreed on, or larger than is read.
     Malformed,
     /// Status 400 to 499 where none was expected.
     #[serde(rename = "status_4xx")]
@@ -283,6 +357,18 @@ pub enum FailureCause {
     GeneratorFull,
     /// This machine has no local port or file descriptor left.
     NoPort,
+    /// The certificate that the host showed is not one to believe.
+    Certificate,
+    /// The handshake of TLS failed for another reason, or broke.
+    Tls,
+    /// The connection of HTTP/2 was ended (GOAWAY) and this request not looked at.
+    GoAway,
+    /// The request was taken back by the other side (RST_STREAM of HTTP/2).
+    StreamReset,
+    /// No WebSocket: the handshake was answered with something else.
+    NoWebsocket,
+    /// The visitor's resolver had no address for the host.
+    Unresolved,
 }
 
 /// Why the figures may not be believed.
@@ -312,6 +398,15 @@ pub enum Distrust {
         /// How many requests.
         count: u64,
     },
+    /// An agent was lost: from then on its part of the load was not made.
+    AgentLost {
+        /// Which.
+        agent: String,
+        /// When, in seconds since the run's start.
+        at_s: f64,
+        /// How that was seen.
+        because: String,
+    },
     /// Too few requests ended in a step for its 99th percentile to mean much.
     FewRequests {
         /// The step of load.
@@ -323,7 +418,7 @@ pub enum Distrust {
 
 impl FailureCause {
     /// Every cause, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::Refused,
         Self::ConnectTimedOut,
         Self::Reset,
@@ -337,6 +432,12 @@ impl FailureCause {
         Self::Redirect,
         Self::GeneratorFull,
         Self::NoPort,
+        Self::Certificate,
+        Self::Tls,
+        Self::GoAway,
+        Self::StreamReset,
+        Self::NoWebsocket,
+        Self::Unresolved,
     ];
 
     /// In words, for people.
@@ -355,6 +456,12 @@ impl FailureCause {
             Self::Redirect => "redirect not followed",
             Self::GeneratorFull => "generator full",
             Self::NoPort => "no local port or descriptor left",
+            Self::Certificate => "certificate not believed",
+            Self::Tls => "TLS handshake failed",
+            Self::GoAway => "connection ended by the host (GOAWAY)",
+            Self::StreamReset => "request reset by the host",
+            Self::NoWebsocket => "no WebSocket there",
+            Self::Unresolved => "name not resolved",
         }
     }
 }

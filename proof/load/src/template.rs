@@ -2,14 +2,15 @@
 //! so that no page can write a request of its own. Knows no request.
 
 use crate::url::{push_encoded, push_sendable};
+use serde::{Deserialize, Serialize};
 
 /// A text and the variables in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
     parts: Vec<Part>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Part {
     Text(String),
     /// A variable's number, and whether it is filled in as it is (`{name:raw}`).
@@ -141,6 +142,14 @@ impl Template {
             Some(Part::Text(text)) => text,
             _ => "",
         }
+    }
+
+    /// Its own words, without what is filled in.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Variable { .. } => None,
+        })
     }
 
     /// Whether it begins with a variable that is filled in as it is: a whole link.

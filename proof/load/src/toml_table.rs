@@ -130,6 +130,10 @@ impl<'t> Table<'t> {
         self.get(key).is_some()
     }
 
+    pub(crate) fn is_table(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))
+    }
+
     pub(crate) fn text(&self, key: &str) -> Option<At<&'t str>> {
         self.as_text(key, self.get(key)?)
     }
@@ -219,14 +223,21 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// The entries of a table whose keys are free: name, where it stands, value.
+    /// The entries of a table whose keys are free, as they were written: name, where it stands, value.
     pub(crate) fn entries(&self, key: &str) -> Vec<(At<&'t str>, &'t Spanned<DeValue<'t>>)> {
         let Some(value) = self.get(key) else { return Vec::new() };
         match value.get_ref() {
-            DeValue::Table(entries) => entries
-                .iter()
-                .map(|(name, value)| (At { value: name.get_ref().as_ref(), at: name.span().start }, value))
-                .collect(),
+            DeValue::Table(entries) => {
+                let mut all: Vec<_> = entries
+                    .iter()
+                    .map(|(name, value)| {
+                        (At { value: name.get_ref().as_ref(), at: name.span().start }, value)
+                    })
+                    .collect();
+                // The parser sorts them by name, but the fields of a form have an order.
+                all.sort_by_key(|(name, _)| name.at);
+                all
+            }
             _ => self
                 .wrong(value, &format!("`{key}` takes a table: {key} = {{ name = \"value\" }}."))
                 .unwrap_or_default(),

@@ -74,9 +74,10 @@ async fn check(seconds: u64, every: Duration, length: Duration, count: u32) {
             off * 100.0,
             step.lag_p99_us
         );
-        // A generator that says itself that it was late may have added that; it never leaves anything out.
-        let own = if run.trusted { 0.0 } else { step.lag_p99_us as f64 / 1_000.0 };
-        let right = true_one * 0.99..true_one * 1.01 + own;
+        // A generator that says itself that it was late has added that, and the origin, which waits for the same processors,
+        // what nobody knows; neither ever leaves anything out.
+        let own = step.lag_p99_us as f64 / 1_000.0;
+        let right = true_one * 0.99..if run.trusted { true_one * 1.01 } else { f64::INFINITY };
         assert!(right.contains(&seen), "{name}: seen {seen} ms, but it was {true_one} ms, lag {own} ms");
     };
     near("p99", |times| times.p99, 0.99);

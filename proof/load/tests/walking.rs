@@ -284,3 +284,33 @@ async fn a_run_knows_its_seconds_its_steps_and_its_verdict() {
     // Our figures have up to six digits; the last bit of a number may change on its way through a text.
     assert_eq!(format!("{read:.9?}"), format!("{run:.9?}"));
 }
+
+#[tokio::test]
+async fn each_request_says_that_it_is_load_and_of_which_run() {
+    let origin = Origin::start().await;
+    origin.on("/").respond(Response::ok(""));
+    let mut plan = plan(&origin.url());
+    plan.mark = tentpole_load::mark::Mark::new(&mut tentpole_runtime::Random::from_seed(3), Some("agreed"));
+    let run_name = plan.mark.run.clone();
+    let run = run(plan).await;
+    assert_eq!(run.mark, run_name);
+    for seen in origin.requests() {
+        let mark = seen.header("tentpole-load").expect("every request has it");
+        assert!(mark.starts_with(&format!("run={run_name}; at=")) && mark.contains("; sig="), "{mark}");
+    }
+}
+
+#[tokio::test]
+async fn steps_with_the_same_tag_are_judged_together_too() {
+    let origin = Origin::start().await;
+    origin.on("/*").respond(Response::ok(""));
+    let journeys = "[[journey]]\n[[journey.step]]\npath = \"/a\"\ntags = [\"page\", \"first\"]\n\
+                    [[journey.step]]\npath = \"/b\"\ntags = \"page\"\npause = \"exponential\"\n\
+                    [[journey.step]]\npath = \"/c\"\n";
+    let step = step(walking(&origin.url(), journeys)).await;
+    let count = |name: &str| step.journey_steps.iter().find(|one| one.name == name).expect("a step").count;
+    let names: Vec<_> = step.tags.iter().map(|tag| tag.name.as_str()).collect();
+    assert_eq!(names, ["page", "first"]);
+    assert_eq!((step.tags[0].count, step.tags[1].count), (count("/a") + count("/b"), count("/a")));
+    assert!(step.tags[0].p99_ms.is_some() && count("/c") > 0);
+}

@@ -139,6 +139,7 @@ pub fn of_run(run: &Run) -> Charts {
     if !run.seconds.is_empty() {
         over_time(run, &mut charts);
     }
+    crate::spread::charts(run, &mut charts);
     charts
 }
 

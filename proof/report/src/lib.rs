@@ -8,6 +8,8 @@ mod markup;
 mod page;
 mod parts;
 mod read;
+pub mod spread;
+pub mod wire;
 pub mod words;
 
 pub use compared::compare;

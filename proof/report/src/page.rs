@@ -3,6 +3,7 @@
 use crate::curves::{self, Charts, by_load, failed_share, most_frequent, served_per_s};
 use crate::markup::Markup;
 use crate::parts::{self, Cell, Row};
+use crate::wire;
 use crate::words::{self, counted, ms, number, percent, unit};
 use tentpole_load::Run;
 use tentpole_load::result::{JourneyStepResult, Model, Objective, Phase, StepResult};
@@ -19,7 +20,10 @@ pub fn html(run: &Run) -> String {
     steps(&mut body, run);
     failures(&mut body, run);
     journey(&mut body, run);
+    wire::tags(&mut body, run, broke_step(run).or_else(|| held_step(run)));
+    wire::connections(&mut body, run);
     over_time(&mut body, run, &charts);
+    crate::spread::section(&mut body, run, &charts);
     method(&mut body, run);
     footer(&mut body, run);
     let title = format!("{} {}", words::verdict_parts(run).0, run.url);
@@ -370,6 +374,7 @@ fn method(into: &mut Markup, run: &Run) {
                 format!("{}, took {}", words::moment(run.started_unix_ms), words::duration(run.took_s)),
             ),
             ("Journey", run.journey.name.clone()),
+            ("Visitors from", sources(run)),
             ("Objectives", words::objectives(&run.objectives)),
             (
                 "Generator",
@@ -379,10 +384,32 @@ fn method(into: &mut Markup, run: &Run) {
                     counted(machine.cores.into(), "core")
                 ),
             ),
+            ("Agents", agents(run)),
             ("Seed", run.seed.to_string()),
             ("Made by", format!("Tentpole {}", run.version)),
         ],
     );
+}
+
+/// Which addresses of this machine visitors came from: all of a few, the ends of many.
+fn sources(run: &Run) -> String {
+    match run.sources.as_slice() {
+        [] => "the address that the system chose".to_owned(),
+        few @ [..] if few.len() <= 8 => few.join(", "),
+        [first, .., last] => format!("{} addresses, {first} to {last}", run.sources.len()),
+        [one] => one.clone(),
+    }
+}
+
+/// The agents that made the load.
+fn agents(run: &Run) -> String {
+    if run.agents.is_empty() {
+        return "none: this machine alone".to_owned();
+    }
+    let one = |agent: &tentpole_load::result::AgentResult| {
+        format!("{} ({})", agent.name, counted(agent.threads.into(), "thread"))
+    };
+    run.agents.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// The difference between the two times, in one sentence and in figures of this run.

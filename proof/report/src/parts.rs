@@ -186,6 +186,24 @@ pub fn banners(into: &mut Markup, name: Option<&str>, run: &Run) {
         }
         into.raw("</ul></div>\n");
     }
+    if let Some(why) = &run.stopped_for {
+        into.raw("<div class=\"banner\" role=\"note\"><b>")
+            .text(&whose)
+            .raw("Ended to spare real visitors</b>: ");
+        into.text(why).raw(".</div>\n");
+    }
+    if !run.accounts.is_empty() {
+        into.raw("<div class=\"banner mild\" role=\"note\"><b>")
+            .text(&whose)
+            .raw("Journeys had a test account</b>: ");
+        into.text(run.accounts.join(", ")).raw(". They could order, pay, mail or reserve as that.</div>\n");
+    }
+    if run.unverified {
+        into.raw("<div class=\"banner mild\" role=\"note\"><b>")
+            .text(&whose)
+            .raw("Certificates were not verified");
+        into.raw("</b> (--insecure): whoever answered was believed.</div>\n");
+    }
     if run.interrupted {
         into.raw("<div class=\"banner mild\" role=\"note\"><b>").text(&whose).raw("Interrupted after ");
         into.text(words::duration(run.took_s));

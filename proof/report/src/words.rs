@@ -12,6 +12,12 @@ pub fn verdict(run: &Run) -> String {
 /// The verdict's headline, and what follows it.
 pub fn verdict_parts(run: &Run) -> (String, String) {
     let held = run.highest_held.map(number);
+    if let Some(Distrust::AgentLost { agent, at_s, because }) = lost(run) {
+        let headline = format!("Lost agent {agent} after {}: {because}.", duration(*at_s));
+        let held =
+            held.map_or_else(String::new, |held| format!("Before that it held {held} {}. ", unit(run.model)));
+        return (headline, format!("{held}What was measured is kept; where it breaks cannot be said."));
+    }
     let Some(point) = &run.breaking_point else {
         return match held {
             None if run.interrupted => {
@@ -41,6 +47,11 @@ pub fn verdict_parts(run: &Run) -> (String, String) {
         rest += " It stayed down when the load was gone, so the place was not looked for more closely.";
     }
     (headline, rest)
+}
+
+/// The first agent that was lost.
+fn lost(run: &Run) -> Option<&Distrust> {
+    run.distrust.iter().find(|why| matches!(why, Distrust::AgentLost { .. }))
 }
 
 /// What did not hold: `p99 2.4 s (wanted under 2 s)`.
@@ -140,6 +151,13 @@ pub fn distrust(run: &Run, why: &Distrust) -> (String, String) {
             "Raise the limit of open files (ulimit -n) and widen net.ipv4.ip_local_port_range, or load from \
              several machines."
                 .to_owned(),
+        ),
+        Distrust::AgentLost { ref agent, at_s, ref because } => (
+            format!(
+                "Agent {agent} was lost after {}: {because}. Its part of the load was not made from then on.",
+                duration(at_s)
+            ),
+            "Look at its machine and at what it says there, and run it again.".to_owned(),
         ),
         Distrust::FewRequests { step, requests } => (
             format!(

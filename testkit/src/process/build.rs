@@ -46,7 +46,7 @@ fn profile_dir(test: &Path) -> &Path {
     if dir.ends_with("deps") || dir.ends_with("examples") { dir.parent().expect("so does deps") } else { dir }
 }
 
-fn build(cargo: &Path, package: &str, dir: &Path) {
+fn build(cargo: &Path, name: &str, dir: &Path) {
     let profile = dir.file_name().and_then(|name| name.to_str()).expect("a profile's directory has a name");
     let profile = if profile == "debug" { "dev" } else { profile };
     let target = dir.parent().expect("a profile's directory lies in the target directory");
@@ -56,14 +56,16 @@ fn build(cargo: &Path, package: &str, dir: &Path) {
     let lock = File::create(dir.join(".testkit-build.lock")).expect("the target directory is writable");
     lock.lock().expect("a file lock is to be had there");
     let done = Command::new(cargo)
-        .args(["build", "--quiet", "--package", package, "--bin", package, "--profile", profile])
+        // With the features that all the programs of the workspace want of a crate, so that no two of them, and no other
+        // build of all of them, compile it twice.
+        .args(["build", "--quiet", "--workspace", "--bin", name, "--profile", profile])
         .arg("--manifest-path")
         .arg(manifest)
         .arg("--target-dir")
         .arg(target)
         .output()
         .unwrap_or_else(|error| panic!("cannot run {}: {error}", cargo.display()));
-    assert!(done.status.success(), "cannot build {package}:\n{}", String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "cannot build {name}:\n{}", String::from_utf8_lossy(&done.stderr));
 }
 
 #[cfg(test)]

@@ -126,8 +126,8 @@ impl fmt::Display for Fault {
             Self::Status => "its Status is not 200 to 999",
             Self::Repeated => "Status, Location or Content-Type stands there twice",
             Self::LocalRedirect => {
-                "a Location without Status and without a host (a local redirect), which is not supported: let the \
-                 script send a status too"
+                "a Location without Status that is neither a URL nor a path of this server: let the script send a \
+                 status too"
             }
             Self::SendFile => {
                 "X-Accel-Redirect or X-Sendfile, which is not supported: let the script send the file"

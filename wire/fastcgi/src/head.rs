@@ -108,14 +108,19 @@ impl Lines {
             }
             head.fields.push_ranges(name_at, value_at);
         }
+        let mut is_local = false;
         let (code, reason) = match (status, location) {
             (Some((code, at)), _) => (code, (at.start + 4).min(at.end)..at.end),
             (None, Some(at)) if is_absolute(&self.bytes[at.clone()]) => (302, 0..0),
+            (None, Some(at)) if is_local_path(&self.bytes[at.clone()]) => {
+                is_local = true;
+                (302, 0..0)
+            }
             (None, Some(_)) => return Err(Fault::LocalRedirect),
             (None, None) => (200, 0..0),
         };
         head.set_line(code, reason, 1);
-        Ok(Meaning { content_length: length })
+        Ok(Meaning { content_length: length, is_local })
     }
 }
 
@@ -123,6 +128,8 @@ impl Lines {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meaning {
     pub content_length: Option<u64>,
+    /// The answer is what another path of this server is answered (section 6.2.2).
+    pub is_local: bool,
 }
 
 fn shifted(range: &Range<usize>, by: usize) -> Range<usize> {
@@ -176,6 +183,13 @@ fn is_absolute(reference: &[u8]) -> bool {
         && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
 }
 
+/// Whether a reference is a path of this server, perhaps with a query, as a request could ask for it.
+fn is_local_path(reference: &[u8]) -> bool {
+    reference.starts_with(b"/")
+        && !reference.starts_with(b"//")
+        && reference.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#')
+}
+
 fn is_send_file(name: &[u8]) -> bool {
     [&b"x-accel-redirect"[..], b"x-sendfile", b"x-lighttpd-send-file", b"x-litespeed-location"]
         .iter()
@@ -221,7 +235,17 @@ mod tests {
         assert_eq!(status(b"Content-Type: a/b\n\n"), Ok(200));
         assert_eq!(status(b"Location: https://h/x\n\n"), Ok(302));
         assert_eq!(status(b"Status: 301\nLocation: /x\n\n"), Ok(301));
-        for local in ["/x", "//h/x", "x", "", "?a:b", "1a:b"] {
+        assert_eq!(status(b"Location: /x?a=b\n\n"), Ok(302));
+        for (text, is_local) in [
+            (&b"Location: /x?a=b\n\n"[..], true),
+            (b"Status: 302\nLocation: /x\n\n", false),
+            (b"Location: https://h/x\n\n", false),
+        ] {
+            let mut lines = Lines::default();
+            lines.push(text, &Limits::default()).unwrap();
+            assert_eq!(lines.finish(&mut ResponseHead::new()).unwrap().is_local, is_local);
+        }
+        for local in ["//h/x", "x", "", "?a:b", "1a:b", "/a b", "/a#b", "/\u{e4}"] {
             let text = format!("Location: {local}\n\n");
             assert_eq!(status(text.as_bytes()), Err(Fault::LocalRedirect), "{local}");
         }

@@ -39,7 +39,7 @@ pub struct Asked<'a> {
     pub host: &'a [u8],
     /// The host without its port, or the site's name.
     pub server_name: &'a [u8],
-    /// Who asks.
+    /// Who asks; port 0 is not known and not told.
     pub visitor: SocketAddr,
     /// Where he was accepted: `SERVER_ADDR`.
     pub accepted_at: SocketAddr,
@@ -108,7 +108,9 @@ impl Params {
             self.push(b"HTTPS", b"on");
         }
         self.push(b"REMOTE_ADDR", asked.visitor.ip().to_canonical().to_string().as_bytes());
-        self.push(b"REMOTE_PORT", asked.visitor.port().to_string().as_bytes());
+        if asked.visitor.port() != 0 {
+            self.push(b"REMOTE_PORT", asked.visitor.port().to_string().as_bytes());
+        }
         self.push(b"SERVER_ADDR", asked.accepted_at.ip().to_canonical().to_string().as_bytes());
         self.push(b"SERVER_PORT", asked.server_port.to_string().as_bytes());
         self.push(b"SERVER_NAME", asked.server_name);

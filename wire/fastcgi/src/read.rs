@@ -50,6 +50,7 @@ pub struct Decoder {
     /// Whether the request allows no content in the answer (HEAD).
     is_head_only: bool,
     content_length: Option<u64>,
+    is_local: bool,
     /// Content still to come, when its length is known and it is passed on.
     content_left: Option<u64>,
     stdout_ended: bool,
@@ -92,6 +93,7 @@ impl Decoder {
             head: ResponseHead::new(),
             is_head_only: method == Method::Head,
             content_length: None,
+            is_local: false,
             content_left: None,
             stdout_ended: false,
             stderr_ended: false,
@@ -138,6 +140,12 @@ impl Decoder {
         self.content_length
     }
 
+    /// Whether the head says that the answer is what the path in its `Location` is answered (RFC 3875 section 6.2.2). Known
+    /// once the head is.
+    pub fn redirects_locally(&self) -> bool {
+        self.is_local
+    }
+
     /// Whether the request is over.
     pub fn is_done(&self) -> bool {
         matches!(self.state, State::Done { .. })
@@ -156,6 +164,17 @@ impl Decoder {
     /// Bytes of error output that were thrown away because of the limit.
     pub fn stderr_bytes_lost(&self) -> u64 {
         self.stderr_bytes_seen - self.stderr.len() as u64
+    }
+
+    /// Forgets the error output so far, which somebody was told.
+    pub fn forget_stderr(&mut self) {
+        self.stderr.clear();
+        self.stderr_bytes_seen = 0;
+    }
+
+    /// Whether nobody may get the content of this answer: to HEAD, with 204 or 304. Known once the head is.
+    pub fn ignores_content(&self) -> bool {
+        matches!(self.output, Output::Ignored)
     }
 
     /// The error output so far, line by line, without empty ones.
@@ -263,7 +282,9 @@ impl Decoder {
                 if !is_whole {
                     return Ok((taken, Found::Nothing));
                 }
-                self.content_length = std::mem::take(lines).finish(&mut self.head)?.content_length;
+                let meaning = std::mem::take(lines).finish(&mut self.head)?;
+                self.content_length = meaning.content_length;
+                self.is_local = meaning.is_local;
                 if self.is_head_only || matches!(self.head.status, 204 | 304) {
                     self.output = Output::Ignored;
                 } else {

@@ -24,6 +24,6 @@ pub use persist::{expects_continue, keeps_alive_request, keeps_alive_response, u
 pub use request::{Target, check_request, host, parse_request, split_target};
 pub use response::{Malformed, parse_response};
 pub use write::{
-    CHUNK_END, write_chunk_start, write_field, write_fields, write_framing, write_last_chunk,
+    CHUNK_END, write_chunk_start, write_decimal, write_field, write_fields, write_framing, write_last_chunk,
     write_request_line, write_status_line,
 };

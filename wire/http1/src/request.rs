@@ -94,12 +94,14 @@ pub fn check_request(head: &RequestHead, limits: &Limits) -> Result<(), Refused>
 
 /// Takes the head's target apart. On a head that [`parse_request`] has filled.
 pub fn split_target(head: &RequestHead) -> Target<'_> {
+    let target = head.target();
+    let path = Target { scheme: None, authority: None, path_and_query: target };
+    // Almost all; the parser has looked at the rest of it.
+    if target.first() == Some(&b'/') {
+        return path;
+    }
     // The parser let no other through; a head from elsewhere is taken for a path.
-    split(head.target(), head.method == Method::Options).unwrap_or(Target {
-        scheme: None,
-        authority: None,
-        path_and_query: head.target(),
-    })
+    split(target, head.method == Method::Options).unwrap_or(path)
 }
 
 /// The host that the request is for: of an absolute target, else of `Host`; `host[:port]`.

@@ -17,7 +17,10 @@ const LISTED_MAX: usize = 16;
 /// When method or target hold a space or a line end: then the caller did not take them from a parsed head.
 pub fn write_request_line(out: &mut Vec<u8>, method: &[u8], target: &[u8]) {
     for part in [method, target] {
-        assert!(memchr::memchr3(b' ', b'\r', b'\n', part).is_none(), "a request line must have three parts");
+        assert!(
+            !has_below(part, b' ' + 1) || memchr::memchr3(b' ', b'\r', b'\n', part).is_none(),
+            "a request line must have three parts"
+        );
     }
     out.extend_from_slice(method);
     out.push(b' ');
@@ -45,7 +48,10 @@ pub fn write_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
 /// When name or value hold CR, LF or NUL: then the caller lets somebody write lines of their own.
 pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     for part in [name, value] {
-        assert!(memchr::memchr3(b'\r', b'\n', b'\0', part).is_none(), "a field is one line");
+        assert!(
+            !has_below(part, b' ') || memchr::memchr3(b'\r', b'\n', b'\0', part).is_none(),
+            "a field is one line"
+        );
     }
     append_field(out, name, value);
 }
@@ -58,10 +64,10 @@ pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 ///
 /// The fields must come from a parser: they are not searched for line ends again.
 pub fn write_fields(out: &mut Vec<u8>, fields: &Fields, skip: impl Fn(Field<'_>) -> bool) {
-    let listed = Listed::new(fields);
+    let listed = Listed::of(fields);
     for field in fields.iter() {
         let is_left_out = match field.id {
-            Name::Other => listed.has(field.name),
+            Name::Other => listed.as_ref().is_some_and(|listed| listed.has(field.name)),
             Name::ContentLength => true,
             id => id.is_hop_by_hop(),
         };
@@ -106,6 +112,22 @@ pub fn write_last_chunk(out: &mut Vec<u8>, trailers: Option<&Fields>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Whether some byte is below `limit`, which is at most 128. Eight at a time: names and values are short, and a search that sets
+/// itself up for long texts costs five times as much (`benches/parse.rs`).
+fn has_below(text: &[u8], limit: u8) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    let is_in = |word: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*word);
+        word.wrapping_sub(EACH * u64::from(limit)) & !word & (EACH << 7) != 0
+    };
+    let (words, _) = text.as_chunks::<8>();
+    match text.last_chunk::<8>() {
+        // The last one may hold some of what the one before it held.
+        Some(last) => words.iter().any(is_in) || is_in(last),
+        None => text.iter().any(|&byte| byte < limit),
+    }
+}
+
 fn append_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
@@ -114,7 +136,8 @@ fn append_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+/// Writes a number in digits.
+pub fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
@@ -135,26 +158,29 @@ struct Listed<'a> {
 }
 
 impl<'a> Listed<'a> {
-    fn new(fields: &'a Fields) -> Self {
-        let mut listed = Self { names: [b""; LISTED_MAX], len: 0 };
+    /// `None` where there are none, as in almost all requests.
+    fn of(fields: &'a Fields) -> Option<Self> {
         if !fields.has(Name::Connection) {
-            return listed;
+            return None;
         }
-        for name in fields.all(Name::Connection).flat_map(tokens) {
-            let is_usual = [&b"keep-alive"[..], b"close", b"upgrade"]
-                .iter()
-                .any(|usual| usual.eq_ignore_ascii_case(name));
-            if !is_usual && let Some(free) = listed.names.get_mut(listed.len) {
-                *free = name;
-                listed.len += 1;
-            }
+        let mut unusual = fields.all(Name::Connection).flat_map(tokens).filter(|name| !is_usual(name));
+        let mut listed = Self { names: [b""; LISTED_MAX], len: 1 };
+        listed.names[0] = unusual.next()?;
+        for (free, name) in listed.names[1..].iter_mut().zip(unusual) {
+            *free = name;
+            listed.len += 1;
         }
-        listed
+        Some(listed)
     }
 
     fn has(&self, name: &[u8]) -> bool {
         self.names[..self.len].iter().any(|listed| listed.eq_ignore_ascii_case(name))
     }
+}
+
+/// What everybody sends in `Connection`, and no field is called.
+fn is_usual(name: &[u8]) -> bool {
+    [&b"keep-alive"[..], b"close", b"upgrade"].iter().any(|usual| usual.eq_ignore_ascii_case(name))
 }
 
 /// The reason phrases of RFC 9110 section 15 and of the IANA registry, as far as they are met.
@@ -223,6 +249,22 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_byte_below_the_limit_is_found_at_each_place_of_each_length() {
+        for len in 0..40 {
+            for limit in [b' ', b' ' + 1, 128] {
+                let above = [limit, 0xff, 0x80].map(|byte| vec![byte.max(limit); len]);
+                assert!(above.iter().all(|text| !has_below(text, limit)), "{len} {limit}");
+                for (at, below) in (0..len).flat_map(|at| [0, 1, limit - 1].map(|below| (at, below))) {
+                    for mut text in above.clone() {
+                        text[at] = below;
+                        assert!(has_below(&text, limit), "{len} {limit} {at} {below}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

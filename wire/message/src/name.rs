@@ -81,30 +81,85 @@ names! {
 /// The longest known name.
 const LENGTH_MAX: usize = 20;
 
+/// A name's bytes as numbers: the first eight and the last eight, or with fewer the first four and the last four, and so on;
+/// and what lies between, of more than sixteen. Of names of one length they are equal exactly when the names are.
+type Words = [u64; 3];
+
+const fn words(bytes: &[u8]) -> Words {
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let between = match bytes.split_at(8).1.first_chunk() {
+            Some(between) if bytes.len() > 16 => u64::from_le_bytes(*between),
+            _ => 0,
+        };
+        return [u64::from_le_bytes(*first), u64::from_le_bytes(*last), between];
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return [u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64, 0];
+    }
+    match *bytes {
+        [] => [0; 3],
+        [first] => [first as u64, 0, 0],
+        [first, .., last] => [first as u64, bytes[bytes.len() / 2] as u64, last as u64],
+    }
+}
+
+/// A known name, made ready to be compared with. Case lies in one bit of a letter; of other bytes each bit counts.
+#[derive(Clone, Copy)]
+struct Known {
+    text: Words,
+    /// The bits that say of a letter whether it is large.
+    case: Words,
+    name: Name,
+}
+
+impl Known {
+    const NONE: Self = Self { text: [u64::MAX; 3], case: [0; 3], name: Name::Other };
+
+    const fn of(name: Name) -> Self {
+        let text = Name::TEXTS[name as usize].as_bytes();
+        let mut case = [0; LENGTH_MAX];
+        let mut at = 0;
+        while at < text.len() {
+            case[at] = if text[at].is_ascii_lowercase() { 0x20 } else { 0 };
+            at += 1;
+        }
+        let (case, _) = case.split_at(text.len());
+        Self { text: words(text), case: words(case), name }
+    }
+
+    #[inline]
+    fn is(&self, [a, b, c]: Words) -> bool {
+        let ([x, y, z], [i, j, k]) = (self.text, self.case);
+        (a | i) == x && (b | j) == y && (c | k) == z
+    }
+}
+
 /// For each length, which names have it: most look-ups compare with one to four candidates.
-const BY_LENGTH: [[u8; 8]; LENGTH_MAX + 1] = {
-    let mut table = [[u8::MAX; 8]; LENGTH_MAX + 1];
+const BY_LENGTH: [[Known; 8]; LENGTH_MAX + 1] = {
+    let mut table = [[Known::NONE; 8]; LENGTH_MAX + 1];
+    let mut free = [0; LENGTH_MAX + 1];
     let mut i = 0;
     while i < Name::COUNT {
         let length = Name::TEXTS[i].len();
-        let mut free = 0;
-        while table[length][free] != u8::MAX {
-            free += 1;
-        }
-        table[length][free] = i as u8;
+        table[length][free[length]] = Known::of(Name::ALL[i]);
+        free[length] += 1;
         i += 1;
     }
     table
 };
 
 impl Name {
-    /// From its bytes, in any case.
+    /// From its bytes, in any case. Each field of each head is asked for: no loop over bytes.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        let Some(candidates) = BY_LENGTH.get(bytes.len()) else { return Self::Other };
-        for &index in candidates {
-            let Some(text) = Self::TEXTS.get(usize::from(index)) else { break };
-            if text.as_bytes().eq_ignore_ascii_case(bytes) {
-                return Self::ALL[usize::from(index)];
+        static KNOWN: [[Known; 8]; LENGTH_MAX + 1] = BY_LENGTH;
+        let Some(candidates) = KNOWN.get(bytes.len()) else { return Self::Other };
+        let words = words(bytes);
+        for known in candidates {
+            if known.name == Self::Other {
+                break;
+            }
+            if known.is(words) {
+                return known.name;
             }
         }
         Self::Other
@@ -144,5 +199,15 @@ mod tests {
         assert_eq!(Name::from_bytes(b"x-unknown"), Name::Other);
         assert_eq!(Name::from_bytes(b""), Name::Other);
         assert_eq!(Name::from_bytes(&[b'a'; 300]), Name::Other);
+        // Each byte counts, and of no byte but a letter the bit that is its case.
+        for (index, text) in Name::TEXTS.iter().enumerate() {
+            for (at, bit) in (0..text.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+                let mut other = text.as_bytes().to_vec();
+                other[at] ^= 1 << bit;
+                let found = Name::from_bytes(&other);
+                let same = other.eq_ignore_ascii_case(text.as_bytes());
+                assert_eq!(found as usize == index, same, "{text}, byte {at}, bit {bit}");
+            }
+        }
     }
 }

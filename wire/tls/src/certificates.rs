@@ -3,11 +3,13 @@
 
 use crate::names::Names;
 use crate::pair::{Pair, Stamp, read_chain};
+use crate::tickets::Tickets;
 use crate::trouble::{Trouble, What};
 use crate::{directory, local, session};
-use rustls::crypto::ring::{self, Ticketer};
+use ::ring::digest;
+use rustls::crypto::ring;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, version};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,7 +37,7 @@ pub struct Certificates {
     /// Files that could not be used, and how they were: not said again until they change.
     useless: Vec<(CertificateFiles, Option<Stamp>)>,
     authority: Option<Authority>,
-    tickets: Arc<dyn ProducesTickets>,
+    tickets: Arc<Tickets>,
     names: Arc<Names>,
     config: Arc<ServerConfig>,
 }
@@ -44,6 +46,8 @@ pub struct Certificates {
 #[derive(Clone, Debug)]
 struct Authority {
     stamp: Stamp,
+    /// SHA-256 of its certificates.
+    digest: Vec<u8>,
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
@@ -131,7 +135,11 @@ impl Certificates {
         let same = before.filter(|before| stamp(&before.authority) == stamp(&authority));
         let tickets = match same {
             Some(before) => before.tickets.clone(),
-            None => Ticketer::new().map_err(failed)?,
+            None => {
+                let purpose = authority.as_ref().map_or(&[][..], |authority| &authority.digest);
+                let tickets = Tickets::new(source.local.as_deref(), purpose, clock::now().unix_seconds());
+                Arc::new(tickets.ok_or_else(|| failed(rustls::Error::FailedToGetRandomBytes))?)
+            }
         };
         let names = Arc::new(Names::new(&pairs, clock::now().unix_seconds()));
         let versions: &[_] = match source.settings.version_min {
@@ -160,6 +168,11 @@ impl Certificates {
     /// When the system gives no randomness.
     pub fn session(&self) -> io::Result<Box<dyn Session>> {
         session::server(self.config.clone())
+    }
+
+    /// Changes the key of tickets when it is time for that; to be called now and then, by a thread that may wait for a disk.
+    pub fn renew_tickets(&self) {
+        self.tickets.renew(clock::now().unix_seconds());
     }
 
     /// Where they come from.
@@ -198,6 +211,19 @@ impl Certificates {
         self.pairs.iter().map(|pair| pair.files.chain.as_path()).find(|chain| *chain == local)
     }
 
+    /// Until when each holds, in seconds since 1970, with the first host that it names and its file.
+    pub fn ends(&self) -> impl Iterator<Item = (&str, &Path, u64)> {
+        self.pairs.iter().map(|pair| {
+            let host = pair.names.first().map_or("", String::as_str);
+            (host, pair.files.chain.as_path(), pair.valid.end)
+        })
+    }
+
+    /// What a person should know of those in use, although they serve: who expires soon, say.
+    pub fn doubts(&self, now_s: u64) -> Vec<Trouble> {
+        self.pairs.iter().flat_map(|pair| pair.doubts(now_s)).collect()
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.pairs.len()
@@ -212,7 +238,9 @@ fn read_authority(file: &Path) -> Result<Authority, Trouble> {
     let at = |what| Trouble { file: file.to_owned(), what };
     let stamp = authority_stamp(file)?;
     let mut roots = RootCertStore::empty();
+    let mut all = digest::Context::new(&digest::SHA256);
     for certificate in read_chain(file)? {
+        all.update(&certificate);
         roots.add(certificate).map_err(|error| at(What::BadCertificate(error.to_string())))?;
     }
     if roots.is_empty() {
@@ -221,5 +249,5 @@ fn read_authority(file: &Path) -> Result<Authority, Trouble> {
     let builder =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()));
     let verifier = builder.build().map_err(|error| at(What::BadCertificate(error.to_string())))?;
-    Ok(Authority { stamp, verifier })
+    Ok(Authority { stamp, digest: all.finish().as_ref().to_vec(), verifier })
 }

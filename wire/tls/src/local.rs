@@ -83,7 +83,7 @@ fn make(files: &CertificateFiles, names: Vec<String>, now_s: u64) -> Result<(), 
 }
 
 /// Whole or not at all, and never readable by more than `mode` says.
-fn write(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn write(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let new = file.with_extension("new");
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -81,6 +81,11 @@ impl Pair {
         Ok(Self { files: files.clone(), key: Arc::new(key), names, valid, stamp })
     }
 
+    /// Whether the files are those that were read. Reads nothing.
+    pub fn is_current(&self) -> bool {
+        Stamp::of(&self.files).is_ok_and(|now| now == self.stamp)
+    }
+
     /// What a person should know, although it can be used.
     pub fn doubts(&self, now_s: u64) -> Vec<Trouble> {
         let of_chain = match self.valid.clone() {

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use tentpole_admin::{Admin, AdminParts, Events, Page};
 use tentpole_model::link::{Answer, Question};
 use tentpole_model::{
-    Balance, CacheFigures, Canonical, Dials, EdgeGone, EdgePort, EdgeReport, Endpoint, EndpointReport,
-    Health, HostPattern, Member, Membership, MemoryFigures, Pool, PoolMembers, PurgeError, PurgeRecord,
-    PurgeWhat, Purged, PurgedBy, Route, Site, Snapshot,
+    Balance, CacheFigures, Canonical, CertificateEnd, Dials, EdgeGone, EdgePort, EdgeReport, Endpoint,
+    EndpointReport, FilterFigures, Health, HostPattern, Member, Membership, MemoryFigures, Pool, PoolMembers,
+    PurgeError, PurgeRecord, PurgeWhat, Purged, PurgedBy, Route, ScreenFigures, Site, Snapshot,
 };
 use tentpole_runtime::{Published, clock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,7 +38,9 @@ impl EdgePort for Edge {
                 Answer::Text("# TYPE tentpole_uptime_seconds gauge\ntentpole_uptime_seconds 5".into())
             }
             Question::Requests { limit } => Answer::Text(json!({"requests": [], "limit": limit}).to_string()),
+            Question::Rooms(_) => Answer::Text("{\"rooms\":[]}".into()),
             Question::CacheAdvice => Answer::Text("{\"rules\":[]}".into()),
+            Question::PurgeBeside { .. } => Answer::Purged(Ok(Purged::default())),
             Question::Purge(order) => match order.what {
                 PurgeWhat::Url(url) if !url.starts_with("http://") => {
                     Answer::Purged(Err(PurgeError::NotAnUrl))
@@ -83,6 +85,15 @@ impl Edge {
             cache: vec![("hit".into(), requests / 2), ("stored".into(), 1), ("stale".into(), 0)],
             figures: CacheFigures {
                 memory: MemoryFigures { objects: 9, bytes: 4_096, ..MemoryFigures::default() },
+                screen: ScreenFigures {
+                    filters: vec![FilterFigures {
+                        name: "login".into(),
+                        matched: 9,
+                        refused: 4,
+                        reported: 0,
+                    }],
+                    ..ScreenFigures::default()
+                },
                 purges_recent: vec![PurgeRecord {
                     at_unix_ms: started_unix_ms,
                     by: PurgedBy::Learning,
@@ -93,6 +104,11 @@ impl Edge {
                 }],
                 ..CacheFigures::default()
             },
+            certificates: vec![CertificateEnd {
+                host: "shop.example".into(),
+                file: "/shop.pem".into(),
+                ends_unix_s: 7,
+            }],
             ..EdgeReport::default()
         };
         *self.report.lock().unwrap() = Some(Arc::new(report));
@@ -129,7 +145,7 @@ fn snapshot() -> Snapshot {
 }
 
 pub fn members(health: [Health; 2]) -> Membership {
-    let member = |health| Member { addresses: vec![SocketAddr::from(([10, 0, 0, 1], 1))], health };
+    let member = |health| Member { addresses: vec![SocketAddr::from(([10, 0, 0, 1], 1))], health, tier: 0 };
     Membership { pools: vec![PoolMembers { members: health.map(member).into() }] }
 }
 
@@ -150,12 +166,16 @@ impl Desk {
         let parts = AdminParts {
             membership: Published::new(members([Health::Up, Health::Up])),
             dials: Published::new(Dials::from_snapshot(&snapshot)),
+            health: Published::new(tentpole_model::HealthDetails::default()),
             edge: port,
             fleets: Published::new(Vec::new()),
             events: Arc::new(Events::new()),
             version: (1, 1_700_000_000_000),
             reload: None,
+            upgrade: None,
+            restarts: None,
             relay: None,
+            names: None,
             pages: vec![
                 page("/", "text/html; charset=utf-8", b"<!doctype html>".as_slice()),
                 page("/console.js", "text/javascript; charset=utf-8", b"'use strict'".as_slice()),

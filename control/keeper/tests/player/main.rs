@@ -61,6 +61,7 @@ fn keeper() -> ExitCode {
         program: Program::default(),
         open_files: set_to("PLAYER_OPEN_FILES").map_or(descriptors::limit(), |text| text.parse().ok()),
         reload: None,
+        taken_over: None,
         tell: Box::new(|event| println!("event {event:?}")),
     });
     println!("end {end:?}");
@@ -134,6 +135,9 @@ async fn edge(keeper: Sender, mut told: Receiver) -> io::Result<()> {
                 let _ = sender.send(&LinkUp::Hello { pid, snapshot: 1, published: None }, None).await;
                 link = Some((sender, receiver));
             }
+            // It has nothing to give.
+            ToEdge::Take | ToEdge::Give => drop(told.descriptor()?),
+            ToEdge::Leave => println!("edge {pid} shall leave"),
             ToEdge::End => {
                 ends += 1;
                 println!("edge {pid} shall end");

@@ -5,5 +5,6 @@
 mod common;
 mod crash;
 mod faults;
+mod handing_over;
 mod keeping;
 mod purging;

@@ -4,7 +4,7 @@
 use crate::http2::budget::Budget;
 use crate::http2::wire::TURN_BYTES_MAX;
 use bytes::{Buf, Bytes};
-use h2::FlowControl;
+use h2::{FlowControl, Reason};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) budget: RefCell<Budget>,
     /// Frames cost more than they may.
     pub(crate) flooded: Cell<bool>,
+    /// Nothing more is read: the connection is to end, with this reason.
+    pub(crate) ends_for: Cell<Option<Reason>>,
     /// Content has arrived since it was last counted.
     pub(crate) content_came: Cell<bool>,
     /// Bytes that may still be read in this turn.
@@ -47,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) is_blocked: Cell<bool>,
     /// Bytes written to him.
     pub(crate) written: Cell<u64>,
+    /// Nothing more is expected for a while.
+    pub(crate) rests: Cell<bool>,
     /// The connection is over: nobody reads or writes frames any more.
     pub(crate) is_over: Cell<bool>,
 }
@@ -72,10 +76,12 @@ impl Shared {
             incoming_bytes: Cell::new(0),
             budget: RefCell::new(Budget::new(clock::coarse())),
             flooded: Cell::new(false),
+            ends_for: Cell::new(None),
             content_came: Cell::new(false),
             turn_bytes: Cell::new(TURN_BYTES_MAX),
             is_blocked: Cell::new(false),
             written: Cell::new(0),
+            rests: Cell::new(false),
             is_over: Cell::new(false),
         };
         shared.charge(CONNECTION_BYTES);
@@ -95,6 +101,12 @@ impl Shared {
     pub(crate) fn begin(&self) {
         self.live.set(self.live.get() + 1);
         self.charge(STREAM_BYTES);
+    }
+
+    /// The connection is over: whoever waits for room finds out.
+    pub(crate) fn end_all(&self) {
+        self.is_over.set(true);
+        self.wake_waiting();
     }
 
     /// A request is over, and with it its body.
@@ -168,7 +180,7 @@ impl Shared {
     }
 
     /// Wakes who waits for room: there is some, or there never will be.
-    pub(crate) fn wake_waiting(&self) {
+    fn wake_waiting(&self) {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         waiting.into_iter().for_each(Waker::wake);
     }

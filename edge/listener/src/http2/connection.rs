@@ -3,6 +3,7 @@
 
 use crate::accept::Open;
 use crate::http2::account::{OUTGOING_BYTES_MAX, Piece, Shared};
+use crate::http2::gather::Pipe;
 use crate::http2::stream::Stream;
 use crate::http2::wire::{TURN_BYTES_MAX, Wire};
 use h2::Reason;
@@ -24,6 +25,8 @@ const WINDOW_BYTES: u32 = 1 << 20;
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Requests that one turn begins; then others have theirs.
 const BEGINS_PER_TURN: usize = 16;
+/// How long a connection stays on which nothing is expected for a while.
+const RESTS_TIME: Duration = Duration::from_secs(1);
 /// How long a visitor may take to hear that the connection ends.
 const FAREWELL_TIME: Duration = Duration::from_secs(2);
 /// Long enough for a wait that is only there to be cut short when the thread drains.
@@ -33,6 +36,7 @@ const WHILE_BUSY: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub struct Connection {
     codec: Codec,
+    pipe: Rc<Pipe>,
     shared: Rc<Shared>,
     limits: VisitorLimits,
     /// For waits between requests, which may be cut short; and while it ends.
@@ -45,6 +49,8 @@ pub struct Connection {
     begun: u64,
     /// Those of them that this turn has begun, and those that it refused.
     turn_begins: usize,
+    /// It was ended for a fault of the visitor's.
+    is_shut: bool,
     _open: Open,
 }
 
@@ -79,7 +85,8 @@ impl Connection {
     /// Takes over a socket whose next bytes are the preface.
     pub fn new(socket: Socket, open: Open, limits: VisitorLimits, ledger: Arc<Ledger>) -> Self {
         let shared = Shared::new(ledger);
-        let wire = Wire::new(socket, shared.clone());
+        let pipe = Pipe::new(socket, shared.clone());
+        let wire = Wire::new(pipe.clone(), shared.clone());
         let mut builder = Builder::new();
         let head_bytes_max = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX);
         builder
@@ -93,6 +100,7 @@ impl Connection {
             .enable_connect_protocol();
         Self {
             codec: Codec::Greeting(builder.handshake(wire)),
+            pipe,
             shared,
             limits,
             quiet: Deadline::new(),
@@ -101,6 +109,7 @@ impl Connection {
             written_before: None,
             begun: 0,
             turn_begins: 0,
+            is_shut: false,
             _open: open,
         }
     }
@@ -142,8 +151,14 @@ impl Connection {
                     Poll::Pending => break,
                 }
             }
-            if self.shared.flooded.get() && self.phase != Phase::Farewell {
-                self.shut(Reason::ENHANCE_YOUR_CALM);
+            // Nothing more is to be done now, so what was written goes out; an error ends the codec as well.
+            if let Poll::Ready(Err(_)) = self.pipe.poll_send(context) {
+                return Poll::Ready(Err(self.ended()));
+            }
+            if let Some(reason) = self.shared.ends_for.get()
+                && !self.is_shut
+            {
+                self.shut(reason);
                 // To write it.
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -152,8 +167,7 @@ impl Connection {
         });
         let next = next.await;
         if next.is_err() {
-            self.shared.is_over.set(true);
-            self.shared.wake_waiting();
+            self.shared.end_all();
         }
         next
     }
@@ -184,6 +198,10 @@ impl Connection {
         key: impl FnOnce() -> String,
     ) -> Option<Stream> {
         self.turn_begins += 1;
+        // The codec still gives what came before a fault of the visitor's: nobody would hear an answer.
+        if self.shared.is_over.get() || self.shared.ends_for.get().is_some() {
+            return None;
+        }
         // Those that were taken back and are still under way count: they cost as much.
         let is_full = self.shared.live() >= self.limits.streams_max as usize;
         if is_full || self.shared.ledger().pressure() == Pressure::RefuseConnections {
@@ -191,9 +209,18 @@ impl Connection {
             return None;
         }
         self.begun += 1;
-        if self.phase == Phase::Idle {
-            self.phase = Phase::Busy;
-            self.quiet.set_idle_in(WHILE_BUSY);
+        self.shared.rests.set(false);
+        match self.phase {
+            Phase::Idle => {
+                self.phase = Phase::Busy;
+                self.quiet.set_told_in(WHILE_BUSY);
+            }
+            // It was on its way when the visitor was told.
+            Phase::Farewell => {
+                self.phase = Phase::Ending;
+                self.quiet.set_in(WHILE_BUSY);
+            }
+            Phase::Busy | Phase::Ending => {}
         }
         Some(Stream::new(request, respond, self.shared.clone(), key))
     }
@@ -242,7 +269,7 @@ impl Connection {
         match (self.phase, &mut self.codec) {
             (Phase::Farewell, _) | (_, Codec::Greeting(_)) => return Poll::Ready(self.ended()),
             // Cut short for nothing.
-            (Phase::Busy | Phase::Ending, _) if !is_draining() => self.quiet.set_idle_in(WHILE_BUSY),
+            (Phase::Busy | Phase::Ending, _) if !is_draining() => self.quiet.set_told_in(WHILE_BUSY),
             (Phase::Ending, _) => self.quiet.set_in(WHILE_BUSY),
             (phase, Codec::Running(connection)) => {
                 connection.graceful_shutdown();
@@ -260,14 +287,23 @@ impl Connection {
         if let Codec::Running(connection) = &mut self.codec {
             connection.abrupt_shutdown(reason);
         }
+        self.is_shut = true;
         self.phase = Phase::Farewell;
         self.quiet.set_in(FAREWELL_TIME);
     }
 
     fn wait_idle(&mut self) {
         if self.phase == Phase::Idle {
-            let time = if self.begun == 0 { self.limits.head_time } else { self.limits.idle_time };
-            self.quiet.set_idle_in(time);
+            let time = match self.begun {
+                0 => self.limits.head_time,
+                _ if self.shared.rests.get() => self.limits.idle_time.min(RESTS_TIME),
+                _ => self.limits.idle_time,
+            };
+            match self.codec {
+                // Nobody can be told yet.
+                Codec::Greeting(_) => self.quiet.set_idle_in(time),
+                Codec::Running(_) => self.quiet.set_told_in(time),
+            }
         }
     }
 

@@ -6,6 +6,7 @@ mod account;
 mod budget;
 mod connection;
 mod frames;
+mod gather;
 mod request;
 mod response;
 mod stream;

@@ -74,6 +74,11 @@ pub(crate) enum Came {
 }
 
 impl Stream {
+    /// Nothing more comes on its connection for a while.
+    pub(crate) fn rests(&self) {
+        self.shared.rests.set(true);
+    }
+
     pub(crate) fn new(
         request: Request<RecvStream>,
         respond: SendResponse<Piece>,
@@ -185,6 +190,11 @@ impl Stream {
             Outgoing::Over if self.left == Some(0) => Poll::Ready(Err(io::ErrorKind::InvalidInput.into())),
             Outgoing::Over => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
+    }
+
+    /// Bytes written to the visitor, over all requests of the connection.
+    pub(crate) fn connection_written(&self) -> u64 {
+        self.shared.written.get()
     }
 
     /// These follow the content.

@@ -1,15 +1,22 @@
 //! The socket as the frame codec wants it, with an eye on what passes: frames are counted, and one turn reads so much
-//! and no more, so that a connection that sends without end leaves room for others.
+//! and no more, so that a connection that sends without end leaves room for others. At the end it reads on for a moment,
+//! so that the last words arrive.
+//!
+//! What is written is gathered: the codec flushes behind each frame of content, and a system call and a record of TLS for
+//! each would cost more than the frames. The connection's task sends what was gathered before it waits ([`Pipe::poll_send`]).
 
+use crate::discard;
 use crate::http2::account::Shared;
 use crate::http2::frames::{Frames, Kind};
+use crate::http2::gather::Pipe;
+use h2::Reason;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tentpole_runtime::buffer::BUFFER_BYTES;
 use tentpole_runtime::clock;
-use tentpole_runtime::socket::Socket;
+use tentpole_runtime::deadline::Deadline;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that one turn reads.
@@ -18,21 +25,24 @@ pub(crate) const TURN_BYTES_MAX: usize = 64 * 1024;
 /// A visitor's socket under a codec.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    socket: Socket,
+    pipe: Rc<Pipe>,
     frames: Frames,
     shared: Rc<Shared>,
+    /// Once everything was said: until when, and how much, what still comes is thrown away.
+    discard: Option<(Deadline, discard::Left)>,
 }
 
 impl Wire {
-    pub(crate) fn new(socket: Socket, shared: Rc<Shared>) -> Self {
-        Self { socket, frames: Frames::new(), shared }
+    pub(crate) fn new(pipe: Rc<Pipe>, shared: Rc<Shared>) -> Self {
+        Self { pipe, frames: Frames::new(), shared, discard: None }
     }
 
-    fn count(&mut self, length: usize) {
-        let Self { socket, frames, shared } = self;
+    /// Counts the frames in the next bytes; returns how many of these may be read.
+    fn count(&mut self, bytes: &[u8]) -> usize {
+        let Self { frames, shared, .. } = self;
         let now = clock::coarse();
         let mut budget = shared.budget.borrow_mut();
-        frames.read(&socket.filled()[..length], |kind| {
+        let read = frames.read(bytes, |kind| {
             if kind == Kind::Content {
                 shared.content_came.set(true);
             }
@@ -40,17 +50,16 @@ impl Wire {
                 shared.flooded.set(true);
             }
         });
-    }
-
-    fn wrote(&self, wrote: &Poll<io::Result<usize>>) {
-        match wrote {
-            Poll::Ready(Ok(count)) => {
-                self.shared.is_blocked.set(false);
-                self.shared.written.set(self.shared.written.get() + *count as u64);
-            }
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.shared.is_blocked.set(true),
+        if shared.flooded.get() {
+            shared.ends_for.set(Some(Reason::ENHANCE_YOUR_CALM));
         }
+        read.map_or_else(
+            |wrong| {
+                shared.ends_for.set(shared.ends_for.get().or(Some(wrong.reason)));
+                wrong.before
+            },
+            |()| bytes.len(),
+        )
     }
 }
 
@@ -61,7 +70,7 @@ impl AsyncRead for Wire {
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.shared.flooded.get() {
+        if this.shared.ends_for.get().is_some() {
             // The connection's own task says so and closes; until then nothing more is read.
             return Poll::Pending;
         }
@@ -70,15 +79,22 @@ impl AsyncRead for Wire {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if this.socket.filled().is_empty() && ready!(this.socket.poll_fill(context, BUFFER_BYTES))? == 0 {
+        let pipe = this.pipe.clone();
+        let socket = &mut *pipe.socket.borrow_mut();
+        if socket.filled().is_empty() && ready!(socket.poll_fill(context, BUFFER_BYTES))? == 0 {
             return Poll::Ready(Ok(()));
         }
-        let length = this.socket.filled().len().min(room.remaining()).min(left);
-        this.count(length);
-        room.put_slice(&this.socket.filled()[..length]);
-        this.socket.consume(length);
-        this.socket.rest();
+        let length = socket.filled().len().min(room.remaining()).min(left);
+        let good = this.count(&socket.filled()[..length]);
+        room.put_slice(&socket.filled()[..good]);
+        socket.consume(length);
+        socket.rest();
         this.shared.turn_bytes.set(left - length);
+        if good == 0 {
+            // To be asked once more, and not to look like the end.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -93,22 +109,34 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let wrote = this.socket.poll_write(context, parts);
-        this.wrote(&wrote);
-        wrote
+        self.get_mut().pipe.poll_gather(context, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // What was written the kernel has; TLS may have something to say of its own.
-        self.get_mut().socket.poll_output(context)
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().socket.poll_shutdown(context)
+        let this = self.get_mut();
+        if this.discard.is_none() {
+            ready!(this.pipe.poll_send(context))?;
+            this.shared.end_all();
+            ready!(this.pipe.socket.borrow_mut().poll_shutdown(context))?;
+            let deadline = Deadline::new();
+            deadline.set_in(discard::TIME);
+            this.discard = Some((deadline, discard::Left::all()));
+        }
+        let Some((deadline, left)) = &mut this.discard else { return Poll::Ready(Ok(())) };
+        while deadline.poll_expired(context).is_pending() {
+            match ready!(this.pipe.socket.borrow_mut().poll_discard(context)) {
+                Ok(count @ 1..) if left.goes_on_after(count) => {}
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -9,7 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tentpole_cache::Selector;
 use tentpole_disk::Purge;
-use tentpole_model::PurgedBy;
+use tentpole_model::{PurgeOrder, PurgedBy};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// Paths that are told of one purge, and characters of each.
@@ -80,7 +81,13 @@ impl Looking {
                 std::mem::take(&mut state.next)
             };
             let Batch { named, waiting } = batch;
+            let orders = if self.0.company.is_there() { orders(&named) } else { Vec::new() };
             purge_named(&self.0, named);
+            if !orders.is_empty() {
+                // Who does not answer in time is told later: a change is not refused for that.
+                let passing = self.0.company.pass(PurgedBy::Route, orders);
+                let _ = Handle::current().block_on(passing);
+            }
             // Whoever has left need not hear of it.
             waiting.into_iter().for_each(|done| _ = done.send(()));
         }
@@ -116,6 +123,18 @@ fn purge_named(shared: &Shared, named: Named) {
     let purged = shared.cache.purge_selected(&selector, false);
     shared.purges.add(PurgedBy::Route, what, None, false, purged.objects);
     learn::tell_purged(&shared.observations, &selector);
+}
+
+/// The same as orders: what is named, under any query.
+fn orders(named: &Named) -> Vec<PurgeOrder> {
+    let mut orders = Vec::new();
+    for (host, lists) in named {
+        let Ok(host) = std::str::from_utf8(host) else { continue };
+        for path in lists.iter().flatten() {
+            orders.extend(super::told::whats(host, path).map(PurgeOrder::hard));
+        }
+    }
+    orders
 }
 
 /// Whether a key is one of the paths of its host, with any query.

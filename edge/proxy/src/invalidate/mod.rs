@@ -14,20 +14,52 @@ use crate::thread::{Shared, Thread};
 use std::rc::Rc;
 use std::sync::Arc;
 use tentpole_message::{Name, ResponseHead};
-use tentpole_model::{PurgeOrder, PurgeWhat};
+use tentpole_model::{PurgeOrder, PurgeWhat, PurgedBy};
+
+/// What is stored and no longer holds after a change is gone, here and elsewhere, before its visitor hears of it. `paths` are
+/// those that its route empties besides.
+pub async fn all(thread: &Rc<Thread>, key: &[u8], target: &[u8], response: &ResponseHead, paths: &[String]) {
+    let others = after_change(&thread.shared, key, target, response);
+    pass_on(&thread.shared, others).await;
+    if !paths.is_empty() {
+        by_route(thread, key, paths).await;
+    }
+}
 
 /// Empties the cache of what an unsafe request has changed. `key` is the request's, and `target` what an endpoint is asked
-/// for when its answer may be stored.
-pub fn after_change(shared: &Arc<Shared>, key: &[u8], target: &[u8], response: &ResponseHead) {
+/// for when its answer may be stored. Returns the same as orders, if other edges serve too.
+#[must_use = "other edges are to hear of it"]
+pub fn after_change(
+    shared: &Arc<Shared>,
+    key: &[u8],
+    target: &[u8],
+    response: &ResponseHead,
+) -> Vec<PurgeOrder> {
     let keys = KeysOfUrl::of_request(&shared.searches, key, target);
     // Nobody waits until it is safe from a crash: the change itself may be lost in the same one.
     drop(on_disk::purge_both(shared, &keys.selector(shared.prepared.get().groups()), None, false));
+    let mut others = Vec::new();
+    if shared.company.is_there() {
+        let host_and_target = (std::str::from_utf8(host_of(key)), std::str::from_utf8(target));
+        if let (Ok(host), Ok(target)) = host_and_target {
+            others.push(PurgeOrder::hard(PurgeWhat::Url(format!("http://{host}{target}"))));
+        }
+    }
     let pointed_to = [Name::Location, Name::ContentLocation].map(|name| response.fields.get(name));
     for reference in pointed_to.into_iter().flatten() {
         let Some(url) = same_origin(host_of(key), target, reference) else { continue };
-        let what = PurgeWhat::Url(url);
+        let order = PurgeOrder::hard(PurgeWhat::Url(url));
         // What is no URL of a site here is stored nowhere.
-        drop(Purger { shared: shared.clone() }.in_force(&PurgeOrder::hard(what)));
+        drop(Purger { shared: shared.clone() }.in_force(&order));
+        others.push(order);
+    }
+    if shared.company.is_there() { others } else { Vec::new() }
+}
+
+/// Has the other edges do it too. Who does not answer in time is told later: a change is not refused for that.
+pub async fn pass_on(shared: &Shared, orders: Vec<PurgeOrder>) {
+    if !orders.is_empty() {
+        let _ = shared.company.pass(PurgedBy::Route, orders).await;
     }
 }
 
@@ -37,16 +69,7 @@ pub async fn by_route(thread: &Rc<Thread>, key: &[u8], paths: &[String]) {
     let host = host_of(key);
     changes::purge(&thread.shared, host, paths).await;
     let Ok(host) = std::str::from_utf8(host) else { return };
-    for path in paths {
-        match path.strip_suffix('*') {
-            Some(beginning) => told::tell(thread, PurgeWhat::Prefix(format!("http://{host}{beginning}"))),
-            None => {
-                told::tell(thread, PurgeWhat::Url(format!("http://{host}{path}")));
-                // And under any query.
-                told::tell(thread, PurgeWhat::Prefix(format!("http://{host}{path}?")));
-            }
-        }
-    }
+    paths.iter().flat_map(|path| told::whats(host, path)).for_each(|what| told::tell(thread, what));
 }
 
 /// The URL that a reference in a response means (RFC 3986 section 5.2), if it lies on the host that was asked. Which of

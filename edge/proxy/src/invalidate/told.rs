@@ -56,6 +56,15 @@ impl Told {
     }
 }
 
+/// What a path that a route names means: itself under any query, or all that begins so.
+pub fn whats(host: &str, path: &str) -> impl Iterator<Item = PurgeWhat> {
+    let (exact, prefix) = match path.strip_suffix('*') {
+        Some(beginning) => (None, format!("http://{host}{beginning}")),
+        None => (Some(format!("http://{host}{path}")), format!("http://{host}{path}?")),
+    };
+    exact.map(PurgeWhat::Url).into_iter().chain(std::iter::once(PurgeWhat::Prefix(prefix)))
+}
+
 /// Tells of a change that is in force here.
 pub fn tell(thread: &Rc<Thread>, what: PurgeWhat) {
     let shared = &thread.shared;

@@ -10,7 +10,7 @@ impl Learning {
     /// The document.
     pub fn advice(&self) -> String {
         let origin_us = self.origin_us.load(Ordering::Relaxed);
-        let now_ms = clock::now().as_micros() / 1_000;
+        let now_ms = super::millis(clock::now());
         let (advice, pages) = {
             let learner = self.learner();
             (learner.advice(origin_us, now_ms), learner.pages())

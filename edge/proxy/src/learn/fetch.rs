@@ -127,7 +127,7 @@ impl Plan {
             rule,
             url,
             key: (*key).into(),
-            asked: *asked,
+            asked: **asked,
             peer: *peer,
             fields,
             head,
@@ -178,9 +178,16 @@ async fn run(
     plan: Plan,
     answer: oneshot::Sender<(Led, Attempts)>,
 ) {
-    let Wanted { view, place, head: own_head, fields, .. } = wanted;
-    let mut fetcher =
-        Fetcher { thread: &thread, view, place, fields: &fields, plan: &plan, attempts: Attempts::default() };
+    let Wanted { view, place, head: own_head, fields, stuck, .. } = wanted;
+    let mut fetcher = Fetcher {
+        thread: &thread,
+        view,
+        place,
+        fields: &fields,
+        plan: &plan,
+        attempts: Attempts::default(),
+        stuck,
+    };
     let first = fetcher.gather(&plan.head, Some(plan.rule.vary)).await;
     let page = match first {
         Gathered::Page(page) => page,
@@ -343,6 +350,8 @@ struct Fetcher<'a> {
     fields: &'a Fields,
     plan: &'a Plan,
     attempts: Attempts,
+    /// The endpoint that the visitor comes back to.
+    stuck: Option<u64>,
 }
 
 impl Fetcher<'_> {
@@ -351,12 +360,23 @@ impl Fetcher<'_> {
         let deadline = Deadline::new();
         let mut response = ResponseHead::new();
         let sent = clock::coarse();
-        let outgoing = Outgoing { head, method: Method::Get, pool: self.place.pool, upgrades: false };
+        // Nobody's request comes back to nobody.
+        let (pool, stuck) = (self.place.pool, self.stuck.filter(|_| stripped.is_none()));
+        let outgoing = Outgoing {
+            head,
+            method: Method::Get,
+            pool,
+            upgrades: false,
+            priority: self.place.priority,
+            abandoned: None,
+            stuck,
+            content: None,
+        };
         self.attempts = Attempts::default();
         let attempts = &mut self.attempts;
-        let (thread, view, place) = (self.thread, self.view.clone(), self.place);
+        let (thread, view, caching) = (self.thread, self.view.clone(), self.place.caching);
         let fetched =
-            fetch_readable(thread, view, place, &outgoing, None, &mut response, attempts, &deadline).await;
+            fetch_readable(thread, view, caching, &outgoing, None, &mut response, attempts, &deadline).await;
         let exchange = match fetched {
             Ok(exchange) => exchange,
             Err(no) => return Gathered::Failed(no),
@@ -435,7 +455,7 @@ impl Fetcher<'_> {
 
     /// A response that is not whole is the endpoint's failure.
     fn broke_off(&self, exchange: &Exchange, failure: Failure) -> Gathered {
-        exchange.connection.cell().failed();
+        exchange.source.failed();
         Gathered::Failed(NoResponse::Failed(failure))
     }
 

@@ -4,7 +4,7 @@ use super::Learning;
 use crate::invalidate::same_origin;
 use crate::purge::host_of;
 use crate::tags::is_for_caches;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::Hasher;
 use std::net::IpAddr;
 use tentpole_http1 as http1;
 use tentpole_learn::{Dims, Trait, Traits, agent_class, language_class, says_nothing};
@@ -140,8 +140,8 @@ pub fn coding(response: &ResponseHead) -> u8 {
 }
 
 /// A hasher that has taken in what of a head is compared.
-pub fn hasher(learning: &Learning, response: &ResponseHead) -> std::hash::DefaultHasher {
-    let mut hasher = learning.keys.build_hasher();
+pub fn hasher(learning: &Learning, response: &ResponseHead) -> super::keys::Hasher {
+    let mut hasher = learning.keys.hasher();
     hasher.write_u16(response.status);
     for field in response.fields.iter().filter(|field| is_lasting(*field)) {
         hasher.write(&field.name.to_ascii_lowercase());

@@ -1,10 +1,11 @@
 //! Looks at one answer while it passes, and tells the learner. Keeps a hash and never a byte of it.
 
 use super::head::{self, BODY_BYTES_MAX, Meaning};
+use super::keys::Hasher;
 use super::{OfThread, has_only_everybodys, is_comparable, is_plain};
 use crate::asked::Asked;
 use crate::prepare::Prepared;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::Hasher as _;
 use std::net::IpAddr;
 use tentpole_learn::{Answer, Dims, Observation, Traits, Who};
 use tentpole_message::{Fields, ResponseHead};
@@ -43,7 +44,7 @@ pub struct Told<'a> {
 /// One answer that passes.
 pub struct Watch {
     seen: Observation,
-    hasher: Option<DefaultHasher>,
+    hasher: Option<Hasher>,
     bytes: u64,
     page: bool,
     found: bool,
@@ -95,7 +96,7 @@ impl Watch {
             Meaning::SetsCookies(names) => Answer::SetsCookies(names),
         };
         let seen = Observation {
-            sent_ms: told.sent.as_micros() / 1_000,
+            sent_ms: super::millis(told.sent),
             done_ms: 0,
             url,
             key: told.key.into(),
@@ -139,7 +140,7 @@ impl Watch {
     /// The answer is whole: its hash, where it could be stored.
     pub fn page_hash(&self) -> Option<u64> {
         let whole = self.page && self.bytes <= BODY_BYTES_MAX;
-        self.hasher.as_ref().filter(|_| whole).map(Hasher::finish)
+        self.hasher.as_ref().filter(|_| whole).map(|hasher| hasher.finish())
     }
 
     /// The traits that it is compared by, and its coding.
@@ -162,7 +163,7 @@ impl Watch {
         }
         self.seen.took_us = took_us;
         // Read anew: what came before another request was sent must not look as if it had been under way then.
-        self.seen.done_ms = clock::now().as_micros() / 1_000;
+        self.seen.done_ms = super::millis(clock::now());
         of.tell(self.seen);
     }
 

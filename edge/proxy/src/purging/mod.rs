@@ -24,6 +24,7 @@ use tentpole_http1::Framing;
 use tentpole_message::RequestHead;
 use tentpole_model::{PurgeError, PurgeOrder, PurgeWhat, Purged, PurgedBy, Refused, SiteId};
 use tentpole_runtime::{clock, notice};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use wish::Wish;
 
@@ -31,6 +32,9 @@ use wish::Wish;
 const AT_ONCE_MAX: usize = 2;
 /// How long a purge may wait and take.
 const TIME_MAX: Duration = Duration::from_secs(30);
+/// What is said when another edge may still serve the old.
+const NOT_EVERYWHERE: &str = "it is purged here; another process serves too, for Tentpole is being upgraded, and did not \
+                              answer in time. Please purge again in 4 s.";
 /// Purges that control has not been told of.
 const UNTOLD_MAX: usize = 1_024;
 
@@ -136,14 +140,16 @@ impl Visit<'_> {
         let deadline = &self.visitor.deadline;
         deadline.set_in(TIME_MAX);
         match deadline.guard(|context| work.as_mut().poll(context)).await {
-            Ok(Some(Ok(purged))) => Ok(purged),
+            Ok(Some(Ok((purged, true)))) => Ok(purged),
+            Ok(Some(Ok((_, false)))) => Err(Stop::Said(Refused::PurgeBusy, NOT_EVERYWHERE.to_owned())),
             Ok(Some(Err(error))) => Err(refused(error)),
             Ok(None) | Err(_) => Err(Stop::Refused(Refused::PurgeBusy)),
         }
     }
 }
 
-fn carry_out(purger: &Purger, orders: &[PurgeOrder]) -> Result<Purged, PurgeError> {
+/// Returns also whether all edges that serve have done it.
+fn carry_out(purger: &Purger, orders: &[PurgeOrder]) -> Result<(Purged, bool), PurgeError> {
     let mut all = Purged::default();
     for order in orders {
         let Purged { objects, fills } = purger.purge_by(PurgedBy::Request, order)?;
@@ -151,7 +157,10 @@ fn carry_out(purger: &Purger, orders: &[PurgeOrder]) -> Result<Purged, PurgeErro
         all.fills += fills;
         purger.shared.purging.tell(order);
     }
-    Ok(all)
+    let company = &purger.shared.company;
+    let everywhere =
+        !company.is_there() || Handle::current().block_on(company.pass(PurgedBy::Request, orders.to_vec()));
+    Ok((all, everywhere))
 }
 
 fn denial(denied: Denied, peer: &str) -> Stop {

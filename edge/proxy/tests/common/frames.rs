@@ -1,10 +1,12 @@
 //! A client of HTTP/2 for tests: one that behaves (the `h2` crate's), and one that sends whatever frames it is told to.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request};
 use std::future::Future;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -165,6 +167,18 @@ impl<S: Read + Write> Raw<S> {
     pub fn goodbye(&mut self) -> Option<u32> {
         let frame = self.first(GOAWAY, 0)?;
         Some(u32::from_be_bytes(frame.payload[4..8].try_into().unwrap()))
+    }
+
+    /// Whether the edge ends the connection in time, whatever it sends before.
+    pub fn is_ended(&mut self) -> bool {
+        let mut ignored = [0; 4096];
+        loop {
+            match self.stream.read(&mut ignored) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            }
+        }
     }
 
     /// The error code with which the edge ends a stream.

@@ -5,16 +5,18 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_disk::Disk;
 use tentpole_learn::Limits;
 use tentpole_model::{
-    Canonical, Dials, Endpoint, Health, Member, Membership, Pool, PoolMembers, PurgePort, Route, Site,
-    Snapshot,
+    Canonical, Detour, Dials, Endpoint, Health, Member, Membership, Pool, PoolMembers, PurgePort, Route,
+    Site, Snapshot,
 };
 use tentpole_observe::Observed;
-use tentpole_proxy::{Bound, CompressionStats, Edge, EdgeParts, Secure};
+use tentpole_proxy::{Bound, CompressionStats, Edge, EdgeParts, RoomsPort, Secure};
 use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cells, InForce, Ledger, Published};
 
@@ -32,6 +34,7 @@ pub struct Running {
     pub disk: Option<Arc<Disk>>,
     pub ledger: Arc<Ledger>,
     pub advice: Arc<dyn Fn() -> String + Send + Sync>,
+    pub rooms: Arc<RoomsPort>,
     queue: Arc<dyn Fn() -> Vec<u32> + Send + Sync>,
     compressed: Arc<dyn Fn() -> CompressionStats + Send + Sync>,
     edge: Option<Edge>,
@@ -110,10 +113,24 @@ pub fn edge(endpoint: SocketAddr, change: impl FnOnce(&mut Snapshot)) -> Running
 
 /// The same, with these limits of what is learned.
 pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce(&mut Snapshot)) -> Running {
+    made(endpoint, learning, None, change)
+}
+
+/// The same, with a state directory.
+pub fn kept_edge(endpoint: SocketAddr, state: PathBuf, change: impl FnOnce(&mut Snapshot)) -> Running {
+    made(endpoint, Limits::default(), Some(state), change)
+}
+
+fn made(
+    endpoint: SocketAddr,
+    learning: Limits,
+    state: Option<PathBuf>,
+    change: impl FnOnce(&mut Snapshot),
+) -> Running {
     let mut snapshot = snapshot(endpoint);
     change(&mut snapshot);
     let snapshot = Arc::new(snapshot);
-    let member = Member { addresses: vec![endpoint], health: Health::Up };
+    let member = Member { addresses: vec![endpoint], health: Health::Up, tier: 0 };
     let cells = Cells::new();
     let membership = Published::new(Membership { pools: vec![PoolMembers { members: vec![member] }] });
     let dials = Published::new(Dials::from_snapshot(&snapshot));
@@ -126,12 +143,12 @@ pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce
         membership: membership.clone(),
         dials: dials.clone(),
     };
-    let parts =
-        EdgeParts { in_force, cells: cells.clone(), observed: observed.clone(), learning, state: None };
+    let parts = EdgeParts { in_force, cells: cells.clone(), observed: observed.clone(), learning, state };
     let bound = Bound::new(parts, listeners).unwrap();
     let address = bound.addresses()[0];
     let (https, secure) = (bound.addresses().get(snapshot.listen.len()).copied(), bound.secure());
     let (purger, queue, advice) = (bound.purger(), bound.queued(), bound.advice());
+    let rooms = bound.rooms();
     let (compressed, disk, ledger) = (bound.compressed(), bound.disk(), bound.ledger().clone());
     let edge = Some(bound.open().unwrap());
     Running {
@@ -145,6 +162,7 @@ pub fn learning_edge(endpoint: SocketAddr, learning: Limits, change: impl FnOnce
         dials,
         disk,
         ledger,
+        rooms,
         queue,
         advice,
         compressed,
@@ -171,6 +189,12 @@ impl Running {
     /// What was compressed.
     pub fn compressed(&self) -> CompressionStats {
         (self.compressed)()
+    }
+
+    /// Attempts that went elsewhere for this reason.
+    pub fn detours(&self, reason: Detour) -> u64 {
+        let threads = self.observed.metrics();
+        threads.iter().map(|thread| thread.detours[reason as usize].load(Relaxed)).sum()
     }
 
     /// Bytes in one account.

@@ -3,11 +3,13 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::time::Duration;
-use tentpole_load::arrivals::Spacing;
+use tentpole_load::arrivals::{Pause, Spacing};
 use tentpole_load::climb::{Shape, Stage};
 use tentpole_load::hosts::Hosts;
 use tentpole_load::journey::Journeys;
+use tentpole_load::mark::Mark;
 use tentpole_load::result::{Model, Objectives, StepResult};
+use tentpole_load::transport::Transport;
 use tentpole_load::url::Url;
 use tentpole_load::{Plan, Run, Stop, read};
 
@@ -15,20 +17,28 @@ use tentpole_load::{Plan, Run, Stop, read};
 pub fn plan(url: &str) -> Plan {
     let url = Url::parse(url).expect("a URL");
     Plan {
-        hosts: Hosts::find(&url.host, &[], url.port).expect("a host"),
+        hosts: Hosts::of(&url, &[]).expect("a host"),
+        transport: Transport::default(),
         journeys: Journeys::one_page(&url.target),
         url,
         model: Model::Closed,
         shape: constant(1.0, 300),
         spacing: Spacing::Constant,
+        burst: None,
         in_flight_max: 1_000,
         objectives: Objectives::default(),
         think: Duration::ZERO,
+        pause: Pause::Around,
+        mark: Mark::default(),
+        stop_when: None,
         seed: 1,
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(2),
         threads: 1,
         cpus: Vec::new(),
+        replay: None,
+        resolvers: None,
+        samples: None,
         command: String::new(),
         version: "test".to_owned(),
     }
@@ -44,7 +54,7 @@ pub fn walking(url: &str, journeys: &str) -> Plan {
     let journeys = read::read("journeys.toml", journeys).unwrap_or_else(|problems| panic!("{problems}"));
     let mut plan = plan(url);
     plan.journeys = journeys.journeys.expect("journeys");
-    plan.hosts = Hosts::find(&plan.url.host, plan.journeys.hosts(), plan.url.port).expect("a host");
+    plan.hosts = Hosts::of(&plan.url, plan.journeys.hosts()).expect("a host");
     plan
 }
 

@@ -87,6 +87,14 @@ pub fn run(loads: &[f64], effect: &dyn Fn(f64) -> Effect) -> Run {
         stays_down: false,
         trusted: true,
         distrust: Vec::new(),
+        mark: String::new(),
+        accounts: Vec::new(),
+        sources: Vec::new(),
+        stopped_for: None,
+        spared: None,
+        unverified: false,
+        spread: None,
+        agents: Vec::new(),
         interrupted: false,
     }
 }
@@ -142,6 +150,11 @@ fn step(
         service_time: (good > 0).then(|| times(good, effect.p50 * 0.93)),
         reconnects: failed / 3,
         connects: load as u64 + failed,
+        connect_time: None,
+        handshake_time: None,
+        http2: 0,
+        message_time: None,
+        tags: Vec::new(),
         lag_p99_us: 180 + u64::from(number) * 20,
         generator_cpu_share: f64::from(number) / 32.0,
         journey_steps: STEPS

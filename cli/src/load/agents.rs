@@ -1,0 +1,155 @@
+//! `tentpole load --agents …` and `tentpole load agent`: several generators as one. Reads the secret, connects, says what does
+//! not go together with it.
+
+use crate::load::args::{Load, secret};
+use crate::load::{UNREACHABLE, WRONG};
+use crate::say;
+use clap::Args;
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tentpole_load::Plan;
+use tentpole_load::agents::{self, Agent, Key, Settings};
+use tentpole_model::Secret;
+use tentpole_runtime::descriptors;
+
+/// Where an agent listens when nobody says otherwise.
+const PORT: u16 = 9950;
+
+/// Others that make the load
+#[derive(Args, Debug, Default)]
+pub struct Others {
+    /// Agents that make the load in place of this machine: host1,host2:9950
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "agents_key")]
+    pub agents: Vec<String>,
+    /// With --agents: the secret that they have too, env:NAME or file:PATH
+    #[arg(long, value_name = "PLACE", value_parser = secret, requires = "agents")]
+    pub agents_key: Option<Secret>,
+}
+
+/// Make load for a coordinator: tentpole load --agents
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Who has the secret can make this machine load itself and what --allow names,\nand nothing else. What is said is proved, not hidden: where others listen, put a\ntunnel around it.\n\nExamples:\n  openssl rand -hex 32 > secret\n  tentpole load agent --listen 10.0.0.7:9950 --key file:secret --allow shop.example.com"
+)]
+pub struct Serve {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from(([127, 0, 0, 1], PORT)))]
+    pub listen: SocketAddr,
+    /// The secret that the coordinator has too: env:NAME or file:PATH
+    #[arg(long, value_name = "PLACE", value_parser = secret)]
+    pub key: Secret,
+    /// A host that may be loaded beside this machine itself
+    #[arg(long, value_name = "HOST")]
+    pub allow: Vec<String>,
+    /// Generator threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub threads: Option<u32>,
+}
+
+fn key(flag: &str, place: &Secret) -> Result<Key, String> {
+    let text = tentpole_runtime::secret::read(place).map_err(|why| format!("{flag}: {why}."))?;
+    Key::new(text.trim()).map_err(|why| format!("{flag}: {why}."))
+}
+
+/// Serves coordinators until it is ended.
+pub fn serve(typed: &Serve) -> ExitCode {
+    match listen(typed) {
+        Ok((listener, settings)) => {
+            let said = |says: &str| {
+                say::out(&format!("{says}\n"));
+            };
+            agents::serve(&listener, &settings, Arc::new(said));
+            ExitCode::SUCCESS
+        }
+        Err(says) => {
+            say::error(&says);
+            ExitCode::from(WRONG)
+        }
+    }
+}
+
+fn listen(typed: &Serve) -> Result<(TcpListener, Settings), String> {
+    let key = key("--key", &typed.key)?;
+    let listener = TcpListener::bind(typed.listen)
+        .map_err(|error| format!("--listen {}: {error}. Is another agent there?", typed.listen))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as u32;
+    let _ = descriptors::raise_limit();
+    let allowed = match typed.allow.as_slice() {
+        [] => "this machine only".to_owned(),
+        hosts => format!("this machine, {}", hosts.join(", ")),
+    };
+    say::out(&format!("Agent at {address}; may load {allowed}.\n"));
+    let settings = Settings {
+        key,
+        allow: typed.allow.clone(),
+        threads: typed.threads.unwrap_or(cores.min(256)),
+        cores,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Ok((listener, settings))
+}
+
+impl Others {
+    /// Connects to all agents and gives each its part of the plan; none when none was named.
+    pub fn join(&self, typed: &Load, plan: &mut Plan) -> Result<Vec<Agent>, (u8, String)> {
+        let Some(place) = self.agents_key.as_ref().filter(|_| !self.agents.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        if let Some(flag) = stays_here(typed, plan) {
+            return Err((
+                WRONG,
+                format!("{flag} does not go together with --agents yet: leave one of them out."),
+            ));
+        }
+        let key = key("--agents-key", place).map_err(|says| (WRONG, says))?;
+        let addresses: Vec<String> = self.agents.iter().map(|agent| with_port(agent)).collect();
+        let mut twice = addresses.clone();
+        twice.sort();
+        if let Some(same) = twice.windows(2).find(|both| both[0] == both[1]) {
+            return Err((WRONG, format!("--agents names {} twice.", same[0])));
+        }
+        let mut agents =
+            agents::connect(&addresses, &key, &plan.version).map_err(|says| (UNREACHABLE, says))?;
+        agents::prepare(&mut agents, plan).map_err(|says| (UNREACHABLE, says))?;
+        Ok(agents)
+    }
+}
+
+/// What only one generator can do.
+fn stays_here(typed: &Load, plan: &Plan) -> Option<&'static str> {
+    let all = [
+        (plan.resolvers.is_some(), "--resolvers"),
+        (plan.replay.is_some(), "--replay"),
+        (plan.samples.is_some(), "--out-jtl"),
+        (plan.mark.is_signed(), "--key"),
+        (typed.from.is_some(), "--from"),
+        (typed.cpu.is_some(), "--cpu"),
+        (typed.threads.is_some(), "--threads (an agent has its own)"),
+        (typed.ca.is_some(), "--ca"),
+    ];
+    all.into_iter().find(|(is_typed, _)| *is_typed).map(|(_, flag)| flag)
+}
+
+/// `host`, `host:9950`, `::1` or `[::1]:9950`.
+fn with_port(agent: &str) -> String {
+    match agent.parse::<std::net::Ipv6Addr>() {
+        Ok(address) => format!("[{address}]:{PORT}"),
+        Err(_) if agent.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => {
+            agent.to_owned()
+        }
+        Err(_) => format!("{agent}:{PORT}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_has_a_port() {
+        let all = ["host", "host:1", "::1", "[::1]:2", "10.0.0.1"].map(with_port);
+        assert_eq!(all, ["host:9950", "host:1", "[::1]:9950", "[::1]:2", "10.0.0.1:9950"]);
+    }
+}

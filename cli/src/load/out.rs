@@ -1,0 +1,235 @@
+//! Where a run goes beside its report: files for other tools, and an OpenTelemetry collector. None of it slows the load
+//! or ends the run: what could not be written is said at its end.
+
+use crate::load::args::Load;
+use crate::say;
+use std::io::{BufWriter, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tentpole_export::{jtl, junit, otlp, prometheus};
+use tentpole_load::samples::{self, Sample};
+use tentpole_load::url::Url;
+use tentpole_load::{Event, Plan, Run};
+
+/// How often a collector hears of a run that goes on.
+const OTLP_EVERY: u32 = 5;
+/// Time for one exchange with a collector.
+const OTLP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bodies that wait for a slow collector.
+const OTLP_WAITING_MAX: usize = 16;
+
+/// All of it.
+pub struct Outs {
+    url: String,
+    version: String,
+    junit: Option<PathBuf>,
+    prometheus: Option<PathBuf>,
+    jtl: Option<Lines>,
+    otlp: Option<Collector>,
+    seconds: u32,
+    /// What could not be written.
+    failed: Vec<String>,
+}
+
+/// The thread that writes lines.
+struct Lines {
+    path: PathBuf,
+    writing: JoinHandle<std::io::Result<()>>,
+    lost: Arc<AtomicU64>,
+}
+
+/// The thread that speaks to a collector.
+struct Collector {
+    bodies: SyncSender<String>,
+    sending: JoinHandle<Result<(), String>>,
+    lost: u64,
+}
+
+impl Outs {
+    /// Opens what was asked for, before anything is sent. Errors say what cannot be written.
+    pub fn open(typed: &Load, plan: &mut Plan) -> Result<Self, String> {
+        for path in [&typed.out_junit, &typed.out_prometheus].into_iter().flatten() {
+            ready(path)?;
+        }
+        let jtl = typed.out_jtl.as_deref().map(|path| Lines::open(path, plan)).transpose()?;
+        let otlp = typed.otlp.as_deref().map(Collector::open).transpose()?;
+        Ok(Self {
+            url: plan.url.to_string(),
+            version: plan.version.clone(),
+            junit: typed.out_junit.clone(),
+            prometheus: typed.out_prometheus.clone(),
+            jtl,
+            otlp,
+            seconds: 0,
+            failed: Vec::new(),
+        })
+    }
+
+    /// While it runs.
+    pub fn event(&mut self, event: &Event<'_>) {
+        let Event::Second(live) = event else { return };
+        self.seconds += 1;
+        if let Some(path) = &self.prometheus
+            && let Err(says) = replace(path, &prometheus::live(live, &self.url))
+            && self.failed.is_empty()
+        {
+            self.failed.push(says);
+        }
+        if let Some(collector) = &mut self.otlp
+            && self.seconds.is_multiple_of(OTLP_EVERY)
+        {
+            collector.send(&otlp::live(live, &self.url, &self.version, now_ns()));
+        }
+    }
+
+    /// When it is over. The plan is gone by now, and with it the last who could tell of a page load.
+    pub fn end(mut self, run: &Run) {
+        if let Some(path) = &self.junit {
+            self.failed.extend(replace(path, &junit::write(run)).err());
+        }
+        if let Some(path) = &self.prometheus {
+            self.failed.extend(replace(path, &prometheus::end(run)).err());
+        }
+        if let Some(lines) = self.jtl {
+            let shown = lines.path.display();
+            match lines.writing.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.failed.push(format!("{shown}: {error}")),
+                Err(_) => self.failed.push(format!("{shown}: the thread that wrote it panicked")),
+            }
+            let lost = lines.lost.load(Relaxed);
+            if lost > 0 {
+                self.failed.push(format!(
+                    "{shown}: {lost} requests are not in it, because the disk was slower than the load"
+                ));
+            }
+        }
+        if let Some(mut collector) = self.otlp {
+            collector.send(&otlp::end(run, now_ns()));
+            drop(collector.bodies);
+            match collector.sending.join() {
+                Ok(Ok(())) if collector.lost == 0 => {}
+                Ok(Ok(())) => self
+                    .failed
+                    .push(format!("--otlp: the collector was too slow for {} reports", collector.lost)),
+                Ok(Err(says)) => self.failed.push(format!("--otlp: {says}")),
+                Err(_) => self.failed.push("--otlp: the thread that sent it panicked".to_owned()),
+            }
+        }
+        for says in self.failed {
+            say::warning(&format!("{says}."));
+        }
+    }
+}
+
+impl Lines {
+    fn open(path: &Path, plan: &mut Plan) -> Result<Self, String> {
+        let file = std::fs::File::create(path)
+            .map_err(|error| format!("--out-jtl {}: this file cannot be made: {error}.", path.display()))?;
+        let (samples, received, lost) = samples::queue();
+        plan.samples = Some(samples);
+        let names = plan.journeys.step_names();
+        let writing = std::thread::Builder::new()
+            .name("jtl".to_owned())
+            .spawn(move || write_lines(file, &received, &names))
+            .map_err(|error| error.to_string())?;
+        Ok(Self { path: path.to_owned(), writing, lost })
+    }
+}
+
+/// Line by line as they come: memory does not grow with the number of requests.
+fn write_lines(file: std::fs::File, received: &Receiver<Sample>, names: &[String]) -> std::io::Result<()> {
+    let mut file = BufWriter::with_capacity(1 << 18, file);
+    file.write_all(jtl::NAMES.as_bytes())?;
+    let mut line = String::new();
+    for sample in received {
+        line.clear();
+        jtl::write(&mut line, &sample, names);
+        file.write_all(line.as_bytes())?;
+    }
+    file.flush()
+}
+
+impl Collector {
+    fn open(url: &str) -> Result<Self, String> {
+        let says = || format!("--otlp {url}: write http://HOST:4318; a collector with TLS is not spoken to.");
+        let mut to = Url::parse(url).map_err(|_| says())?;
+        if url.starts_with("https") {
+            return Err(says());
+        }
+        if to.target == "/" {
+            to.target = "/v1/metrics".to_owned();
+        }
+        let (bodies, waiting) = sync_channel::<String>(OTLP_WAITING_MAX);
+        let sending = std::thread::Builder::new().name("otlp".to_owned()).spawn(move || {
+            let mut last = Ok(());
+            for body in waiting {
+                last = post(&to, &body);
+            }
+            last
+        });
+        Ok(Self { bodies, sending: sending.map_err(|error| error.to_string())?, lost: 0 })
+    }
+
+    fn send(&mut self, body: &serde_json::Value) {
+        if self.bodies.try_send(body.to_string()).is_err() {
+            self.lost += 1;
+        }
+    }
+}
+
+/// One exchange over a connection of its own.
+fn post(to: &Url, body: &str) -> Result<(), String> {
+    let wrong = |error: std::io::Error| format!("{}:{} does not take it: {error}", to.host, to.port);
+    let host = to.host.trim_start_matches('[').trim_end_matches(']');
+    let address = (host, to.port).to_socket_addrs().map_err(wrong)?.next();
+    let address = address.ok_or_else(|| format!("{} has no address", to.host))?;
+    let mut stream = TcpStream::connect_timeout(&address, OTLP_TIMEOUT).map_err(wrong)?;
+    stream
+        .set_read_timeout(Some(OTLP_TIMEOUT))
+        .and_then(|()| stream.set_write_timeout(Some(OTLP_TIMEOUT)))
+        .map_err(wrong)?;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: {}:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        to.target,
+        to.host,
+        to.port,
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).map_err(wrong)?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).map_err(wrong)?;
+    match &answer[9..12] {
+        [b'2', ..] => Ok(()),
+        status => Err(format!("{}:{} answers with {}", to.host, to.port, String::from_utf8_lossy(status))),
+    }
+}
+
+fn ready(path: &Path) -> Result<(), String> {
+    let part = part(path);
+    let made = std::fs::write(&part, "").and_then(|()| std::fs::remove_file(&part));
+    made.map_err(|error| format!("{}: no file can be made there: {error}.", path.display()))
+}
+
+/// The whole file or the one before: a reader never sees a part.
+fn replace(path: &Path, text: &str) -> Result<(), String> {
+    let part = part(path);
+    std::fs::write(&part, text)
+        .and_then(|()| std::fs::rename(&part, path))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn part(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    PathBuf::from(name)
+}
+
+fn now_ns() -> u64 {
+    tentpole_runtime::clock::now().unix_us().saturating_mul(1_000)
+}

@@ -1,0 +1,175 @@
+//! Several generators as one, by real processes: what a killed one leaves behind, and who is refused.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use tentpole_load::Run;
+use tentpole_testkit::{Origin, Response};
+
+/// A process that makes load; killed when dropped.
+struct Agent {
+    child: Child,
+    address: String,
+}
+
+impl Agent {
+    fn start(folder: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tentpole"))
+            .args(["load", "agent", "--listen", "127.0.0.1:0", "--key", "file:secret", "--threads", "1"])
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        let address = said.strip_prefix("Agent at ").unwrap().split(';').next().unwrap().to_owned();
+        assert!(said.contains("may load this machine only"), "{said}");
+        Self { child, address }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    std::fs::write(folder.path().join("other"), "another secret of sixteen and more\n").unwrap();
+    folder
+}
+
+fn command(folder: &Path, typed: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tentpole"));
+    command.arg("load").args(typed).current_dir(folder).stdin(Stdio::null());
+    command.env("HOME", folder).env("XDG_STATE_HOME", folder);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn report(folder: &Path) -> Run {
+    tentpole_report::read(&std::fs::read_to_string(folder.join("report.json")).unwrap()).unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{} {}", text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test]
+async fn two_agents_make_one_report() {
+    let (folder, origin) = (folder(), Origin::start().await);
+    origin.on("/").respond(Response::ok("0123456789"));
+    let agents = [Agent::start(folder.path()), Agent::start(folder.path())];
+    let list = format!("{},{}", agents[0].address, agents[1].address);
+    std::fs::write(
+        folder.path().join("crew.toml"),
+        "[[journey]]\nvisitors = 7\ntimes = 9\n[[journey.step]]\npath = \"/\"\nthink = \"0\"\n",
+    )
+    .unwrap();
+    let url = origin.url();
+    let typed = [&url, "--profile", "crew.toml", "--plain", "--agents", &list, "--agents-key", "file:secret"];
+    let output = command(folder.path(), &typed).output().unwrap();
+    let said = said(&output);
+    assert!(said.contains("Made by 2 agents with 2 threads, whose clocks are known to"), "{said}");
+    let run = report(folder.path());
+    assert_eq!((run.steps[0].requests, run.steps[0].failed, run.steps[0].bytes), (63, 0, 630), "{said}");
+    assert_eq!(run.agents.len(), 2);
+    // One more asked whether anybody is there.
+    assert_eq!(origin.requests().len(), 64);
+}
+
+#[tokio::test]
+async fn an_agent_that_is_killed_is_named_first_and_the_rest_is_kept() {
+    let (folder, origin) = (folder(), Origin::start().await);
+    origin.on("/").respond(Response::ok(""));
+    let (mut dies, stays) = (Agent::start(folder.path()), Agent::start(folder.path()));
+    let list = format!("{},{}", dies.address, stays.address);
+    let url = origin.url();
+    let typed = [
+        &url,
+        "--visitors",
+        "4",
+        "--time",
+        "60s",
+        "--ramp",
+        "0s",
+        "--think",
+        "10ms",
+        "--plain",
+        "--agents",
+        &list,
+        "--agents-key",
+        "file:secret",
+    ];
+    let child = command(folder.path(), &typed).spawn().unwrap();
+    // So many that both have told of a second at least.
+    while origin.requests().len() < 400 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    dies.child.kill().unwrap();
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await.unwrap().unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let lost = format!("Lost agent {} after", dies.address);
+    assert!(said.contains(&lost) && said.contains("where it breaks cannot be said"), "{said}");
+    let run = report(folder.path());
+    assert!(run.breaking_point.is_none() && !run.trusted && run.interrupted, "{said}");
+    assert!(run.took_s < 40.0, "it ends then: {}", run.took_s);
+    assert!(run.steps[0].requests > 100 && run.steps[0].response_time.is_some(), "{:?}", run.steps[0]);
+    let named: Vec<bool> = run.agents.iter().map(|agent| agent.lost_because.is_some()).collect();
+    assert_eq!(named, [true, false], "{:?}", run.agents);
+    // The one that stayed is free for the next run.
+    let typed = [
+        &url,
+        "--visitors",
+        "1",
+        "--time",
+        "300ms",
+        "--ramp",
+        "0s",
+        "--plain",
+        "--agents",
+        &stays.address,
+        "--agents-key",
+        "file:secret",
+    ];
+    let output = command(folder.path(), &typed).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", self::said(&output));
+}
+
+#[tokio::test]
+async fn who_has_another_key_gets_nothing_and_what_does_not_go_together_is_said() {
+    let (folder, origin) = (folder(), Origin::start().await);
+    origin.on("/").respond(Response::ok(""));
+    let agent = Agent::start(folder.path());
+    let (url, there) = (origin.url(), agent.address.clone());
+    for (code, typed, says) in [
+        (3, vec!["--agents-key", "file:other"], "Both sides need the same --key"),
+        (2, vec!["--agents-key", "file:gone"], "--agents-key"),
+        (
+            2,
+            vec!["--agents-key", "file:secret", "--out-jtl", "x.jtl"],
+            "--out-jtl does not go together with --agents",
+        ),
+        (2, vec![], "--agents-key"),
+    ] {
+        let typed: Vec<&str> = [&url, "--agents", &there].into_iter().chain(typed).collect();
+        let output = command(folder.path(), &typed).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{typed:?}: {}", said(&output));
+        assert!(said(&output).contains(says), "{typed:?}: {}", said(&output));
+    }
+    std::fs::write(folder.path().join("short"), "short").unwrap();
+    let short = command(folder.path(), &["agent", "--key", "file:short"]).output().unwrap();
+    assert_eq!(short.status.code(), Some(2));
+    assert!(said(&short).contains("openssl rand -hex 32"), "{}", said(&short));
+}

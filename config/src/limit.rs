@@ -1,0 +1,100 @@
+//! `limit` of a pool: how many requests each endpoint gets at once, as a number or as what is found.
+
+use crate::forms::{Shaped, Whole};
+use crate::problem::Problem;
+use crate::report::Place;
+use crate::setting::{Fallback, Form, Section, Setting, Wrong};
+use crate::table::{At, Table};
+use tentpole_model::{AdaptiveLimit, Endpoint};
+use toml::de::DeValue;
+
+pub(crate) static LIMIT: Setting<Shaped> = Setting {
+    name: "limit",
+    form: Shaped { what: "a number, \"adaptive\" or a table", inside: Some(&SECTION) },
+    default: Fallback::Absent("none but each endpoint's `requests_max`"),
+    about: "Requests in flight at each endpoint at most; more wait in the pool's queue. A number: that many, where an endpoint \
+            has no `requests_max` of its own. `\"adaptive\"`: as many as it carries, which is found while requests wait; \
+            `requests_max` is the most then. A table says where that begins and ends.",
+    example: "\"adaptive\"",
+};
+
+pub(crate) static SECTION: Section = Section {
+    header: "[pool.NAME.limit]",
+    also: None,
+    about: "A limit that follows what each endpoint carries: see [limits](limits.md).",
+    settings: &[&START, &MIN, &MAX],
+};
+
+/// As far as a fixed one may go.
+const NUMBER: Whole = Whole::new(1, 1_000_000);
+
+static START: Setting<Whole> = Setting {
+    name: "start",
+    form: NUMBER,
+    default: Fallback::Value(|| u64::from(AdaptiveLimit::default().start)),
+    about: "What it begins with: what a rehearsal found, or the number of workers. When it is left out, between `min` and `max`.",
+    example: "32",
+};
+
+static MIN: Setting<Whole> = Setting {
+    name: "min",
+    form: NUMBER,
+    default: Fallback::Value(|| u64::from(AdaptiveLimit::default().min)),
+    about: "Never below.",
+    example: "4",
+};
+
+static MAX: Setting<Whole> = Setting {
+    name: "max",
+    form: NUMBER,
+    default: Fallback::Value(|| u64::from(AdaptiveLimit::default().max)),
+    about: "Never above.",
+    example: "200",
+};
+
+/// Reads `limit` of a pool: what follows, and the endpoints with what does not.
+pub(crate) fn read(pool: &Table<'_>, endpoints: Vec<Endpoint>) -> (Option<AdaptiveLimit>, Vec<Endpoint>) {
+    let Some(value) = pool.raw(&LIMIT) else { return (None, endpoints) };
+    let place = Place::Bytes(value.span());
+    match value.get_ref() {
+        DeValue::Integer(_) => match NUMBER.read(LIMIT.name, value) {
+            Ok(limit) => (None, with_limit(endpoints, limit as u32)),
+            Err(Wrong::Value(problem)) => {
+                pool.tell(problem, &place);
+                (None, endpoints)
+            }
+            Err(Wrong::Type) => (None, endpoints),
+        },
+        DeValue::String(word) if word.as_ref() == "adaptive" => (Some(AdaptiveLimit::default()), endpoints),
+        DeValue::String(word) => {
+            pool.tell(Problem::NoLimit { typed: word.to_string() }, &place);
+            (None, endpoints)
+        }
+        DeValue::Table(_) => (pool.table(&LIMIT).map(|table| read_adaptive(&table)), endpoints),
+        _ => {
+            pool.wrong_type(&LIMIT, value);
+            (None, endpoints)
+        }
+    }
+}
+
+fn with_limit(endpoints: Vec<Endpoint>, limit: u32) -> Vec<Endpoint> {
+    let limited = |one: Endpoint| Endpoint { requests_max: one.requests_max.or(Some(limit)), ..one };
+    endpoints.into_iter().map(limited).collect()
+}
+
+fn read_adaptive(table: &Table<'_>) -> AdaptiveLimit {
+    let (start, min, max) = (table.optional(&START), table.optional(&MIN), table.optional(&MAX));
+    let number = |typed: &Option<At<u64>>, usual: u64| typed.as_ref().map_or(usual, |typed| typed.value);
+    let least = number(&min, MIN.usual());
+    let most = number(&max, MAX.usual().max(least));
+    if let (true, Some(max)) = (least > most, max.or(min)) {
+        table.tell(Problem::MinAboveMax { min: least, max: most }, &max.place);
+        return AdaptiveLimit::default();
+    }
+    let begin = number(&start, START.usual().clamp(least, most));
+    if let (false, Some(start)) = ((least..=most).contains(&begin), start) {
+        table.tell(Problem::LimitStart { start: begin, min: least, max: most }, &start.place);
+    }
+    AdaptiveLimit { start: begin as u32, min: least as u32, max: most as u32 }
+}

@@ -1,0 +1,114 @@
+//! What each request says of itself: that it is load, of which run, and since when; signed where a key is agreed on, so that
+//! an edge can tell it from real visitors and nobody else can pass for it. Nothing is allowed to whoever carries it.
+//!
+//! `Tentpole-Load: run=9f86d081884c7d65; at=1767225600; account=load-test@shop.example; sig=…`, where `at` is in seconds since
+//! 1970, `account` the test account as which the journey may order, pay, mail or reserve, where it names one, and `sig` the
+//! first half, in hexadecimal, of HMAC-SHA256 over `tentpole load`, a zero byte, and what stands before `; sig=` (RFC 2104
+//! section 5 allows half).
+
+use ring::hmac::{HMAC_SHA256, Key, sign};
+use std::fmt::{self, Write};
+use tentpole_runtime::Random;
+
+/// The field's name.
+pub const FIELD: &str = "Tentpole-Load";
+/// What is signed begins with this, so that the signature is good for nothing else.
+const CONTEXT: &[u8] = b"tentpole load\0";
+/// Bytes of the signature that are sent.
+const SIGNATURE_BYTES: usize = 16;
+/// Longest name of a test account.
+pub const ACCOUNT_BYTES_MAX: usize = 64;
+
+/// One run's.
+#[derive(Clone, Default)]
+pub struct Mark {
+    /// The run's name: 16 hexadecimal digits.
+    pub run: String,
+    key: Option<Key>,
+}
+
+impl Mark {
+    /// A new one; the key is any text that both sides have.
+    pub fn new(random: &mut Random, key: Option<&str>) -> Self {
+        let key = key.map(|key| Key::new(HMAC_SHA256, key.as_bytes()));
+        Self { run: format!("{:016x}", random.next_u64()), key }
+    }
+
+    /// That of a run which has this name, without a proof.
+    pub(crate) fn unsigned(run: String) -> Self {
+        Self { run, key: None }
+    }
+
+    /// Whether it can be proved.
+    pub fn is_signed(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The field as a line, for this time in seconds since 1970 and this test account ([`is_account`]).
+    pub fn line(&self, at: u64, account: Option<&str>) -> Vec<u8> {
+        let mut said = format!("run={}; at={at}", self.run);
+        if let Some(account) = account {
+            // Writing to memory does not fail.
+            let _ = write!(said, "; account={account}");
+        }
+        let mut line = format!("{FIELD}: {said}");
+        if let Some(key) = &self.key {
+            line.push_str("; sig=");
+            let signature = sign(key, &[CONTEXT, said.as_bytes()].concat());
+            for byte in &signature.as_ref()[..SIGNATURE_BYTES] {
+                // Writing to memory does not fail.
+                let _ = write!(line, "{byte:02x}");
+            }
+        }
+        line.push_str("\r\n");
+        line.into_bytes()
+    }
+}
+
+/// Whether this can be said in a mark: up to [`ACCOUNT_BYTES_MAX`] visible characters of ASCII, without a semicolon.
+pub fn is_account(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b';';
+    (1..=ACCOUNT_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mark({}, {})", self.run, if self.is_signed() { "signed" } else { "unsigned" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_says_run_and_time_and_proves_both() {
+        let line = |key: Option<&str>, at| {
+            let mark = Mark::new(&mut Random::from_seed(1), key);
+            String::from_utf8(mark.line(at, None)).expect("text")
+        };
+        let unsigned = line(None, 1_767_225_600);
+        assert!(
+            unsigned.starts_with("Tentpole-Load: run=") && unsigned.ends_with("; at=1767225600\r\n"),
+            "{unsigned}"
+        );
+        let signed = line(Some("agreed"), 1_767_225_600);
+        assert!(signed.starts_with(unsigned.trim_end()), "{signed}");
+        assert_eq!(signed.trim_end().split("; sig=").nth(1).map(str::len), Some(32), "{signed}");
+        assert_ne!(signed, line(Some("another"), 1_767_225_600));
+        assert_ne!(signed.split("sig=").nth(1), line(Some("agreed"), 1_767_225_601).split("sig=").nth(1));
+        let mark = Mark::new(&mut Random::from_seed(1), Some("agreed"));
+        let with_account = mark.line(1_767_225_600, Some("load-test@shop.example"));
+        let with_account = String::from_utf8(with_account).expect("text");
+        assert!(
+            with_account.contains("; at=1767225600; account=load-test@shop.example; sig="),
+            "{with_account}"
+        );
+        assert_ne!(with_account.split("sig=").nth(1), signed.split("sig=").nth(1), "it is signed too");
+        assert!(is_account("load-test@shop.example") && is_account(&"x".repeat(64)));
+        for wrong in ["", "a b", "a;b", "a\r\nb", "ä", &"x".repeat(65)] {
+            assert!(!is_account(wrong), "{wrong}");
+        }
+        assert!(!format!("{mark:?}").contains("agreed"));
+    }
+}
