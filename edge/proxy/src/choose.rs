@@ -12,6 +12,7 @@ use crate::thread::{Thread, View};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tentpole_balance::{Candidate, Latency, ZoneLoad, stays_near};
 use tentpole_fastcgi::Script;
 use tentpole_listener::Visitor;
@@ -21,6 +22,9 @@ use tentpole_model::{
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
 use tentpole_upstream::{Permit, QueueError, Wish};
+
+/// Where there was no port for a new connection, and none is open that could serve: after this time it is tried again.
+const PORT_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// An endpoint that was chosen, with the right to use it.
 pub(crate) struct Chosen {
@@ -81,7 +85,9 @@ pub(crate) async fn wait(
     let take = || {
         // Who waits sees what comes meanwhile, and is not sent to what has gone.
         let now = thread.newer(view);
-        let chosen = Choice::of(&now, pool).try_take(thread, tried, key, stuck, wanted)?;
+        let choice = Choice::of(&now, pool);
+        let kept = wanted.kept && (choice.has_open() || clock::coarse().since(began) < PORT_AGAIN_AFTER);
+        let chosen = choice.try_take(thread, tried, key, stuck, Wanted { kept, ..wanted })?;
         Some((chosen, now))
     };
     // What stands idle on other threads may be what this waits for.
@@ -165,6 +171,11 @@ impl<'a> Choice<'a> {
 
     pub(crate) fn has_untried(&self, tried: &Tried) -> bool {
         self.roster.open().any(|index| !tried.has(index))
+    }
+
+    /// Whether a connection is open to any of them, which may become idle.
+    fn has_open(&self) -> bool {
+        self.prepared.cells.iter().any(|cell| cell.open.load(Relaxed) > 0)
     }
 
     /// What says where the request goes, where the pool is balanced by that and the request has it.

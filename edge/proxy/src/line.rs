@@ -59,6 +59,9 @@ impl Wanted {
             return self.take_carried(thread, cell, endpoint);
         }
         let new = |opening| Line::New { opening, http2: false };
+        if self.kept {
+            return self.take_port(thread, gate, cell, endpoint);
+        }
         if !self.fresh {
             let kept = thread.idle.take(cell.slot, self.need);
             if let Some(connection) = kept.or_else(|| gate.given(cell.slot, self.need)) {
@@ -66,18 +69,25 @@ impl Wanted {
             }
         }
         let max = endpoint.connections_max;
-        if self.kept {
-            // One that stands by and is not fresh enough: its port is, for a new one.
-            let stale = thread.idle.give(cell.slot).or_else(|| gate.given(cell.slot, Need::Usable))?;
-            stale.frees_port();
-            return Opening::reserve(cell, max).map(new);
-        }
         // One that stands by and does not do makes room for the one that is made.
         let instead = || {
             let dropped = thread.idle.drop_one(cell.slot) || gate.given(cell.slot, Need::Usable).is_some();
             dropped.then(|| Opening::reserve(cell, max)).flatten()
         };
         Opening::reserve(cell, max).or_else(instead).map(new)
+    }
+
+    /// One that stands by or, where it is not fresh enough, its port for a new one. None is closed in vain: its port would be
+    /// gone for a minute.
+    fn take_port(self, thread: &Thread, gate: &Gate, cell: &Arc<Cell>, endpoint: &Endpoint) -> Option<Line> {
+        let stands = thread.idle.give(cell.slot);
+        let stands = stands.or_else(|| gate.given(cell.slot, Need::Usable))?;
+        if !self.fresh && stands.is_fit(self.need) {
+            return Some(Line::Kept(stands));
+        }
+        stands.frees_port();
+        let opening = Opening::reserve(cell, endpoint.connections_max)?;
+        Some(Line::New { opening, http2: false })
     }
 
     /// The same by HTTP/2: requests share connections, and no thread gives one to another.

@@ -49,7 +49,7 @@ impl Idle {
             if below.is_some_and(|below| last.watch.idle_at_most(now) >= below) {
                 // The others stand longer still. The first stays: it shows how long the endpoint keeps one.
                 if connections.len() > 1 {
-                    connections.remove(1);
+                    connections.remove(1).frees_port();
                 }
                 return None;
             }
@@ -141,7 +141,7 @@ impl Idle {
         shelves.get_mut(slot as usize).is_some_and(|shelf| {
             let some = !shelf.connections.is_empty();
             if some {
-                shelf.connections.remove(0);
+                shelf.connections.remove(0).frees_port();
             }
             some
         })

@@ -2,6 +2,7 @@
 //! nothing: what follows from it is `decide/idle`.
 
 use crate::connection::Connection;
+use crate::idle::now_for;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tentpole_idle::{Lately, Limit, Need};
@@ -149,6 +150,11 @@ impl Connection {
     /// Whether it does for this need, by how long it has stood.
     pub(crate) fn does_for(&self, need: Need, now: Instant) -> bool {
         usable_below(self.cell(), need, now).is_none_or(|below| self.watch.idle_at_most(now) < below)
+    }
+
+    /// The same now; for what may not be sent twice the clock and the kernel are asked.
+    pub fn is_fit(&self, need: Need) -> bool {
+        self.does_for(need, now_for(need)) && (need == Need::Usable || self.is_quiet())
     }
 
     /// Looks whether an idle connection can be used, and tells what is seen.

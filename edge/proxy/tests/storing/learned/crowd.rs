@@ -139,16 +139,25 @@ impl Crowd {
     }
 
     pub fn until_hit_with(&self, path: &str, fields: &str) {
+        self.until(path, fields, |got| got.hit);
+    }
+
+    /// The same, until what is in the cache is this.
+    pub fn until_hit_says(&self, path: &str, body: &str) {
+        self.until(path, "", |got| got.hit && got.body == body);
+    }
+
+    fn until(&self, path: &str, fields: &str, is_it: impl Fn(&Got) -> bool) {
         let mut last = Got { head: String::new(), body: String::new(), hit: false };
         // Bounded: a rule takes some ten requests and 30 ms, and the learner's thread some more.
         for round in 0..400 {
             last = self.ask(1 + (round % 9) as u8, path, fields);
-            if last.hit {
+            if is_it(&last) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(3));
         }
-        panic!("{path} is not learned: {:#}\n{}", self.advice(), last.head);
+        panic!("{path} is not learned: {:#}\n{}\n\n{}", self.advice(), last.head, last.body);
     }
 
     /// A request with another method or version, from this machine; its whole answer.
