@@ -53,23 +53,25 @@ async fn uses_all_ports(to: SocketAddr) -> Vec<TcpStream> {
     }
 }
 
-async fn all_ask(origin: &Origin, address: SocketAddr, at_once: usize) {
+/// Whether the visitor with this number sends what may be sent twice.
+type IsSafe = fn(usize) -> bool;
+
+const EVERY_OTHER: IsSafe = |number| number % 2 == 0;
+
+async fn all_ask(origin: &Origin, address: SocketAddr, count: usize, is_safe: IsSafe, at_once: usize) {
     let held = origin.holds("/n/*");
     let mut visitors = Vec::new();
-    for number in 0..VISITORS {
+    for number in 0..count {
         let mut visitor = Visitor::connect(address).await;
-        let ask = if number % 2 == 0 {
-            Ask::get(&format!("/n/{number}"))
-        } else {
-            Ask::post(&format!("/n/{number}"), "x")
-        };
+        let path = format!("/n/{number}");
+        let ask = if is_safe(number) { Ask::get(&path) } else { Ask::post(&path, "x") };
         visitor.send(ask.bytes("h")).await;
         visitors.push(visitor);
     }
     held.until_waiting(at_once).await;
     held.release();
     for (number, visitor) in visitors.iter_mut().enumerate() {
-        visitor.answer(if number % 2 == 0 { "GET" } else { "POST" }).await.expect(200);
+        visitor.answer(if is_safe(number) { "GET" } else { "POST" }).await.expect(200);
     }
 }
 
@@ -83,7 +85,7 @@ async fn ports_that_run_out_are_named_and_requests_wait_for_a_connection() {
     let mut tentpole = Up::config(&config).start().await;
     let mut taken = uses_all_ports(origin.address()).await;
     taken.truncate(taken.len() - 5);
-    all_ask(&origin, tentpole.address(), 5).await;
+    all_ask(&origin, tentpole.address(), VISITORS, EVERY_OTHER, 5).await;
     tentpole.says("no ephemeral port left towards").await;
     let metrics = tentpole.admin_visitor().await.get("/metrics").await.expect(200).text();
     let cause = "tentpole_attempt_failure_causes_total{cause=\"no_local_port\"} ";
@@ -91,6 +93,28 @@ async fn ports_that_run_out_are_named_and_requests_wait_for_a_connection() {
     assert_ne!(count, "0");
     let now = tentpole_tests::endpoint(&tentpole, &origin).await;
     assert_eq!((now.health.as_str(), now.failures), ("up", 0), "it is not the endpoint's fault");
+    tentpole.ends().await;
+}
+
+#[tokio::test]
+async fn what_may_not_be_sent_twice_takes_the_ports_of_connections_that_stand_too_long() {
+    if !is_inside("ports::what_may_not_be_sent_twice_takes_the_ports_of_connections_that_stand_too_long") {
+        return;
+    }
+    let origin = named("x").await;
+    let config = pool(&[&origin], "queue = { wait = \"60s\" }").replace("threads = 1", "threads = 2");
+    let tentpole = Up::config(&config).start().await;
+    let mut taken = uses_all_ports(origin.address()).await;
+    taken.truncate(taken.len() - 5);
+    all_ask(&origin, tentpole.address(), 5, |_| true, 5).await;
+    // Now they stand for longer than such a request may find them; none is closed without its port being used.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..3 {
+        all_ask(&origin, tentpole.address(), VISITORS, |_| false, 5).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let open = tentpole_tests::endpoint(&tentpole, &origin).await.open;
+    assert_eq!(open, 5, "no port was lost");
     tentpole.ends().await;
 }
 
@@ -103,7 +127,7 @@ async fn a_second_source_address_has_ports_of_its_own() {
     let sources = "source_addresses = [\"127.0.0.1\", \"127.0.0.2\"]";
     let tentpole = Up::config(&pool(&[&origin], sources)).start().await;
     let _taken = uses_all_ports(origin.address()).await;
-    all_ask(&origin, tentpole.address(), VISITORS).await;
+    all_ask(&origin, tentpole.address(), VISITORS, EVERY_OTHER, VISITORS).await;
     let said = tentpole.said();
     assert!(!said.contains("no ephemeral port"), "{said}");
     // How many are in use where, in the metrics and in the status.
