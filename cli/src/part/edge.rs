@@ -24,13 +24,15 @@ use tokio::time::timeout;
 /// How long the doors stay closed for want of a word from control, or of a first instance. Then requests that find no
 /// endpoint are told so.
 const DOORS_CLOSED_MAX: Duration = Duration::from_secs(20);
+/// How long the doors stay closed for a slow disk.
+const KEPT_MAX: Duration = Duration::from_secs(2);
 /// How often the end of the last request is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long control may take to know an edge that takes the place of another; without that it begins empty, for it would
 /// not hear of every purge.
-const KNOWN_MAX: Duration = Duration::from_secs(2);
+const KNOWN_MAX: Duration = Duration::from_secs(10);
 /// How long the doors stay closed for what the edge before has stored; the hottest come first, and the rest afterwards.
-const REFILL_MAX: Duration = Duration::from_secs(3);
+const REFILL_MAX: Duration = Duration::from_secs(5);
 /// How long an edge without connections stays for what it still gives.
 const GIVEN_MAX: Duration = Duration::from_secs(60);
 
@@ -224,8 +226,13 @@ async fn serve(ready: Ready, keeper: Receiver, to_keeper: Sender) -> io::Result<
         Words { keeper, addresses: bound.listening(), new: Vec::new(), beside: beside.clone(), giving: None };
     let told = async {
         // Too late is no error: the doors open all the same.
-        let somebody_serves = timeout(DOORS_CLOSED_MAX, until_somebody_serves(&membership, &waits_for));
-        let _ = tokio::join!(somebody_serves, refill(take, &beside, &link));
+        let somebody_serves = async {
+            // And another edge could take over from the first visitor on, whatever becomes of this one and of control.
+            if timeout(DOORS_CLOSED_MAX, until_somebody_serves(&membership, &waits_for)).await.is_ok() {
+                let _ = timeout(KEPT_MAX, link.is_kept()).await;
+            }
+        };
+        tokio::join!(somebody_serves, refill(take, &beside, &link));
     };
     let ended_before = tokio::select! {
         () = told => None,

@@ -33,6 +33,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, mut changes: watch::Receiver<u64>)
                 shared.parts.state.join(PUBLISHED_FILE).display()
             ));
         }
+        shared.is_kept.send_replace(true);
     }
 }
 

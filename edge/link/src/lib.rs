@@ -104,6 +104,8 @@ pub(crate) struct Shared {
     pub(crate) untold: Mutex<Untold>,
     /// Whether control has said who else serves.
     pub(crate) is_known: watch::Sender<bool>,
+    /// Whether what was published first is on disk, or was found there, or cannot be written.
+    pub(crate) is_kept: watch::Sender<bool>,
 }
 
 impl Link {
@@ -146,6 +148,11 @@ impl Link {
         let _ = self.shared.is_known.subscribe().wait_for(|&known| known).await;
     }
 
+    /// Returns once an edge that starts in the place of this one could do so without control, as far as the disk takes part.
+    pub async fn is_kept(&self) {
+        let _ = self.shared.is_kept.subscribe().wait_for(|&kept| kept).await;
+    }
+
     /// Writes nothing to disk any more: another edge does.
     pub fn keeps_no_file(&self) {
         self.shared.keeps.store(false, Ordering::Relaxed);
@@ -164,7 +171,7 @@ impl Drop for Link {
 
 impl Shared {
     fn new(parts: LinkParts) -> Self {
-        let known = AtomicBool::new(parts.known);
+        let (known, is_kept) = (AtomicBool::new(parts.known), watch::Sender::new(parts.known));
         let in_force = Mutex::new(parts.in_force.clone());
         Self {
             parts,
@@ -176,6 +183,7 @@ impl Shared {
             passes: Mutex::default(),
             untold: Mutex::default(),
             is_known: watch::Sender::new(false),
+            is_kept,
         }
     }
 

@@ -174,15 +174,26 @@ pub async fn accept(
     }
 }
 
-/// Serves the sockets that other threads hand over, until no thread can hand over any more.
+/// Serves the sockets that other threads hand over, until `ending` says so: then those that are on their way, and none is
+/// handed over any more.
 pub async fn take_over(
     mut handover: Handover,
     doors: Arc<Doors>,
     thread: usize,
+    mut ending: watch::Receiver<bool>,
     serve: impl Fn(Socket, Port, Open),
     refused: impl Fn(Refused),
 ) {
-    while let Some((stream, port, from)) = handover.recv().await {
+    loop {
+        let handed = tokio::select! {
+            biased;
+            handed = handover.recv() => handed,
+            _ = ending.wait_for(|&ending| ending), if !handover.is_closed() => {
+                handover.close();
+                continue;
+            }
+        };
+        let Some((stream, port, from)) = handed else { return };
         let Ok(stream) = TcpStream::from_std(stream) else { continue };
         match doors.enter(thread, from) {
             Ok(open) => serve(Socket::new(stream), port, open),
@@ -314,5 +325,24 @@ mod tests {
         let _more: Vec<_> = (0..8).map(|_| doors.enter(0, HERE).unwrap()).collect();
         assert_eq!(doors.better_than(0), Some(1));
         assert_eq!(doors.better_than(1), None);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_is_handed_to_a_thread_that_ends_is_served_there_and_the_next_one_stays() {
+        let listener = std::net::TcpListener::bind((HERE, 0)).unwrap();
+        let connect = || {
+            let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            stream
+        };
+        let (doors, mut handovers) = Doors::new(10, 2, Ledger::new(1 << 20));
+        let (stream, next) = (connect(), TcpStream::from_std(connect()).unwrap());
+        doors.handovers[1].try_send((stream, Port::Clear, HERE)).unwrap();
+        let (_ends, ending) = watch::channel(true);
+        let served = std::cell::Cell::new(0);
+        let serve = |_, _, _| served.set(served.get() + 1);
+        take_over(handovers.remove(1), doors.clone(), 1, ending, serve, |_| {}).await;
+        assert_eq!(served.get(), 1);
+        assert!(hand_over((next, Port::Clear, HERE), &doors.handovers[1]).is_some());
     }
 }

@@ -478,7 +478,9 @@ async fn run(start: Start) {
         }
     };
     accepting.extend(listeners.into_iter().filter_map(&listen));
-    let taking = tokio::task::spawn_local(take_over(handover, doors, number, serve, refused));
+    let (end_taking, taking_ends) = watch::channel(false);
+    let taking = take_over(handover, doors, number, taking_ends, serve, refused);
+    let taking = tokio::task::spawn_local(taking);
 
     loop {
         let Listening { new, addresses } = tokio::select! {
@@ -495,8 +497,10 @@ async fn run(start: Start) {
         end.send_replace(true);
         let _ = task.await;
     }
+    // What other threads have handed over is served here, and from now on they keep what they accept.
+    end_taking.send_replace(true);
+    let _ = taking.await;
     drain(&thread, &mut ending).await;
-    taking.abort();
     cut.fetch_add(thread.open.get(), Ordering::Release);
 }
 
