@@ -5,7 +5,7 @@ use super::{every_kind, named};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tentpole_testkit::{Ask, Origin, Response, Step, Up, Visitor};
-use tentpole_tests::{endpoint, pool};
+use tentpole_tests::{endpoint, pool, until};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Nobody is ejected, so that each request meets the broken endpoint again.
@@ -142,10 +142,11 @@ async fn an_endpoint_that_does_not_answer_in_time_costs_a_504_and_no_second_try(
     let answer = visitor.get("/").await.expect(504);
     assert!(answer.text().contains("takes too long to answer"), "{}", answer.text());
     visitor.ask(&Ask::post("/", "x")).await.expect(504);
-    assert_eq!(a.request_count() + b.request_count(), 2);
+    until("both to be seen", async || a.request_count() + b.request_count() >= 2).await;
     // The connections are gone: their answers might still come.
     a.until_connections_open(0).await;
     b.until_connections_open(0).await;
+    assert_eq!(a.request_count() + b.request_count(), 2);
     tentpole.ends().await;
 }
 
@@ -172,7 +173,7 @@ async fn an_endpoint_that_cannot_be_reached_costs_the_connect_time_and_then_anot
     let far = format!("http://{}", listener.local_addr().unwrap());
     let config = |endpoints: &str| {
         format!(
-            "threads = 1\n[pool.app]\nendpoints = [{endpoints}]\n{STAYS}timeouts = {{ connect = \"200ms\" }}"
+            "threads = 1\n[pool.app]\nendpoints = [{endpoints}]\n{STAYS}timeouts = {{ connect = \"1s\" }}"
         )
     };
     let tentpole = Up::config(&config(&format!("\"{far}\", \"{}\"", well.url()))).start().await;
