@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tentpole_testkit::{Tentpole, Up};
 use tentpole_tests::crowd::{Crowd, Manner};
-use tentpole_tests::{until, until_within};
 use tentpole_tests::workers::Workers;
+use tentpole_tests::{until, until_within};
 
 /// Workers, and how long a page takes: 160 a second.
 const WORKERS: usize = 16;

@@ -132,13 +132,16 @@ async fn connections_max_holds_and_those_who_wait_are_served() {
     let mut eight = visitors(&tentpole, 8).await;
     let mut one_more = visitors(&tentpole, 1).await.remove(0);
     let held = origin.holds("/n/*");
-    all_post(&mut eight).await;
+    // No POST, which takes a connection of its own where the edge was held up and does not know how old the last answer is.
+    for (number, visitor) in eight.iter_mut().enumerate() {
+        visitor.send(Ask::get(&format!("/n/{number}")).bytes("h")).await;
+    }
     one_more.ask(&Ask::post("/too-many", "x")).await.expect(503);
     held.until_waiting(2).await;
     assert_eq!(origin.connections_open(), 2);
     held.release();
     for visitor in &mut eight {
-        visitor.answer("POST").await.expect(200);
+        visitor.answer("GET").await.expect(200);
     }
     assert_eq!(origin.connections(), 2, "their connections were used again");
     tentpole.ends().await;

@@ -11,6 +11,7 @@ use tentpole_model::{
     Zones,
 };
 use tentpole_runtime::Published;
+use tentpole_testkit::address::Nobody;
 
 /// An endpoint that answers with its name, after a while.
 fn named(name: usize, takes: Duration) -> SocketAddr {
@@ -185,8 +186,8 @@ fn a_higher_tier_can_be_left_alone_while_any_endpoint_of_a_lower_one_is_there() 
 #[test]
 fn a_request_that_no_endpoint_of_a_tier_takes_goes_to_the_next() {
     // Nobody listens there any more, and nobody has noticed.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let edge = before(&[gone, named(1, Duration::ZERO)], |pool| pool.endpoints[1].tier = 1);
+    let gone = Nobody::new();
+    let edge = before(&[gone.address(), named(1, Duration::ZERO)], |pool| pool.endpoints[1].tier = 1);
     assert_eq!(who(&edge.get("/", "")), 1);
 }
 
@@ -212,8 +213,8 @@ fn when_a_tier_has_lost_too_many_the_next_one_carries_the_part_that_is_missing()
 #[test]
 fn a_pool_of_more_than_sixty_four_endpoints_is_tried_exactly() {
     // Nobody listens at any of them but the last, and nobody has noticed.
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut addresses: Vec<SocketAddr> = vec![dead; 65];
+    let dead = Nobody::new();
+    let mut addresses: Vec<SocketAddr> = vec![dead.address(); 65];
     addresses.push(named(7, Duration::ZERO));
     let edge = before(&addresses, |pool| {
         for (at, endpoint) in pool.endpoints.iter_mut().enumerate() {

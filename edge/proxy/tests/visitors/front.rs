@@ -5,7 +5,7 @@
 use crate::common::{self, Running, edge, endpoint};
 use crate::frames;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tentpole_model::{Front, Network, PurgeOrder, PurgeWhat, Secret, SecretField, Snapshot};
@@ -253,7 +253,7 @@ impl Drop for Ended {
 
 /// HAProxy before the edge, once it answers; `None` when it is not installed.
 fn haproxy(to: SocketAddr, sends: &str) -> Option<(Ended, SocketAddr, tempfile::TempDir)> {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = tentpole_testkit::address::own();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("haproxy.cfg");
     let text = format!(
