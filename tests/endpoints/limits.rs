@@ -2,7 +2,7 @@
 
 use super::named;
 use tentpole_testkit::{Answer, Ask, Tentpole, Up, Visitor};
-use tentpole_tests::pool_of;
+use tentpole_tests::{pool_of, until};
 
 /// Visitors who have been served once each, so that each has its connection.
 async fn visitors(tentpole: &Tentpole, count: usize) -> Vec<Visitor> {
@@ -13,6 +13,13 @@ async fn visitors(tentpole: &Tentpole, count: usize) -> Vec<Visitor> {
         all.push(visitor);
     }
     all
+}
+
+/// How many wait for an endpoint of the pool.
+async fn queued(tentpole: &Tentpole) -> u64 {
+    let live = tentpole.admin_visitor().await.get("/api/live").await.expect(200);
+    let live: serde_json::Value = serde_json::from_slice(&live.body).expect("it is JSON");
+    live["pools"][0]["queued"].as_u64().unwrap_or(0)
 }
 
 fn retry_after(answer: &Answer) -> u64 {
@@ -136,6 +143,7 @@ async fn connections_max_holds_and_those_who_wait_are_served() {
     for (number, visitor) in eight.iter_mut().enumerate() {
         visitor.send(Ask::get(&format!("/n/{number}")).bytes("h")).await;
     }
+    until("six to wait", async || queued(&tentpole).await == 6).await;
     one_more.ask(&Ask::post("/too-many", "x")).await.expect(503);
     held.until_waiting(2).await;
     assert_eq!(origin.connections_open(), 2);
