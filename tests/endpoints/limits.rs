@@ -144,7 +144,7 @@ async fn connections_max_holds_and_those_who_wait_are_served() {
         visitor.send(Ask::get(&format!("/n/{number}")).bytes("h")).await;
     }
     until("six to wait", async || queued(&tentpole).await == 6).await;
-    one_more.ask(&Ask::post("/too-many", "x")).await.expect(503);
+    one_more.get("/too-many").await.expect(503);
     held.until_waiting(2).await;
     assert_eq!(origin.connections_open(), 2);
     held.release();

@@ -268,6 +268,9 @@ fn what_was_refused_is_sent_again_whatever_its_method() {
     let (address, seen) = endpoint(PLENTY);
     let edge = before(address, |_| {});
     assert!(edge.get("/", "").ends_with("hello"));
+    // It was kept so long: so a DELETE in half of that time goes on it, too.
+    std::thread::sleep(2 * SILENCE);
+    assert!(edge.get("/", "").ends_with("hello"));
     let answer = edge.ask("DELETE /refused HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(answer.ends_with("hello"), "{answer}");
     assert_eq!(seen.resets.load(SeqCst), 2, "asked twice");
