@@ -48,12 +48,10 @@ impl Seen {
 
 /// The load: visitors come evenly to the balancers of both zones, whether those before them were served or not.
 async fn load(balancers: [SocketAddr; 2]) -> Seen {
-    let mut gaps = tokio::time::interval(GAP);
-    // Where the machine holds them up, they do not all come at once afterwards.
-    gaps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let began = tokio::time::Instant::now();
     let mut visits = tokio::task::JoinSet::new();
     for number in 0..REQUESTS {
-        gaps.tick().await;
+        tokio::time::sleep_until(began + GAP * number).await;
         let zone = number as usize % 2;
         let page = format!("/{number}");
         visits.spawn(async move { (zone, Visitor::connect(balancers[zone]).await.get(&page).await.status) });
