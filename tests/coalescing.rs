@@ -16,7 +16,11 @@ async fn ten_thousand_at_once_are_one_request_and_all_read_while_it_arrives() {
     let steps = [Step::send("begin "), Step::wait(&gate), Step::send("end")];
     origin.on("/").respond(Response::ok("").header("Cache-Control", "max-age=60").chunked(steps));
     let head = origin.holds("/");
-    let limits = format!("[limits]\nconnections = {}\n[cache]\nwait = \"120s\"", CROWD + 100);
+    // Nobody is given up while the others come.
+    let limits = format!(
+        "timeouts = {{ first_byte = \"300s\", stall = \"300s\" }}\n[limits]\nconnections = {}\n[cache]\nwait = \"120s\"",
+        CROWD + 100
+    );
     let tentpole = Up::config(&pool(&[&origin], &limits)).start().await;
 
     let mut visitors = Vec::with_capacity(CROWD);
@@ -79,7 +83,7 @@ async fn how_many_wait_and_for_how_long_is_bounded() {
     let origin = Origin::start().await;
     origin.otherwise(|_| Response::ok("page").header("Cache-Control", "max-age=60"));
     let head = origin.holds("/");
-    let limits = "[cache]\nwaiters = 1\nwait = \"300ms\"";
+    let limits = "[cache]\nwaiters = 1\nwait = \"3s\"";
     let tentpole = Up::config(&pool(&[&origin], limits)).start().await;
     let mut visitors = [tentpole.visitor().await, tentpole.visitor().await, tentpole.visitor().await];
     for (number, visitor) in visitors.iter_mut().enumerate() {

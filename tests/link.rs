@@ -465,8 +465,8 @@ async fn what_the_edge_counts_shows_in_controls_cells_and_can_be_had_at_once() {
     let (there, here) = (edge.cells.of("app", "10.0.0.1:2"), control.cells.of("app", "10.0.0.1:2"));
     there.in_flight.store(3, Relaxed);
     there.requests.store(12, Relaxed);
-    until("the report", async || here.requests.load(Relaxed) == 12).await;
-    assert_eq!(here.in_flight.load(Relaxed), 3);
+    let is_reported = || (here.in_flight.load(Relaxed), here.requests.load(Relaxed)) == (3, 12);
+    until("the report", async || is_reported()).await;
 
     for count in 13..30 {
         there.requests.store(count, Relaxed);
@@ -531,9 +531,7 @@ async fn an_edge_that_stands_still_is_not_waited_for_long() {
     let (sender, _receiver) = channel::open(here).unwrap();
     sender.send(&LinkUp::Hello { pid: 1, snapshot: 1, published: None }, None).await.unwrap();
     soon(control.link.hello()).await;
-    let began = clock::now();
-    assert_eq!(control.asks(Question::Metrics).await, Err(EdgeGone));
-    assert!(clock::now().since(began) < Duration::from_secs(6));
+    assert_eq!(soon(control.asks(Question::Metrics)).await, Err(EdgeGone));
 }
 
 #[tokio::test]

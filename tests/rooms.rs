@@ -173,10 +173,10 @@ async fn a_killed_edge_loses_nobodys_place_and_lets_nobody_in_twice() {
     let tentpole = behind(&shop, "active = 20\nentries_per_minute = 1000").await;
     let mut crowd = all_ask(&tentpole, (0..200).map(Browser::new).collect()).await;
     let places: Vec<u64> = crowd.iter().map(|browser| browser.place).collect();
-    // What was given is on disk within half a second.
+    // What was given is on disk within half a second, and the machine may hold up the one who writes.
     let kept = || async { rooms(&tentpole).await["active"] == 20 };
     until("20 to be inside", kept).await;
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let edge = tentpole.part("edge").unwrap();
     signal(edge, Signal::KILL);
     until("another edge to take its place", async || tentpole.part("edge").is_some_and(|pid| pid != edge))
@@ -370,7 +370,7 @@ async fn a_room_that_cannot_be_written_down_says_so_and_lets_visitors_in() {
 async fn losing_half_of_the_instances_halves_the_entries_within_seconds() {
     let ((one, _), (other, _)) = (shop().await, shop().await);
     let config = format!(
-        "{}health = {{ path = \"/\", interval = \"200ms\" }}\n[room.sale]\nvisitors_per_endpoint = 600\n",
+        "{}health = {{ path = \"/\", interval = \"200ms\", timeout = \"10s\" }}\n[room.sale]\nvisitors_per_endpoint = 600\n",
         pool(&[&one, &other], "")
     );
     let tentpole = Up::config(&config).start().await;
@@ -390,7 +390,7 @@ async fn losing_half_of_the_instances_halves_the_entries_within_seconds() {
     let entered = is_inside(&crowd) - before;
     println!("noticed after {noticed:?}; then {entered} in {:?}", clock::now().since(from));
     let most = clock::now().since(from).as_secs_f64() * 10.0 + 22.0;
-    assert!(noticed < Duration::from_secs(10) && (entered as f64) <= most, "{noticed:?} {entered} {most}");
+    assert!(noticed < Duration::from_secs(20) && (entered as f64) <= most, "{noticed:?} {entered} {most}");
     tentpole.ends().await;
 }
 

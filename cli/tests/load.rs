@@ -36,7 +36,7 @@ fn run(folder: &Path) -> tentpole_load::Run {
 }
 
 /// A climb that takes a second or two, by visitors who come every 20 ms.
-const QUICK: [&str; 6] = ["--step-time", "400ms", "--ramp", "100ms", "--think", "20ms"];
+const QUICK: [&str; 6] = ["--step-time", "1s", "--ramp", "100ms", "--think", "20ms"];
 
 #[tokio::test]
 async fn what_holds_exits_with_0_and_leaves_a_report() {
@@ -160,10 +160,8 @@ async fn a_slow_answer_breaks_by_the_median() {
 #[test]
 fn nobody_there_exits_with_3_and_no_report() {
     let folder = tempfile::tempdir().unwrap();
-    // Bound and not listening: nobody else gets the port meanwhile.
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", taken.local_addr().unwrap());
-    drop(taken);
+    let nobody = tentpole_testkit::address::Nobody::new();
+    let url = format!("http://{}", nobody.address());
     let output = loaded(folder.path(), &[&url]);
     assert_eq!(output.status.code(), Some(3));
     let err = text(&output.stderr);
@@ -227,7 +225,7 @@ async fn a_report_whose_folder_went_away_is_left_elsewhere() {
     let origin = Origin::start().await;
     origin.on("/").respond(Response::ok("here"));
     let folder = tempfile::tempdir().unwrap();
-    let typed = ["--visitors", "2", "--time", "700ms", "--ramp", "0", "--think", "10ms", "--out", "gone"];
+    let typed = ["--visitors", "2", "--time", "5s", "--ramp", "0", "--think", "10ms", "--out", "gone"];
     let child = load(folder.path(), &[&[&origin.url()[..]][..], &typed].concat());
     // The first request is the question whether anybody is there: the folder has been tried by then.
     origin.until_requests(5).await;
@@ -332,7 +330,7 @@ async fn the_generator_stays_on_the_cores_it_was_given_and_takes_no_others() {
     let origin = Origin::start().await;
     origin.on("/").respond(Response::ok("here"));
     let folder = tempfile::tempdir().unwrap();
-    let typed = ["--visitors", "4", "--time", "200ms", "--ramp", "0", "--think", "5ms", "--cpu"];
+    let typed = ["--visitors", "4", "--time", "1s", "--ramp", "0", "--think", "5ms", "--cpu"];
     let output = loaded(folder.path(), &[&[&origin.url()[..]][..], &typed, &["0,1000"]].concat());
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
     assert!(
@@ -373,7 +371,7 @@ async fn a_profile_has_stages_objectives_and_journeys() {
     origin.on("/b/x").respond(Response::ok(""));
     let folder = tempfile::tempdir().unwrap();
     let profile = "objectives = { p50 = \"300ms\", errors = \"50%\" }\n\
-                   stages = [{ visitors = 3, time = \"300ms\" }, { visitors = 6, time = \"300ms\", ramp = \"100ms\" }]\n\
+                   stages = [{ visitors = 3, time = \"1s\" }, { visitors = 6, time = \"1s\", ramp = \"100ms\" }]\n\
                    [[journey]]\nname = \"walk\"\n[[journey.step]]\npath = \"/a\"\n\
                    extract = [{ name = \"x\", between = [\"<b>\", \"</b>\"] }]\n\
                    [[journey.step]]\nname = \"b\"\npath = \"/b/{x}\"\nthink = \"1ms\"\n";

@@ -1,6 +1,7 @@
 //! What tests and benchmarks need around Tentpole: origins that behave or misbehave, visitors that check strictly
 //! what comes back, and the harnesses built on them. Only tests and benches depend on it; nothing here is shipped.
 
+pub mod address;
 pub mod fast;
 pub mod gate;
 pub mod http;

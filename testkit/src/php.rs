@@ -5,7 +5,7 @@
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -34,8 +34,7 @@ impl Fpm {
     /// # Panics
     /// When it is not installed, or does not start.
     pub fn over_tcp(workers: u32, settings: &str) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        Self::listening(workers, settings, Some(free.expect("a free port")))
+        Self::listening(workers, settings, Some(crate::address::own()))
     }
 
     fn listening(workers: u32, settings: &str, address: Option<SocketAddr>) -> Self {

@@ -38,7 +38,7 @@ async fn eight_requests(tentpole: &mut Tentpole) {
     tentpole.until_ended().await;
 }
 
-const LINES: &str = "timeouts = { first_byte = \"100ms\" }";
+const LINES: &str = "timeouts = { first_byte = \"2s\" }";
 
 #[tokio::test]
 async fn each_request_is_one_line_of_json_with_its_reasons() {

@@ -49,7 +49,7 @@ fn an_admin_api_that_others_could_reach_is_refused() {
 #[tokio::test]
 async fn without_an_admin_api_it_serves_all_the_same() {
     let origin = Origin::start().await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = tentpole_testkit::address::own();
     let mut child = Command::new(binary("tentpole"))
         .args(["up", "--to", &origin.url(), "--listen", &free.to_string(), "--admin", "off"])
         .stdout(std::process::Stdio::null())

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tentpole_testkit::{Tentpole, Up};
 use tentpole_tests::crowd::{Crowd, Manner};
-use tentpole_tests::until_within;
 use tentpole_tests::workers::Workers;
+use tentpole_tests::{until, until_within};
 
 /// Workers, and how long a page takes: 160 a second.
 const WORKERS: usize = 16;
@@ -38,8 +38,10 @@ async fn an_adaptive_limit_grows_where_more_at_once_brings_more_answers() {
         // A page of his own: nobody waits for what another asked.
         crowd.join(tentpole.address(), 1, &Manner::asking(&format!("/page/{visitor}")));
     }
-    until_within(Duration::from_secs(5), "pages", async || crowd.good() > 10).await;
-    assert!(app.inside_most() <= 3, "it begins where it was told to");
+    until("pages", async || crowd.good() > 10).await;
+    // It begins where it was told to, and may have grown since on a busy machine.
+    let (most, now) = (app.inside_most(), limit(&tentpole).await.0);
+    assert!(most <= 3 || most as u64 <= now + 1, "{most} at once, and the limit is {now}");
     until_within(Duration::from_secs(90), "a limit of 5", async || limit(&tentpole).await.0 >= 5).await;
     let (now, why) = limit(&tentpole).await;
     println!("from 2 to {now} ({why}), {} at once", app.inside_most());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tentpole_testkit::process::signal;
 use tentpole_testkit::{Ask, Origin, Response, Tentpole, Up, Visitor};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// The endpoint's limit.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -115,9 +115,10 @@ async fn all_methods_with_gaps_around_the_limit(visitors: usize, rounds: usize) 
     );
     assert!(all.stories.is_empty(), "{} failed, first: {:?}", all.stories.len(), all.stories.first());
     assert_eq!(all.good, (visitors * rounds) as u64);
-    // Learned to a tenth of a second, the distance of two looks; more where the machine has much else to do.
+    // Learned to a tenth of a second, the distance of two looks, on an idle machine. One that holds up the endpoint lets its
+    // connections stand for longer, and that is seen, too.
     let limit = learned(&tentpole).await.expect("the limit was learned");
-    assert!((700..=1_100).contains(&limit), "{limit} ms");
+    assert!((700..=2_000).contains(&limit), "{limit} ms");
     assert!(connections < requests, "{connections} connections for {requests} requests: none was used again");
     tentpole.ends().await;
 }
@@ -228,13 +229,15 @@ async fn a_request_with_an_effect_goes_on_a_connection_that_is_not_about_to_clos
     let mut visitor = tentpole.visitor().await;
     let connection = |seen: &[tentpole_testkit::Seen]| seen.last().expect("a request came").connection;
 
+    let began = Instant::now();
     visitor.get("/").await.expect(200);
     let first = connection(&origin.requests());
     sleep(Duration::from_millis(300)).await;
     visitor.get("/").await.expect(200);
     assert_eq!(connection(&origin.requests()), first, "one that can be sent again goes on any that is open");
 
-    sleep(Duration::from_millis(600)).await;
+    // Longer than it was ever seen to stand.
+    sleep(2 * began.elapsed()).await;
     visitor.ask(&Ask::post("/", "x")).await.expect(200);
     assert_ne!(connection(&origin.requests()), first, "nobody knows yet how long the endpoint keeps it");
     assert_eq!(origin.connections_open(), 2, "the other one stays, and shows it");

@@ -108,7 +108,7 @@ async fn an_endpoint_that_comes_back_gets_its_share_little_by_little() {
     let (back, well) = (named("back").await, named("well").await);
     back.on("/health").respond(Response::status(500));
     let lines =
-        "slow_start = \"2s\"\nhealth = { path = \"/health\", interval = \"30ms\", timeout = \"10s\" }";
+        "slow_start = \"5s\"\nhealth = { path = \"/health\", interval = \"30ms\", timeout = \"10s\" }";
     let tentpole = Up::config(&pool(&[&back, &well], lines)).start().await;
     until_health(&tentpole, &back, "down").await;
     back.on("/health").respond(Response::status(200));

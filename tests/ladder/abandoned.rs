@@ -90,7 +90,7 @@ async fn after_an_overload_the_application_has_no_more_work_left_than_the_limit(
 
 #[tokio::test]
 async fn after_a_time_out_the_place_is_free_when_the_application_is_done_and_not_before() {
-    let workers = Workers::start(4, Duration::from_secs(4)).await;
+    let workers = Workers::start(4, Duration::from_secs(10)).await;
     let lines = "timeouts = { first_byte = \"1s\" }\nqueue = { wait = \"1s\" }";
     let tentpole = Up::config(&before(&workers, 1, lines)).start().await;
     tentpole.visitor().await.get("/slow").await.expect(504);

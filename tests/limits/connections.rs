@@ -1,6 +1,7 @@
 //! Too many connections, and connections on which too little happens.
 
 use std::time::Duration;
+use tentpole_testkit::gate::PATIENCE;
 use tentpole_testkit::{Ask, End, Origin, Response, Up, Visitor};
 use tentpole_tests::{pool, until};
 
@@ -48,7 +49,7 @@ async fn one_connection_too_many_gets_a_503_and_a_place_given_back_serves_again(
 #[tokio::test]
 async fn a_head_that_trickles_is_given_up_with_a_408() {
     let origin = origin().await;
-    let config = pool(&[&origin], "[limits]\nhead_time = \"400ms\"");
+    let config = pool(&[&origin], "[limits]\nhead_time = \"2s\"");
     let tentpole = Up::config(&config).start().await;
     let mut visitor = tentpole.visitor().await;
     visitor.get("/before").await.expect(200);
@@ -57,7 +58,7 @@ async fn a_head_that_trickles_is_given_up_with_a_408() {
     let answer = loop {
         let mut waits = visitor.patience(Duration::from_millis(50));
         let answer = waits.try_answer("GET").await;
-        visitor = waits.patience(Duration::from_secs(10));
+        visitor = waits.patience(PATIENCE);
         match answer {
             Ok(answer) => break answer,
             Err(trouble) => assert!(trouble.to_string().starts_with("waited"), "{trouble}"),
@@ -74,7 +75,7 @@ async fn a_head_that_trickles_is_given_up_with_a_408() {
 #[tokio::test]
 async fn a_connection_on_which_nothing_comes_is_closed_without_a_word() {
     let origin = origin().await;
-    let config = pool(&[&origin], "[limits]\nhead_time = \"300ms\"\nidle_time = \"600ms\"");
+    let config = pool(&[&origin], "[limits]\nhead_time = \"2s\"\nidle_time = \"8s\"");
     let tentpole = Up::config(&config).start().await;
     let mut never_asks = tentpole.visitor().await;
     let mut asks_once = tentpole.visitor().await;

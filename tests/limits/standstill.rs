@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tentpole_testkit::gate::PATIENCE;
 use tentpole_testkit::{Ask, Origin, Step, Tentpole, Trouble, Up};
 use tentpole_tests::{endpoint, pool, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -84,7 +85,7 @@ pub(super) fn resident(tentpole: &Tentpole) -> u64 {
 async fn a_visitor_stops_reading(fields: &'static str, chunked: bool) {
     let pour = Pour::start(fields, chunked).await;
     let config = format!(
-        "threads = 1\n[pool.app]\nendpoints = [\"http://{}\"]\n[limits]\nstall_time = \"1s\"\n",
+        "threads = 1\n[pool.app]\nendpoints = [\"http://{}\"]\n[limits]\nstall_time = \"3s\"\n",
         pour.address
     );
     let tentpole = Up::config(&config).start().await;
@@ -128,10 +129,11 @@ async fn a_visitor_who_stops_reading_what_has_no_known_length_stops_the_endpoint
 async fn an_endpoint_that_stops_reading_stops_the_visitor() {
     let origin = Origin::start().await;
     origin.on("/upload").before_body().raw([Step::Hang]);
-    let lines = "timeouts = { stall = \"1s\" }\n[limits]\nstall_time = \"1s\"\n\
+    let lines = "timeouts = { stall = \"6s\" }\n[limits]\nstall_time = \"6s\"\n\
                  [site.all]\n[[site.all.route]]\npath = \"/*\"\nbody = \"2GiB\"";
     let tentpole = Up::config(&pool(&[&origin], lines)).start().await;
-    let mut visitor = tentpole.visitor().await.patience(Duration::from_millis(300));
+    // Far less than those, and longer than the machine holds up who still takes something.
+    let mut visitor = tentpole.visitor().await.patience(Duration::from_millis(1_500));
     visitor.send(format!("PUT /upload HTTP/1.1\r\nHost: h\r\nContent-Length: {GIB}\r\n\r\n")).await;
     let piece = vec![b'x'; 1 << 20];
     let mut sent = 0;
@@ -145,7 +147,7 @@ async fn an_endpoint_that_stops_reading_stops_the_visitor() {
     assert!(matches!(stopped, Trouble::Silence { .. }), "{stopped}");
     let held = resident(&tentpole);
     assert!(held < MEMORY_MAX, "{held} bytes of memory");
-    let mut visitor = visitor.patience(Duration::from_secs(10));
+    let mut visitor = visitor.patience(PATIENCE);
     let answer = visitor.try_reading("PUT").await.expect("an answer").so_far().clone();
     assert_eq!(answer.status, 504, "{answer:?}");
     // The origin reads nothing, so it cannot know; the edge does.

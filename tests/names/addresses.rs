@@ -35,6 +35,9 @@ async fn addresses_come_and_go_under_load_without_a_failed_request() {
     until("the third to get requests", async || c.request_count() > 20).await;
     leads(&server, "app.internal", &[c, b]);
     until("the first to be gone", async || are_up(&tentpole, &[b, c]).await).await;
+    // Those who were on their way to it have come back when each visitor has been served many times.
+    let good = crowd.good();
+    until("the last ones to come back", async || crowd.good() > good + 200).await;
     let (left_with, good) = (a.request_count(), crowd.good());
     until("more requests", async || crowd.good() > good + 200).await;
     assert_eq!(a.request_count(), left_with, "who left is asked no more");

@@ -30,7 +30,7 @@ async fn ten_thousand_requests_ask_for_a_name_once_a_ttl() {
     let mut crowd = Crowd::start(tentpole.address(), 8, &Manner::asking("/"));
     let one = Manner { host: Some("one.example".to_owned()), ..Manner::asking("/b/page") };
     crowd.join(tentpole.address(), 8, &one);
-    until_within(Duration::from_secs(60), "10,000 requests", async || crowd.good() >= 10_000).await;
+    until_within(Duration::from_secs(120), "10,000 requests", async || crowd.good() >= 10_000).await;
     let met = crowd.ends().await;
     assert_eq!(met.failed, 0, "{:?}", met.stories);
     let names = status(&tentpole).await["names"].clone();

@@ -14,6 +14,8 @@ use tentpole_tests::{until, until_within};
 const REQUESTS: u64 = 200_000;
 /// How long two instances may take to be found needless, one after the other, and to drain.
 const SHRINK_MAX: Duration = Duration::from_secs(60);
+/// How long a rush may take on a busy machine, until there are more instances, and then until it was served.
+const RUSH_MAX: Duration = Duration::from_secs(90);
 
 async fn fleet(tentpole: &Tentpole) -> Value {
     let answer = tentpole.admin_visitor().await.get("/api/fleets").await.expect(200);
@@ -52,10 +54,11 @@ async fn no_request_of_two_hundred_thousand_fails_while_instances_come_and_go() 
     let (mut served, mut met_by_rushes) = (0, Vec::new());
     while always.good() + served < REQUESTS || outs < 3 || ins < 3 {
         let rush = Crowd::start(tentpole.address(), 40, &Manner::asking("/slow/10"));
-        until("the rush to bring more instances", async || serving(&tentpole).await == 3).await;
+        until_within(RUSH_MAX, "the rush to bring more instances", async || serving(&tentpole).await == 3)
+            .await;
         outs += 1;
         // A while under full load, so that the new ones take their share.
-        until("the rush to be served", async || rush.good() > 5_000).await;
+        until_within(RUSH_MAX, "the rush to be served", async || rush.good() > 5_000).await;
         let met = rush.ends().await;
         served += met.good;
         met_by_rushes.push(met);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tentpole_testkit::address::own;
 use tentpole_testkit::process::{children, runs, signal};
 use tentpole_testkit::{Up, Visitor, binary};
 use tentpole_tests::{until, until_within};
@@ -18,10 +19,9 @@ fn origin() -> String {
     format!("{} origin --listen 127.0.0.1:{{port}}", binary("tentpole-testkit").display())
 }
 
-/// Free ports for visitors and admin API, which nobody prints here.
+/// Where visitors and admin API are served, which nobody prints here.
 fn ports() -> [String; 2] {
-    let both = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    both.map(|listener| listener.local_addr().expect("it is bound").to_string())
+    [(); 2].map(|()| own().to_string())
 }
 
 /// A Tentpole whose both outputs go into one pipe. Killed when dropped.

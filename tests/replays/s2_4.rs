@@ -73,7 +73,9 @@ async fn answer(mut stream: TcpStream) {
 /// Three times many visitors come while the application is busy for a moment.
 async fn rushes(address: SocketAddr, takes: &watch::Sender<bool>) -> Seen {
     let mut seen = Seen::new();
-    for rush in 0..3 {
+    let mut rush = 0;
+    while rush < 3 {
+        let began = clock::now();
         takes.send_replace(false);
         let mut visits = JoinSet::new();
         for number in 0..AT_ONCE {
@@ -86,7 +88,13 @@ async fn rushes(address: SocketAddr, takes: &watch::Sender<bool>) -> Seen {
         }
         sleep(BUSY).await;
         takes.send_replace(true);
-        seen.extend(visits.join_all().await);
+        let busy = clock::now().since(began);
+        let answers = visits.join_all().await;
+        // Where the machine held up the application for longer, it is another story.
+        if busy < 2 * BUSY {
+            seen.extend(answers);
+            rush += 1;
+        }
     }
     seen
 }

@@ -80,7 +80,14 @@ pub async fn endpoint(tentpole: &Tentpole, origin: &Origin) -> EndpointNow {
     }
 }
 
-/// Waits until the endpoint's health is this, and says how it is then.
+/// Whether the edge itself gives the endpoint requests: what control has decided comes to it a moment later.
+async fn takes_traffic(tentpole: &Tentpole, origin: &Origin) -> bool {
+    let metrics = tentpole.admin_visitor().await.get("/metrics").await.expect(200).text();
+    let of = format!("tentpole_endpoint_takes_traffic{{pool=\"app\",endpoint=\"{}\"}} 1", origin.address());
+    metrics.lines().any(|line| line == of)
+}
+
+/// Waits until the endpoint's health is this, and the edge knows it, and says how it is then.
 ///
 /// # Panics
 /// After [`PATIENCE`].
@@ -89,7 +96,7 @@ pub async fn until_health(tentpole: &Tentpole, origin: &Origin, health: &str) ->
     let looks = async {
         loop {
             let now = endpoint(tentpole, origin).await;
-            if now.health == health {
+            if now.health == health && takes_traffic(tentpole, origin).await == (health != "down") {
                 return now;
             }
             last = Some(now);

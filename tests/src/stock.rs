@@ -3,7 +3,7 @@
 //! missing where there is none.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -93,7 +93,7 @@ impl Stock {
         let mut last = String::new();
         for _ in 0..PORTS_MAX {
             let dir = TempDir::new().expect("a temporary directory");
-            let address = free();
+            let address = tentpole_testkit::address::own();
             let path = dir.path().to_str().expect("a temporary directory has a plain name");
             let (text, arguments) = write(path, &text.replace("{listen}", &address.to_string()));
             let config = dir.path().join(file);
@@ -143,11 +143,6 @@ impl Drop for Stock {
 fn program(name: &str) -> PathBuf {
     let found = DIRS.iter().map(|dir| PathBuf::from(dir).join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{name} is not installed: this test needs Debian's package `{name}`"))
-}
-
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("the system has a free port");
-    listener.local_addr().expect("a bound socket has an address")
 }
 
 fn said(dir: &TempDir) -> String {

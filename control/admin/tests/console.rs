@@ -109,15 +109,14 @@ async fn live_shows_endpoints_with_what_they_do_and_history_grows_by_the_second(
         desk.edge.counts(1, requests);
         tokio::time::sleep(std::time::Duration::from_millis(150)).await;
         let live = desk.get("/api/live").await;
-        if live["sample"]["requests_per_s"].as_f64().is_some() {
+        if live["sample"]["requests_per_s"].as_f64().is_some_and(|rate| rate > 0.0) {
             break live;
         }
     };
-    assert!(live["sample"]["requests_per_s"].as_f64().unwrap() > 0.0);
     assert!(live["pools"][0]["endpoints"][1]["requests_per_s"].as_f64().unwrap() > 0.0);
     let history = desk.get("/api/history").await;
     let times = history["at_unix_ms"].as_array().unwrap();
-    assert_eq!(times.last(), Some(&live["sample"]["at_unix_ms"]));
+    assert!(times.contains(&live["sample"]["at_unix_ms"]), "{times:?}");
     assert!(history["columns"]["p99_ms"].as_array().unwrap().len() == times.len());
     let since = times.last().unwrap();
     let later = desk.get(&format!("/api/history?since={since}&step=60")).await;
@@ -129,7 +128,7 @@ async fn a_history_goes_on_over_a_restart_of_the_edge_and_is_never_negative() {
     let desk = Desk::new().await;
     let started = clock::now().unix_us() / 1_000;
     let mut total = 1_000_000;
-    let mut edge_started = 1;
+    let (mut edge_started, mut before) = (1, 0);
     loop {
         total += 100;
         desk.edge.counts(edge_started, total);
@@ -138,12 +137,11 @@ async fn a_history_goes_on_over_a_restart_of_the_edge_and_is_never_negative() {
         let rates = history["columns"]["requests_per_s"].as_array().unwrap().clone();
         let known: Vec<f64> = rates.iter().filter_map(Value::as_f64).collect();
         assert!(known.iter().all(|rate| (0.0..100_000.0).contains(rate)), "{rates:?}");
-        if known.len() == 1 && edge_started == 1 {
+        if !known.is_empty() && edge_started == 1 {
             // Its totals begin anew.
-            (edge_started, total) = (clock::now().unix_us() / 1_000, 0);
+            (edge_started, total, before) = (clock::now().unix_us() / 1_000, 0, known.len());
         }
-        if known.len() >= 3 {
-            assert!(known.iter().all(|rate| *rate > 0.0), "{rates:?}");
+        if edge_started > 1 && known.iter().skip(before).filter(|rate| **rate > 0.0).count() >= 2 {
             break;
         }
     }

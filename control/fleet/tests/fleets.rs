@@ -234,7 +234,8 @@ async fn a_fleet_begins_with_min_and_sends_traffic_to_those_that_answer() {
 async fn s3_2_load_makes_it_grow_and_rest_makes_it_shrink_when_the_requests_have_ended() {
     let stage = Stage::of(fleet(), Tasks::new());
     stage.becomes("one serves", |it| it.slots()[0].is_some()).await;
-    stage.provider.cpu.store(1_000, Ordering::Relaxed);
+    // A hundred and some percent, also where the machine holds it up between two looks at the clock.
+    stage.provider.cpu.store(1_200, Ordering::Relaxed);
     stage.becomes("two take traffic", |it| it.slots()[1].is_some()).await;
     assert!(
         stage
@@ -330,11 +331,11 @@ async fn an_instance_that_dies_is_out_of_traffic_at_once_and_replaced_after_a_pa
 async fn one_that_never_answers_well_is_killed_and_the_event_says_what_it_said() {
     let provider = Tasks::new();
     *provider.status.lock().unwrap() = "503 Loading";
-    let stage = Stage::of(Fleet { start_time: Duration::from_millis(600), ..fleet() }, provider);
+    let stage = Stage::of(Fleet { start_time: Duration::from_millis(2_500), ..fleet() }, provider);
     stage.becomes("it is tried again", |it| it.provider.logged() == ["start 0", "kill", "start 0"]).await;
     assert_eq!(stage.slots(), [None; 3]);
     let events = stage.events.lock().unwrap().clone();
-    let said = "fleet app: app-1 did not answer GET / within 0.6 s, the last time: status 503; it is killed, another \
+    let said = "fleet app: app-1 did not answer GET / within 2.5 s, the last time: status 503; it is killed, another \
                 one is started in 1 s (failed starts: 1)";
     assert!(events.contains(&said.to_owned()), "{events:?}");
 }

@@ -163,6 +163,16 @@ impl Edge {
     }
 }
 
+impl Edge {
+    /// Answers what control asks while something else goes on.
+    async fn meanwhile<T>(&mut self, goes_on: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = goes_on => done,
+            () = self.until("the end of it", |_| false) => unreachable!("nothing ends this"),
+        }
+    }
+}
+
 /// One endpoint that nobody asks.
 fn nobody() -> [SocketAddr; 1] {
     [([127, 0, 0, 1], 1).into()]
@@ -199,11 +209,8 @@ async fn an_endpoint_that_fails_is_out_at_the_edge_and_in_the_status_until_it_an
     let down = Health::Down(DownReason::Failures);
     edge.until("out of traffic", |now| healths(now) == [down, Health::Up]).await;
     let admin = control.admin.unwrap();
-    let status = get(admin, "/api/status");
-    let (status, ()) = tokio::join!(status, async {
-        // The status wants a report of this moment.
-        let _ = timeout(Duration::from_secs(1), edge.until("", |_| false)).await;
-    });
+    // It wants a report of this moment.
+    let status = edge.meanwhile(get(admin, "/api/status")).await;
     assert!(status.contains(r#""health":"down","reason":"failures""#), "{status}");
 
     let _again = TcpListener::bind(address).unwrap();
@@ -311,8 +318,8 @@ async fn a_fleet_is_ready_with_its_first_instance_and_the_next_control_process_k
     };
     edge.until("where the instance stands", stands).await;
     edge.until("its weight", |now| now.dials.weights[0][0] == 10).await;
-    while let Ok(word) = timeout(Duration::from_millis(300), first.receiver.receive()).await {
-        if let Some(FromControl::Mark { mark: word, .. }) = word.unwrap() {
+    while mark != "serving" {
+        if let FromControl::Mark { mark: word, .. } = first.says().await {
             mark = word;
         }
     }
@@ -367,9 +374,7 @@ async fn another_configuration_is_prepared_first_and_in_force_when_the_edge_has_
     assert_eq!(edge.published.membership.pools[0].members[0].addresses, [second]);
     assert_eq!(control.says().await, FromControl::InForce(4));
     let admin = control.admin.unwrap();
-    let (metrics, ()) = tokio::join!(get(admin, "/metrics"), async {
-        let _ = timeout(Duration::from_secs(1), edge.until("", |_| false)).await;
-    });
+    let metrics = edge.meanwhile(get(admin, "/metrics")).await;
     assert!(metrics.contains("tentpole_snapshot_version 4"), "{metrics}");
     control.ends().await;
 }
@@ -440,5 +445,5 @@ async fn it_ends_at_once_when_the_keeper_is_gone_and_an_idle_connection_does_not
     assert_eq!(control.says().await, FromControl::Ready);
     let _idle = TcpStream::connect(control.admin.unwrap()).unwrap();
     assert!(get(control.admin.unwrap(), "/healthz").await.contains("200 OK"));
-    timeout(Duration::from_secs(10), control.ends()).await.unwrap();
+    timeout(PATIENCE, control.ends()).await.unwrap();
 }

@@ -136,7 +136,11 @@ mod tests {
             let addresses = [address; 3];
             let dialing = super::first_of(&addresses, opening, connect, &deadline);
             let (dialed, ()) = tokio::join!(dialing, async {
-                tokio::time::sleep(NEXT_AFTER * 4).await;
+                while cell.open.load(SeqCst) < most {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                // Not one more.
+                tokio::time::sleep(NEXT_AFTER * 2).await;
                 assert_eq!(cell.open.load(SeqCst), most);
                 tentpole_runtime::deadline::sweep(clock::now().after(Duration::from_secs(61)));
             });

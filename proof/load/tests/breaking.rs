@@ -60,7 +60,7 @@ fn carries(connections_max: usize, overload: Overload) -> String {
 }
 
 fn climb(from: f64, to: f64) -> Shape {
-    let (step_time, ramp) = (Duration::from_millis(400), Duration::from_millis(100));
+    let (step_time, ramp) = (Duration::from_millis(1_000), Duration::from_millis(100));
     Shape::Climb { from, to, step_time, ramp, whole: true }
 }
 
@@ -136,8 +136,8 @@ async fn an_answer_before_the_request_was_sent_whole_is_an_answer() {
 #[tokio::test]
 async fn when_no_address_answers_the_first_ones_failure_counts() {
     // Nobody at the first; the second, of a network for documentation, has no route or is not there in time.
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
-    let mut plan = plan(&format!("http://{free}/"));
+    let nobody = tentpole_testkit::address::Nobody::new();
+    let mut plan = plan(&format!("http://{}/", nobody.address()));
     let elsewhere: SocketAddr = "[2001:db8::1]:9".parse().expect("an address");
     plan.hosts.all[0].addresses.push(elsewhere);
     (plan.model, plan.shape) = (Model::Closed, constant(1.0, 200));

@@ -61,8 +61,10 @@ async fn check(seconds: u64, every: Duration, length: Duration, count: u32) {
     plan.model = Model::Open;
     plan.shape = constant(RATE, seconds * 1_000);
     plan.in_flight_max = 5_000;
+    let waited = waited_for_cpu_ms();
     let (run, stalls) =
         tokio::join!(run(plan), stall(&origin, Duration::from_millis(500), every, length, count));
+    let waited = waited_for_cpu_ms() - waited;
     let step = &run.steps[0];
     assert_eq!((step.failed, step.requests), (0, seconds * RATE as u64), "every arrival is in it");
     let times = step.response_time.expect("all succeeded");
@@ -75,14 +77,22 @@ async fn check(seconds: u64, every: Duration, length: Duration, count: u32) {
             step.lag_p99_us
         );
         // A generator that says itself that it was late has added that, and the origin, which waits for the same processors,
-        // what nobody knows; neither ever leaves anything out.
+        // what the scheduler says; neither ever leaves anything out.
         let own = step.lag_p99_us as f64 / 1_000.0;
-        let right = true_one * 0.99..if run.trusted { true_one * 1.01 } else { f64::INFINITY };
+        let right = true_one * 0.99..if run.trusted { true_one * 1.01 + waited } else { f64::INFINITY };
         assert!(right.contains(&seen), "{name}: seen {seen} ms, but it was {true_one} ms, lag {own} ms");
     };
     near("p99", |times| times.p99, 0.99);
     near("p99.9", |times| times.p999, 0.999);
-    assert!(times.p50 < 50.0 || !run.trusted, "most met no stall: {times:?}");
+    assert!(times.p50 < 50.0 + waited || !run.trusted, "most met no stall: {times:?}");
+}
+
+/// How long the threads of this process were ready to run and had no processor so far: the second figure of `schedstat`.
+fn waited_for_cpu_ms() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let all = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());
+    let of = |text: String| text.split(' ').nth(1).and_then(|ns| ns.parse::<f64>().ok());
+    all.filter_map(of).sum::<f64>() / 1e6
 }
 
 #[tokio::test]
@@ -103,7 +113,7 @@ async fn a_visitor_waits_in_the_closed_model_and_each_wait_is_whole() {
     plan.shape = constant(1.0, 1_000);
     let (run, stalls) = tokio::join!(
         run(plan),
-        stall(&origin, Duration::from_millis(700), Duration::from_secs(1), Duration::from_millis(600), 1)
+        stall(&origin, Duration::from_millis(700), Duration::from_secs(1), Duration::from_secs(3), 1)
     );
     let step = &run.steps[0];
     let times = step.response_time.expect("all succeeded");
@@ -111,5 +121,5 @@ async fn a_visitor_waits_in_the_closed_model_and_each_wait_is_whole() {
     // The step was over before the stall was: its last request is waited for and counted.
     // Never less than it was; a busy machine may add of its own.
     assert!((0.95..1.5).contains(&(times.max / stalled)), "{} of {stalled}", times.max);
-    assert!(step.took_s < 1.05 && run.took_s > 1.2, "{} {}", step.took_s, run.took_s);
+    assert!(step.took_s < 2.5 && run.took_s > 3.5, "{} {}", step.took_s, run.took_s);
 }

@@ -134,7 +134,9 @@ async fn one_address_in_turn_and_all_in_one_answer_load_edges_as_computed() {
         let requests: u64 = spread.edges.iter().map(|edge| edge.requests).sum();
         let sessions: u64 = spread.edges.iter().map(|edge| edge.sessions).sum();
         assert!(requests >= run.steps[0].requests, "those after the step's end are counted too");
-        assert!(sessions.abs_diff(requests) <= 3, "a journey is one request here: {sessions}, {requests}");
+        // But for those that were under way at the end, which are more on a busy machine.
+        let apart = sessions.abs_diff(requests);
+        assert!(apart <= sessions / 20, "a journey is one request here: {sessions}, {requests}");
         assert_eq!(spread.ttl_s, Some(1));
     }
 }

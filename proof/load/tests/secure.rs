@@ -99,7 +99,7 @@ fn secure(config: &Arc<ServerConfig>, answer: &'static [u8]) -> u16 {
 
 fn visiting(port: u16, transport: Transport) -> Plan {
     let mut plan = plan(&format!("https://localhost:{port}/"));
-    (plan.transport, plan.connect_timeout) = (transport, Duration::from_millis(500));
+    (plan.transport, plan.connect_timeout) = (transport, Duration::from_secs(10));
     plan
 }
 
@@ -107,7 +107,7 @@ fn visiting(port: u16, transport: Transport) -> Plan {
 fn streaming(port: u16) -> Plan {
     let mut plan = plan(&format!("http://127.0.0.1:{port}/"));
     plan.transport.version = Version::Http2;
-    (plan.think, plan.timeout) = (Duration::from_millis(5), Duration::from_millis(500));
+    (plan.think, plan.timeout) = (Duration::from_millis(5), Duration::from_secs(10));
     plan
 }
 
@@ -181,7 +181,9 @@ async fn hosts_that_do_not_speak_tls_are_named() {
     all_failed(&step(visiting(closes, authority.believed())).await, ClosedEarly);
     let says_nothing =
         server(|mut stream| while stream.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {});
-    all_failed(&step(visiting(says_nothing, authority.believed())).await, ConnectTimedOut);
+    let mut soon = visiting(says_nothing, authority.believed());
+    soon.connect_timeout = Duration::from_millis(500);
+    all_failed(&step(soon).await, ConnectTimedOut);
 }
 
 #[tokio::test]
@@ -334,7 +336,9 @@ async fn heads_without_an_end_are_given_up() {
     });
     all_failed(&step(streaming(interim)).await, Malformed);
     let silent = scripted(|_, _| {});
-    all_failed(&step(streaming(silent)).await, TimedOut);
+    let mut soon = streaming(silent);
+    soon.timeout = Duration::from_millis(500);
+    all_failed(&step(soon).await, TimedOut);
 }
 
 #[tokio::test]

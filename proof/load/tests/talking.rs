@@ -120,7 +120,7 @@ fn say(stream: &mut TcpStream, first: u8, content: &[u8]) {
 fn talking(url: &str, more: &str) -> Plan {
     let journeys = format!("[[journey]]\n[[journey.step]]\nwebsocket = \"/live\"\n{more}\n");
     let mut plan = walking(url, &journeys);
-    (plan.timeout, plan.think) = (Duration::from_millis(500), Duration::from_millis(10));
+    (plan.timeout, plan.think) = (Duration::from_secs(10), Duration::from_millis(10));
     plan
 }
 
@@ -178,7 +178,7 @@ async fn a_held_websocket_is_open_for_as_long_as_it_was_told() {
         now.fetch_sub(1, SeqCst);
     });
     let mut plan = talking(&url, "hold = \"10s\"\n");
-    plan.shape = constant(20.0, 600);
+    plan.shape = constant(20.0, 2_000);
     let step = step(plan).await;
     assert_eq!((step.requests, step.failed, most.load(SeqCst)), (20, 0, 20), "{step:#?}");
 }
@@ -224,7 +224,11 @@ async fn what_is_no_websocket_has_its_cause() {
         (silent, TimedOut),
     ];
     for (url, cause) in cases {
-        let judged = step(talking(&url, "talk = [{ send = \"a\", expect = \"b\" }]\n")).await;
+        let mut plan = talking(&url, "talk = [{ send = \"a\", expect = \"b\" }]\n");
+        if cause == TimedOut {
+            plan.timeout = Duration::from_millis(500);
+        }
+        let judged = step(plan).await;
         assert!(judged.requests > 0, "{cause:?}: {judged:#?}");
         assert_eq!(judged.failures.get(&cause), Some(&judged.requests), "{cause:?}: {judged:#?}");
         assert_eq!(judged.response_time, None);

@@ -39,7 +39,7 @@ async fn each_visitor_has_a_connection_of_his_own() {
     let origin = Origin::start().await;
     origin.on("/").respond(Response::ok(""));
     let mut plan = plan(&origin.url());
-    (plan.shape, plan.threads, plan.think) = (constant(20.0, 400), 2, Duration::from_millis(50));
+    (plan.shape, plan.threads, plan.think) = (constant(20.0, 2_000), 2, Duration::from_millis(50));
     let step = step(plan).await;
     assert_eq!((step.failed, origin.connections()), (0, 20));
 }
@@ -113,7 +113,7 @@ async fn the_same_seed_walks_the_same_way_and_another_one_does_not() {
         let origin = Origin::start().await;
         shop(&origin);
         let mut plan = walking(&origin.url(), SHOPPING);
-        plan.seed = seed;
+        (plan.seed, plan.shape) = (seed, constant(1.0, 4_000));
         step(plan).await;
         let all: Vec<String> = origin.requests().into_iter().map(|seen| seen.target).collect();
         assert!(all.len() > 80, "{}", all.len());
@@ -163,7 +163,8 @@ async fn failures_are_counted_by_their_cause_and_have_no_load_time() {
         ("/round", Redirect),
     ] {
         let mut plan = plan(&format!("{}{path}", origin.url()));
-        plan.timeout = Duration::from_millis(250);
+        // Only who is to be cut off has so little time.
+        plan.timeout = Duration::from_millis(if cause == TimedOut { 250 } else { 20_000 });
         plan.think = Duration::from_millis(20);
         let step = step(plan).await;
         println!("{path}: {:?}", step.failures);
@@ -246,10 +247,11 @@ async fn arrivals_that_find_the_generator_full_are_failures_and_the_run_is_not_t
     let mut plan = plan(&origin.url());
     (plan.model, plan.in_flight_max) = (Model::Open, 5);
     plan.shape = constant(100.0, 1_000);
-    plan.timeout = Duration::from_millis(3_000);
+    plan.timeout = Duration::from_secs(30);
     let running = run(plan);
     let releasing = async {
-        tokio::time::sleep(Duration::from_millis(1_300)).await;
+        // Long after the last one has come.
+        tokio::time::sleep(Duration::from_secs(4)).await;
         held.release();
     };
     let (run, ()) = tokio::join!(running, releasing);
@@ -275,9 +277,11 @@ async fn a_run_knows_its_seconds_its_steps_and_its_verdict() {
     let loads: Vec<f64> = run.steps.iter().map(|step| step.load).collect();
     assert_eq!(loads, [2.0, 4.0, 8.0]);
     assert_eq!((run.highest_held, run.breaking_point, run.interrupted), (Some(8.0), None, false));
-    assert!((3..=4).contains(&run.seconds.len()), "{}", run.seconds.len());
+    // Where the generator was held up, as it says itself then, there are more, and nothing may have come in one of them.
+    assert!((3..=4).contains(&run.seconds.len()) || !run.trusted, "{}", run.seconds.len());
     assert_eq!(run.second_width, 1);
-    assert!(run.seconds.iter().all(|second| second.requests > 0 && second.p50_ms.is_some()));
+    let all_seen = run.seconds.iter().all(|second| second.requests > 0 && second.p50_ms.is_some());
+    assert!(all_seen || !run.trusted, "{:?}", run.seconds);
     assert!(run.steps.iter().all(|step| step.generator_cpu_share < 1.0 && step.lag_p99_us > 0));
     let json = serde_json::to_string(&run).expect("it is JSON");
     let read: tentpole_load::Run = serde_json::from_str(&json).expect("it is read");

@@ -3,11 +3,11 @@
 
 use std::future::Future;
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -36,6 +36,7 @@ pub(crate) async fn accept(
 ) {
     let address = listener.local_addr().expect("it was bound");
     let mut listener = Some(TcpListener::from_std(listener).expect("it is not blocking"));
+    let mut kept = None;
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -43,11 +44,13 @@ pub(crate) async fn accept(
                 None => return,
                 Some(Command::Stop(done)) => {
                     listener = None;
+                    kept = keeps(address);
                     connections.shutdown().await;
                     done.send(()).ok();
                 }
                 Some(Command::Start(done)) => {
                     let again = TcpListener::bind(address).await;
+                    drop(kept.take());
                     listener = Some(again.unwrap_or_else(|error| panic!("cannot listen again at {address}: {error}")));
                     done.send(()).ok();
                 }
@@ -62,7 +65,16 @@ pub(crate) async fn accept(
     }
 }
 
-async fn accept_one(listener: Option<&TcpListener>) -> io::Result<(TcpStream, std::net::SocketAddr)> {
+/// Keeps the address for this origin while it does not listen: who connects there is refused, and nobody else is given its port.
+fn keeps(address: SocketAddr) -> Option<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).ok()?;
+    // As the listener has it, which comes to the same address later.
+    socket.set_reuse_address(true).ok()?;
+    socket.bind(&address.into()).ok()?;
+    Some(socket)
+}
+
+async fn accept_one(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
     match listener {
         Some(listener) => listener.accept().await,
         None => std::future::pending().await,

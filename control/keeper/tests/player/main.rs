@@ -37,7 +37,7 @@ fn set_to(variable: &str) -> Option<String> {
 }
 
 fn milliseconds(variable: &str) -> Duration {
-    Duration::from_millis(set_to(variable).map_or(500, |text| text.parse().expect("a number")))
+    Duration::from_millis(set_to(variable).map_or(5_000, |text| text.parse().expect("a number")))
 }
 
 fn keeper() -> ExitCode {

@@ -4,20 +4,26 @@
 
 use crate::common::{self, Running};
 use std::net::SocketAddr;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use tentpole_model::{
     Balance, Detour, DownReason, Endpoint, HashBy, Hashing, Health, Member, Membership, Pool, PoolMembers,
     Zones,
 };
 use tentpole_runtime::Published;
+use tentpole_testkit::address::Nobody;
 
 /// An endpoint that answers with its name, after a while.
 fn named(name: usize, takes: Duration) -> SocketAddr {
     let answer = move |_: &str| {
         std::thread::sleep(takes);
-        format!("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 1\r\n\r\n{name}")
+        says(name)
     };
     common::endpoint(answer).0
+}
+
+fn says(name: usize) -> String {
+    format!("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 1\r\n\r\n{name}")
 }
 
 /// An edge before these endpoints, in a pool that `change` may alter.
@@ -61,9 +67,9 @@ fn who(answer: &str) -> usize {
 
 #[test]
 fn by_latency_a_slow_endpoint_gets_next_to_nothing_however_idle_it_is() {
-    let addresses: Vec<SocketAddr> =
-        (0..4).map(|name| named(name, Duration::from_millis(if name == 2 { 100 } else { 0 }))).collect();
-    let shares = |balance| {
+    let shares = |balance, slow: Duration| {
+        let takes = |name| if name == 2 { slow } else { Duration::ZERO };
+        let addresses: Vec<SocketAddr> = (0..4).map(|name| named(name, takes(name))).collect();
         let edge = before(&addresses, |pool| pool.balance = balance);
         let mut got = [0; 4];
         for _ in 0..60 {
@@ -72,16 +78,21 @@ fn by_latency_a_slow_endpoint_gets_next_to_nothing_however_idle_it_is() {
         got
     };
     // One after the other: nothing is ever in flight when an endpoint is chosen.
-    let by_requests = shares(Balance::LeastRequests);
+    let by_requests = shares(Balance::LeastRequests, Duration::from_millis(10));
     assert!(by_requests[2] > 3, "{by_requests:?}");
-    let by_latency = shares(Balance::PeakEwma);
+    // So slow that no other one is taken for slower, because the machine held it up once.
+    let by_latency = shares(Balance::PeakEwma, Duration::from_secs(2));
     assert!((1..5).contains(&by_latency[2]), "{by_latency:?}");
 }
 
 const DOWN: Health = Health::Down(DownReason::Probe);
 
 fn at_once(count: usize) -> Vec<SocketAddr> {
-    (0..count).map(|name| named(name, Duration::ZERO)).collect()
+    (0..count).map(at_once_by).collect()
+}
+
+fn at_once_by(name: usize) -> SocketAddr {
+    named(name, Duration::ZERO)
 }
 
 /// A pool by hash, with so much room that what is in flight moves nothing.
@@ -175,8 +186,8 @@ fn a_higher_tier_can_be_left_alone_while_any_endpoint_of_a_lower_one_is_there() 
 #[test]
 fn a_request_that_no_endpoint_of_a_tier_takes_goes_to_the_next() {
     // Nobody listens there any more, and nobody has noticed.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let edge = before(&[gone, named(1, Duration::ZERO)], |pool| pool.endpoints[1].tier = 1);
+    let gone = Nobody::new();
+    let edge = before(&[gone.address(), named(1, Duration::ZERO)], |pool| pool.endpoints[1].tier = 1);
     assert_eq!(who(&edge.get("/", "")), 1);
 }
 
@@ -202,8 +213,8 @@ fn when_a_tier_has_lost_too_many_the_next_one_carries_the_part_that_is_missing()
 #[test]
 fn a_pool_of_more_than_sixty_four_endpoints_is_tried_exactly() {
     // Nobody listens at any of them but the last, and nobody has noticed.
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut addresses: Vec<SocketAddr> = vec![dead; 65];
+    let dead = Nobody::new();
+    let mut addresses: Vec<SocketAddr> = vec![dead.address(); 65];
     addresses.push(named(7, Duration::ZERO));
     let edge = before(&addresses, |pool| {
         for (at, endpoint) in pool.endpoints.iter_mut().enumerate() {
@@ -218,8 +229,12 @@ fn a_pool_of_more_than_sixty_four_endpoints_is_tried_exactly() {
 }
 
 /// Endpoints of these zones, before an edge in zone `a` whose pool prefers them.
-fn near(zones: &[&str], takes: Duration, change: impl FnOnce(&mut Pool)) -> (Running, Vec<SocketAddr>) {
-    let addresses: Vec<SocketAddr> = (0..zones.len()).map(|name| named(name, takes)).collect();
+fn near(
+    zones: &[&str],
+    endpoint: impl Fn(usize) -> SocketAddr,
+    change: impl FnOnce(&mut Pool),
+) -> (Running, Vec<SocketAddr>) {
+    let addresses: Vec<SocketAddr> = (0..zones.len()).map(endpoint).collect();
     let edge = common::edge(addresses[0], |snapshot| {
         snapshot.zone = Some("a".into());
         let pool = &mut snapshot.pools[0];
@@ -240,7 +255,7 @@ fn near(zones: &[&str], takes: Duration, change: impl FnOnce(&mut Pool)) -> (Run
 #[test]
 fn with_little_to_do_all_is_near_and_without_anybody_near_all_is_elsewhere() {
     for balance in [Balance::LeastRequests, Balance::RoundRobin, Balance::PeakEwma, Balance::ConsistentHash] {
-        let (edge, addresses) = near(&["b", "a", "c", "b"], Duration::ZERO, |pool| pool.balance = balance);
+        let (edge, addresses) = near(&["b", "a", "c", "b"], at_once_by, |pool| pool.balance = balance);
         let got = |edge: &Running| -> Vec<usize> {
             (0..40).map(|page| who(&edge.get(&format!("/{page}"), ""))).collect()
         };
@@ -262,8 +277,17 @@ fn a_zone_that_is_too_small_spills_over_before_anybody_waits() {
         pool.queue.length_max = 0;
         pool.endpoints.iter_mut().for_each(|one| one.requests_max = Some(4));
     };
-    let (edge, _) = near(&["a", "b", "b", "b"], Duration::from_millis(300), limit);
-    // Ten at once, of which the near one takes at most four.
+    // Ten at once, of which the near one takes at most four: nobody is answered before all are there.
+    let all = Arc::new(Barrier::new(10));
+    let together = move |name: usize| {
+        let all = all.clone();
+        let answer = move |_: &str| {
+            all.wait();
+            says(name)
+        };
+        common::endpoint(answer).0
+    };
+    let (edge, _) = near(&["a", "b", "b", "b"], together, limit);
     let answers: Vec<usize> = std::thread::scope(|scope| {
         let asking: Vec<_> = (0..10).map(|_| scope.spawn(|| who(&edge.get("/", "")))).collect();
         asking.into_iter().map(|one| one.join().unwrap()).collect()

@@ -27,6 +27,8 @@ struct Seen {
     together: AtomicUsize,
     now: AtomicUsize,
     heads: Mutex<Vec<Request<()>>>,
+    /// Requests for `/held` are answered when the test says so, and those for `/broken` broken off.
+    go: tokio::sync::Notify,
 }
 
 #[derive(Clone, Copy)]
@@ -38,6 +40,9 @@ struct Limits {
     /// nothing is closed.
     dies_after: usize,
 }
+
+/// After which an endpoint is given up. Longer than the machine holds up one that is there.
+const SILENCE: Duration = Duration::from_secs(2);
 
 const PLENTY: Limits = Limits { streams_max: 100, requests_max: usize::MAX, dies_after: usize::MAX };
 
@@ -120,8 +125,8 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
             let head = plain().header("content-length", "100").body(()).unwrap();
             let mut sending = respond.send_response(head, false).unwrap();
             sending.send_data(Bytes::from_static(b"half"), false).unwrap();
-            // What waits to be sent goes with a reset: let it out first.
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            // What waits to be sent, or to be read, goes with a reset: the visitor has it first.
+            seen.go.notified().await;
             sending.send_reset(Reason::INTERNAL_ERROR);
         }
         "/hints" => {
@@ -142,8 +147,12 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
                 }
             }
         }
-        "/slow" => {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        "/slow" | "/slower" | "/held" => {
+            match path.as_str() {
+                "/slow" => tokio::time::sleep(Duration::from_secs(1)).await,
+                "/slower" => tokio::time::sleep(2 * SILENCE).await,
+                _ => seen.go.notified().await,
+            }
             respond.send_response(plain().status(204).body(()).unwrap(), true).unwrap();
         }
         _ => {
@@ -259,6 +268,9 @@ fn what_was_refused_is_sent_again_whatever_its_method() {
     let (address, seen) = endpoint(PLENTY);
     let edge = before(address, |_| {});
     assert!(edge.get("/", "").ends_with("hello"));
+    // It was kept so long: so a DELETE in half of that time goes on it, too.
+    std::thread::sleep(2 * SILENCE);
+    assert!(edge.get("/", "").ends_with("hello"));
     let answer = edge.ask("DELETE /refused HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(answer.ends_with("hello"), "{answer}");
     assert_eq!(seen.resets.load(SeqCst), 2, "asked twice");
@@ -267,8 +279,18 @@ fn what_was_refused_is_sent_again_whatever_its_method() {
     let reset = edge.ask(&post("/reset", ""));
     assert!(reset.contains("detail=first_byte/reset\r"), "{reset}");
     assert_eq!(seen.requests.load(SeqCst), before + 1);
-    let broken = edge.get("/broken", "");
-    assert!(broken.ends_with("half"), "{broken}");
+    let mut visitor = TcpStream::connect(edge.address).unwrap();
+    visitor.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    visitor.write_all(b"GET /broken HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let (mut broken, mut byte) = (Vec::new(), [0]);
+    while !broken.ends_with(b"half") {
+        visitor.read_exact(&mut byte).unwrap();
+        broken.push(byte[0]);
+    }
+    seen.go.notify_one();
+    // However it ends, nothing more comes.
+    let _ = visitor.read_to_end(&mut broken);
+    assert!(broken.ends_with(b"half"), "{}", String::from_utf8_lossy(&broken));
 }
 
 #[test]
@@ -301,13 +323,14 @@ fn a_visitor_who_leaves_takes_his_request_back_and_the_connection_stays() {
     };
     std::thread::scope(|scope| {
         // Who goes on needs the connection all the while.
-        let other = scope.spawn(|| edge.ask(&post("/slow", "")));
+        let other = scope.spawn(|| edge.ask(&post("/held", "")));
         wait(&|| seen.requests.load(SeqCst) == 1);
         let mut visitor = TcpStream::connect(edge.address).unwrap();
         visitor.write_all(b"POST /silent HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n1").unwrap();
         wait(&|| seen.requests.load(SeqCst) == 2);
         drop(visitor);
         wait(&|| seen.resets.load(SeqCst) == 1);
+        seen.go.notify_one();
         assert!(other.join().unwrap().starts_with("HTTP/1.1 204 "));
     });
     assert!(edge.get("/", "").ends_with("hello"));
@@ -392,19 +415,18 @@ fn an_endpoint_that_floods_holds_up_nobody_and_is_held_to_the_time() {
 
 #[test]
 fn an_endpoint_whose_machine_is_gone_is_noticed_and_what_is_safe_goes_elsewhere() {
-    let silence = Duration::from_millis(600);
     for (method, answered) in [("GET", true), ("POST", false)] {
         let (address, seen) = endpoint(Limits { dies_after: 2, ..PLENTY });
-        let edge = before(address, |snapshot| snapshot.pools[0].timeouts.silence = silence);
+        let edge = before(address, |snapshot| snapshot.pools[0].timeouts.silence = SILENCE);
         assert!(edge.get("/", "").ends_with("hello"));
-        // It was kept so long: so a POST in the next half second goes on it, too.
-        std::thread::sleep(Duration::from_secs(1));
+        // It was kept so long: so a POST in half of that time goes on it, too.
+        std::thread::sleep(2 * SILENCE);
         assert!(edge.get("/", "").ends_with("hello"));
         let request =
             format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         let began = clock::now();
         let answer = edge.ask(&request);
-        assert!(clock::now().since(began) >= silence, "not before it was asked for a sign of life");
+        assert!(clock::now().since(began) >= SILENCE, "not before it was asked for a sign of life");
         if answered {
             assert!(answer.ends_with("hello"), "{answer}");
         } else {
@@ -420,9 +442,11 @@ fn an_endpoint_whose_machine_is_gone_is_noticed_and_what_is_safe_goes_elsewhere(
 #[test]
 fn an_endpoint_that_is_slow_and_there_is_waited_for() {
     let (address, seen) = endpoint(PLENTY);
-    let edge = before(address, |snapshot| snapshot.pools[0].timeouts.silence = Duration::from_millis(600));
+    let edge = before(address, |snapshot| snapshot.pools[0].timeouts.silence = SILENCE);
     // Not a POST the second time: where nothing is learned yet, one that comes a moment too late takes a connection of its own.
-    for request in [post("/slow", ""), "GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into()] {
+    for request in
+        [post("/slower", ""), "GET /slower HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into()]
+    {
         assert!(edge.ask(&request).starts_with("HTTP/1.1 204 "));
     }
     assert_eq!(seen.connections.load(SeqCst), 1);

@@ -5,7 +5,7 @@
 use crate::common::{Running, edge};
 use rcgen::{CertificateParams, KeyPair};
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -57,7 +57,7 @@ fn listens(address: SocketAddr) -> bool {
 
 fn nginx(listen: &str, server: &str) -> Server {
     let folder = folder();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = tentpole_testkit::address::own();
     let path = folder.path().display();
     let text = format!(
         "daemon off;\nworker_processes 1;\npid {path}/pid;\nerror_log {path}/said;\nevents {{ }}\nhttp {{\naccess_log off;\n\

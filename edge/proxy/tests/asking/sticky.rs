@@ -5,24 +5,31 @@
 use crate::common::{self, Asked, Running};
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_model::{
     Detour, Dials, DownReason, Endpoint, Health, Member, Membership, Pool, PoolMembers, RouteCache, Sticky,
 };
 use tentpole_runtime::Published;
 
-/// Three endpoints, each of which answers with its name and these fields, after a while.
+/// Three endpoints, each of which answers with its name and these fields.
 struct House {
     edge: Running,
     addresses: Vec<SocketAddr>,
     asked: Vec<Asked>,
+    /// Lets one request for `/slow` be answered.
+    go: SyncSender<()>,
 }
 
-fn house(fields: &'static str, takes: Duration, change: impl FnOnce(&mut Pool, &mut RouteCache)) -> House {
+fn house(fields: &'static str, change: impl FnOnce(&mut Pool, &mut RouteCache)) -> House {
+    let (go, gone_ahead) = sync_channel(1);
+    let gone_ahead = Arc::new(Mutex::new(gone_ahead));
     let named = |name: usize| {
+        let gone_ahead = gone_ahead.clone();
         common::endpoint(move |head: &str| {
-            if !head.contains("/at-once") {
-                std::thread::sleep(takes);
+            if head.contains("/slow") {
+                gone_ahead.lock().unwrap().recv().unwrap();
             }
             format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 1\r\n\r\n{name}")
         })
@@ -40,7 +47,7 @@ fn house(fields: &'static str, takes: Duration, change: impl FnOnce(&mut Pool, &
         pool.sticky = Some(Sticky { cookie: "backend".into(), key: None, lifetime });
         change(pool, &mut snapshot.sites[0].routes[0].cache);
     });
-    let house = House { edge, addresses, asked };
+    let house = House { edge, addresses, asked, go };
     house.tell_health(|_| Health::Up);
     house
 }
@@ -97,9 +104,10 @@ fn each_visitor_comes_back_to_his_endpoint_and_new_ones_are_spread() {
         ("Cache-Control: private\r\n", RouteCache::Standard),
         ("", RouteCache::Off),
     ] {
-        let house = house(fields, Duration::ZERO, |_, of_route| *of_route = cache);
+        let house = house(fields, |_, of_route| *of_route = cache);
         let mut seen = [0; 3];
-        for _ in 0..30 {
+        // By lot: so many that each gets more than two, for all practical purposes.
+        for _ in 0..60 {
             let browser = Browser::default();
             let (first, told) = browser.get(&house, "/");
             assert!(told);
@@ -114,13 +122,13 @@ fn each_visitor_comes_back_to_his_endpoint_and_new_ones_are_spread() {
 
 #[test]
 fn without_the_setting_nobody_is_told_anything() {
-    let house = house(NO_STORE, Duration::ZERO, |pool, _| pool.sticky = None);
+    let house = house(NO_STORE, |pool, _| pool.sticky = None);
     assert!(!Browser::default().get(&house, "/").1);
 }
 
 #[test]
 fn when_his_endpoint_is_down_or_drained_a_visitor_goes_elsewhere_without_an_error_and_stays_there() {
-    let house = house(NO_STORE, Duration::ZERO, |_, _| {});
+    let house = house(NO_STORE, |_, _| {});
     let browser = Browser::default();
     let (first, _) = browser.get(&house, "/");
     house.tell_health(|index| if index == first { DOWN } else { Health::Up });
@@ -143,35 +151,29 @@ fn while_his_endpoint_is_full_a_visitor_is_served_elsewhere_and_comes_back() {
     let limit = |pool: &mut Pool, _: &mut RouteCache| {
         pool.endpoints.iter_mut().for_each(|one| one.requests_max = Some(1))
     };
-    let house = house(NO_STORE, Duration::from_millis(600), limit);
+    let house = house(NO_STORE, limit);
     let browser = Browser::default();
-    let (first, _) = browser.get(&house, "/at-once");
+    let (first, _) = browser.get(&house, "/");
     std::thread::scope(|scope| {
         let cookie = browser.cookie.borrow().clone();
         let (house, slow) = (&house, Browser { cookie: RefCell::new(cookie) });
         let busy = scope.spawn(move || slow.get(house, "/slow").0);
-        let in_flight = || {
-            house
-                .edge
-                .cells
-                .all()
-                .iter()
-                .any(|cell| cell.in_flight.load(std::sync::atomic::Ordering::Relaxed) > 0)
-        };
-        while !in_flight() {
+        let is_busy = || house.asked[first].lock().unwrap().iter().any(|head| head.contains("/slow"));
+        while !is_busy() {
             std::thread::yield_now();
         }
-        let (meanwhile, told) = browser.get(house, "/at-once");
+        let (meanwhile, told) = browser.get(house, "/");
+        house.go.send(()).unwrap();
         assert!(meanwhile != first && !told, "{meanwhile} and {first}");
         assert_eq!(house.edge.detours(Detour::StickyFull), 1);
         assert_eq!(busy.join().unwrap(), first);
     });
-    assert_eq!(browser.get(&house, "/at-once"), (first, false));
+    assert_eq!(browser.get(&house, "/"), (first, false));
 }
 
 #[test]
 fn what_is_for_all_is_stored_without_the_cookie_and_given_to_visitors_with_and_without_one() {
-    let house = house("Cache-Control: max-age=60\r\n", Duration::ZERO, |_, _| {});
+    let house = house("Cache-Control: max-age=60\r\n", |_, _| {});
     let answer = house.edge.get("/page", "Cookie: backend=00; other=1\r\n");
     assert!(!answer.contains("Set-Cookie"), "{answer}");
     let told = house.asked.iter().flat_map(|asked| asked.lock().unwrap().clone()).next().unwrap();
@@ -185,7 +187,7 @@ fn what_is_for_all_is_stored_without_the_cookie_and_given_to_visitors_with_and_w
 #[test]
 fn a_page_with_a_guessed_lifetime_is_shared_with_who_has_nothing_but_the_cookie() {
     // Other cookies would keep him from it.
-    let house = house("Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n", Duration::ZERO, |_, _| {});
+    let house = house("Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n", |_, _| {});
     house.edge.get("/page", "");
     let hit = house.edge.get("/page", "Cookie: backend=11\r\n");
     assert!(hit.contains("hit"), "{hit}");
@@ -195,7 +197,7 @@ fn a_page_with_a_guessed_lifetime_is_shared_with_who_has_nothing_but_the_cookie(
 
 #[test]
 fn what_nobody_signed_is_no_cookie() {
-    let house = house(NO_STORE, Duration::ZERO, |_, _| {});
+    let house = house(NO_STORE, |_, _| {});
     for forged in ["", "00", &"0".repeat(56), &"f".repeat(20_000), "\u{e9}"] {
         let browser = Browser { cookie: RefCell::new(Some(format!("backend={forged}"))) };
         assert!(browser.get(&house, "/").1, "he is told another one");
@@ -204,7 +206,7 @@ fn what_nobody_signed_is_no_cookie() {
 
 #[test]
 fn an_endpoint_is_told_all_cookies_but_ours() {
-    let house = house(NO_STORE, Duration::ZERO, |_, of_route| *of_route = RouteCache::Off);
+    let house = house(NO_STORE, |_, of_route| *of_route = RouteCache::Off);
     for (lines, told) in [
         ("Cookie: backend=1\r\n", vec![]),
         ("Cookie: a=1; backend=2; b=3\r\n", vec!["Cookie: a=1; b=3"]),

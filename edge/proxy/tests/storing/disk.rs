@@ -141,10 +141,10 @@ fn what_is_stale_on_disk_is_asked_about() {
     let directory = tempfile::tempdir().unwrap();
     let (address, asked) = endpoint(|head| match head.contains("If-None-Match: \"1\"") {
         true => "HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=600\r\nETag: \"1\"\r\n\r\n".into(),
-        false => page("page", "Cache-Control: max-age=60\r\nAge: 49\r\nETag: \"1\"\r\n"),
+        false => page("page", "Cache-Control: max-age=70\r\nAge: 40\r\nETag: \"1\"\r\n"),
     });
     let running = start(address, directory.path());
-    // Eleven seconds are left.
+    // Half a minute is left, and it is older than he takes.
     running.get("/", "");
     drop(running);
     let running = start(address, directory.path());

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test, with helpers outside its functions")]
 
-use crate::common::{self, Running, edge, endpoint};
+use crate::common::{self, edge, endpoint};
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -63,11 +65,18 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 fn says(answer: &str, body: &str, cache_status: &str) {
     assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
     let said = answer.lines().find_map(|line| line.strip_prefix("Cache-Status: tentpole; ")).unwrap();
-    // A second may have passed since.
-    let ages = |ttl: &str| {
-        ttl.replace("ttl=-41", "ttl=-40").replace("ttl=-42", "ttl=-40").replace("ttl=59", "ttl=60")
-    };
-    assert_eq!(ages(said), cache_status, "{answer}");
+    let (said, left) = split_ttl(said);
+    let (wanted, at_first) = split_ttl(cache_status);
+    assert_eq!(said, wanted, "{answer}");
+    // Some seconds may have passed since.
+    assert_eq!(left.is_some(), at_first.is_some(), "{answer}");
+    assert!(left <= at_first && left.map(|left| left + 15) >= at_first, "{answer}");
+}
+
+/// What is said, and the seconds that are left.
+fn split_ttl(said: &str) -> (&str, Option<i64>) {
+    let (rest, left) = said.split_once("ttl=").unwrap_or((said, ""));
+    (rest, left.parse().ok())
 }
 
 #[test]
@@ -135,16 +144,25 @@ fn what_the_endpoint_withdraws_is_not_served_any_more() {
 #[test]
 fn an_endpoint_that_says_it_cannot_is_covered_by_what_is_stale() {
     for error in ["500 Oh", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"] {
-        let (address, asked) = endpoint(first_then(old("stale-if-error=600"), move |_| status(error)));
-        let edge = edge(address, |_| {});
-        edge.get("/", "");
-        let covered = format!("fwd=stale; fwd-status={}; detail=stale_if_error; ttl=-40", &error[..3]);
-        says(&edge.get("/", ""), "old", &covered);
-        // For a second nobody else waits for the same.
-        says(&edge.get("/", ""), "old", "hit; detail=stale_if_error; ttl=-40");
-        assert_eq!(asked.lock().unwrap().len(), 2);
-        // The error's connection served on.
-        says(&edge.get("/", "Cache-Control: no-cache\r\n"), "sorry", "fwd=stale; detail=status");
+        loop {
+            let (address, asked) = endpoint(first_then(old("stale-if-error=600"), move |_| status(error)));
+            let edge = edge(address, |_| {});
+            edge.get("/", "");
+            let covered = format!("fwd=stale; fwd-status={}; detail=stale_if_error; ttl=-40", &error[..3]);
+            let began = clock::now();
+            says(&edge.get("/", ""), "old", &covered);
+            // For a second nobody else waits for the same.
+            let soon = edge.get("/", "");
+            if clock::now().since(began) >= Duration::from_secs(1) {
+                // The machine was held up for so long: that second is over, and another one is looked at.
+                continue;
+            }
+            says(&soon, "old", "hit; detail=stale_if_error; ttl=-40");
+            assert_eq!(asked.lock().unwrap().len(), 2);
+            // The error's connection served on.
+            says(&edge.get("/", "Cache-Control: no-cache\r\n"), "sorry", "fwd=stale; detail=status");
+            break;
+        }
     }
 }
 
@@ -262,17 +280,22 @@ fn all_who_wait_for_an_endpoint_that_fails_are_covered() {
         closed.pass();
         status("503 Service Unavailable")
     }));
-    let edge = Arc::new(edge(address, |_| {}));
+    let edge = edge(address, |_| {});
     edge.get("/", "");
-    let ask = |edge: &Arc<Running>| {
-        let edge = edge.clone();
-        std::thread::spawn(move || edge.get("/", ""))
+    let ask = |_| {
+        let mut visitor = TcpStream::connect(edge.address).unwrap();
+        visitor.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        visitor.write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n").unwrap();
+        visitor
     };
-    let waiting: Vec<_> = (0..8).map(|_| ask(&edge)).collect();
+    let waiting: Vec<_> = (0..8).map(ask).collect();
     until("the request that all wait for", || asked.lock().unwrap().len() == 2);
+    // The edge has one thread: when this one is answered, all before it wait for what is on its way.
+    let refused = edge.ask("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n");
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
     door.open();
-    for answer in waiting {
-        assert!(answer.join().unwrap().ends_with("old"));
+    for mut visitor in waiting {
+        assert!(std::io::read_to_string(&mut visitor).unwrap().ends_with("old"));
     }
     assert_eq!(asked.lock().unwrap().len(), 2);
 }

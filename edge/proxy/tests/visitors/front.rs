@@ -5,7 +5,7 @@
 use crate::common::{self, Running, edge, endpoint};
 use crate::frames;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tentpole_model::{Front, Network, PurgeOrder, PurgeWhat, Secret, SecretField, Snapshot};
@@ -180,7 +180,7 @@ fn the_proxy_protocol_names_the_visitor() {
 fn without_the_header_a_trusted_peer_is_refused_and_with_it_another_one() {
     let (address, asked) = endpoint(|_| HELLO.into());
     let edge = behind_a_balancer(address, |snapshot| {
-        snapshot.visitors.head_time = Duration::from_millis(300);
+        snapshot.visitors.head_time = Duration::from_secs(3);
     });
     let answer = edge.ask(REQUEST);
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("PROXY protocol"), "{answer}");
@@ -253,7 +253,7 @@ impl Drop for Ended {
 
 /// HAProxy before the edge, once it answers; `None` when it is not installed.
 fn haproxy(to: SocketAddr, sends: &str) -> Option<(Ended, SocketAddr, tempfile::TempDir)> {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = tentpole_testkit::address::own();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("haproxy.cfg");
     let text = format!(

@@ -121,7 +121,7 @@ fn shaken(edge: &Running, version: TlsVersion, resumed: bool) -> u64 {
 
 /// Waits for what another thread counts a moment later.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let held = (0..1_000).any(|_| {
+    let held = (0..4_000).any(|_| {
         std::thread::sleep(Duration::from_millis(5));
         holds()
     });

@@ -13,7 +13,7 @@ use tentpole_load::transport::Transport;
 use tentpole_load::url::Url;
 use tentpole_load::{Plan, Run, Stop, read};
 
-/// One visitor who does not think, for 300 ms, on one thread.
+/// One visitor who does not think, for a second, on one thread.
 pub fn plan(url: &str) -> Plan {
     let url = Url::parse(url).expect("a URL");
     Plan {
@@ -22,7 +22,7 @@ pub fn plan(url: &str) -> Plan {
         journeys: Journeys::one_page(&url.target),
         url,
         model: Model::Closed,
-        shape: constant(1.0, 300),
+        shape: constant(1.0, 1_000),
         spacing: Spacing::Constant,
         burst: None,
         in_flight_max: 1_000,

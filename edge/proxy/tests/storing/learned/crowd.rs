@@ -149,15 +149,31 @@ impl Crowd {
 
     fn until(&self, path: &str, fields: &str, is_it: impl Fn(&Got) -> bool) {
         let mut last = Got { head: String::new(), body: String::new(), hit: false };
-        // Bounded: a rule takes some ten requests and 30 ms, and the learner's thread some more.
-        for round in 0..400 {
+        // A rule takes some ten requests and 30 ms, and the learner's thread some more.
+        let is_so = self.eventually(|round| {
             last = self.ask(1 + (round % 9) as u8, path, fields);
-            if is_it(&last) {
-                return;
+            is_it(&last)
+        });
+        if is_so {
+            return;
+        }
+        panic!("{path} is not learned: {:#}\n{}\n\n{}", self.advice(), last.head, last.body);
+    }
+
+    /// Calls it with 0, 1, 2 and so on, until it says yes; no when it does not for too long. What was heard comes to the
+    /// learner's own thread, which may have to wait for a processor.
+    pub fn eventually(&self, mut is_so: impl FnMut(u32) -> bool) -> bool {
+        let until = clock::now().after(Duration::from_secs(20));
+        for round in 0.. {
+            if is_so(round) {
+                return true;
+            }
+            if clock::now() > until {
+                break;
             }
             std::thread::sleep(Duration::from_millis(3));
         }
-        panic!("{path} is not learned: {:#}\n{}\n\n{}", self.advice(), last.head, last.body);
+        false
     }
 
     /// A request with another method or version, from this machine; its whole answer.
