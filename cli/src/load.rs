@@ -21,6 +21,7 @@ use tentpole_load::climb::Shape;
 use tentpole_load::probe::{Probed, probe};
 use tentpole_load::result::{FailureCause, Model};
 use tentpole_load::transport::Version;
+use tentpole_load::verdict::lowest_broken;
 use tentpole_load::{Plan, Run, Stop};
 use tentpole_runtime::descriptors;
 use tokio::signal::unix::{SignalKind, signal};
@@ -110,7 +111,8 @@ fn verdict(run: &Run) -> u8 {
     if run.agents.iter().any(|agent| agent.lost_at_s.is_some()) {
         return GENERATOR_FAILED;
     }
-    match (&run.breaking_point, run.highest_held) {
+    // Also where it cannot be said whose fault it was: nobody may take it for a run that held.
+    match (lowest_broken(&run.steps), run.highest_held) {
         (Some(_), _) => BROKEN,
         (None, Some(_)) => 0,
         (None, None) if run.interrupted => INTERRUPTED,

@@ -44,7 +44,8 @@ pub struct Run {
     pub seconds: Vec<Second>,
     /// Seconds that one entry of [`Run::seconds`] stands for: 1, and more when a run is longer than the list may be.
     pub second_width: u32,
-    /// The lowest load at which an objective did not hold; `None` when all held.
+    /// The lowest load at which an objective did not hold; `None` when all held, and for a run that is not to be trusted
+    /// ([`Run::distrust`]): its steps say what was seen.
     pub breaking_point: Option<BreakingPoint>,
     /// The highest load at which every objective held (visitors, or arrivals a second in the open model); `None`
     /// when none did.

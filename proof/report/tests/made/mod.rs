@@ -287,7 +287,7 @@ pub fn single() -> Run {
 /// Nothing in it is to be believed, for every reason there is, and somebody pressed Ctrl-C.
 pub fn untrusted() -> Run {
     breaks().with(|run| {
-        run.trusted = false;
+        (run.trusted, run.breaking_point) = (false, None);
         run.interrupted = true;
         run.distrust = vec![
             Distrust::Lag { step: 9, lag_p99_us: 48_200, wanted_us: 10_000 },
