@@ -448,3 +448,23 @@ async fn the_shops_journey_is_read_and_asks_the_shops_markets() {
         .collect::<Vec<_>>();
     assert!(markets.iter().any(|host| host.starts_with("shop.localhost:")), "{markets:?}");
 }
+
+#[tokio::test]
+async fn a_baseline_says_what_changed_and_may_lie_where_the_report_goes() {
+    let origin = Origin::start().await;
+    origin.on("/").respond(Response::ok("here"));
+    let folder = tempfile::tempdir().unwrap();
+    let typed = ["--visitors", "3", "--time", "500ms", "--ramp", "0", "--think", "20ms"];
+    let url = origin.url();
+    let usual = [&[&url[..]][..], &typed].concat();
+    loaded(folder.path(), &usual);
+    let output = loaded(folder.path(), &[&usual[..], &["--baseline", "report.json"]].concat());
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{out}{}", text(&output.stderr));
+    assert!(one_line(&out).contains("Since the run of "), "{out}");
+    let run = run(folder.path());
+    assert!(run.since.len() > 1, "{:?}", run.since);
+    let output = loaded(folder.path(), &[&usual[..], &["--baseline", "nothing.json"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--baseline nothing.json: this file cannot be read"));
+}

@@ -559,6 +559,8 @@ impl Conductor {
             unverified: self.plan.transport.is_unverified(),
             spread: self.plan.resolvers.as_ref().map(|resolvers| resolvers.spread(&plan.url.host)),
             agents,
+            found: None,
+            since: Vec::new(),
             interrupted,
         })
     }

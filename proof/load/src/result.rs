@@ -3,6 +3,7 @@
 //!
 //! Fields are only ever added. A reader of an older report gives the new ones their default.
 
+use crate::found::Found;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 pub use tentpole_resolvers::{Edge, Spread, SpreadSecond};
@@ -82,6 +83,12 @@ pub struct Run {
     /// The agents that made the load, with `--agents`; empty without.
     #[serde(default)]
     pub agents: Vec<AgentResult>,
+    /// What the search for the breaking point found, with `--find`; `None` without. [`Run::steps`] are its trials then.
+    #[serde(default)]
+    pub found: Option<Found>,
+    /// What changed since the run of `--baseline`, a sentence each; empty without.
+    #[serde(default)]
+    pub since: Vec<String>,
     /// Whether someone ended the run before its time; everything measured until then is in here.
     pub interrupted: bool,
 }

@@ -19,6 +19,9 @@ pub fn verdict_parts(run: &Run) -> (String, String) {
             held.map_or_else(String::new, |held| format!("Before that it held {held} {}. ", unit(run.model)));
         return (headline, format!("{held}What was measured is kept; where it breaks cannot be said."));
     }
+    if let Some(found) = &run.found {
+        return crate::found::verdict(run, found);
+    }
     if let (Some(first), Some(seen)) = (run.distrust.first(), lowest_broken(&run.steps)) {
         let headline = format!("Where it breaks cannot be said: {}.", in_the_way(first));
         let held = match held {
@@ -60,7 +63,7 @@ pub fn verdict_parts(run: &Run) -> (String, String) {
 }
 
 /// What the generator could not do, in half a sentence.
-fn in_the_way(why: &Distrust) -> &'static str {
+pub fn in_the_way(why: &Distrust) -> &'static str {
     match why {
         Distrust::Lag { .. } => "the generator was late itself",
         Distrust::GeneratorFull { .. } => "the generator was full",

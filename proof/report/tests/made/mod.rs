@@ -95,6 +95,8 @@ pub fn run(loads: &[f64], effect: &dyn Fn(f64) -> Effect) -> Run {
         unverified: false,
         spread: None,
         agents: Vec::new(),
+        found: None,
+        since: Vec::new(),
         interrupted: false,
     }
 }
