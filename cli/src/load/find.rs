@@ -93,7 +93,7 @@ pub fn run(plan: Plan, wanted: &Wanted, stop: &Stop, view: &mut View, outs: &mut
         view.trial(number, load, time_s, step);
         let (mut run, mut pages) = attempt(&plan, wanted, number, load, time_s, step, stop, view, outs)?;
         for _ in 1..ATTEMPTS_MAX {
-            if run.interrupted || run.stopped_for.is_some() || !is_generators(&run) {
+            if run.interrupted || run.stopped_for.is_some() || !is_in_the_way(&run, step) {
                 break;
             }
             repeated += 1;
@@ -101,7 +101,7 @@ pub fn run(plan: Plan, wanted: &Wanted, stop: &Stop, view: &mut View, outs: &mut
             (run, pages) = attempt(&plan, wanted, number, load, time_s, step, stop, view, outs)?;
         }
         let was_stopped = run.interrupted || run.stopped_for.is_some();
-        let is_distrusted = is_generators(&run);
+        let is_distrusted = is_in_the_way(&run, step);
         let held = run.steps.first().is_some_and(|step| step.held);
         let took_s = run.steps.first().map_or(time_s, |step| step.took_s);
         add(&mut whole, run);
@@ -206,9 +206,15 @@ fn judged(run: &Run, step: &StepResult, model: Model, mut all: Vec<Sample>) -> V
     all.iter().map(page).collect()
 }
 
-/// Whether the generator was in the way. That a tail had few requests is the search's to judge.
-fn is_generators(run: &Run) -> bool {
-    run.distrust.iter().any(|why| !matches!(why, Distrust::FewRequests { .. }))
+/// Whether the generator was in the way. That a tail had few requests is the search's to judge. A load that held although the generator
+/// was late would have held without that too: on the way up that is enough, and near the place nothing is.
+fn is_in_the_way(run: &Run, step: Step) -> bool {
+    let held = step == Step::Double && run.steps.iter().all(|step| step.held);
+    run.distrust.iter().any(|why| match why {
+        Distrust::FewRequests { .. } => false,
+        Distrust::Lag { .. } => !held,
+        Distrust::GeneratorFull { .. } | Distrust::NoPort { .. } | Distrust::AgentLost { .. } => true,
+    })
 }
 
 fn renumber(why: &mut Distrust, number: u32) {
@@ -271,7 +277,7 @@ fn found(answer: &Answer, wanted: &Wanted, ended: Ended, repeated: u32, run: &Ru
         repeated,
         trial_time_s: short(answer.time_s),
         ended,
-        scaling: scaling(run),
+        scaling: (ended != Ended::Distrusted).then(|| scaling(run)).flatten(),
     }
 }
 

@@ -117,13 +117,19 @@ impl Server for Visitors {
         let at = |slower: f64| {
             let queue = Queue { work_s: self.queue.work_s * slower, ..self.queue.clone() };
             let one = |goal: &Goal| {
-                let share = |load: f64| {
-                    // Between two whole numbers, the odds grow evenly.
-                    let of = |visitors: f64| closed(&queue, self.think_s, visitors as usize, goal);
-                    let (low, part) = (load.floor(), load.fract());
-                    of(low) * (1.0 - part) + of(low + 1.0) * part
-                };
-                crossing(share, goal.share(), 1.0, 5_000.0)
+                // The first whole number beyond the limit, from below: shares of thousands take long to compute.
+                let of = |visitors: usize| closed(&queue, self.think_s, visitors, goal);
+                let (mut low, mut high) = (1, 2);
+                while of(high) < goal.share() && high < 4_096 {
+                    (low, high) = (high, high * 2);
+                }
+                while high - low > 1 {
+                    let middle = usize::midpoint(low, high);
+                    if of(middle) < goal.share() { low = middle } else { high = middle }
+                }
+                // Between two whole numbers, the share grows evenly.
+                let (below, above) = (of(low), of(high));
+                low as f64 + ((goal.share() - below) / (above - below)).clamp(0.0, 1.0)
             };
             self.goals.iter().map(one).fold(f64::INFINITY, f64::min)
         };
