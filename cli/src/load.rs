@@ -4,6 +4,7 @@
 mod agents;
 pub mod args;
 mod confirm;
+mod find;
 pub mod import;
 mod keep;
 mod meant;
@@ -16,11 +17,14 @@ mod words;
 use crate::say;
 use args::Load;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use tentpole_load::climb::Shape;
+use tentpole_load::found::{Ended, Found};
 use tentpole_load::probe::{Probed, probe};
 use tentpole_load::result::{FailureCause, Model};
 use tentpole_load::transport::Version;
+use tentpole_load::verdict::lowest_broken;
 use tentpole_load::{Plan, Run, Stop};
 use tentpole_runtime::descriptors;
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,6 +65,10 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
         meant::Wrong::Call(says) => (WRONG, says),
         meant::Wrong::Unreachable(says) => (UNREACHABLE, says),
     })?;
+    // The report may lie where the new one will.
+    let before = typed.baseline.as_deref().map(earlier).transpose().map_err(|says| (WRONG, says))?;
+    let finding = typed.finding.find.then(|| find::wanted(typed, &plan)).transpose();
+    let finding = finding.map_err(|says| (WRONG, says))?;
     // Before anything is sent, the first question included.
     if !confirm::confirmed(&plan, &typed.i_may_load) {
         return Err((WRONG, String::new()));
@@ -86,12 +94,18 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     let mut view = view::View::new(&plan, typed.plain);
     stop_on_signal(stop.clone(), view.redraws()).map_err(|error| (1, error.to_string()))?;
     view.begin();
-    let run = tentpole_load::run_with(plan, agents, &stop, &mut |event| {
-        outs.event(event);
-        view.event(event);
-    });
+    let run = match &finding {
+        Some(wanted) => find::run(plan, wanted, &stop, &mut view, &mut outs),
+        None => tentpole_load::run_with(plan, agents, &stop, &mut |event| {
+            outs.event(event);
+            view.event(event);
+        }),
+    };
     view.end();
-    let run = run.map_err(|error| generator_failed(&error, typed))?;
+    let mut run = run.map_err(|error| generator_failed(&error, typed))?;
+    if let Some(before) = &before {
+        run.since = tentpole_report::baseline::since(before, &run);
+    }
     say::out(&format!("\n{}", words::summary(&run, view::text_width())));
     outs.end(&run);
     let kept = keep::write(&run, &typed.out).map_err(|says| (1, says))?;
@@ -105,17 +119,40 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     Ok(ExitCode::from(verdict(&run)))
 }
 
+/// The report of an earlier run. Errors say what is wrong with it.
+fn earlier(path: &Path) -> Result<Run, String> {
+    let named = |why: String| format!("--baseline {}: {why}", path.display());
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| named(format!("this file cannot be read: {error}.")))?;
+    tentpole_report::read(&text).map_err(|error| named(error.to_string()))
+}
+
 /// What the exit code says. An interrupted run says what was seen until then.
 fn verdict(run: &Run) -> u8 {
     if run.agents.iter().any(|agent| agent.lost_at_s.is_some()) {
         return GENERATOR_FAILED;
     }
-    match (&run.breaking_point, run.highest_held) {
+    if let Some(found) = &run.found {
+        return found_verdict(found);
+    }
+    // Also where it cannot be said whose fault it was: nobody may take it for a run that held.
+    match (lowest_broken(&run.steps), run.highest_held) {
         (Some(_), _) => BROKEN,
         (None, Some(_)) => 0,
         (None, None) if run.interrupted => INTERRUPTED,
         // No request was due in any step: nothing held.
         (None, None) => BROKEN,
+    }
+}
+
+/// The same for a search: a generator that could not do it has failed, and found nothing.
+fn found_verdict(found: &Found) -> u8 {
+    match found {
+        found if found.ended == Ended::Distrusted => GENERATOR_FAILED,
+        Found { breaks: Some(_), .. } | Found { seems_to_break: Some(_), .. } => BROKEN,
+        Found { holds: Some(_), .. } | Found { seems_to_hold: Some(_), .. } => 0,
+        found if found.ended == Ended::Stopped => INTERRUPTED,
+        _ => BROKEN,
     }
 }
 

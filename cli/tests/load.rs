@@ -71,13 +71,53 @@ fn what_breaks_exits_with_99_and_says_where_and_by_what() {
         loaded(folder.path(), &[&[&url[..], "--visitors", "5..100", "--out", "a/b"][..], &QUICK].concat());
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(99), "{out}{}", text(&output.stderr));
-    assert!(out.contains("Breaks at 13 visitors: "), "{out}");
-    assert!(one_line(&out).contains("of the requests failed (wanted under 1 %). Holds 10."), "{out}");
+    assert!(one_line(&out).contains("of the requests failed (wanted under 1 %)"), "{out}");
     assert!(out.contains("now between the last load that held and the first that broke"), "{out}");
     assert!(out.contains("× status 5xx"), "{out}");
     let report = report(&folder.path().join("a/b"));
     assert_eq!(report["highest_held"], 10.0);
-    assert_eq!(report["breaking_point"]["broke"]["objective"], "errors");
+    assert_eq!(first_broken(&report, &out), (13.0, "errors".to_owned()));
+}
+
+/// The lowest load that broke, and by what. A generator that had no core in time says so: then there is no breaking point.
+fn first_broken(report: &Value, out: &str) -> (f64, String) {
+    let steps = report["steps"].as_array().unwrap().iter().filter(|step| !step["broke"].is_null());
+    let step =
+        steps.min_by(|a, b| a["load"].as_f64().unwrap().total_cmp(&b["load"].as_f64().unwrap())).unwrap();
+    let load = step["load"].as_f64().unwrap();
+    if report["trusted"] == true {
+        assert_eq!(report["breaking_point"]["load"], load);
+        assert!(out.contains(&format!("Breaks at {load} visitors: ")), "{out}");
+    } else {
+        assert!(report["breaking_point"].is_null(), "{report}");
+        assert!(one_line(out).contains(&format!("Seen at {load} visitors: ")), "{out}");
+    }
+    (load, step["broke"]["objective"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn what_the_generator_could_not_do_stands_first_and_is_no_breaking_point() {
+    let origin = Origin::start().await;
+    origin.on("/").respond(Response::ok("slow"));
+    origin.delays(Duration::from_millis(300));
+    let folder = tempfile::tempdir().unwrap();
+    let typed =
+        ["--rate", "100", "--in-flight", "2", "--time", "1s", "--ramp", "0", "--out-prometheus", "m.prom"];
+    let output = loaded(folder.path(), &[&[&origin.url()[..]][..], &typed].concat());
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(99), "an objective did not hold: {out}{}", text(&output.stderr));
+    let (table, result) = out.split_once("\n\n").unwrap();
+    assert!(table.contains("✗ errors"), "{out}");
+    assert!(result.starts_with("Do not trust these figures."), "{out}");
+    assert!(one_line(result).contains("Where it breaks cannot be said: the generator was"), "{out}");
+    assert!(!out.contains("Breaks at"), "{out}");
+    let report = report(folder.path());
+    assert_eq!((&report["trusted"], &report["breaking_point"]), (&Value::from(false), &Value::Null));
+    let figures = std::fs::read_to_string(folder.path().join("m.prom")).unwrap();
+    assert!(figures.contains("tentpole_load_trusted"), "{figures}");
+    assert!(!figures.contains("tentpole_load_breaking_point"), "{figures}");
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(!page.contains("breaks at"), "nor is one drawn");
 }
 
 /// A server of threads that answers each request with what `answer` makes of the number of open connections.
@@ -136,7 +176,7 @@ fn a_server_that_slows_beyond_some_visitors_breaks_by_its_load_times() {
     assert!(out.contains(": median ") && out.contains("(wanted under 60 ms)"), "{out}");
     let report = report(folder.path());
     // 5 ms of work each and 20 ms to think: 4 visitors keep it busy, 16 wait 60 ms for one another.
-    let broke = report["breaking_point"]["load"].as_f64().unwrap();
+    let (broke, _) = first_broken(&report, &out);
     let held = report["highest_held"].as_f64().unwrap();
     assert!((8.0..=32.0).contains(&broke) && held < broke && held >= 2.0, "{held} {broke}");
 }
@@ -151,10 +191,11 @@ async fn a_slow_answer_breaks_by_the_median() {
     let output = loaded(folder.path(), &[&[&origin.url()[..]][..], &typed].concat());
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(99), "{out}");
-    assert!(out.contains("Breaks at 3 visitors: median "), "{out}");
-    let median = report(folder.path())["breaking_point"]["broke"]["seen"].as_f64().unwrap();
+    let report = report(folder.path());
+    assert_eq!(first_broken(&report, &out), (3.0, "p50".to_owned()));
+    let median = report["steps"][0]["broke"]["seen"].as_f64().unwrap();
     assert!(median >= 60.0, "{median}");
-    assert!(one_line(&out).contains("(wanted under 50 ms). No load that was tried held."), "{out}");
+    assert!(one_line(&out).contains("(wanted under 50 ms)"), "{out}");
 }
 
 #[test]
@@ -404,4 +445,24 @@ async fn the_shops_journey_is_read_and_asks_the_shops_markets() {
         .filter_map(|seen| seen.header("host").map(str::to_owned))
         .collect::<Vec<_>>();
     assert!(markets.iter().any(|host| host.starts_with("shop.localhost:")), "{markets:?}");
+}
+
+#[tokio::test]
+async fn a_baseline_says_what_changed_and_may_lie_where_the_report_goes() {
+    let origin = Origin::start().await;
+    origin.on("/").respond(Response::ok("here"));
+    let folder = tempfile::tempdir().unwrap();
+    let typed = ["--visitors", "3", "--time", "500ms", "--ramp", "0", "--think", "20ms"];
+    let url = origin.url();
+    let usual = [&[&url[..]][..], &typed].concat();
+    loaded(folder.path(), &usual);
+    let output = loaded(folder.path(), &[&usual[..], &["--baseline", "report.json"]].concat());
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{out}{}", text(&output.stderr));
+    assert!(one_line(&out).contains("Since the run of "), "{out}");
+    let run = run(folder.path());
+    assert!(run.since.len() > 1, "{:?}", run.since);
+    let output = loaded(folder.path(), &[&usual[..], &["--baseline", "nothing.json"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--baseline nothing.json: this file cannot be read"));
 }

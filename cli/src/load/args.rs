@@ -14,7 +14,7 @@ use tentpole_model::Secret;
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
-    after_help = "Examples:\n  tentpole load http://localhost:8080\n  tentpole load http://shop.localhost:8080 --journey shop\n  tentpole load http://localhost:8080 --visitors 200 --time 5m\n  tentpole load http://localhost:8080 --rate 50..2000 --think 0\n\nExits with 0 when the objectives held, 99 when it broke, 2 for a wrong call, 3\nwhen nobody answers. Ctrl-C ends it early and keeps what was measured."
+    after_help = "Examples:\n  tentpole load http://localhost:8080\n  tentpole load http://localhost:8080 --find\n  tentpole load http://shop.localhost:8080 --journey shop\n  tentpole load http://localhost:8080 --visitors 200 --time 5m\n  tentpole load http://localhost:8080 --rate 50..2000 --think 0\n\nExits with 0 when the objectives held, 99 when it broke, 2 for a wrong call, 3\nwhen nobody answers. Ctrl-C ends it early and keeps what was measured."
 )]
 pub struct Load {
     #[command(subcommand)]
@@ -110,12 +110,17 @@ pub struct Load {
     #[arg(long, value_name = "LIST", value_parser = sources)]
     pub from: Option<Sources>,
     #[command(flatten)]
+    pub finding: crate::load::find::Finding,
+    #[command(flatten)]
     pub asked: crate::load::resolvers::Asked,
     #[command(flatten)]
     pub others: crate::load::agents::Others,
     /// Folder for report.html and report.json
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub out: PathBuf,
+    /// Say what changed since this report: report.json or report.html
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
     /// The test account as which journeys may order, pay, mail or reserve
     #[arg(long, value_name = "NAME")]
     pub account: Option<String>,

@@ -7,7 +7,8 @@ use std::io::{IsTerminal, Write};
 use tentpole_load::result::{Objective, Objectives, Phase};
 use tentpole_load::verdict::{self, LAG_US_MAX, Seen};
 use tentpole_load::{Event, Live, Plan};
-use tentpole_report::words::{ms, number};
+use tentpole_report::words::{duration, ms, number, number as number_of};
+use tentpole_search::Step;
 
 /// Seconds in the small curve.
 const CURVE_SECONDS: usize = 40;
@@ -102,6 +103,23 @@ impl View {
             }
             Event::Ended(step) => self.print(&words::step(step)),
         }
+    }
+
+    /// A trial of a search begins.
+    pub fn trial(&mut self, number: u32, load: f64, time_s: f64, step: Step) {
+        let why = match step {
+            Step::Double => "until it breaks",
+            Step::Halve => "between what held and what broke",
+            Step::Confirm => "to be sure",
+        };
+        let (load, unit) = (number_of(load), self.unit);
+        self.is_refining = true;
+        self.print(&format!("trial {number}: {load} {unit} for {}, {why}", duration(time_s)));
+    }
+
+    /// A line that stays.
+    pub fn says(&mut self, line: &str) {
+        self.print(line);
     }
 
     /// Takes the live part away and gives the cursor back.

@@ -62,6 +62,7 @@ pub fn summary(run: &Run, width: usize) -> String {
         line(format!("Do not trust these figures. {why} {cure}"));
     }
     line(tentpole_report::verdict(run));
+    tentpole_report::found::sentences(run).into_iter().for_each(&mut line);
     for (cause, count) in failures(run) {
         line(format!("  {:>9} × {cause}", number(count as f64)));
     }
@@ -81,6 +82,7 @@ pub fn summary(run: &Run, width: usize) -> String {
     if run.unverified {
         line("Certificates were not verified (--insecure).".to_owned());
     }
+    run.since.iter().cloned().for_each(&mut line);
     if run.interrupted {
         line("Ended before its time; this is what was measured until then.".to_owned());
     }

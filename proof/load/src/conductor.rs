@@ -524,8 +524,6 @@ impl Conductor {
             self.links.as_ref().map(|links| links.merge(&mut self.seconds)).unwrap_or_default();
         let plan = &self.plan;
         let distrust: Vec<Distrust> = lost.into_iter().chain(verdict::distrust(&steps)).collect();
-        // Of a load that was not made there is nothing to say.
-        let is_whole = !distrust.iter().any(|why| matches!(why, Distrust::AgentLost { .. }));
         let accounts: BTreeSet<_> = plan.journeys.all.iter().filter_map(|one| one.account.clone()).collect();
         Ok(Run {
             format: FORMAT,
@@ -545,7 +543,7 @@ impl Conductor {
             },
             seed: plan.seed,
             think_ms: plan.think.as_secs_f64() * 1_000.0,
-            breaking_point: verdict::breaking_point(&steps).filter(|_| is_whole),
+            breaking_point: verdict::breaking_point(&steps, &distrust),
             highest_held: verdict::highest_held(&steps),
             steps,
             seconds: self.seconds,
@@ -561,6 +559,8 @@ impl Conductor {
             unverified: self.plan.transport.is_unverified(),
             spread: self.plan.resolvers.as_ref().map(|resolvers| resolvers.spread(&plan.url.host)),
             agents,
+            found: None,
+            since: Vec::new(),
             interrupted,
         })
     }

@@ -12,6 +12,7 @@ pub mod data;
 pub mod duration;
 pub mod effects;
 pub mod extract;
+pub mod found;
 pub mod generator;
 pub mod hosts;
 mod http2;

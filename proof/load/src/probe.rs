@@ -79,6 +79,11 @@ async fn ask(plan: &Plan) -> Probed {
     }
 }
 
+/// Asks now and then for so long at most, until the site answers without an error of its own.
+pub fn answers_within(plan: &Plan, time: Duration) -> bool {
+    answers_until(plan, clock::now().after(time))
+}
+
 /// Whether the site answers before then, without an error of its own.
 pub(crate) fn answers_until(plan: &Plan, until: Instant) -> bool {
     let mut plan = plan.clone();

@@ -3,6 +3,7 @@
 //!
 //! Fields are only ever added. A reader of an older report gives the new ones their default.
 
+use crate::found::Found;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 pub use tentpole_resolvers::{Edge, Spread, SpreadSecond};
@@ -44,7 +45,8 @@ pub struct Run {
     pub seconds: Vec<Second>,
     /// Seconds that one entry of [`Run::seconds`] stands for: 1, and more when a run is longer than the list may be.
     pub second_width: u32,
-    /// The lowest load at which an objective did not hold; `None` when all held.
+    /// The lowest load at which an objective did not hold; `None` when all held, and for a run that is not to be trusted
+    /// ([`Run::distrust`]): its steps say what was seen.
     pub breaking_point: Option<BreakingPoint>,
     /// The highest load at which every objective held (visitors, or arrivals a second in the open model); `None`
     /// when none did.
@@ -81,6 +83,12 @@ pub struct Run {
     /// The agents that made the load, with `--agents`; empty without.
     #[serde(default)]
     pub agents: Vec<AgentResult>,
+    /// What the search for the breaking point found, with `--find`; `None` without. [`Run::steps`] are its trials then.
+    #[serde(default)]
+    pub found: Option<Found>,
+    /// What changed since the run of `--baseline`, a sentence each; empty without.
+    #[serde(default)]
+    pub since: Vec<String>,
     /// Whether someone ended the run before its time; everything measured until then is in here.
     pub interrupted: bool,
 }

@@ -49,15 +49,21 @@ pub fn broke(objectives: &Objectives, seen: &Seen) -> Option<Broke> {
         .or_else(|| over(Objective::P99, seen.p99_ms, objectives.p99_ms))
 }
 
-/// The lowest load at which an objective did not hold.
-pub fn breaking_point(steps: &[StepResult]) -> Option<BreakingPoint> {
+/// Where it breaks: the lowest load at which an objective did not hold. `None` also for whatever reason the figures are not to
+/// be believed: then nobody knows whether it was the site that broke or the generator.
+pub fn breaking_point(steps: &[StepResult], distrust: &[Distrust]) -> Option<BreakingPoint> {
+    lowest_broken(steps).filter(|_| distrust.is_empty())
+}
+
+/// The lowest load at which an objective did not hold, whoever's fault that was.
+pub fn lowest_broken(steps: &[StepResult]) -> Option<BreakingPoint> {
     let broken = steps.iter().filter_map(|step| Some(BreakingPoint { load: step.load, broke: step.broke? }));
     broken.min_by(|a, b| a.load.total_cmp(&b.load))
 }
 
-/// The highest load at which all objectives held, below the breaking point.
+/// The highest load at which all objectives held, below the lowest at which one did not.
 pub fn highest_held(steps: &[StepResult]) -> Option<f64> {
-    let limit = breaking_point(steps).map_or(f64::INFINITY, |point| point.load);
+    let limit = lowest_broken(steps).map_or(f64::INFINITY, |point| point.load);
     let held = steps.iter().filter(|step| step.held && step.load < limit).map(|step| step.load);
     held.max_by(f64::total_cmp)
 }
@@ -165,10 +171,27 @@ mod tests {
             step(3, 960.0, Some(SLOW)),
             step(4, 1_120.0, None),
         ];
-        assert_eq!(breaking_point(&steps).map(|point| point.load), Some(960.0));
+        assert_eq!(breaking_point(&steps, &[]).map(|point| point.load), Some(960.0));
         assert_eq!(highest_held(&steps), Some(640.0), "what held above the breaking point was luck");
         assert_eq!(highest_held(&steps[1..2]), None);
-        assert_eq!(breaking_point(&steps[..1]), None);
+        assert_eq!(breaking_point(&steps[..1], &[]), None);
+    }
+
+    #[test]
+    fn figures_that_are_not_believed_have_no_breaking_point() {
+        let steps = [step(1, 640.0, None), step(2, 1_280.0, Some(SLOW))];
+        let all = [
+            Distrust::Lag { step: 1, lag_p99_us: 1_001, wanted_us: LAG_US_MAX },
+            Distrust::GeneratorFull { step: 2, count: 1 },
+            Distrust::NoPort { step: 2, count: 1 },
+            Distrust::AgentLost { agent: "host1:9950".to_owned(), at_s: 3.0, because: "reset".to_owned() },
+            Distrust::FewRequests { step: 2, requests: 99 },
+        ];
+        for why in all {
+            assert_eq!(breaking_point(&steps, std::slice::from_ref(&why)), None, "{why:?}");
+        }
+        assert_eq!(breaking_point(&steps, &[]).map(|point| point.load), Some(1_280.0));
+        assert_eq!(lowest_broken(&steps).map(|point| point.load), Some(1_280.0));
     }
 
     #[test]

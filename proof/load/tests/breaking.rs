@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tentpole_load::climb::{Shape, Stage};
 use tentpole_load::result::{FailureCause, Model, Objective, Phase};
+use tentpole_load::verdict::lowest_broken;
 use tentpole_testkit::{Origin, Response};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -77,7 +78,7 @@ async fn visitors_who_hang_since_the_ramp_are_judged_though_they_asked_before_it
     hold.release();
     let step = &run.steps[0];
     assert_eq!((step.requests, step.failed, step.failures[&FailureCause::TimedOut]), (3, 3, 3), "{step:#?}");
-    assert_eq!(run.breaking_point.map(|point| point.broke.objective), Some(Objective::Errors));
+    assert_eq!(lowest_broken(&run.steps).map(|point| point.broke.objective), Some(Objective::Errors));
     let seen: u64 = run.seconds.iter().map(|second| second.failed).sum();
     assert_eq!(seen, 3, "the last time-outs come with the end of the run, and are drawn: {:#?}", run.seconds);
 }
@@ -89,7 +90,7 @@ async fn a_site_that_dies_breaks_where_it_died_and_not_at_what_is_tried_afterwar
     let run = run(plan).await;
     let loads: Vec<f64> = run.steps.iter().map(|step| step.load).collect();
     assert_eq!(loads, [4.0, 8.0, 16.0], "nobody is there to be asked more closely");
-    let point = run.breaking_point.expect("it died");
+    let point = lowest_broken(&run.steps).expect("it died");
     assert_eq!((point.load, run.highest_held, run.stays_down), (16.0, Some(8.0), true));
     assert_eq!(point.broke.objective, Objective::Errors);
 }
@@ -102,7 +103,7 @@ async fn a_site_that_recovers_is_asked_more_closely() {
     let loads: Vec<f64> = run.steps.iter().map(|step| step.load).collect();
     assert_eq!(loads, [4.0, 8.0, 16.0, 12.0, 10.0]);
     assert_eq!(run.steps[4].phase, Phase::Refine);
-    assert_eq!(run.breaking_point.map(|point| point.load), Some(12.0));
+    assert_eq!(lowest_broken(&run.steps).map(|point| point.load), Some(12.0));
     assert_eq!((run.highest_held, run.stays_down), (Some(10.0), false));
 }
 

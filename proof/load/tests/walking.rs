@@ -258,6 +258,7 @@ async fn arrivals_that_find_the_generator_full_are_failures_and_the_run_is_not_t
     let step = &run.steps[0];
     assert_eq!((step.requests, step.failures.get(&GeneratorFull)), (100, Some(&95)), "{step:#?}");
     assert!(!run.trusted && !run.distrust.is_empty());
+    assert!(step.broke.is_some() && run.breaking_point.is_none(), "whose fault that was, nobody knows");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::words::{self, ms, number, percent, unit};
 use std::collections::BTreeSet;
 use tentpole_load::Run;
 use tentpole_load::result::StepResult;
+use tentpole_load::verdict::lowest_broken;
 
 const TONES: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
 
@@ -57,6 +58,9 @@ pub fn verdict(runs: &[(&str, &Run)]) -> (String, String) {
     let each = |(label, run): &(&str, &Run)| {
         let unit = unit(run.model);
         match (run.breaking_point, run.highest_held) {
+            _ if !run.trusted && lowest_broken(&run.steps).is_some() => {
+                format!("where \u{201c}{label}\u{201d} breaks cannot be said")
+            }
             (Some(point), _) => format!("\u{201c}{label}\u{201d} breaks at {} {unit}", number(point.load)),
             (None, Some(held)) => format!("\u{201c}{label}\u{201d} holds {} {unit}", number(held)),
             (None, None) => format!("\u{201c}{label}\u{201d} measured nothing"),
@@ -148,9 +152,10 @@ fn side_by_side(into: &mut Markup, runs: &[(&str, &Run)]) {
     let time = |ms: Option<f64>| ms.map_or_else(dash, self::ms);
     type Value<'a> = &'a dyn Fn(&Run) -> String;
     let rows: [(&str, Value<'_>); 8] = [
-        ("breaks at", &|run| {
-            let point = run.breaking_point;
-            point.map_or_else(|| "did not break".to_owned(), |point| number(point.load))
+        ("breaks at", &|run| match run.breaking_point {
+            Some(point) => number(point.load),
+            None if !run.trusted && lowest_broken(&run.steps).is_some() => "not to be said".to_owned(),
+            None => "did not break".to_owned(),
         }),
         ("because", &|run| run.breaking_point.map_or_else(dash, |point| words::broke(&point.broke))),
         ("highest held", &|run| run.highest_held.map_or_else(dash, number)),

@@ -117,6 +117,11 @@ pub fn served_per_s(step: &StepResult) -> f64 {
 pub fn by_load(run: &Run) -> Vec<&StepResult> {
     let mut steps: Vec<_> = run.steps.iter().collect();
     steps.sort_by(|a, b| a.load.total_cmp(&b.load).then(a.number.cmp(&b.number)));
+    if run.found.is_some() {
+        // A search tries some loads several times: the trial with the most requests speaks for them.
+        steps.sort_by(|a, b| a.load.total_cmp(&b.load).then(b.requests.cmp(&a.requests)));
+        steps.dedup_by(|later, kept| later.load.total_cmp(&kept.load).is_eq());
+    }
     steps
 }
 

@@ -2,8 +2,10 @@
 //! it, and headline and tables are there without the script. Judges nothing: the verdict is the run's. A failure is
 //! never drawn as a load time.
 
+pub mod baseline;
 mod compared;
 mod curves;
+pub mod found;
 mod markup;
 mod page;
 mod parts;

@@ -15,6 +15,8 @@ pub fn html(run: &Run) -> String {
     parts::banners(&mut body, None, run);
     header(&mut body, run);
     parts::without_script(&mut body);
+    crate::found::section(&mut body, run);
+    crate::baseline::section(&mut body, run);
     load_times(&mut body, run, &charts);
     throughput(&mut body, run, &charts);
     steps(&mut body, run);

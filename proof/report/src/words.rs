@@ -2,6 +2,7 @@
 
 use tentpole_load::Run;
 use tentpole_load::result::{Broke, Distrust, Model, Objective, Objectives, StepResult};
+use tentpole_load::verdict::lowest_broken;
 
 /// The verdict in one or two sentences: `Breaks at 1,280 visitors: p99 2.4 s (wanted under 2 s). Holds 960.`
 pub fn verdict(run: &Run) -> String {
@@ -17,6 +18,18 @@ pub fn verdict_parts(run: &Run) -> (String, String) {
         let held =
             held.map_or_else(String::new, |held| format!("Before that it held {held} {}. ", unit(run.model)));
         return (headline, format!("{held}What was measured is kept; where it breaks cannot be said."));
+    }
+    if let Some(found) = &run.found {
+        return crate::found::verdict(run, found);
+    }
+    if let (Some(first), Some(seen)) = (run.distrust.first(), lowest_broken(&run.steps)) {
+        let headline = format!("Where it breaks cannot be said: {}.", in_the_way(first));
+        let held = match held {
+            Some(held) => format!("; {held} held"),
+            None => String::new(),
+        };
+        let (load, unit) = (number(seen.load), unit(run.model));
+        return (headline, format!("Seen at {load} {unit}: {}{held}.", broke(&seen.broke)));
     }
     let Some(point) = &run.breaking_point else {
         return match held {
@@ -47,6 +60,17 @@ pub fn verdict_parts(run: &Run) -> (String, String) {
         rest += " It stayed down when the load was gone, so the place was not looked for more closely.";
     }
     (headline, rest)
+}
+
+/// What the generator could not do, in half a sentence.
+pub fn in_the_way(why: &Distrust) -> &'static str {
+    match why {
+        Distrust::Lag { .. } => "the generator was late itself",
+        Distrust::GeneratorFull { .. } => "the generator was full",
+        Distrust::NoPort { .. } => "the generator had no port or descriptor left",
+        Distrust::AgentLost { .. } => "an agent was lost",
+        Distrust::FewRequests { .. } => "too few requests ended",
+    }
 }
 
 /// The first agent that was lost.

@@ -196,7 +196,14 @@ fn a_run_that_may_not_be_believed_says_so_first_with_the_cure() {
     ] {
         assert!(before.contains(text), "{text}\n{before}");
     }
+    assert!(!page.contains("breaks at"), "and where it breaks is neither said nor drawn");
     assert!(!html(&made::breaks()).contains("class=\"banner\" role"), "others say nothing of it");
+    let trusted = made::breaks();
+    let both = compare(&[("one", &trusted), ("two", &made::untrusted())]);
+    assert!(both.contains("where \u{201c}two\u{201d} breaks cannot be said"), "{both}");
+    assert!(both.contains("not to be said"), "{both}");
+    let old = made::untrusted().with(|run| run.breaking_point = trusted.breaking_point);
+    assert_eq!(read(&json(&old)).unwrap().breaking_point, None, "as an earlier version wrote it");
 }
 
 #[test]

@@ -95,6 +95,8 @@ pub fn run(loads: &[f64], effect: &dyn Fn(f64) -> Effect) -> Run {
         unverified: false,
         spread: None,
         agents: Vec::new(),
+        found: None,
+        since: Vec::new(),
         interrupted: false,
     }
 }
@@ -287,7 +289,7 @@ pub fn single() -> Run {
 /// Nothing in it is to be believed, for every reason there is, and somebody pressed Ctrl-C.
 pub fn untrusted() -> Run {
     breaks().with(|run| {
-        run.trusted = false;
+        (run.trusted, run.breaking_point) = (false, None);
         run.interrupted = true;
         run.distrust = vec![
             Distrust::Lag { step: 9, lag_p99_us: 48_200, wanted_us: 10_000 },

@@ -1,0 +1,139 @@
+//! `tentpole load --find` against servers whose limits are known. On a machine that is held up, the generator is late and says so: then
+//! there is no answer, and that is tested instead.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use tentpole_load::Run;
+use tentpole_load::found::{Ended, Found};
+use tentpole_load::result::Objective;
+
+fn start(folder: &Path, typed: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tentpole"));
+    command.arg("load").args(typed).current_dir(folder).stdin(Stdio::null());
+    command.env("HOME", folder).env("XDG_STATE_HOME", folder).env("TMPDIR", folder);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+fn run(folder: &Path) -> Run {
+    tentpole_report::read(&std::fs::read_to_string(folder.join("report.json")).unwrap()).unwrap()
+}
+
+/// A server that has room for so many connections, and answers all of them with 503 when there are more.
+fn room_for(connections_max: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let open = Arc::new(AtomicUsize::new(0));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, open) = (stream.unwrap(), open.clone());
+            open.fetch_add(1, SeqCst);
+            std::thread::spawn(move || {
+                while stream.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {
+                    let answer: &[u8] = match open.load(SeqCst) {
+                        here if here > connections_max => b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno",
+                        _ => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+                    };
+                    if stream.write_all(answer).is_err() {
+                        break;
+                    }
+                }
+                open.fetch_sub(1, SeqCst);
+            });
+        }
+    });
+    url
+}
+
+/// What was found; checks what must be so whatever it is.
+fn found(run: &Run, output: &Output) -> Found {
+    let said = said(output);
+    let found = run.found.clone().unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(found.trials as usize, run.steps.len());
+    if found.ended == Ended::Distrusted {
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(!run.trusted && run.breaking_point.is_none() && found.breaks.is_none(), "{said}");
+        let (_, result) = said.split_once("\n\n").unwrap();
+        assert!(result.starts_with("Do not trust these figures."), "{said}");
+    } else {
+        assert!(run.trusted && run.distrust.is_empty(), "{said}");
+    }
+    if let (Some(holds), Some(breaks)) = (found.holds, found.breaks) {
+        assert!(holds < breaks, "{found:?}");
+        let estimate = found.estimate.unwrap();
+        assert!(holds <= estimate && estimate <= breaks, "{found:?}");
+    }
+    found
+}
+
+#[test]
+fn a_search_ends_with_an_interval_around_the_limit_or_says_why_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = room_for(24);
+    let typed = ["--find", "--find-time", "6s", "--visitors", "5..200", "--think", "20ms", "--ramp", "50ms"];
+    let output = start(folder.path(), &[&[&url[..]][..], &typed].concat()).wait_with_output().unwrap();
+    let (run, text) = (run(folder.path()), said(&output));
+    let found = found(&run, &output);
+    assert!(text.contains("trial 1: 5 visitors for 0.1 s, until it breaks"), "{text}");
+    if found.ended == Ended::Distrusted {
+        return;
+    }
+    assert_eq!(output.status.code(), Some(99), "{text}");
+    // 24 have room, 25 have not. A held-up machine makes trials of a tenth of a second poor; the ends are on the right sides all the same.
+    assert!(found.holds.is_none_or(|holds| holds < 25.0), "{found:?}");
+    assert!(found.breaks.is_none_or(|breaks| breaks > 24.0), "{found:?}");
+    assert!(found.seems_to_break.is_some_and(|breaks| breaks <= 60.0), "{found:?}");
+    assert_eq!(found.first, Some(Objective::Errors), "{found:?}");
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.contains("The search") && page.contains("surely breaks"), "{text}");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(words.join(" ").contains(&tentpole_report::verdict(&run)), "as the page says: {text}");
+}
+
+#[test]
+fn ctrl_c_ends_a_search_with_what_it_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = room_for(24);
+    let typed = ["--find", "--find-time", "10m", "--visitors", "5..200", "--think", "20ms", "--ramp", "50ms"];
+    let mut child = start(folder.path(), &[&[&url[..]][..], &typed].concat());
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("trial 1: ") {
+        assert!(out.read_line(&mut text).unwrap() > 0, "{text}");
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    out.read_to_string(&mut text).unwrap();
+    let status = child.wait().unwrap();
+    let run = run(folder.path());
+    let found = run.found.as_ref().unwrap();
+    assert_eq!((found.ended, run.interrupted), (Ended::Stopped, true), "{text}");
+    assert!(run.breaking_point.is_none() && matches!(status.code(), Some(0 | 130)), "{status:?} {text}");
+    assert!(text.contains("Ended before its time"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_searched_is_said_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |typed: &[&str], says: &str| {
+        let url = "http://127.0.0.1:9";
+        let output = start(folder.path(), &[&[url, "--find"], typed].concat()).wait_with_output().unwrap();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(says), "{text}");
+    };
+    refused(&["--visitors", "20"], "--find needs loads to choose from");
+    refused(&["--find-time", "1s"], "--find-time is at least 5 s");
+    refused(&["--p50", "off", "--p99", "off", "--errors", "off"], "--find needs an objective that can break");
+    refused(&["--time", "5s"], "cannot be used with");
+}

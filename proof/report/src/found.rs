@@ -1,0 +1,163 @@
+//! What a search found, in words and as a section of the page. The figures are the run's; nothing is judged here.
+
+use crate::markup::Markup;
+use crate::parts::{self, Cell, Row};
+use crate::words::{broke, counted, duration, in_the_way, number, percent, unit};
+use tentpole_load::Run;
+use tentpole_load::found::{Ended, Found, Scaling};
+use tentpole_load::result::Objective;
+
+/// The headline, and what follows it: `Breaks between 138 and 142 visitors; first to go is the median.`
+pub fn verdict(run: &Run, found: &Found) -> (String, String) {
+    let unit = unit(run.model);
+    let first = found.first.map(|first| format!("; first to go is the {}", goes(first))).unwrap_or_default();
+    let how = format!(
+        "{} in {} of trials, {} sure.",
+        counted(found.trials.into(), "trial"),
+        duration(found.trial_time_s),
+        percent(found.confidence)
+    );
+    if found.ended == Ended::Distrusted {
+        let why = run.distrust.first().map_or("the generator was in the way", in_the_way);
+        let held = found.holds.map(|held| format!("{} {unit} held.", number(held))).unwrap_or_default();
+        return (format!("Where it breaks cannot be said: {why}."), held);
+    }
+    match (found.holds, found.breaks) {
+        (Some(holds), Some(breaks)) => {
+            let headline = format!("Breaks between {} and {} {unit}{first}.", number(holds), number(breaks));
+            let most = found.estimate.map(|at| format!("Most probably at {}; ", number(at)));
+            (headline, most.unwrap_or_default() + &how)
+        }
+        (Some(holds), None) if found.ended == Ended::Clear => {
+            (format!("Holds {} {unit}, the most that was tried.", number(holds)), how)
+        }
+        (Some(holds), None) => (format!("Holds {} {unit}{}", number(holds), more(found)), how),
+        (None, Some(breaks)) if found.ended == Ended::Below => {
+            (format!("Breaks below {} {unit}{first}. No load that was tried held.", number(breaks)), how)
+        }
+        (None, Some(breaks)) => {
+            let seems = found.seems_to_hold.map(|held| format!(" {} seemed to hold.", number(held)));
+            (format!("Breaks below {} {unit}{first}.{}", number(breaks), seems.unwrap_or_default()), how)
+        }
+        (None, None) => match (found.seems_to_hold, found.seems_to_break) {
+            (None, None) => ("Nothing was found: no trial ended.".to_owned(), String::new()),
+            (Some(held), None) => (
+                format!("Ended early: {} {unit} seemed to hold.", number(held)),
+                "Nothing is sure yet.".to_owned(),
+            ),
+            (None, Some(broke)) => (
+                format!("Seems to break below {} {unit}{first}.", number(broke)),
+                "Nothing is sure yet.".to_owned(),
+            ),
+            (Some(held), Some(broke)) => (
+                format!("Seems to break between {} and {} {unit}{first}.", number(held), number(broke)),
+                "Nothing is sure yet: give it more time (--find-time).".to_owned(),
+            ),
+        },
+    }
+}
+
+fn more(found: &Found) -> String {
+    match found.seems_to_break {
+        Some(broke) => format!("; {} seemed to break.", number(broke)),
+        None => ". More was not tried.".to_owned(),
+    }
+}
+
+fn goes(objective: Objective) -> &'static str {
+    match objective {
+        Objective::P50 => "median",
+        Objective::P99 => "p99",
+        Objective::Errors => "share of failures",
+    }
+}
+
+/// What else there is to say, a sentence a line.
+pub fn sentences(run: &Run) -> Vec<String> {
+    let Some(found) = &run.found else { return Vec::new() };
+    let mut all = Vec::new();
+    if let Some(point) = &run.breaking_point {
+        all.push(format!("Seen there: {}.", broke(&point.broke)));
+    }
+    let with_it: Vec<_> = found.with_it.iter().map(|objective| goes(*objective)).collect();
+    if !with_it.is_empty() {
+        all.push(format!("Nearly with it: {}.", with_it.join(", ")));
+    }
+    if let Some(drift) = &found.drift {
+        let (held, broke) = (number(drift.held), number(drift.broke));
+        let when = if drift.worse { "later" } else { "before" };
+        all.push(format!(
+            "The site was not the same all the time: {held} held, and {broke} broke {when}. The interval holds both; look \
+             for what changed meanwhile."
+        ));
+    }
+    match found.ended {
+        Ended::TimeIsUp => {
+            all.push("The time for trials was used up; more makes it narrower (--find-time).".to_owned())
+        }
+        Ended::StaysDown => {
+            all.push("It stayed down when the load was gone, so the search ended there.".to_owned())
+        }
+        _ => {}
+    }
+    if found.repeated > 0 {
+        all.push(format!(
+            "{} made once more, because the generator could not do what was asked.",
+            counted(found.repeated.into(), "trial")
+        ));
+    }
+    all.extend(found.scaling.as_ref().and_then(|scaling| hint(run, scaling)));
+    all
+}
+
+/// The law of scaling, where it says something.
+fn hint(run: &Run, scaling: &Scaling) -> Option<String> {
+    let (peak, (low, high)) = (scaling.peak?, scaling.peak_within?);
+    let unit = unit(run.model);
+    Some(format!(
+        "A hint, from the shape of the throughput (Universal Scalability Law, contention {:.3}, coherency {:.2e}): it peaks near {} {unit} \
+         ({} to {}).",
+        scaling.alpha,
+        scaling.beta,
+        number(peak.round()),
+        number(low.round()),
+        number(high.round())
+    ))
+}
+
+/// The section of the page; nothing for a run that did not search.
+pub fn section(into: &mut Markup, run: &Run) {
+    let Some(found) = &run.found else { return };
+    let note = format!(
+        "The place lies inside the interval {} of the time. Below: what single loads say beyond doubt, and where each \
+         objective's fitted curve crosses its limit.",
+        percent(found.confidence)
+    );
+    parts::heading(into, "The search", &note);
+    let head = [
+        Cell::words("objective"),
+        Cell::figure("surely holds"),
+        Cell::figure("crosses at"),
+        Cell::figure("surely breaks"),
+    ];
+    let figure = |value: Option<f64>| {
+        value.map_or_else(|| Cell::of("\u{2013}", "quiet"), |value| Cell::figure(number(value)))
+    };
+    let rows: Vec<Row> = found
+        .objectives
+        .iter()
+        .map(|one| Row {
+            cells: vec![
+                Cell::words(goes(one.objective)),
+                figure(one.holds),
+                figure(one.estimate),
+                figure(one.breaks),
+            ],
+            broke: found.first == Some(one.objective),
+        })
+        .collect();
+    parts::table(into, "what was searched", &[], &head, &rows);
+    for text in sentences(run) {
+        into.raw("<p class=\"note\">").text(text).raw("</p>\n");
+    }
+}

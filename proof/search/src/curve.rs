@@ -1,0 +1,138 @@
+//! How the share over a limit grows with the load: a straight line through the logarithm of its odds, near the place where it
+//! crosses the limit, and how sure that place is. All trials near it count, each with what it is worth.
+
+use crate::confidence::Interval;
+use crate::trial::Evidence;
+
+/// Loads farther than this factor from the middle say nothing of the place.
+const NEAR: f64 = 1.35;
+/// A line is straight only near the limit: so much of its distance from there is taken for the error of a point.
+const BENDS: f64 = 0.4;
+/// How many standard errors the interval is wide, each way: the normal distribution's 1.96 for 95 %, with some room for a search that
+/// stops when it likes what it sees.
+const WIDE: f64 = 2.3;
+
+/// A fitted line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Curve {
+    /// The load at which it crosses the limit.
+    pub crosses: f64,
+    /// Where the crossing lies, 19 times of 20: an end is 0 or infinite where nothing bounds it.
+    pub within: Interval,
+    /// How the logarithm of the odds grows with the logarithm of the load.
+    pub slope: f64,
+    /// Independent observations a second near it.
+    pub rate: f64,
+}
+
+fn odds(share: f64) -> f64 {
+    let share = share.clamp(1e-6, 1.0 - 1e-6);
+    (share / (1.0 - share)).ln()
+}
+
+/// Fits the line to loads with their evidence and time, between two loads of which one seems to hold and one to break. `None` where
+/// the points do not grow.
+pub fn fit(points: &[(f64, Evidence, f64)], share: f64, low: f64, high: f64) -> Option<Curve> {
+    let middle = (low * high).sqrt();
+    let wide = NEAR.max((high / low).sqrt() * 1.05);
+    let limit = odds(share.max(1e-4));
+    let (mut rates, mut seconds, mut hits) = (0.0, 0.0, 0.0);
+    let mut near = Vec::new();
+    for (load, evidence, time_s) in points {
+        if *load < middle / wide || *load > middle * wide || evidence.all <= 0.0 {
+            continue;
+        }
+        let (all, over) = evidence.independent();
+        let seen = (over + 0.5) / (all + 1.0);
+        let y = odds(seen) - limit;
+        // The variance of a logarithm of odds, and what the line may be bent.
+        let variance = 1.0 / (all * seen * (1.0 - seen)) + (BENDS * y).powi(2);
+        near.push(((load / middle).ln(), y, 1.0 / variance));
+        rates += all;
+        hits += evidence.over;
+        seconds += time_s;
+    }
+    let sum = |of: fn(f64, f64) -> f64| near.iter().map(|(x, y, weight)| weight * of(*x, *y)).sum::<f64>();
+    let weights = sum(|_, _| 1.0);
+    // Of a limit that nothing comes near there is no curve.
+    if near.len() < 2 || weights <= 0.0 || hits < 1.0 {
+        return None;
+    }
+    let (x_mean, y_mean) = (sum(|x, _| x) / weights, sum(|_, y| y) / weights);
+    let (xx, xy) =
+        (sum(|x, _| x * x) - weights * x_mean * x_mean, sum(|x, y| x * y) - weights * x_mean * y_mean);
+    if xx <= 1e-9 * weights {
+        return None;
+    }
+    let slope = xy / xx;
+    if slope.is_nan() || slope < 0.2 {
+        return None;
+    }
+    // Points that scatter more than they should are worth less than they say.
+    let scatter =
+        near.iter().map(|(x, y, weight)| weight * (y - y_mean - slope * (x - x_mean)).powi(2)).sum::<f64>();
+    let more = if near.len() > 2 { (scatter / (near.len() - 2) as f64).max(1.0) } else { 1.0 };
+    let z = WIDE * more.sqrt();
+    let crosses = middle * (x_mean - y_mean / slope).exp();
+    // Where the line is as near to the limit as its own error (Fieller, Some problems in interval estimation, 1954).
+    let (a, b, c) = (slope * slope - z * z / xx, slope * y_mean, y_mean * y_mean - z * z / weights);
+    let root = b * b - a * c;
+    let within = if a > 0.0 && root >= 0.0 {
+        let at = |root: f64| middle * (x_mean + (-b + root) / a).exp();
+        Interval { low: at(-root.sqrt()), high: at(root.sqrt()) }
+    } else {
+        Interval { low: 0.0, high: f64::INFINITY }
+    };
+    Some(Curve { crosses, within, slope, rate: rates / seconds.max(1e-9) })
+}
+
+impl Curve {
+    /// How far from the crossing, as a part of the load, a trial of so many seconds sees a difference as large as its own error.
+    pub fn reach(&self, share: f64, time_s: f64) -> f64 {
+        let share = share.clamp(1e-4, 1.0 - 1e-4);
+        let all = (self.rate * time_s * share * (1.0 - share)).max(1e-3);
+        (1.0 / (all.sqrt() * self.slope)).exp_m1()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(load: f64, share: f64) -> (f64, Evidence, f64) {
+        (load, Evidence { all: 1_000.0, over: 1_000.0 * share, inflation: 1.0 }, 10.0)
+    }
+
+    #[test]
+    fn the_crossing_lies_where_the_line_says_and_more_time_makes_it_surer() {
+        let share = |load: f64| 1.0 / (1.0 + (-(load / 100.0).ln() * 12.0).exp());
+        let points = [94.0, 98.0, 102.0, 106.0].map(|load| point(load, share(load)));
+        let curve = fit(&points, 0.5, 94.0, 106.0).expect("it grows");
+        assert!((curve.crosses - 100.0).abs() < 1.0 && (curve.slope - 12.0).abs() < 0.5, "{curve:?}");
+        assert!((curve.rate - 100.0).abs() < 1e-9);
+        assert!(curve.within.low < 100.0 && curve.within.high > 100.0, "{curve:?}");
+        let longer = points.map(|(load, one, time_s)| {
+            (load, Evidence { all: one.all * 9.0, over: one.over * 9.0, inflation: 1.0 }, time_s * 9.0)
+        });
+        let surer = fit(&longer, 0.5, 94.0, 106.0).expect("it grows").within;
+        assert!(
+            surer.high - surer.low < 0.85 * (curve.within.high - curve.within.low),
+            "{surer:?} {curve:?}"
+        );
+        assert!(curve.reach(0.5, 60.0) < curve.reach(0.5, 5.0));
+    }
+
+    #[test]
+    fn what_does_not_grow_is_no_curve() {
+        assert_eq!(fit(&[point(90.0, 0.6), point(110.0, 0.4)], 0.5, 90.0, 110.0), None);
+        assert_eq!(fit(&[point(90.0, 0.4)], 0.5, 90.0, 110.0), None);
+        assert_eq!(fit(&[], 0.5, 90.0, 110.0), None);
+    }
+
+    #[test]
+    fn what_grows_by_less_than_its_error_bounds_nothing() {
+        let curve =
+            fit(&[point(99.0, 0.49), point(101.0, 0.51)], 0.5, 99.0, 101.0).expect("it grows a little");
+        assert_eq!(curve.within, Interval { low: 0.0, high: f64::INFINITY });
+    }
+}
