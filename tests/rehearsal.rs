@@ -46,10 +46,13 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// A certificate for localhost that signed itself, and its key, as openssl makes them.
+/// A certificate that signed itself, for the address at which this process's servers listen, and its key, as openssl makes them.
 fn certificate(folder: &Path) {
-    let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
-                     -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem";
+    let arguments = format!(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=nginx \
+         -addext subjectAltName=IP:{} -keyout key.pem -out cert.pem",
+        tentpole_testkit::address::own().ip()
+    );
     let made = std::process::Command::new("openssl")
         .args(arguments.split_ascii_whitespace())
         .current_dir(folder)
@@ -68,7 +71,7 @@ async fn nginx_is_loaded_over_tls_by_both_versions_of_http() {
          keepalive_requests 20; location / {{ return 200 hello; }} }}"
     ))
     .await;
-    let url = format!("https://localhost:{}/", nginx.address().port());
+    let url = format!("https://{}/", nginx.address());
     for (flag, is_http2) in [(None, true), (Some("--http2"), true), (Some("--http1"), false)] {
         let output =
             load(folder.path(), &[&[&url[..], "--ca", "cert.pem"][..], flag.as_slice()].concat()).await;

@@ -137,7 +137,7 @@ async fn a_killed_edge_is_back_within_a_second_and_refuses_nobody() {
     assert!(met.stories.iter().all(|story| !story.contains("cannot connect")), "{met:?}");
     // A tenth of a second on an idle machine. What others take of this one comes on top, so the best of three counts.
     away.sort();
-    assert!(away[0] < Duration::from_secs(3), "{away:?}");
+    assert!(away[0] < Duration::from_secs(1), "{away:?}");
     tentpole.ends().await;
 }
 
