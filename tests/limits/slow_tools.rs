@@ -67,13 +67,12 @@ async fn attack(mode: &[&str], path: &str) -> Attacked {
         .spawn()
         .expect("slowhttptest, of Debian's package of that name");
     let mut attack = Running(attack);
-    let (mut asked, mut most) = (0, 0);
+    // Once at least: an attack whose connections all get their answers is over soon.
+    let mut most = resident_and_served(&tentpole).await;
     while attack.0.try_wait().expect("a child's state").is_none() {
-        most = most.max(resident_and_served(&tentpole).await);
-        asked += 1;
         tokio::time::sleep(ASK_EVERY).await;
+        most = most.max(resident_and_served(&tentpole).await);
     }
-    assert!(asked > 5, "others asked only {asked} times");
     assert!(most < MEMORY_MAX, "{most} bytes of memory");
     let metrics = tentpole.admin_visitor().await.get("/metrics").await.expect(200).text();
     tentpole.ends().await;
