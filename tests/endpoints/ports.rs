@@ -119,6 +119,24 @@ async fn what_may_not_be_sent_twice_takes_the_ports_of_connections_that_stand_to
 }
 
 #[tokio::test]
+async fn who_waits_gets_a_port_that_another_program_gives_back() {
+    if !is_inside("ports::who_waits_gets_a_port_that_another_program_gives_back") {
+        return;
+    }
+    let origin = named("x").await;
+    let config = pool(&[&origin], "queue = { wait = \"60s\" }");
+    let mut tentpole = Up::config(&config).start().await;
+    let taken = uses_all_ports(origin.address()).await;
+    let mut visitor = tentpole.visitor().await;
+    visitor.send(Ask::post("/n/1", "x").bytes("h")).await;
+    tentpole.says("no ephemeral port left towards").await;
+    // No connection is open that could become idle.
+    drop(taken);
+    visitor.answer("POST").await.expect(200);
+    tentpole.ends().await;
+}
+
+#[tokio::test]
 async fn a_second_source_address_has_ports_of_its_own() {
     if !is_inside("ports::a_second_source_address_has_ports_of_its_own") {
         return;

@@ -23,7 +23,7 @@ use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
 use tentpole_upstream::{Permit, QueueError, Wish};
 
-/// Where there was no port for a new connection, and none is open that could serve: after this time it is tried again.
+/// Where there was no port for a new connection, who waits for one that is open looks after this time whether there is one again.
 const PORT_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// An endpoint that was chosen, with the right to use it.
@@ -86,8 +86,11 @@ pub(crate) async fn wait(
         // Who waits sees what comes meanwhile, and is not sent to what has gone.
         let now = thread.newer(view);
         let choice = Choice::of(&now, pool);
-        let kept = wanted.kept && (choice.has_open() || clock::coarse().since(began) < PORT_AGAIN_AFTER);
-        let chosen = choice.try_take(thread, tried, key, stuck, Wanted { kept, ..wanted })?;
+        let chosen = choice.try_take(thread, tried, key, stuck, wanted).or_else(|| {
+            let at = clock::coarse();
+            let again = wanted.kept && at.since(began) >= PORT_AGAIN_AFTER && gate.may_try_port(at);
+            again.then(|| choice.try_take(thread, tried, key, stuck, Wanted { kept: false, ..wanted }))?
+        })?;
         Some((chosen, now))
     };
     // What stands idle on other threads may be what this waits for.
@@ -171,11 +174,6 @@ impl<'a> Choice<'a> {
 
     pub(crate) fn has_untried(&self, tried: &Tried) -> bool {
         self.roster.open().any(|index| !tried.has(index))
-    }
-
-    /// Whether a connection is open to any of them, which may become idle.
-    fn has_open(&self) -> bool {
-        self.prepared.cells.iter().any(|cell| cell.open.load(Relaxed) > 0)
     }
 
     /// What says where the request goes, where the pool is balanced by that and the request has it.

@@ -21,7 +21,7 @@ use std::task::{Context, Poll};
 use tentpole_message::ResponseHead;
 use tentpole_model::{ATTEMPTS_MAX, Attempt, Cause, Method, Outcome, PoolId, Priority};
 use tentpole_retry::{Asked, pause};
-use tentpole_runtime::clock;
+use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
 
 /// A request as it goes to an endpoint.
@@ -108,6 +108,8 @@ pub(crate) async fn fetch_once(
     let mut wanted =
         Wanted { need: need(outgoing.method, upload.as_ref()), http2, fresh: false, kept: false };
     let mut number = 0;
+    // Since when there is no local port for it.
+    let mut without_port: Option<Instant> = None;
     loop {
         let chosen = match choose_now(thread, &view, outgoing, (&tried, wanted)) {
             Some(chosen) => chosen,
@@ -180,6 +182,13 @@ pub(crate) async fn fetch_once(
                 // Endpoints may have come and gone during the attempt.
                 view = thread.newer(&view);
                 let short_of_ports = failure.source == Cause::NoLocalPort;
+                if short_of_ports {
+                    // Others may be quicker again and again. Nothing was sent: beyond the first time that is no attempt, for as long
+                    // as it may wait.
+                    let again = without_port.is_some_and(|since| began.since(since) < pool.queue.wait_max);
+                    number -= usize::from(again);
+                    without_port.get_or_insert(began);
+                }
                 let elsewhere =
                     kept_died || short_of_ports || Choice::of(&view, outgoing.pool).has_untried(&after);
                 again.after_failure(failure, asked, number, elsewhere)

@@ -71,7 +71,9 @@ impl Wanted {
         let max = endpoint.connections_max;
         // One that stands by and does not do makes room for the one that is made.
         let instead = || {
-            let dropped = thread.idle.drop_one(cell.slot) || gate.given(cell.slot, Need::Usable).is_some();
+            let given =
+                || gate.given(cell.slot, Need::Usable).map(|connection| connection.frees_port()).is_some();
+            let dropped = thread.idle.drop_one(cell.slot) || given();
             dropped.then(|| Opening::reserve(cell, max)).flatten()
         };
         Opening::reserve(cell, max).or_else(instead).map(new)

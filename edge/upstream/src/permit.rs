@@ -15,7 +15,7 @@ use std::time::Duration;
 use tentpole_idle::Need;
 use tentpole_model::{Priority, QueueSettings};
 use tentpole_runtime::Cell;
-use tentpole_runtime::clock;
+use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
 
 /// The gates of all pools, by name: a gate outlives Snapshots.
@@ -33,6 +33,8 @@ pub struct Gate {
     parking: Parking,
     /// Requests that wait for a kept connection because there is no port for a new one.
     short_of_ports: AtomicU32,
+    /// When one of them last looked whether there is one again, in milliseconds of the process's clock.
+    port_tried: AtomicU64,
     /// What is left of the pool's copies of requests, as `decide/retry` packs it.
     pub budget: AtomicU64,
 }
@@ -187,13 +189,15 @@ impl Gate {
         self.length() > 0 && self.lock().next().is_some_and(|next| next.thread != std::thread::current().id())
     }
 
-    /// A connection to the endpoint of this slot that another thread has given away, and that does for this need.
+    /// A connection to the endpoint of this slot that another thread has given away, and that does for this need. One that does not
+    /// leaves its port to the one that is made instead.
     pub fn given(&self, slot: u32, need: Need) -> Option<Box<Connection>> {
         loop {
             let connection = self.parking.take(slot)?;
             if connection.does_for(need, now_for(need)) {
                 return Some(Box::new(connection));
             }
+            connection.frees_port();
         }
     }
 
@@ -223,6 +227,14 @@ impl Gate {
     /// Whether any does.
     pub fn is_short_of_ports(&self) -> bool {
         self.short_of_ports.load(SeqCst) > 0
+    }
+
+    /// Whether one of them may look whether there is a port again: one in a second, because looking through ports that are all taken
+    /// costs the kernel time.
+    pub fn may_try_port(&self, now: Instant) -> bool {
+        let now_ms = now.as_micros() / 1_000;
+        let is_time = |last: u64| (now_ms.saturating_sub(last) >= 1_000).then_some(now_ms);
+        self.port_tried.fetch_update(SeqCst, SeqCst, is_time).is_ok()
     }
 
     /// What was given and is no longer wanted, from now on this thread's.

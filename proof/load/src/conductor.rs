@@ -24,8 +24,6 @@ use tokio::sync::watch;
 const SECONDS_MAX: u32 = 3_600;
 /// Time for orders to reach the threads before they begin.
 const AHEAD: Duration = Duration::from_millis(5);
-/// Time after a step's end in which what was due in it is surely begun.
-const BEHIND: Duration = Duration::from_millis(20);
 /// How often the end of a step's last request is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -295,7 +293,7 @@ impl Conductor {
             interrupted = match self.plan.shape {
                 Shape::Crews { visitors, .. } => self.pass_until_gone(visitors, &mut step, stop, watch),
                 Shape::Replay { .. } => self.pass_until_gone(self.plan.threads, &mut step, stop, watch),
-                _ => self.pass_until(window.to.after(BEHIND), &mut step, stop, watch),
+                _ => self.pass_until(window.to, &mut step, stop, watch),
             };
         }
         let cpu = self.cpu_us() - cpu;

@@ -96,6 +96,8 @@ pub struct Thread {
     /// Virtual users that wait for an arrival, and how many there are (open model).
     free: RefCell<Vec<Visitor>>,
     made: Cell<u32>,
+    /// When the next arrival is due: all before it have been sent on their way.
+    next_arrival: Cell<Option<Instant>>,
 }
 
 /// Memory for one page load under way.
@@ -127,6 +129,7 @@ impl Thread {
             alive: RefCell::default(),
             free: RefCell::default(),
             made: Cell::new(0),
+            next_arrival: Cell::new(None),
         }))
     }
 
@@ -280,10 +283,16 @@ async fn sweep(thread: Rc<Thread>) {
     }
 }
 
-/// Is late when the thread is: also measures where few requests have a moment at which they are due.
+/// Is late when the thread is: also measures where few requests have a moment at which they are due. Says until when all that was due
+/// has begun.
 async fn heartbeat(thread: Rc<Thread>) {
     let mut due = clock::now();
     loop {
+        // One beat behind: whoever is due between two beats may be woken with the second one.
+        let begun_until = thread.next_arrival.get().map_or(due, |next| next.min(due));
+        // Those who have been woken or sent on their way by now are before us.
+        tokio::task::yield_now().await;
+        thread.record().begun_until = begun_until;
         due = due.after(HEARTBEAT);
         thread.timer.until(due).await;
         let late = clock::now().since(due);
@@ -344,6 +353,7 @@ async fn arrivals(thread: &Rc<Thread>, orders: &Orders) {
     let mut at_once = 0;
     for after in arrivals {
         let due = orders.begin.after(after);
+        thread.next_arrival.set(Some(due));
         if clock::now() < due {
             at_once = 0;
             thread.timer.until(due).await;
@@ -366,6 +376,7 @@ async fn arrivals(thread: &Rc<Thread>, orders: &Orders) {
             None => refuse(thread, due),
         }
     }
+    thread.next_arrival.set(None);
 }
 
 async fn arrive(thread: Rc<Thread>, mut visitor: Visitor, due: Instant) {

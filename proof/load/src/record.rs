@@ -358,6 +358,8 @@ pub struct Record {
     pub moment: Moment,
     /// When the last request was begun.
     pub last_begun: Option<Instant>,
+    /// Whatever was due before this has begun: a thread that is held up begins later, and what it has yet to begin is awaited too.
+    pub begun_until: Instant,
 }
 
 impl Record {
@@ -365,7 +367,17 @@ impl Record {
     pub fn new(steps: usize) -> Self {
         let never = Window { from: Instant::from_micros(u64::MAX), to: Instant::from_micros(u64::MAX) };
         let (step, moment) = (Tally::new(steps), Moment::default());
-        Self { window: never, pending: 0, early: 0, late: 0, stuck: false, step, moment, last_begun: None }
+        Self {
+            window: never,
+            pending: 0,
+            early: 0,
+            late: 0,
+            stuck: false,
+            step,
+            moment,
+            last_begun: None,
+            begun_until: never.from,
+        }
     }
 
     /// Another step begins. What is under way now was due before it, and is judged only with `stuck`: visitors of the
@@ -414,9 +426,10 @@ impl Record {
         self.early + self.pending + self.late
     }
 
-    /// Requests whose end decides what is judged.
+    /// Requests whose end decides what is judged; those that have yet to begin count as one.
     pub fn awaited(&self) -> u32 {
-        self.pending + if self.stuck { self.early } else { 0 }
+        let unbegun = u32::from(self.begun_until < self.window.to);
+        self.pending + unbegun + if self.stuck { self.early } else { 0 }
     }
 
     fn under_way(&mut self, due: Instant) -> &mut u32 {
@@ -477,6 +490,17 @@ mod tests {
             record.end(&ended(due, due, due + 30_000, None));
         }
         assert_eq!((record.pending, record.step.requests(), record.moment.requests), (0, 2, 4));
+    }
+
+    #[test]
+    fn what_a_late_thread_has_yet_to_begin_is_awaited() {
+        let mut record = Record::new(1);
+        record.window = Window { from: at(1_000), to: at(2_000) };
+        assert_eq!(record.awaited(), 0, "nobody says how far it is");
+        record.begun_until = at(1_999);
+        assert_eq!(record.awaited(), 1);
+        record.begun_until = at(2_000);
+        assert_eq!(record.awaited(), 0);
     }
 
     #[test]

@@ -115,6 +115,8 @@ fn hear(mut connection: TcpStream) -> Heard {
             Ok(0) => break false,
             Ok(count) => bytes.extend_from_slice(&buffer[..count]),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => break true,
+            // By whoever stopped this process and let it go on.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("{error}"),
         }
     };

@@ -28,8 +28,6 @@ const WAITING_MAX: usize = 64;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How often it is said how it goes.
 const TELL_EVERY: Duration = Duration::from_millis(100);
-/// Time after a step's end in which what was due in it is surely begun.
-const BEHIND: Duration = Duration::from_millis(20);
 /// Patience with what outlasts its time-out; less than the coordinator's.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -261,7 +259,7 @@ impl Work {
 
     fn close_step(&mut self, now: Instant, teller: &mut Teller) -> io::Result<()> {
         let Some((step, window, waits)) = self.step else { return Ok(()) };
-        if now < window.to.after(BEHIND) && waits {
+        if now < window.to && waits {
             return Ok(());
         }
         let latest = window.to.after(self.plan.timeout + PATIENCE);
