@@ -3,9 +3,11 @@
 
 mod agents;
 pub mod args;
+mod compare;
 mod confirm;
 mod find;
 pub mod import;
+mod joined;
 mod keep;
 mod meant;
 mod out;
@@ -65,6 +67,10 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
         meant::Wrong::Call(says) => (WRONG, says),
         meant::Wrong::Unreachable(says) => (UNREACHABLE, says),
     })?;
+    let sides = compare::sides(typed, &plan).map_err(|says| (WRONG, says))?;
+    if sides.len() > 1 {
+        return compared(typed, sides);
+    }
     // The report may lie where the new one will.
     let before = typed.baseline.as_deref().map(earlier).transpose().map_err(|says| (WRONG, says))?;
     let finding = typed.finding.find.then(|| find::wanted(typed, &plan)).transpose();
@@ -117,6 +123,47 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     }
     say::out(&format!("Report: {}\n", kept.page.display()));
     Ok(ExitCode::from(verdict(&run)))
+}
+
+/// The same at several places. What the exit code says is of the first.
+fn compared(typed: &Load, mut sides: Vec<compare::Side>) -> Result<ExitCode, (u8, String)> {
+    if !sides.iter().all(|side| confirm::confirmed(&side.plan, &typed.i_may_load)) {
+        return Err((WRONG, String::new()));
+    }
+    for side in &mut sides {
+        keep::ready(&typed.out.join(&side.name)).map_err(|says| (WRONG, says))?;
+        side.plan.hosts.prefer(reach(&side.plan)?);
+        ports_suffice(&side.plan).map_err(|says| (WRONG, says))?;
+    }
+    let plan = &sides[0].plan;
+    if let Some(url) = &plan.stop_when {
+        tentpole_load::real::recognises(url, plan).map_err(|says| (WRONG, says))?;
+    }
+    warn_of_few_descriptors(plan);
+    if sides.iter().any(|side| side.plan.transport.is_unverified()) {
+        say::warning("--insecure: whoever answers is believed; the reports say so.");
+    }
+    let stop = Stop::default();
+    let mut view = view::View::new(plan, typed.plain);
+    stop_on_signal(stop.clone(), view.redraws()).map_err(|error| (1, error.to_string()))?;
+    view.begin();
+    let runs = compare::run(sides, &stop, &mut view);
+    view.end();
+    let runs = runs.map_err(|error| generator_failed(&error, typed))?;
+    let Some((_, first)) = runs.first() else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let named: Vec<(&str, &Run)> = runs.iter().map(|(name, run)| (name.as_str(), run)).collect();
+    say::out(&format!("\n{}", words::comparison(&named, view::text_width())));
+    for (name, run) in &named {
+        let kept = keep::write(run, &typed.out.join(name)).map_err(|says| (1, says))?;
+        if let Some(why) = &kept.elsewhere {
+            say::warning(&format!("the report of {name} is not where it was wanted: {why}."));
+        }
+        say::out(&format!("Report of {name}: {}\n", kept.page.display()));
+    }
+    let page = keep::page(&typed.out.join("compared.html"), &tentpole_report::compare(&named));
+    let page = page.map_err(|says| (1, says))?;
+    say::out(&format!("Compared: {}\n", page.display()));
+    Ok(ExitCode::from(verdict(first)))
 }
 
 /// The report of an earlier run. Errors say what is wrong with it.

@@ -14,7 +14,7 @@ use tentpole_model::Secret;
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
-    after_help = "Examples:\n  tentpole load http://localhost:8080\n  tentpole load http://localhost:8080 --find\n  tentpole load http://shop.localhost:8080 --journey shop\n  tentpole load http://localhost:8080 --visitors 200 --time 5m\n  tentpole load http://localhost:8080 --rate 50..2000 --think 0\n\nExits with 0 when the objectives held, 99 when it broke, 2 for a wrong call, 3\nwhen nobody answers. Ctrl-C ends it early and keeps what was measured."
+    after_help = "Examples:\n  tentpole load http://localhost:8080\n  tentpole load http://localhost:8080 --find\n  tentpole load http://localhost:8080 --compare direct=http://localhost:3000\n  tentpole load http://shop.localhost:8080 --journey shop\n  tentpole load http://localhost:8080 --visitors 200 --time 5m\n  tentpole load http://localhost:8080 --rate 50..2000 --think 0\n\nExits with 0 when the objectives held, 99 when it broke, 2 for a wrong call, 3\nwhen nobody answers. Ctrl-C ends it early and keeps what was measured."
 )]
 pub struct Load {
     #[command(subcommand)]
@@ -111,6 +111,8 @@ pub struct Load {
     pub from: Option<Sources>,
     #[command(flatten)]
     pub finding: crate::load::find::Finding,
+    #[command(flatten)]
+    pub comparing: crate::load::compare::Comparing,
     #[command(flatten)]
     pub asked: crate::load::resolvers::Asked,
     #[command(flatten)]

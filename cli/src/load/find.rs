@@ -3,7 +3,7 @@
 //! that goes on, the search ends without an answer.
 
 use crate::load::args::Load;
-use crate::load::{out::Outs, view::View};
+use crate::load::{joined, out::Outs, view::View};
 use clap::Args;
 use std::collections::BTreeSet;
 use std::io;
@@ -177,12 +177,9 @@ fn attempt(
         run.trusted = false;
     }
     for one in &mut run.steps {
-        one.number = number;
         one.phase = if step == Step::Double { Phase::Climb } else { Phase::Refine };
     }
-    for why in &mut run.distrust {
-        renumber(why, number);
-    }
+    let run = joined::numbered(run, number);
     let pages = run.steps.first().map(|step| judged(&run, step, model, all)).unwrap_or_default();
     Ok((run, pages))
 }
@@ -217,37 +214,14 @@ fn is_in_the_way(run: &Run, step: Step) -> bool {
     })
 }
 
-fn renumber(why: &mut Distrust, number: u32) {
-    match why {
-        Distrust::Lag { step, .. }
-        | Distrust::GeneratorFull { step, .. }
-        | Distrust::NoPort { step, .. }
-        | Distrust::FewRequests { step, .. } => *step = number,
-        Distrust::AgentLost { .. } => {}
-    }
-}
-
-/// Appends a trial's run to those before it.
+/// Appends a trial's run to those before it. Of the generator, what it was like in the last one counts; that a tail had few requests
+/// is the search's to judge.
 fn add(whole: &mut Option<Run>, mut run: Run) {
     run.distrust.retain(|why| !matches!(why, Distrust::FewRequests { .. }));
-    let Some(all) = whole else {
-        *whole = Some(run);
-        return;
-    };
-    let later = run.started_unix_ms.saturating_sub(all.started_unix_ms) as f64 / 1_000.0;
-    for step in &mut run.steps {
-        step.began_s += later;
+    if let Some(all) = whole {
+        all.distrust.clear();
     }
-    for second in &mut run.seconds {
-        second.at_s += later;
-    }
-    all.took_s = later + run.took_s;
-    all.steps.append(&mut run.steps);
-    all.seconds.append(&mut run.seconds);
-    all.interrupted |= run.interrupted;
-    all.stopped_for = all.stopped_for.take().or(run.stopped_for);
-    all.spared = all.spared.or(run.spared);
-    all.distrust = run.distrust;
+    joined::add(whole, run);
 }
 
 fn found(answer: &Answer, wanted: &Wanted, ended: Ended, repeated: u32, run: &Run) -> Found {

@@ -45,6 +45,17 @@ pub fn write(run: &Run, folder: &Path) -> Result<Kept, String> {
     }
 }
 
+/// Writes a page, or leaves the one before as it was. Errors say why.
+pub fn page(path: &Path, text: &str) -> Result<PathBuf, String> {
+    let part = path.with_extension("html.part");
+    let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, path));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&part);
+        format!("{}: this page cannot be written: {error}.", path.display())
+    })?;
+    Ok(path.to_owned())
+}
+
 /// Both files, or neither: the ones before are touched when the new ones are whole.
 fn place(folder: &Path, data: &str, page: &str) -> Result<Option<PathBuf>, String> {
     let files = [(DATA, data), (PAGE, page)];

@@ -43,6 +43,9 @@ impl From<String> for Wrong {
 /// Finds out what was meant.
 pub fn plan(typed: &Load) -> Result<Plan, Wrong> {
     let url = Url::parse(typed.url.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
+    if (typed.ca.is_some() || typed.insecure) && !url.https && !typed.comparing.has_https() {
+        return Err("--ca and --insecure are for https:// only.".to_owned().into());
+    }
     let profile = typed.profile.as_deref().map(file).transpose()?.unwrap_or_default();
     let replay = typed.replay.as_deref().map(|path| replay::look(path, typed)).transpose()?;
     let (mut journeys, model, shape, source) = match replay {
@@ -135,10 +138,8 @@ fn mark(typed: &Load) -> Result<Mark, String> {
     Ok(Mark::new(&mut Random::from_seed(seed), key.as_deref()))
 }
 
-fn transport(typed: &Load, https: bool) -> Result<Transport, String> {
-    if !https && (typed.ca.is_some() || typed.insecure) {
-        return Err("--ca and --insecure are for https:// only.".to_owned());
-    }
+/// How a place is reached over TLS, or without.
+pub fn transport(typed: &Load, https: bool) -> Result<Transport, String> {
     let settings =
         EndpointTls { authority: typed.ca.clone(), verify: !typed.insecure, ..EndpointTls::default() };
     // Each visitor is another browser, which has not been here before: no handshake is shortened by another's ticket.

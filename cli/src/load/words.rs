@@ -89,6 +89,34 @@ pub fn summary(run: &Run, width: usize) -> String {
     out
 }
 
+/// What several runs come to together, in lines of at most `width` characters.
+pub fn comparison(runs: &[(&str, &Run)], width: usize) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| out.push_str(&wrapped(&text, width));
+    for (name, run) in runs {
+        for reason in &run.distrust {
+            let (why, cure) = distrust(run, reason);
+            line(format!("Do not trust the figures of {name}. {why} {cure}"));
+        }
+    }
+    tentpole_report::compared::sentences(runs).into_iter().for_each(&mut line);
+    for (name, run) in runs {
+        for (cause, count) in failures(run) {
+            line(format!("  {:>9} × {cause}, {name}", number(count as f64)));
+        }
+        if run.stays_down {
+            line(format!("{name} did not answer any more at the end."));
+        }
+        if let Some(why) = &run.stopped_for {
+            line(format!("Ended to spare real visitors: {why}."));
+        }
+    }
+    if runs.iter().any(|(_, run)| run.interrupted) {
+        line("Ended before its time; this is what was measured until then.".to_owned());
+    }
+    out
+}
+
 /// Who made the load: `Made by 2 agents with 8 threads, whose clocks are known to 0.05 ms: host1:9950, host2:9950.`
 fn line_of_agents(run: &Run) -> Option<String> {
     let names: Vec<&str> = run.agents.iter().map(|agent| agent.name.as_str()).collect();

@@ -131,7 +131,7 @@ fn told(name: &str, was: Interval, is: Interval, words: fn(f64) -> String) -> St
 
 /// Within which a step's quantile lies, by order statistics: the quantiles of the sample whose ranks chance leaves around it. A
 /// report has some quantiles only; between two of them the curve is taken for straight.
-fn within(step: &StepResult, quantile: f64) -> Option<Interval> {
+pub(crate) fn within(step: &StepResult, quantile: f64) -> Option<Interval> {
     let times = step.response_time.as_ref()?;
     let count = times.count as f64 / ALIKE;
     let known = [

@@ -1,6 +1,7 @@
 //! Several runs over one another, so that one sees at a glance what a change was worth. The first is what the others are
 //! compared with. Says when runs differ in more than what was changed.
 
+use crate::baseline::within;
 use crate::curves::{self, by_load, failed_share, served_per_s};
 use crate::markup::Markup;
 use crate::parts::{self, Cell, Row};
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 use tentpole_load::Run;
 use tentpole_load::result::StepResult;
 use tentpole_load::verdict::lowest_broken;
+use tentpole_search::confidence::Interval;
 
 const TONES: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
 
@@ -25,6 +27,9 @@ pub fn compare(runs: &[(&str, &Run)]) -> String {
     body.text(labels.join(" \u{b7} ")).raw("</p>\n<h1>").text(&headline).raw("</h1>\n");
     if !rest.is_empty() {
         body.raw("<p class=\"lede\">").text(rest).raw("</p>\n");
+    }
+    for text in differences(runs) {
+        body.raw("<p class=\"note\">").text(text).raw("</p>\n");
     }
     body.raw("</header>\n");
     for (label, run) in runs {
@@ -46,8 +51,21 @@ pub fn compare(runs: &[(&str, &Run)]) -> String {
     every_load(&mut body, runs);
     conditions(&mut body, runs);
     body.raw("<footer>\n<h3>To do it again</h3>\n");
-    for (label, run) in runs {
-        body.raw("<p class=\"note\">").text(label).raw("</p>\n<pre>").text(&run.command).raw("</pre>\n");
+    // Of places that were loaded in turns there is one command.
+    let all: BTreeSet<&str> = runs.iter().map(|(_, run)| run.command.as_str()).collect();
+    match runs.first() {
+        Some((_, first)) if all.len() == 1 => {
+            body.raw("<pre>").text(&first.command).raw("</pre>\n");
+        }
+        _ => {
+            for (label, run) in runs {
+                body.raw("<p class=\"note\">")
+                    .text(label)
+                    .raw("</p>\n<pre>")
+                    .text(&run.command)
+                    .raw("</pre>\n");
+            }
+        }
     }
     body.raw("</footer>\n");
     parts::document(&headline, &body, &charts, None)
@@ -92,6 +110,49 @@ pub fn verdict(runs: &[(&str, &Run)]) -> (String, String) {
     }
     rest.extend(at_the_same_load(runs));
     (headline, rest.join(" "))
+}
+
+/// Everything there is to say, a sentence a line.
+pub fn sentences(runs: &[(&str, &Run)]) -> Vec<String> {
+    let (headline, rest) = verdict(runs);
+    let mut all = vec![headline];
+    all.extend((!rest.is_empty()).then_some(rest));
+    all.extend(differences(runs));
+    all
+}
+
+/// What each of the others takes longer, or shorter, than the first at the highest load that both held, with intervals of 95 %.
+/// Nothing of runs that are not to be trusted.
+fn differences(runs: &[(&str, &Run)]) -> Vec<String> {
+    let Some(((base, first), others)) = runs.split_first() else { return Vec::new() };
+    let all = others.iter().filter(|(_, run)| first.trusted && run.trusted && run.model == first.model);
+    all.filter_map(|(label, run)| difference((base, first), (label, run))).collect()
+}
+
+fn difference((base, first): (&str, &Run), (label, run): (&str, &Run)) -> Option<String> {
+    let held = |load: f64, run: &Run| at(run, load).filter(|step| step.held).cloned();
+    let loads = by_load(first).into_iter().rev().map(|step| step.load);
+    let (one, other) = loads.filter_map(|load| Some((held(load, first)?, held(load, run)?))).next()?;
+    let told = |name: &str, quantile: f64| {
+        let (one, other) = (within(&one, quantile)?, within(&other, quantile)?);
+        let span = |within: Interval| format!("{} to {}", ms(within.low), ms(within.high));
+        let verdict = match () {
+            () if other.high < one.low => format!("at least {} less", ms(one.low - other.high)),
+            () if other.low > one.high => format!("at least {} more", ms(other.low - one.high)),
+            () => "may be the same".to_owned(),
+        };
+        Some(format!("{name} {}, \u{201c}{base}\u{201d} {}: {verdict}", span(other), span(one)))
+    };
+    let times: Vec<_> =
+        [("median", 0.5), ("p99", 0.99)].into_iter().filter_map(|(n, q)| told(n, q)).collect();
+    (!times.is_empty()).then(|| {
+        format!(
+            "\u{201c}{label}\u{201d} at {} {}: {}.",
+            number(one.load),
+            unit(first.model),
+            times.join("; ")
+        )
+    })
 }
 
 /// The highest load that all of them held, with what their visitors waited there.

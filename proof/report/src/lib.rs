@@ -3,7 +3,7 @@
 //! never drawn as a load time.
 
 pub mod baseline;
-mod compared;
+pub mod compared;
 mod curves;
 pub mod found;
 mod markup;
