@@ -28,6 +28,8 @@ canonical = "redirect"
 path = "/cart/*"
 cache = "off"
 body = "1KiB"
+url = "30B"
+header = "1KiB"
 
 [[site.shop.route]]
 path = "/p/*"
@@ -54,6 +56,16 @@ from = ["203.0.113.0/24"]
 [filter.tools]
 action = "deny"
 paths = ["/a19"]
+
+[filter.rush]
+action = "challenge"
+paths = ["/a20"]
+
+[filter.few]
+action = "limit"
+paths = ["/a21"]
+requests = 1
+per = "1h"
 
 [site.narrow]
 hosts = "narrow.example"
@@ -84,6 +96,18 @@ const fn case(
 }
 
 const MINUTE: &[&str] = &["Cache-Control: max-age=60"];
+/// Larger than the route of `/cart/*` takes.
+const LARGE: &str = "X-Large: 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\
+    0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\
+    0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\
+    0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\
+    0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\
+    0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\
+    0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\
+    0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\
+    0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\
+    0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\
+    0123456789012345678901234567890123456789";
 const SAFE: &str = "X-Forwarded-Proto: https";
 
 const CASES: &[Case] = &[
@@ -129,6 +153,12 @@ const CASES: &[Case] = &[
     case("GET http://shop.example/a18", &["User-Agent: scraper/1"], MINUTE),
     case("GET http://shop.example/a19", &[], MINUTE),
     case("GET http://shop.example/a19", &["X-Forwarded-For: 203.0.113.7"], MINUTE),
+    case("GET http://shop.example/a20", &["Accept: text/html"], MINUTE),
+    // It speaks as though nobody had come before, and nobody has.
+    case("GET http://shop.example/a21", &[], MINUTE),
+    case("GET http://shop.example/cart/3?0123456789012345678901", &[], MINUTE),
+    case("GET http://shop.example/cart/3?012345678901234567890", &[], MINUTE),
+    case("GET http://shop.example/cart/4", &[LARGE], MINUTE),
     case("GET http://safe.example/s1", &[], MINUTE),
     case("GET http://safe.example/s2", &[SAFE], MINUTE),
     case("GET http://narrow.example/only", &[], &["Cache-Control: max-age=0"]),
@@ -293,6 +323,8 @@ fn it_says_each_decision_with_the_setting_and_its_line() {
         &["GET http://safe.example/", "--from", "203.0.113.7"],
         &["/x", "--site", "narrow"],
         &["GET /a19", "--header", "User-Agent: curl/8"],
+        &["GET /a20", "--from", "198.51.100.7"],
+        &["POST /SALE/a21", "--from", "198.51.100.7"],
     ] {
         let output = run(folder.path(), typed);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -301,6 +333,21 @@ fn it_says_each_decision_with_the_setting_and_its_line() {
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("explain", all);
     });
+}
+
+#[test]
+fn a_program_that_says_what_it_is_meets_the_setting_for_bots() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = "[visitors]\nbots = \"deny\"\n[pool.app]\nendpoints = [\"http://10.0.0.5:3000\"]\n[site.shop]\npool = \"app\"\n";
+    std::fs::write(folder.path().join("tentpole.toml"), file).unwrap();
+    for (agent, is_refused) in
+        [("User-Agent: curl/8", true), ("User-Agent: Mozilla/5.0 Firefox/130.0", false)]
+    {
+        let output = run(folder.path(), &["GET /", "--from", "203.0.113.7", "--header", agent]);
+        let said = text(&output);
+        assert_eq!(said.contains("403 by the edge: denied"), is_refused, "{said}");
+        assert!(said.contains("visitors.bots"), "{said}");
+    }
 }
 
 #[test]

@@ -82,6 +82,12 @@ const Ladder = (tools) => {
     open: ["open", "well"], closed: ["closed: nobody comes in", "bad"], early: ["not open yet; who is here takes part in a draw", "grows"],
     over: ["over: nobody comes in any more", "bad"], off: ["switched off: all come in", "leaves"],
   };
+  /** What is not said here is as it should be. */
+  const KEPT = {
+    late: () => "Nobody comes in until it is written down: the state directory is slow.",
+    fails: (why) => `Cannot be written down, so a crash forgets who is inside: ${why ?? "the state directory fails"}`,
+  };
+  const TURNS = { open: "Open", close: "Close", auto: "As configured" };
   const rooms = new Map();
   let roomsAsked = -Infinity;
 
@@ -96,27 +102,46 @@ const Ladder = (tools) => {
     }
   }
 
+  /** Without something to do of its own it is the one of its line. */
   function button(text, act) {
     const element = make("button", "button", text);
-    element.type = "button";
-    element.addEventListener("click", act);
+    element.type = act ? "button" : "submit";
+    if (act) element.addEventListener("click", act);
     return element;
   }
 
+  function amount(name, value = "") {
+    const element = Object.assign(make("input"), { type: "number", min: 1, max: 1_000_000, step: 1, value });
+    element.setAttribute("aria-label", name);
+    return element;
+  }
+
+  /** What was typed; nothing when it is no number of visitors. */
+  const whole = (input) => (input.value && input.checkValidity() ? Number(input.value) : undefined);
+
+  /** A button with what belongs to it; the Enter key does it too. */
+  function line(parts, act) {
+    const form = make("form", "line");
+    form.append(...parts.map((part) => (typeof part === "string" ? make("span", "", part) : part)));
+    form.addEventListener("submit", (event) => { event.preventDefault(); act(); });
+    return form;
+  }
+
   function makeRoom(name) {
-    const room = { root: make("section", "panel room"), phase: make("span", "phase"), word: make("b"), facts: make("dl", "facts"), said: make("p", "quiet"), place: make("div"), many: make("input") };
-    const head = make("div", "head"), title = make("h2", "", `Waiting room ${name}`), acts = make("div", "acts"), more = make("span", "more-in");
+    const room = { root: make("section", "panel room"), phase: make("span", "phase"), word: make("b"), facts: make("dl", "facts"), kept: make("p", "kept"), said: make("p", "quiet"), place: make("div"), told: {} };
+    const head = make("div", "head"), title = make("h2", "", `Waiting room ${name}`), acts = make("div", "acts"), many = amount("How many more", 50);
+    many.required = true;
     title.id = `room-${name}`;
     room.root.setAttribute("aria-labelledby", title.id);
     room.phase.append(make("i", "dot"), room.word);
     head.append(title, room.phase);
-    Object.assign(room.many, { type: "number", min: 1, max: 1_000_000, value: 50 });
-    room.many.setAttribute("aria-label", "How many more");
-    more.append(button("Let in", () => order(name, { let_in: Math.max(1, Math.round(Number(room.many.value)) || 1) })), room.many, make("span", "", "more"));
-    acts.append(more, button("Open", () => order(name, { doors: "open" })), button("Close", () => order(name, { doors: "close" })), button("As configured", () => order(name, { doors: "auto" })));
+    room.limits = { active: amount("At most inside"), entries_per_minute: amount("At most in a minute") };
+    const more = line([button("Let in"), many, "more"], () => order(name, { let_in: whole(many) }));
+    const limits = line([button("Limit"), room.limits.active, "inside,", room.limits.entries_per_minute, "a minute"], () => limit(name));
+    acts.append(limits, more, ...Object.entries(TURNS).map(([doors, word]) => button(word, () => order(name, { doors }))));
     room.said.setAttribute("role", "status");
     const turned = make("div", "turned");
-    turned.append(room.facts, acts, room.said);
+    turned.append(room.facts, room.kept, acts, room.said);
     room.root.append(head, turned, room.place);
     $("rooms").append(room.root);
     rooms.set(name, room);
@@ -134,6 +159,9 @@ const Ladder = (tools) => {
         ["inside", ofMost(told.active, told.active_max)], ["waiting", `${count(told.waiting)}${told.waiting > 0 && known(told.estimate_seconds) ? `; the last one about ${span(told.estimate_seconds)}` : ""}`],
         ["came in, last minute", ofMost(told.entries_last_minute, told.entries_per_minute)], ["endpoints that carry it", count(told.healthy_endpoints)],
       ];
+      if (told.copied_tickets > 0) facts.push(["copied tickets refused", count(told.copied_tickets)]);
+      say(room.kept, KEPT[told.kept]?.(told.kept_error) ?? "");
+      showLimits(room, told);
       const key = facts.join("\n");
       if (room.facts.dataset.key !== key) {
         room.facts.dataset.key = key;
@@ -144,17 +172,45 @@ const Ladder = (tools) => {
     for (const [name, room] of rooms) if (!all.some((told) => told.room === name)) { room.root.remove(); rooms.delete(name); }
   }
 
+  /** What holds stands in its field, but for the one in which somebody types, or has typed. */
+  function showLimits(room, told) {
+    const holds = { active: told.active_max, entries_per_minute: told.entries_per_minute };
+    for (const [of, input] of Object.entries(room.limits)) {
+      if (input === document.activeElement) continue;
+      const text = known(holds[of]) ? String(holds[of]) : "";
+      if (input.value === (room.told[of] ?? "")) input.value = text;
+      input.placeholder = text ? "" : "any";
+      room.told[of] = text;
+    }
+  }
+
+  /** Sets the limits that are others than those that hold. */
+  function limit(name) {
+    const room = rooms.get(name), wish = {};
+    for (const [of, input] of Object.entries(room.limits)) if (input.value !== room.told[of] && known(whole(input))) wish[of] = whole(input);
+    if (Object.keys(wish).length) order(name, wish);
+    else say(room.said, "These limits hold already.");
+  }
+
   function drawRoomChart(room, { room: name, history = [], active_max: most }) {
     room.place.hidden = history.length < 2;
     if (room.place.hidden) return;
     const x = history.map((point) => point.at_unix_ms / 1000), column = (of) => history.map((point) => point[of] ?? null);
     const options = {
       x, series: [{ name: "waiting", values: column("waiting"), tone: "2" }, { name: "inside", values: column("active"), tone: "3" }],
-      xTime: true, xFormat: clock, xTick: minute, yFormat: number, yWhole: true, height: 150, label: `Waiting room ${name}, last hour`, noValue: "no value",
+      // Five minutes at least; a short time says its seconds, for no moment is to stand there twice.
+      xMin: Math.min(x[0], x.at(-1) - 300), xTime: true, xFormat: clock, xTick: x.at(-1) - x[0] > 900 ? minute : clock, yFormat: number, yWhole: true, height: 150, label: `Waiting room ${name}, last hour`, noValue: "no value",
       marks: known(most) ? [{ y: most, label: `at most ${count(most)} inside`, tone: "muted" }] : [],
     };
     if (room.drawn) room.drawn.update(options);
     else room.drawn = Charts.line(room.place, options);
+  }
+
+  function done(wish) {
+    if (wish.let_in) return `${count(wish.let_in)} more are let in.`;
+    if (wish.doors) return { open: "The doors are open.", close: "The doors are closed.", auto: "As configured again." }[wish.doors];
+    const said = [known(wish.active) && `${count(wish.active)} inside`, known(wish.entries_per_minute) && `${count(wish.entries_per_minute)} in a minute`];
+    return `At most ${said.filter(Boolean).join(", ")} from now on.`;
   }
 
   /** What an operator wants of a room. What came of it is said below its buttons. */
@@ -166,7 +222,9 @@ const Ladder = (tools) => {
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wish), signal: AbortSignal.timeout(ANSWER_MAX) });
       const told = await answer.json().catch(() => ({}));
       if (!answer.ok) throw new Error([told.error, told.cure].filter(Boolean).join(". ") || `status ${answer.status}`);
-      say(room.said, wish.let_in ? `${count(wish.let_in)} more are let in.` : { open: "The doors are open.", close: "The doors are closed.", auto: "As configured again." }[wish.doors]);
+      say(room.said, done(wish));
+      // What holds now is shown, whatever stood there.
+      for (const [of, input] of Object.entries(room.limits)) room.told[of] = input.value;
       roomsAsked = -Infinity;
       askRooms();
     } catch (error) {

@@ -151,6 +151,11 @@ impl Line {
         self.coming.remove(&number);
     }
 
+    /// How many are called and have not come yet.
+    pub(crate) fn coming(&self) -> usize {
+        self.coming.len()
+    }
+
     /// Calls numbers until so many are on their way in. `is_there` says of a number of which nothing else is known
     /// whether its visitor was there before the doors opened.
     pub(crate) fn call(&mut self, coming_max: u64, now_ms: u64, is_there: &dyn Fn(u64) -> bool) {

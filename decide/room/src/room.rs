@@ -7,6 +7,7 @@ use crate::lottery::{permuted, unpermuted};
 use crate::pace::Pace;
 use crate::seats::{Seats, Stay};
 use crate::ticket::{Kind, Ticket};
+use estimate::Measured;
 use std::collections::VecDeque;
 
 /// Those who wait ask again after this time at least, in milliseconds.
@@ -34,8 +35,6 @@ const AHEAD_MAX: f64 = 20.0;
 /// Length of one sample of the history, in milliseconds, and how many are kept: an hour.
 const SAMPLE_MS: u64 = 10_000;
 const SAMPLES: usize = 360;
-/// Samples over which entries are measured.
-const MEASURED: usize = 12;
 
 /// What a room keeps to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +149,8 @@ pub struct Sample {
     pub entered: u32,
     /// Some had to wait.
     pub had_line: bool,
+    /// Hardly a seat was free at its beginning, so that one came in for one who had gone.
+    pub was_full: bool,
 }
 
 /// One room.
@@ -174,6 +175,9 @@ pub struct Room {
     ahead: f64,
     ahead_ms: u64,
     now_ms: u64,
+    /// Since when hardly a seat is free for those who wait, in milliseconds.
+    full_from_ms: Option<u64>,
+    measured: Measured,
     /// How many may come in before something is written down; `None` where nothing is.
     unwritten: Option<u32>,
     /// Who could not for that reason.
@@ -218,6 +222,9 @@ impl Room {
             ahead: 1.0,
             ahead_ms: now_ms,
             now_ms,
+            // Those who are inside have been for long.
+            full_from_ms: (kept.active > 0).then_some(0),
+            measured: Measured::default(),
             unwritten: None,
             held: 0,
         }
@@ -315,7 +322,13 @@ impl Room {
             active: self.seats.active(),
             waiting: self.waiting(),
             entries_last_minute: last_minute.map(|sample| sample.entered).sum(),
-            estimate_s: if self.line.is_quiet() { Some(0) } else { self.estimate(behind) },
+            estimate_s: match phase {
+                Phase::Early => self.rules.opens_ms.map(|at| at.saturating_sub(now_ms).div_ceil(1_000)),
+                Phase::Closed | Phase::Over => None,
+                Phase::Off => Some(0),
+                Phase::Open if self.is_quiet(now_ms) => Some(0),
+                Phase::Open => self.estimate(behind),
+            },
             entered: self.entered,
             copied: self.copied,
             issued: self.line.issued,
@@ -352,13 +365,20 @@ impl Room {
             };
             self.line.call(coming_max, now_ms, &is_there);
         }
+        if self.line.is_quiet() {
+            self.full_from_ms = None;
+        } else if self.full_from_ms.is_none() && self.is_nearly_full() {
+            self.full_from_ms = Some(now_ms);
+        }
         let begun = now_ms / SAMPLE_MS * SAMPLE_MS;
         let (active, waiting) = (self.seats.active(), self.waiting());
         if self.samples.back().is_none_or(|sample| sample.at_ms < begun) {
-            self.samples.push_back(Sample { at_ms: begun, ..Sample::default() });
+            let was_full = self.is_nearly_full();
+            self.samples.push_back(Sample { at_ms: begun, was_full, ..Sample::default() });
             if self.samples.len() > SAMPLES {
                 self.samples.pop_front();
             }
+            self.measure();
         }
         if let Some(sample) = self.samples.back_mut() {
             (sample.active, sample.waiting) = (active, waiting);
@@ -540,8 +560,10 @@ impl Room {
             (0, _) if phase == Phase::Open => REFRESH_CALLED_MS,
             (_, estimate_s) => {
                 let most = (self.line.present() * 1_000 / QUESTIONS_PER_SECOND).max(REFRESH_MAX_MS);
-                // Four times until it is their turn, so that no seat waits for them.
+                // Four times until it is their turn, so that no seat waits for them; twice as often in a short line where a
+                // seat may come free at any time.
                 let unknown = if most > REFRESH_MAX_MS { most } else { REFRESH_MAX_MS / 2 };
+                let most = if self.free() == Some(0) { unknown } else { most };
                 estimate_s.map_or(unknown, |s| s * 250).clamp(REFRESH_MIN_MS, most)
             }
         };
@@ -549,31 +571,9 @@ impl Room {
         let waiting = self.line.present().max(1);
         Verdict::Waits(Waiting { ticket, phase, place: ahead.max(1), waiting, estimate_s, refresh_ms })
     }
-
-    /// In how many seconds the one comes in before whom so many are called: those of them who are there, at the rate at which
-    /// visitors came in while there was a line.
-    fn estimate(&self, ahead: u64) -> Option<u64> {
-        let numbers = (self.line.issued - self.line.called).max(1);
-        let there = self.line.present().min(numbers).max(1);
-        let before = (ahead as f64 * there as f64 / numbers as f64).max(ahead.min(1) as f64);
-        let whole = self.samples.iter().rev().skip(1).take(MEASURED).take_while(|sample| sample.had_line);
-        let (count, entered) = whole.fold((0_u32, 0_u32), |(n, sum), sample| (n + 1, sum + sample.entered));
-        let measured = f64::from(entered) / (f64::from(count) * SAMPLE_MS as f64 / 1_000.0);
-        let allowed = self.pace.per_second();
-        let rate = match (count >= 2, allowed) {
-            // Never faster than allowed: half of the capacity may have gone this moment.
-            (true, Some(allowed)) => measured.min(allowed),
-            (true, None) => measured,
-            (false, Some(allowed)) => allowed,
-            (false, None) => return None,
-        };
-        if rate <= 0.0 {
-            return None;
-        }
-        Some((before / rate).ceil() as u64)
-    }
 }
 
+mod estimate;
 mod kept;
 mod without_cookie;
 

@@ -188,6 +188,30 @@ fn a_full_house_is_never_more_than_full() {
 }
 
 #[test]
+fn in_a_full_house_the_estimate_is_made_of_those_who_go() {
+    // All at once, and half an hour later some more.
+    let mut visitors = crowd(3_000, 10_000);
+    visitors.extend((0..200).map(|who| Visitor {
+        arrived: START + 30 * MINUTE + who * 20,
+        stay_ms: 2 * MINUTE + secret(who) % (2 * MINUTE),
+        ..Visitor::default()
+    }));
+    let mut evening = Evening::new(room(Some(300), Some(600)), visitors);
+    evening.until(START + 3 * 60 * MINUTE);
+    for (first, last) in [(300, 3_000), (3_000, 3_200)] {
+        let mut ratios = Vec::from_iter(evening.visitors[first..last].iter().map(|visitor| {
+            let took = (visitor.entered.expect("he came in") - visitor.arrived) / 1_000;
+            took as f64 / visitor.first_estimate_s.expect("he was told") as f64
+        }));
+        ratios.sort_by(f64::total_cmp);
+        let (least, middle, most) = (ratios[0], ratios[ratios.len() / 2], ratios[ratios.len() - 1]);
+        println!("it took {least:.2} to {most:.2} times as long as was said, {middle:.2} in the middle");
+        // They stay for two to four minutes more than a session, and those who came together go together.
+        assert!(least > 0.6 && most < 1.8 && (0.7..1.6).contains(&middle), "{least} {middle} {most}");
+    }
+}
+
+#[test]
 fn no_shows_do_not_leave_the_shop_empty() {
     let mut visitors = crowd(10_000, 1_000);
     for visitor in
@@ -254,6 +278,9 @@ fn those_who_were_early_are_drawn_and_those_who_come_later_stand_behind_them() {
     let early_rules = Rules { opens_ms: Some(opens), ..rules(None, Some(1_200)) };
     let room = Room::new(early_rules, None, Kept::default(), START);
     let mut evening = Evening::new(room, visitors);
+    evening.until(opens - 50_000);
+    let status = evening.room.status(opens - 50_000, &secret);
+    assert_eq!((status.phase, status.waiting, status.estimate_s), (Phase::Early, 5_000, Some(50)));
     evening.until(opens);
     assert_eq!(evening.entries.len(), 0);
     evening.until(opens + 6 * MINUTE);
@@ -301,6 +328,7 @@ fn an_operator_opens_closes_and_lets_in() {
     evening.room.set_hand(Some(Hand::Closed));
     let Verdict::Waits(waiting) = evening.ask(None, START) else { panic!("closed") };
     assert_eq!((waiting.phase, waiting.place, waiting.estimate_s), (Phase::Closed, 1, None));
+    assert_eq!(evening.room.status(START, &secret).estimate_s, None);
     evening.room.set_hand(None);
     let ticket = Some(waiting.ticket);
     assert!(matches!(evening.ask(ticket, START + 5_000), Verdict::Inside(Some(_))));

@@ -189,6 +189,25 @@ fn by_cookie_or_field_who_has_none_is_counted_by_address() {
 }
 
 #[test]
+fn by_route_all_of_them_share_one_count_and_each_route_has_its_own() {
+    let rules = Rules::new(&[filter("a", FilterWhen::default(), rate(2, vec![LimitBy::Route]))], &[], (1, 2));
+    let (bench, header) = (bench(), Header(&[]));
+    let pass = |from: &str, route: Option<u32>| {
+        let facts = Facts {
+            address: from.parse().unwrap(),
+            method: b"GET",
+            host: b"shop.example",
+            path: b"/",
+            route: route.map(RouteId),
+            fields: &header,
+        };
+        rules.screen(&facts, &bench, |_| {}) == Verdict::Pass
+    };
+    assert!(pass("192.0.2.1", Some(0)) && pass("198.51.100.9", Some(0)) && !pass("203.0.113.5", Some(0)));
+    assert!(pass("192.0.2.1", Some(1)) && pass("192.0.2.1", None));
+}
+
+#[test]
 fn what_many_share_is_not_counted_as_one() {
     let by_address = filter("a", FilterWhen::default(), rate(1, vec![LimitBy::Address]));
     let by_cookie = filter("b", FilterWhen::default(), rate(1, vec![LimitBy::Cookie("s".into())]));

@@ -398,6 +398,83 @@ fn before_the_doors_open_nobody_has_a_place() {
     assert_eq!(early.polls(&edge, "/")["state"], "inside");
 }
 
+/// Seconds since 1970, so many from now on.
+fn in_seconds(seconds: u64) -> u64 {
+    clock::now().unix_us() / 1_000_000 + seconds
+}
+
+/// Asks until it is so: the clock of the edge goes on meanwhile.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = clock::now();
+    while !is_so() {
+        assert!(clock::now().since(began).as_secs() < 60, "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn doors_open_by_the_clock_and_all_who_were_early_come_before_who_was_not() {
+    // A machine that is held up gets more time, until all of them are early.
+    let (edge, asked, mut early) = [4, 8, 16, 32]
+        .into_iter()
+        .find_map(|seconds| {
+            let opens_unix_s = Some(in_seconds(seconds));
+            let (edge, asked) = behind(Room { opens_unix_s, active_max: Some(6), ..room() });
+            let mut early = Vec::from_iter((0..6).map(|_| Browser::default()));
+            let all_are = early.iter_mut().all(|browser| browser.polls(&edge, "/")["state"] == "early");
+            all_are.then_some((edge, asked, early))
+        })
+        .expect("nobody was early");
+    assert_eq!(order(&edge, RoomWish::Auto)["active"], 0);
+    until("the doors open", || order(&edge, RoomWish::Auto)["doors"] == "open");
+    let mut late = Browser::default();
+    assert_eq!(late.polls(&edge, "/")["state"], "waiting");
+    until("all who were early come in", || {
+        let told = Vec::from_iter(early.iter_mut().map(|browser| browser.polls(&edge, "/")));
+        told.iter().all(|told| told["state"] == "inside")
+    });
+    // Six seats are all there are.
+    assert_eq!((late.polls(&edge, "/")["place"].as_u64(), asked.lock().unwrap().len()), (Some(1), 0));
+}
+
+#[test]
+fn doors_close_by_the_clock_and_those_inside_stay() {
+    let (edge, mut inside) = [4, 8, 16, 32]
+        .into_iter()
+        .find_map(|seconds| {
+            let (edge, _) = behind(Room { closes_unix_s: Some(in_seconds(seconds)), ..room() });
+            let mut inside = Browser::default();
+            (inside.gets(&edge, "/").status() == 200).then_some((edge, inside))
+        })
+        .expect("nobody came in before it was over");
+    until("it is over", || order(&edge, RoomWish::Auto)["doors"] == "over");
+    let page = Browser::default().gets(&edge, "/");
+    assert!(page.status() == 503 && page.body.contains("This is over"), "{}", page.body);
+    assert_eq!((page.field("Tentpole-Room"), page.field("Set-Cookie")), (Some("over"), None));
+    assert_eq!(inside.gets(&edge, "/").status(), 200, "who is inside stays");
+}
+
+#[test]
+fn a_page_of_ones_own_says_the_same_in_the_markets_language() {
+    let template = "<!doctype html><html lang=\"{{language}}\"><title>{{title}}</title>\
+                    <link rel=\"stylesheet\" href=\"/brand.css\"><h1>{{title}}</h1>{{status}}{{script}}";
+    let (edge, _asked) =
+        behind(Room { template: Some(template.into()), title: Some("Sale & more".into()), ..room() });
+    full(&edge);
+    let page =
+        Browser::default().sends(&edge, "GET /de/korb", "Accept: text/html\r\nAccept-Language: sv\r\n");
+    assert_eq!((page.status(), page.field("Cache-Control")), (503, Some("no-store, private, max-age=0")));
+    for part in [
+        "<html lang=\"de\"><title>Sale &amp; more</title>",
+        "href=\"/brand.css\"><h1>Sale &amp; more</h1><p id=\"room-message\" role=\"status\"",
+        "<dt>Ihr Platz</dt><dd id=\"room-place\">1</dd>",
+        "\"Tentpole-Room\": \"page\"",
+    ] {
+        assert!(page.body.contains(part), "{part} is not in {}", page.body);
+    }
+    assert!(!page.body.contains("{{"), "{}", page.body);
+}
+
 #[test]
 fn a_route_without_a_room_knows_nothing_of_it() {
     let (endpoint, _asked) = application();
