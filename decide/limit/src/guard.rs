@@ -49,7 +49,7 @@ const HOLDS_RATE: f64 = 0.6;
 const GUARDS_RATE: f64 = 0.4;
 /// For so long after it was wrong, it does not hold again.
 const PAUSE: Duration = Duration::from_secs(60);
-/// And it guards no more when nobody has waited for this long.
+/// And it guards no more when nobody has waited for this long, but for a moment.
 const QUIET: Duration = Duration::from_secs(30);
 /// So long after a hold nobody is refused.
 const LETS_GO: Duration = Duration::from_secs(2);
@@ -306,7 +306,7 @@ impl Guard {
         let (in_flight, waiting, good) = (seen.in_flight, seen.waiting, seen.good);
         guarding.limit.look(now, Seen { in_flight, waiting, good, overloaded: guarding.overloaded });
         guarding.has_moved |= guarding.limit.why() != LimitWhy::Start;
-        let is_quiet = seen.waiting == 0 && seen.in_flight < limit;
+        let is_quiet = second.waited < LOOKS as u32 / 2;
         let is_less = guarding.reached && second.waited > 0 && second.rate() < GUARDS_RATE * guarding.rate;
         guarding.quiet_since = guarding.quiet_since.or(Some(now)).filter(|_| is_quiet);
         guarding.fewer_since = guarding.fewer_since.or(Some(now)).filter(|_| is_less);
