@@ -7,6 +7,8 @@
 mod abandoned;
 #[path = "ladder/answers.rs"]
 mod answers;
+#[path = "ladder/guard.rs"]
+mod guard;
 #[path = "ladder/ranks.rs"]
 mod ranks;
 

@@ -99,11 +99,11 @@ fn check_says_that_a_good_file_is_fine_and_what_is_in_it() {
 
 #[test]
 fn check_exits_with_0_on_warnings_and_prints_them() {
-    let folder = folder(&format!("{APP}queue = {{ length = 5 }}\n"));
+    let folder = folder(&format!("{APP}limit = \"none\"\nqueue = {{ length = 5 }}\n"));
     let output = tentpole_in(folder.path(), &["check", "tentpole.toml"]);
     assert_eq!(out(&output), "tentpole.toml: fine: 1 site, 1 route, 1 pool with 1 endpoint, 1 warning\n");
     assert!(
-        err(&output).starts_with("tentpole.toml:3:9: warning: nothing waits in this queue"),
+        err(&output).starts_with("tentpole.toml:4:9: warning: nothing waits in this queue"),
         "{}",
         err(&output)
     );

@@ -10,11 +10,13 @@ use toml::de::DeValue;
 
 pub(crate) static LIMIT: Setting<Shaped> = Setting {
     name: "limit",
-    form: Shaped { what: "a number, \"adaptive\" or a table", inside: Some(&SECTION) },
-    default: Fallback::Absent("none but each endpoint's `requests_max`"),
+    form: Shaped { what: "a number, \"adaptive\", \"guard\", \"none\" or a table", inside: Some(&SECTION) },
+    default: Fallback::Absent("`\"guard\"`"),
     about: "Requests in flight at each endpoint at most; more wait in the pool's queue. A number: that many, where an endpoint \
             has no `requests_max` of its own. `\"adaptive\"`: as many as it carries, which is found while requests wait; \
-            `requests_max` is the most then. A table says where that begins and ends.",
+            `requests_max` is the most then. A table says where that begins and ends. `\"guard\"`: none, until visitors leave \
+            unserved or the endpoint fails under what it got; never where an endpoint has `requests_max` or `connections_max`. \
+            `\"none\"`: none but those.",
     example: "\"adaptive\"",
 };
 
@@ -52,8 +54,26 @@ static MAX: Setting<Whole> = Setting {
     example: "200",
 };
 
-/// Reads `limit` of a pool: what follows, and the endpoints with what does not.
-pub(crate) fn read(pool: &Table<'_>, endpoints: Vec<Endpoint>) -> (Option<AdaptiveLimit>, Vec<Endpoint>) {
+/// What `limit` of a pool says.
+pub(crate) struct Limit {
+    /// It follows what each endpoint carries.
+    pub(crate) adaptive: Option<AdaptiveLimit>,
+    /// There is none until there is harm.
+    pub(crate) guard: bool,
+    /// The endpoints, with what is fixed.
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+/// Reads it.
+pub(crate) fn read(pool: &Table<'_>, endpoints: Vec<Endpoint>) -> Limit {
+    let (adaptive, endpoints) = read_value(pool, endpoints);
+    let is_off = pool.raw(&LIMIT).is_some_and(|value| value.get_ref().as_str() == Some("none"));
+    let limited = |one: &Endpoint| one.requests_max.is_some() || one.connections_max.is_some();
+    let guard = adaptive.is_none() && !is_off && !endpoints.iter().any(limited);
+    Limit { adaptive, guard, endpoints }
+}
+
+fn read_value(pool: &Table<'_>, endpoints: Vec<Endpoint>) -> (Option<AdaptiveLimit>, Vec<Endpoint>) {
     let Some(value) = pool.raw(&LIMIT) else { return (None, endpoints) };
     let place = Place::Bytes(value.span());
     match value.get_ref() {
@@ -66,6 +86,7 @@ pub(crate) fn read(pool: &Table<'_>, endpoints: Vec<Endpoint>) -> (Option<Adapti
             Err(Wrong::Type) => (None, endpoints),
         },
         DeValue::String(word) if word.as_ref() == "adaptive" => (Some(AdaptiveLimit::default()), endpoints),
+        DeValue::String(word) if matches!(word.as_ref(), "guard" | "none") => (None, endpoints),
         DeValue::String(word) => {
             pool.tell(Problem::NoLimit { typed: word.to_string() }, &place);
             (None, endpoints)

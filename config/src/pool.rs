@@ -285,7 +285,7 @@ pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
         table.tell(Problem::SlowStartOfFleet {}, &Place::Bytes(written.span()));
     }
     let endpoints = if slow_start.is_zero() { endpoints } else { outliers::finer_weights(endpoints) };
-    let (adaptive, endpoints) = limit::read(table, endpoints);
+    let limit::Limit { adaptive, guard, endpoints } = limit::read(table, endpoints);
     let mut files = files::read(table, &FILES);
     let pool = Pool {
         fleet: fleet.map(|typed| typed.fleet),
@@ -300,7 +300,8 @@ pub(crate) fn read(name: &str, table: &Table<'_>) -> Typed {
         slow_start,
         timeouts: read_timeouts(table),
         adaptive,
-        queue: read_queue(table, name, adaptive.is_some(), &endpoints),
+        guard: guard && table.raw(&STORE).is_none(),
+        queue: read_queue(table, name, adaptive.is_some() || guard, &endpoints),
         http2: table.value(&HTTP2),
         retrying: retrying::read(table),
         source_addresses: retrying::read_sources(table),
@@ -331,6 +332,7 @@ pub(crate) fn usual(name: &str, endpoints: Vec<Endpoint>) -> Pool {
         slow_start: Duration::ZERO,
         timeouts: UpstreamTimeouts::default(),
         adaptive: None,
+        guard: true,
         queue: QueueSettings::default(),
         http2: HTTP2.usual(),
         retrying: Retrying::default(),

@@ -289,7 +289,7 @@ problems! {
         "nothing waits in this queue: no endpoint of pool `{pool}` has a limit (`limit`, `requests_max`, `connections_max`).";
     /// No limit.
     Error NoLimit { typed: String } =>
-        "limit cannot be \"{typed}\"; it is a number, \"adaptive\", or a table like {{ start = 32, max = 200 }}.";
+        "limit cannot be \"{typed}\"; it is a number, \"adaptive\", \"guard\", \"none\", or a table like {{ start = 32, max = 200 }}.";
     /// A limit that begins where it may not be.
     Error LimitStart { start: u64, min: u64, max: u64 } =>
         "start is {start}, but the limit stays between min {min} and max {max}; let start lie between them.";

@@ -195,7 +195,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("MinAboveMax", "limit", "APPlimit = { min = 50, max = 10 }\n"),
     ("OutOfRange", "limit", "APPlimit = 0\n"),
     ("WrongType", "limit", "APPlimit = true\n"),
-    ("QueueUnused", "", "APPqueue = { length = 100 }\n"),
+    ("QueueUnused", "", "APPlimit = \"none\"\nqueue = { length = 100 }\n"),
     (
         "RequestsAboveConnections",
         "",
@@ -514,7 +514,7 @@ fn all_errors_are_told_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn warnings_do_not_keep_it_from_starting() {
-    let text = APP.to_owned() + "queue = { length = 100 }\n";
+    let text = APP.to_owned() + "limit = \"none\"\nqueue = { length = 100 }\n";
     let loaded = tentpole_config::parse("tentpole.toml", &text).unwrap();
     assert!(!loaded.warnings.is_empty());
     assert!(loaded.warnings.diagnostics().iter().all(|d| d.problem.severity() == Severity::Warning));
@@ -522,8 +522,11 @@ fn warnings_do_not_keep_it_from_starting() {
 
 #[test]
 fn a_warning_beside_an_error_is_told_too() {
-    let report =
-        tentpole_config::parse("tentpole.toml", &format!("threads = 0\n{APP}queue = {{}}\n")).unwrap_err();
+    let report = tentpole_config::parse(
+        "tentpole.toml",
+        &format!("threads = 0\n{APP}limit = \"none\"\nqueue = {{}}\n"),
+    )
+    .unwrap_err();
     let names: Vec<_> = report.diagnostics().iter().map(|d| d.problem.name()).collect();
     assert_eq!(names, ["OutOfRange", "QueueUnused"]);
 }

@@ -333,3 +333,20 @@ fn a_limit_is_a_number_for_those_without_one_or_follows_what_each_carries() {
     assert_eq!(read("{ start = 32, min = 4, max = 200 }"), (found(32, 4, 200), None, Some(4)));
     assert_eq!(read("{ max = 8 }"), (found(8, 1, 8), None, Some(4)), "it begins where it may be");
 }
+
+#[test]
+fn a_guard_stands_where_nothing_is_said_and_nowhere_else() {
+    let guards = |endpoint: &str, lines: &str| {
+        let text = format!("[pool.app]\nendpoints = [{endpoint}]\n{lines}\n");
+        tentpole_config::parse("tentpole.toml", &text).unwrap().snapshot.pools.remove(0).guard
+    };
+    let plain = "\"http://127.0.0.1:3000\"";
+    assert!(guards(plain, "") && guards(plain, "limit = \"guard\"\nqueue = { length = 5 }"));
+    for lines in ["limit = \"none\"", "limit = 8", "limit = \"adaptive\"", "limit = { start = 4 }"] {
+        assert!(!guards(plain, lines), "{lines}");
+    }
+    for own in ["requests_max = 4", "connections_max = 4"] {
+        assert!(!guards(&format!("{{ url = {plain}, {own} }}"), ""), "{own}");
+        assert!(!guards(&format!("{{ url = {plain}, {own} }}"), "limit = \"guard\""), "{own}");
+    }
+}

@@ -28,6 +28,10 @@ pub enum LimitWhy {
     WaitsInside,
     /// Answers were late or 503.
     Overloaded,
+    /// Of the guard: more is sent than is answered, and answers take several times as long as usual. Nobody is refused.
+    PilesUp,
+    /// Of the guard: visitors left, or answers were late or 503, while that was so.
+    VisitorsLeft,
 }
 
 /// From an edge to who shares a pool's limit out: what it could use.
@@ -76,7 +80,14 @@ impl Default for AdaptiveLimit {
 
 impl LimitWhy {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 4] = [Self::Start, Self::CarriesMore, Self::WaitsInside, Self::Overloaded];
+    pub const ALL: [Self; 6] = [
+        Self::Start,
+        Self::CarriesMore,
+        Self::WaitsInside,
+        Self::Overloaded,
+        Self::PilesUp,
+        Self::VisitorsLeft,
+    ];
 
     /// The word in metrics and API.
     pub fn label(self) -> &'static str {
@@ -85,6 +96,8 @@ impl LimitWhy {
             Self::CarriesMore => "carries_more",
             Self::WaitsInside => "waits_inside",
             Self::Overloaded => "overloaded",
+            Self::PilesUp => "piles_up",
+            Self::VisitorsLeft => "visitors_left",
         }
     }
 

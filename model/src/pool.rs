@@ -55,6 +55,9 @@ pub struct Pool {
     pub timeouts: UpstreamTimeouts,
     /// Its endpoints' limits follow what each carries; `Endpoint::requests_max` is the most then. `None` leaves them as they are.
     pub adaptive: Option<AdaptiveLimit>,
+    /// Endpoints without any limit get one when visitors leave or its answers fail, and only then. Never with `adaptive`, or where
+    /// an endpoint has a limit of its own.
+    pub guard: bool,
     /// What waits when all endpoints are at their limit.
     pub queue: QueueSettings,
     /// Its endpoints are asked by HTTP/2, behind TLS and in the clear.
@@ -195,6 +198,7 @@ impl Default for Pool {
             slow_start: Duration::ZERO,
             timeouts: UpstreamTimeouts::default(),
             adaptive: None,
+            guard: false,
             queue: QueueSettings::default(),
             http2: false,
             retrying: Retrying::default(),

@@ -42,6 +42,8 @@ pub struct Cell {
     pub answers: AtomicU64,
     /// Time-outs and answers with 503: what an endpoint shows that has too much to do.
     pub overloaded: AtomicU64,
+    /// Answers that came after a second or more, when their visitors had left.
+    pub left: AtomicU64,
     /// Requests that it may have in flight, where the limit follows what it carries; 0 where it does not.
     pub limit: AtomicU32,
     /// The same for people: without the steps aside by which it is found.
@@ -99,6 +101,7 @@ impl Cells {
             errors_in_a_row: AtomicU32::new(0),
             answers: AtomicU64::new(0),
             overloaded: AtomicU64::new(0),
+            left: AtomicU64::new(0),
             limit: AtomicU32::new(0),
             limit_shown: AtomicU32::new(0),
             limit_why: AtomicU32::new(0),

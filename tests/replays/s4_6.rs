@@ -2,7 +2,8 @@
 //! crawlers go on crawling, and some are in a checkout. Stock nginx lets all of them in: the shop works on, in order, for people
 //! who have left and asked again, checkouts fail with the rest, and when the peak is over it goes on for a while. Tentpole, with
 //! nothing said but how many requests at once the shop takes, serves checkouts first, sends away at once whom it could not reach
-//! in time, and the shop goes on as fast as it can. The story's five minutes are 12 s here; `S4_6_SECONDS` makes them more.
+//! in time, and the shop goes on as fast as it can; told nothing at all, it does the same a few seconds into the peak. The
+//! story's five minutes are 12 s here; `S4_6_SECONDS` makes them more.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,14 +19,14 @@ const WORKERS: usize = 4;
 const PAGE_TIME: Duration = Duration::from_millis(200);
 /// What that makes in a second.
 const CAPACITY: u64 = 20;
-/// A crowd that comes in jerks longer than this was held up itself, as shop and edge were then: what came of it is not judged.
-const HELD_UP: Duration = Duration::from_millis(500);
 /// How long people wait for a page.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How often they ask once more at once, when nothing comes.
 const TRIES_MAX: u32 = 3;
 /// Who is told to come later than this does not.
 const RETURNS_WITHIN: u64 = 15;
+/// Of a peak that shows anything.
+const STOOD_STILL_MOST: f64 = 0.05;
 const CRAWLER: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
 
 /// What became of those who came during the peak, and of those who came after it.
@@ -58,17 +59,15 @@ async fn comes(address: SocketAddr, ask: Ask) -> bool {
     false
 }
 
-/// So many in a second for so long: two in five of what the shop can serve are in a checkout, a fifth of all the others crawl. Returns
-/// the longest time for which nobody was sent on his way.
+/// So many in a second for so long: two in five of what the shop can serve are in a checkout, a fifth of all the others crawl.
 async fn crowd(
     address: SocketAddr,
     per_second: u64,
     time: Duration,
     told: &Arc<Told>,
     asks: &mut JoinSet<()>,
-) -> Duration {
+) {
     let (began, mut number) = (Instant::now(), 0);
-    let (mut looked, mut longest) = (began, Duration::ZERO);
     let checkouts = (CAPACITY * 2 / 5).min(per_second * 2 / 5);
     while began.elapsed() < time {
         let due = (began.elapsed().as_secs_f64() * per_second as f64) as u64;
@@ -90,11 +89,8 @@ async fn crowd(
                 served.fetch_add(u64::from(comes(address, ask).await), Relaxed);
             });
         }
-        longest = longest.max(looked.elapsed());
-        looked = Instant::now();
         sleep(Duration::from_millis(5)).await;
     }
-    longest
 }
 
 /// What a run came to.
@@ -110,10 +106,17 @@ struct Run {
     checkouts: f64,
     /// Requests that the shop had in hand when the peak ended.
     left: u64,
-    /// The machine did not let the crowd come evenly, or the shop serve as it can before the peak.
-    held_up: bool,
     /// After the end of the peak, until three who look in one after the other are served.
     recovers_in: Duration,
+    /// The share of the peak for which crowd and shop stood still, as the machine had other work.
+    stood_still: f64,
+}
+
+impl Run {
+    /// The machine did not let the crowd come as it should, or the shop serve as it can.
+    fn is_held_up(&self) -> bool {
+        self.stood_still >= STOOD_STILL_MOST || self.before < 0.9 * CAPACITY as f64
+    }
 }
 
 /// The same for both: as many as the shop can serve, the peak, and afterwards somebody who looks in.
@@ -138,16 +141,27 @@ async fn peak(shop: &Workers, address: SocketAddr) -> Run {
     busy.shutdown().await;
 
     let (told, mut asks) = (Arc::new(Told::default()), JoinSet::new());
+    let stood_us = Arc::new(AtomicU64::new(0));
+    let stood = stood_us.clone();
+    let watch = tokio::spawn(async move {
+        loop {
+            let began = Instant::now();
+            sleep(Duration::from_millis(5)).await;
+            let late = began.elapsed().saturating_sub(Duration::from_millis(50));
+            stood.fetch_add(late.as_micros() as u64, Relaxed);
+        }
+    });
     let served = |told: &Told| told.checkouts_served.load(Relaxed) + told.others_served.load(Relaxed);
-    let first = crowd(address, 10 * CAPACITY, time / 2, &told, &mut asks).await;
+    crowd(address, 10 * CAPACITY, time / 2, &told, &mut asks).await;
     let (began, at, done, worked) = (Instant::now(), served(&told), shop.done(), shop.busy());
-    let second = crowd(address, 10 * CAPACITY, time / 2, &told, &mut asks).await;
-    let held_up = first.max(second) > HELD_UP || before < 0.9 * CAPACITY as f64;
+    crowd(address, 10 * CAPACITY, time / 2, &told, &mut asks).await;
     let (seconds, pages) = (began.elapsed().as_secs_f64(), (served(&told) - at) as f64);
     let during = pages / seconds;
     let busy = (shop.busy() - worked).as_secs_f64() / (seconds * WORKERS as f64);
     let read = pages / (shop.done() - done) as f64;
     let (left, ended) = (shop.in_hand(), Instant::now());
+    watch.abort();
+    let stood_still = Duration::from_micros(stood_us.load(Relaxed)).as_secs_f64() / time.as_secs_f64();
     let looks_in = async {
         let mut in_a_row = 0;
         while in_a_row < 3 {
@@ -163,7 +177,7 @@ async fn peak(shop: &Workers, address: SocketAddr) -> Run {
     let recovers_in = recovered.map_or(Duration::MAX, |()| ended.elapsed());
     while asks.join_next().await.is_some() {}
     let checkouts = told.checkouts_served.load(Relaxed) as f64 / told.checkouts.load(Relaxed) as f64;
-    Run { before, during, busy, read, checkouts, left, held_up, recovers_in }
+    Run { before, during, busy, read, checkouts, left, recovers_in, stood_still }
 }
 
 #[tokio::test]
@@ -180,7 +194,7 @@ async fn s4_6_behind_nginx_checkouts_fail_with_the_rest_and_behind_tentpole_they
     drop(shop);
     assert!(nginx.checkouts < 0.7, "{nginx:?}");
     assert!(nginx.during < nginx.before * 0.7, "{nginx:?}");
-    assert!(nginx.held_up || nginx.left > 4 * WORKERS as u64, "{nginx:?}");
+    assert!(nginx.is_held_up() || nginx.left > 4 * WORKERS as u64, "{nginx:?}");
 
     let shop = Workers::start(WORKERS, PAGE_TIME).await;
     let config = format!(
@@ -190,9 +204,9 @@ async fn s4_6_behind_nginx_checkouts_fail_with_the_rest_and_behind_tentpole_they
     );
     let tentpole = Up::config(&config).start().await;
     let ours = peak(&shop, tentpole.address()).await;
-    println!("Tentpole: {ours:?}");
+    println!("Tentpole, told how many: {ours:?}");
     assert!(ours.left <= WORKERS as u64 + 2, "{ours:?}");
-    if ours.held_up {
+    if ours.is_held_up() {
         println!("NOT JUDGED: the machine held up those who came");
         assert!(ours.checkouts >= nginx.checkouts, "{ours:?} {nginx:?}");
         return tentpole.ends().await;
@@ -201,5 +215,23 @@ async fn s4_6_behind_nginx_checkouts_fail_with_the_rest_and_behind_tentpole_they
     // In its workers' own time, and with room for a machine that has other work too: the goal is 0.95.
     assert!(ours.busy >= 0.85 && ours.read >= 0.85, "{ours:?}");
     assert!(ours.recovers_in < Duration::from_secs(15), "{ours:?}");
+    tentpole.ends().await;
+}
+
+#[tokio::test]
+async fn s4_6_with_nothing_set_at_all_checkouts_go_through() {
+    let shop = Workers::start(WORKERS, PAGE_TIME).await;
+    let config = format!("[pool.app]\nendpoints = [\"{}\"]\n", shop.url());
+    let tentpole = Up::config(&config).start().await;
+    let ours = peak(&shop, tentpole.address()).await;
+    println!("Tentpole, told nothing: {ours:?}");
+    assert!(ours.recovers_in < Duration::MAX, "{ours:?}");
+    // Until it is in force a few seconds of work are in the shop. One that stands still meanwhile needs longer for them than
+    // people wait, whatever is done after that.
+    if !ours.is_held_up() {
+        assert!(ours.checkouts >= 0.994, "{ours:?}");
+        assert!(ours.left <= 20 * WORKERS as u64, "{ours:?}");
+        assert!(ours.recovers_in < Duration::from_secs(15), "{ours:?}");
+    }
     tentpole.ends().await;
 }

@@ -356,7 +356,13 @@ impl Telling<'_> {
         }
         let has_limit = |endpoint: &Endpoint| endpoint.requests_max.or(endpoint.connections_max).is_some();
         if pool.adaptive.is_none() && !pool.endpoints.iter().any(has_limit) {
-            self.say("queue", "never waits: no endpoint has a limit", "");
+            let decision = match pool.guard {
+                true => {
+                    "waits for nobody, unless visitors leave or answers fail under too much: no endpoint has a limit"
+                }
+                false => "never waits: no endpoint has a limit",
+            };
+            self.say("queue", decision, "");
             self.by(&of(&["queue"]));
             return;
         }

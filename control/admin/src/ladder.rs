@@ -159,7 +159,8 @@ pub(crate) fn limit(pool: &Pool, report: Option<&EdgeReport>, state: &State, pla
         let mut known = report?.endpoints.iter().filter(|known| known.pool == pool.name);
         known.find(|known| known.authority == authority)?.limit.map(|(limit, _)| limit)
     };
-    let of = |endpoint: &Endpoint| pool.adaptive.map_or(endpoint.requests_max, |_| found(endpoint));
+    let follows = pool.adaptive.is_some() || pool.guard;
+    let of = |endpoint: &Endpoint| if follows { found(endpoint) } else { endpoint.requests_max };
     let limits: Option<Vec<u32>> = serving.map(|(_, endpoint)| of(endpoint)).collect();
     limits.filter(|limits| !limits.is_empty()).map(|limits| limits.into_iter().sum())
 }

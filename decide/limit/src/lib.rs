@@ -12,13 +12,17 @@
 //! endpoint once was without load, and so nothing can go stale or drift, and the limit is never cut to a few to find out:
 //! the lower level is a quarter below the upper one. While no request waits, nothing is measured, and the limit stays.
 //!
+//! Where nobody has asked for a limit, [`Guard`] gives none until there is harm, and this one from then on.
+//!
 //! What others do: Gradient2 (Netflix, `concurrency-limits`) compares with a long average of latency, which a slowly rising
 //! load takes along; Envoy's `adaptive_concurrency` compares with the least latency, measured each minute with three requests
 //! at once. `tests/compared.rs` has both.
 
 mod adaptive;
 mod gain;
+mod guard;
 mod measure;
 
 pub use adaptive::{Adaptive, Seen};
 pub use gain::GAIN_WANTED;
+pub use guard::{CLASSES, Guard, GuardSeen, HOLDS_MAX, LATE_MIN};

@@ -16,13 +16,18 @@ use crate::local;
 use crate::roster::Tried;
 use crate::thread::{Thread, View};
 use bytes::Bytes;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use tentpole_message::ResponseHead;
 use tentpole_model::{ATTEMPTS_MAX, Attempt, Cause, Method, Outcome, PoolId, Priority};
 use tentpole_retry::{Asked, pause};
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
+
+/// Who leaves sooner says nothing about the endpoint.
+const LEAVES_AFTER_US: u32 = 1_000_000;
 
 /// A request as it goes to an endpoint.
 pub struct Outgoing<'a> {
@@ -67,6 +72,19 @@ pub async fn fetch(
         return Box::pin(followed).await;
     }
     Ok(exchange)
+}
+
+/// Whether nobody waits for the answer that has come.
+async fn has_left(mut upload: Option<&mut Upload<'_>>, outgoing: &Outgoing<'_>) -> bool {
+    poll_fn(|context| {
+        let left = match (&mut upload, outgoing.abandoned) {
+            (Some(upload), _) => upload.visitor.poll_left(context),
+            (None, Some(abandoned)) => abandoned(context),
+            (None, None) => Poll::Pending,
+        };
+        Poll::Ready(left.is_ready())
+    })
+    .await
 }
 
 /// The same for this path and no other.
@@ -156,6 +174,14 @@ pub(crate) async fn fetch_once(
         // A visitor who sends slowly makes no endpoint slow.
         if whole {
             choice.learn_latency(index, &attempt, began);
+        }
+        // Asked only of who has waited for long: a look at his socket more, and not for every answer.
+        if attempt.first_byte_us >= LEAVES_AFTER_US
+            && whole
+            && matches!(&outcome, Ok(exchange) if exchange.sending.is_none())
+            && has_left(upload.as_mut(), outgoing).await
+        {
+            own.cells[index].left.fetch_add(1, Relaxed);
         }
         number += 1;
         attempts[number - 1] = Some(attempt);

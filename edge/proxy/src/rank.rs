@@ -7,11 +7,12 @@
 
 use crate::asked::Asked;
 use crate::lock::Lock;
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, PreparedPool};
 use crate::sticky::{OwnKey, hex, is_same, said, unhex};
 use crate::visit::Visit;
 use ring::hmac::{self, HMAC_SHA256};
 use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tentpole_admit::{Rank, Seen, recognise};
 use tentpole_message::{Fields, Name, ResponseHead};
@@ -158,6 +159,11 @@ pub(crate) fn has_limits(pool: &Pool) -> bool {
     pool.adaptive.is_some() || pool.endpoints.iter().any(has_limit)
 }
 
+/// Whether one of its endpoints has a limit now that nobody has set.
+fn guards(pool: &PreparedPool) -> bool {
+    pool.cells.iter().any(|cell| cell.limit.load(Relaxed) > 0)
+}
+
 impl Visit<'_> {
     /// What the request is worth, once its route is known.
     pub(crate) fn find_rank(&self, prepared: &Prepared, asked: &Asked) -> Rank {
@@ -178,7 +184,8 @@ impl Visit<'_> {
     /// alone, and only where somebody may have to wait.
     pub(crate) fn keep_rank(&mut self, prepared: &Prepared, pool: usize, asked: &Asked) {
         let served = matches!(self.scratch.response.status, 200..=399);
-        if !self.rank.enters_checkout || !served || !has_limits(&prepared.snapshot.pools[pool]) {
+        let has_limits = || has_limits(&prepared.snapshot.pools[pool]) || guards(&prepared.pools[pool]);
+        if !self.rank.enters_checkout || !served || !has_limits() {
             return;
         }
         let lines = self.scratch.request.fields.all(Name::Cookie);

@@ -8,7 +8,10 @@ use crate::parked::Parking;
 use crate::queue::{Lines, Place, Told, Turn};
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,6 +20,12 @@ use tentpole_model::{Priority, QueueSettings};
 use tentpole_runtime::Cell;
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::Deadline;
+
+/// While nobody is refused, so many wait at most, however long that would take them; and each for so much longer: it ends
+/// before (`decide/limit`: `HOLDS_MAX`).
+const HELD_MAX: u32 = 20_000;
+const HELD_FOR: Duration = Duration::from_secs(3_600);
+const HELD_LONGER: Duration = Duration::from_secs(12);
 
 /// The gates of all pools, by name: a gate outlives Snapshots.
 #[derive(Debug, Default)]
@@ -30,6 +39,10 @@ pub struct Gate {
     /// How many wait, so that giving a permit back takes no lock while nobody does.
     length: AtomicU32,
     lines: Mutex<Lines>,
+    /// Nobody is refused here: its endpoints only hold (`decide/limit`).
+    refuses_nobody: AtomicBool,
+    /// Visitors who left while they waited here.
+    left: AtomicU64,
     parking: Parking,
     /// Requests that wait for a kept connection because there is no port for a new one.
     short_of_ports: AtomicU32,
@@ -126,8 +139,9 @@ impl Gate {
         mut take: impl FnMut() -> Option<T>,
         mut left: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Result<T, QueueError> {
-        let mut place = self.enter(wish)?;
-        deadline.set_in(wish.settings.wait_max);
+        let (settings, longer) = self.settings(wish.settings);
+        let mut place = self.enter(Wish { settings, ..wish })?;
+        deadline.set_in(wish.settings.wait_max + longer);
         // Someone may have given back a permit just before we stood in the queue: who is next looks at once.
         if self.lock().is_next(&place.turn)
             && let Some(taken) = take()
@@ -143,6 +157,9 @@ impl Gate {
                 Poll::Pending => deadline.poll_expired(context).map(|_| Err(QueueError::TimedOut)),
             });
             if let Err(error) = told.await {
+                if error == QueueError::Left {
+                    self.left.fetch_add(1, Relaxed);
+                }
                 if error == QueueError::TimedOut {
                     self.lock().pace.refused(now());
                 }
@@ -156,6 +173,28 @@ impl Gate {
                 self.call(|lines| lines.behind(&place.turn));
             }
         }
+    }
+
+    /// From now on nobody is refused, or who must be.
+    pub fn refuse_nobody(&self, so: bool) {
+        // A load first: the line stays shared between the threads.
+        if self.refuses_nobody.load(Relaxed) != so {
+            self.refuses_nobody.store(so, Relaxed);
+        }
+    }
+
+    /// Visitors who left while they waited here.
+    pub fn left(&self) -> u64 {
+        self.left.load(Relaxed)
+    }
+
+    /// By which somebody enters, and how much longer he may wait.
+    fn settings(&self, usual: QueueSettings) -> (QueueSettings, Duration) {
+        if !self.refuses_nobody.load(Relaxed) {
+            return (usual, Duration::ZERO);
+        }
+        let held = QueueSettings { length_max: usual.length_max.max(HELD_MAX), wait_max: HELD_FOR };
+        (held, HELD_LONGER)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Lines> {
