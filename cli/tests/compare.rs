@@ -107,5 +107,8 @@ fn a_call_that_cannot_be_meant_sends_nothing_and_says_what_to_type() {
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));
         assert!(said(&output).contains(says), "{}", said(&output));
     }
+    // Nobody listens at this port.
+    let output = loaded(folder.path(), &[url, "--compare", "direct=http://127.0.0.1:9"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was left");
 }
