@@ -2,7 +2,10 @@
 //! each: until when they are expected to show themselves. Who does not is called without a seat being kept for him, and
 //! finds his place for some minutes when he comes back.
 
-use std::collections::{BTreeMap, VecDeque};
+mod coming;
+
+use coming::Coming;
+use std::collections::VecDeque;
 
 /// Numbers that are kept, waiting or called lately: 8 MB.
 pub(crate) const KEPT_MAX: u64 = 4 << 20;
@@ -14,8 +17,6 @@ const TICK_MAX: u64 = 65_000;
 const UNKNOWN: u16 = 0;
 /// Came in.
 const ENTERED: u16 = u16::MAX;
-/// How long a called number has to show itself before another one is called in its place, in milliseconds.
-const CALL_MS: u64 = 15_000;
 /// How often is noted how far it has been called, in milliseconds.
 const NOTED_MS: u64 = 10_000;
 /// How often those who wait are counted, in milliseconds.
@@ -33,8 +34,8 @@ pub(crate) struct Line {
     expected: VecDeque<u16>,
     /// When tick 1 was, in milliseconds.
     epoch_ms: u64,
-    /// Called, and expected to come in at any moment: until when.
-    coming: BTreeMap<u64, u64>,
+    /// Called, and expected to come in at any moment.
+    coming: Coming,
     /// How far it had been called, and when.
     notes: VecDeque<(u64, u64)>,
     /// Those who wait and are there, at the last count.
@@ -74,7 +75,7 @@ impl Line {
             base,
             expected: VecDeque::new(),
             epoch_ms: now_ms.saturating_sub(TICK_MS),
-            coming: BTreeMap::new(),
+            coming: Coming::default(),
             notes: VecDeque::from([(now_ms, called)]),
             present: 0,
             counted: (called, called),
@@ -131,7 +132,7 @@ impl Line {
             *expected = tick;
         }
         if number <= self.called {
-            self.coming.insert(number, now_ms + CALL_MS);
+            self.coming.shows(number, now_ms);
         }
     }
 
@@ -140,7 +141,7 @@ impl Line {
         if let Some(expected) = self.slot(number).filter(|expected| **expected != ENTERED) {
             *expected = 1;
         }
-        self.coming.remove(&number);
+        self.coming.remove(number);
     }
 
     /// One came in.
@@ -148,7 +149,7 @@ impl Line {
         if let Some(expected) = self.slot(number) {
             *expected = ENTERED;
         }
-        self.coming.remove(&number);
+        self.coming.remove(number);
     }
 
     /// How many are called and have not come yet.
@@ -156,23 +157,32 @@ impl Line {
         self.coming.len()
     }
 
-    /// Calls numbers until so many are on their way in. `is_there` says of a number of which nothing else is known
+    /// Calls numbers until so many are really on their way in, or `called_max` in all. `is_there` says of a number of which nothing else is known
     /// whether its visitor was there before the doors opened.
-    pub(crate) fn call(&mut self, coming_max: u64, now_ms: u64, is_there: &dyn Fn(u64) -> bool) {
+    pub(crate) fn call(
+        &mut self,
+        coming_max: u64,
+        called_max: u64,
+        now_ms: u64,
+        is_there: &dyn Fn(u64) -> bool,
+    ) {
         let now = self.tick(now_ms);
-        while self.called < self.issued && (self.coming.len() as u64) < coming_max {
+        while self.called < self.issued
+            && self.coming.expected() < coming_max as f64
+            && (self.coming.len() as u64) < called_max
+        {
             self.called += 1;
             let at = (self.called - self.base - 1) as usize;
             let expected = self.expected.get(at).copied().unwrap_or(UNKNOWN);
             if (expected >= now && expected != ENTERED) || (expected == UNKNOWN && is_there(self.called)) {
-                self.coming.insert(self.called, now_ms + CALL_MS);
+                self.coming.call(self.called, now_ms);
             }
         }
     }
 
-    /// Those on their way in who were called before this number.
+    /// Those on their way in who were called before this number and are there: who has gone is in nobody's way.
     pub(crate) fn before(&self, number: u64) -> usize {
-        self.coming.range(..number).count()
+        self.coming.there_before(number)
     }
 
     /// Those who wait and are there.
@@ -186,7 +196,7 @@ impl Line {
     pub(crate) fn renew(&mut self, keeps_ms: u64, now_ms: u64, unknown_are_there: bool) {
         if now_ms.saturating_sub(self.looked_ms) >= 250 {
             self.looked_ms = now_ms;
-            self.coming.retain(|_, until| now_ms < *until);
+            self.coming.renew(now_ms);
         }
         if self.notes.back().is_none_or(|(at, _)| now_ms.saturating_sub(*at) >= NOTED_MS) {
             self.notes.push_back((now_ms, self.called));
@@ -194,7 +204,7 @@ impl Line {
                 && now_ms.saturating_sub(at) > keeps_ms
             {
                 self.notes.pop_front();
-                self.forget(called);
+                self.forget(called, now_ms);
             }
         }
         if now_ms.saturating_sub(self.counted_ms) >= COUNTED_MS {
@@ -215,11 +225,16 @@ impl Line {
         }
     }
 
-    fn forget(&mut self, until: u64) {
-        while self.base < until.min(self.called) {
+    /// Not those who are still there, however long ago they were called: the doors may be closed for a while.
+    fn forget(&mut self, until: u64, now_ms: u64) {
+        let now = self.tick(now_ms);
+        let is_there = |expected: Option<&u16>| expected.is_some_and(|at| *at >= now && *at != ENTERED);
+        while self.base < until.min(self.called)
+            && (!is_there(self.expected.front()) || self.issued - self.base > KEPT_MAX / 2)
+        {
             self.base += 1;
             self.expected.pop_front();
-            self.coming.remove(&self.base);
+            self.coming.remove(self.base);
         }
     }
 
@@ -248,10 +263,10 @@ mod tests {
             line.seen(number, 60_000, 0);
         }
         assert_eq!(line.place(10), Place::Waiting(10));
-        line.call(3, 0, &|_| false);
+        line.call(3, 3, 0, &|_| false);
         assert_eq!((line.place(3), line.place(10)), (Place::Called, Place::Waiting(7)));
         line.entered(1);
-        line.call(3, 0, &|_| false);
+        line.call(3, 3, 0, &|_| false);
         assert_eq!((line.place(1), line.place(10)), (Place::Entered, Place::Waiting(6)));
     }
 
@@ -262,7 +277,7 @@ mod tests {
             line.give();
         }
         line.seen(1_000, 60_000, 0);
-        line.call(1, 1_000, &|_| false);
+        line.call(1, 1, 1_000, &|_| false);
         assert_eq!(line.place(1_000), Place::Called);
         assert_eq!(line.place(5), Place::Called);
         line.renew(600_000, 700_000, false);

@@ -30,8 +30,10 @@ const AFTER_RESTART_MS: u64 = 150_000;
 const WRITTEN_WITHIN_MS: u64 = 1_000;
 /// Numbers that are written down ahead of those that were given.
 const WRITTEN_AHEAD: u64 = 10_000;
-/// How many times as many as come in are called at most.
-const AHEAD_MAX: f64 = 20.0;
+/// As many are on their way in as come in within this time, in seconds.
+const CALLED_S: f64 = 3.0;
+/// Called at once at most.
+const CALLED_MAX: u64 = 100_000;
 /// Length of one sample of the history, in milliseconds, and how many are kept: an hour.
 const SAMPLE_MS: u64 = 10_000;
 const SAMPLES: usize = 360;
@@ -171,9 +173,6 @@ pub struct Room {
     samples: VecDeque<Sample>,
     entered: u64,
     copied: u64,
-    /// How many more are called than come in, for those who are not there.
-    ahead: f64,
-    ahead_ms: u64,
     now_ms: u64,
     /// Since when hardly a seat is free for those who wait, in milliseconds.
     full_from_ms: Option<u64>,
@@ -219,8 +218,6 @@ impl Room {
             samples: VecDeque::new(),
             entered: 0,
             copied: 0,
-            ahead: 1.0,
-            ahead_ms: now_ms,
             now_ms,
             // Those who are inside have been for long.
             full_from_ms: (kept.active > 0).then_some(0),
@@ -356,14 +353,14 @@ impl Room {
         let unknown_are_there = self.early_count > 0;
         self.line.renew(self.rules.keeps_ms, now_ms, unknown_are_there);
         if phase == Phase::Open {
-            let coming_max = self.coming_max(now_ms);
+            let (coming_max, called_max) = self.coming_max();
             let (early, from, count) = (&self.early, self.early_from.unwrap_or_default(), self.early_count);
             let is_there = |number: u64| {
                 let place = number.checked_sub(from + 1).filter(|place| *place < count);
                 let index = place.map(|place| unpermuted(place, count, secret) as usize);
                 index.and_then(|index| early.get(index)).is_some_and(|until| now_ms < *until)
             };
-            self.line.call(coming_max, now_ms, &is_there);
+            self.line.call(coming_max, called_max, now_ms, &is_there);
         }
         if self.line.is_quiet() {
             self.full_from_ms = None;
@@ -387,26 +384,17 @@ impl Room {
         phase
     }
 
-    /// How many may be on their way in: as many as come in within three seconds, more while entries are left over, and not
-    /// many more than there are seats for.
-    fn coming_max(&mut self, now_ms: u64) -> u64 {
-        let some_wait = !self.line.is_quiet();
-        let left = self.pace.allowed(now_ms, some_wait);
-        if now_ms.saturating_sub(self.ahead_ms) >= 1_000 {
-            self.ahead_ms = now_ms;
-            // Entries that nobody took: those who were called are not there. None left: more are there than come in.
-            let could = left > 0 && self.free() != Some(0) && self.unwritten != Some(0);
-            let factor = if some_wait && could { 1.15 } else { 0.8 };
-            self.ahead = (self.ahead * factor).clamp(1.0, AHEAD_MAX);
-        }
-        let by_pace =
-            self.pace.per_second().map_or(u64::MAX, |each| ((each * 3.0 + 2.0) * self.ahead) as u64);
-        let by_seats = self.free().map_or(u64::MAX, |free| u64::from(free) * 2);
+    /// How many may really be on their way in, as many as come in within three seconds; and how many may be called for that,
+    /// not many more than there are seats for.
+    fn coming_max(&self) -> (u64, u64) {
         if self.unwritten == Some(0) {
             // Nor is anybody called, for a crash would forget that too.
-            return 0;
+            return (0, 0);
         }
-        by_pace.min(by_seats).min(100_000) + u64::from(self.extra) * 2
+        let by_pace = self.pace.per_second().map_or(u64::MAX, |each| (each * CALLED_S + 2.0) as u64);
+        let by_seats = self.free().map_or(u64::MAX, |free| u64::from(free) * 2);
+        let by_hand = u64::from(self.extra) * 2;
+        (by_pace.min(CALLED_MAX) + by_hand, by_seats.min(CALLED_MAX) + by_hand)
     }
 
     /// Seats that are free; `None` when they are not limited.
