@@ -350,3 +350,16 @@ fn a_guard_stands_where_nothing_is_said_and_nowhere_else() {
         assert!(!guards(&format!("{{ url = {plain}, {own} }}"), "limit = \"guard\""), "{own}");
     }
 }
+
+#[test]
+fn carriers_are_spared_until_somebody_says_whose_addresses_are_many_visitors() {
+    let shared = |lines: &str| {
+        let text = format!("[pool.app]\nendpoints = [\"http://127.0.0.1:3000\"]\n{lines}\n");
+        let front = tentpole_config::parse("tentpole.toml", &text).unwrap().snapshot.front;
+        front.shared.iter().map(|network| format!("{}/{}", network.address, network.bits)).collect::<Vec<_>>()
+    };
+    let carriers = ["100.64.0.0/10"];
+    assert_eq!(shared(""), carriers);
+    assert_eq!(shared("[visitors]\nbots = \"limit\""), carriers);
+    assert_eq!(shared("[visitors]\nshared = \"203.0.113.7\""), ["203.0.113.7/32"]);
+}
