@@ -327,11 +327,13 @@ fn a_limit_is_a_number_for_those_without_one_or_follows_what_each_carries() {
         let pool = tentpole_config::parse("tentpole.toml", &text).unwrap().snapshot.pools.remove(0);
         (pool.adaptive, pool.endpoints[0].requests_max, pool.endpoints.last().unwrap().requests_max)
     };
-    let found = |start, min, max| Some(tentpole_model::AdaptiveLimit { start, min, max });
+    let begins = |start, is_start_told, min, max| {
+        Some(tentpole_model::AdaptiveLimit { start, is_start_told, min, max })
+    };
     assert_eq!(read("64"), (None, Some(64), Some(4)));
-    assert_eq!(read("\"adaptive\""), (found(20, 1, 1_000), None, Some(4)));
-    assert_eq!(read("{ start = 32, min = 4, max = 200 }"), (found(32, 4, 200), None, Some(4)));
-    assert_eq!(read("{ max = 8 }"), (found(8, 1, 8), None, Some(4)), "it begins where it may be");
+    assert_eq!(read("\"adaptive\""), (begins(20, false, 1, 1_000), None, Some(4)));
+    assert_eq!(read("{ start = 32, min = 4, max = 200 }"), (begins(32, true, 4, 200), None, Some(4)));
+    assert_eq!(read("{ max = 8 }"), (begins(8, false, 1, 8), None, Some(4)), "it begins where it may be");
 }
 
 #[test]
