@@ -5,7 +5,7 @@ use std::time::Duration;
 use tentpole_model::{AdaptiveLimit, LimitFrom, LimitStart};
 
 /// For how long a finding counts: application and machines change.
-pub const EXPIRES: Duration = Duration::from_hours(24 * 90);
+pub const EXPIRES: Duration = Duration::from_secs(90 * 86_400);
 /// More at once than this was found by nobody; it is what a configuration may name at most.
 pub const LIMIT_MAX: u32 = 1_000_000;
 /// Findings of a pool that are looked at, the newest first.
