@@ -5,6 +5,8 @@
 mod adaptive;
 #[path = "endpoints/again.rs"]
 mod again;
+#[path = "endpoints/begins.rs"]
+mod begins;
 #[path = "endpoints/failures.rs"]
 mod failures;
 #[path = "endpoints/health.rs"]

@@ -485,3 +485,38 @@ async fn no_cache_in_front_gives_one_visitors_place_to_another() {
     assert_eq!(crowd[1].stands(&mut over).await, 1);
     tentpole.ends().await;
 }
+
+#[tokio::test]
+async fn who_was_let_in_and_cannot_be_served_just_now_keeps_his_seat() {
+    let (shop, _) = shop().await;
+    shop.on("/busy").respond(Response::status(200).header("Cache-Control", "no-store"));
+    let held = shop.holds("/busy");
+    let pool =
+        format!("threads = 1\n[pool.app]\nendpoints = [{{ url = \"{}\", requests_max = 1 }}]\n", shop.url());
+    let config = format!("{pool}queue = {{ length = 0 }}\n[room.sale]\npaths = [\"/sale\"]\nactive = 1\n");
+    let tentpole = Up::config(&config).start().await;
+    let occupied = tokio::spawn({
+        let mut visitor = tentpole.visitor().await;
+        async move { visitor.get("/busy").await.status }
+    });
+    until("the one place to be taken", async || shop.requests_for("/busy").len() == 1).await;
+    let (mut over, mut browser, mut other) = (tentpole.visitor().await, Browser::new(1), Browser::new(2));
+    // He comes in, and the shop has no place for his page: a ticket comes with the answer, and no cache keeps it.
+    let answer = browser.asks(&mut over, "/sale", &[("Accept", "text/html")]).await.expect(503);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let ticket = browser.cookies.get("tentpole_room_sale").expect("his ticket came with it").clone();
+    let told = |answer: Answer| serde_json::from_slice::<Value>(&answer.body).unwrap()["state"].clone();
+    let poll = [("Tentpole-Room", "poll")];
+    assert_eq!(told(browser.asks(&mut over, "/sale", &poll).await.expect(200)), "inside");
+    assert_eq!(told(other.asks(&mut tentpole.visitor().await, "/sale", &poll).await.expect(200)), "waiting");
+    held.release();
+    assert_eq!(occupied.await.unwrap(), 200);
+    // With that very ticket he is inside, whenever he comes.
+    browser.cookies.insert("tentpole_room_sale".to_owned(), ticket);
+    until("the place to be free", async || {
+        browser.asks(&mut tentpole.visitor().await, "/sale", &[("Accept", "text/html")]).await.status == 200
+    })
+    .await;
+    assert_eq!(rooms(&tentpole).await["copied_tickets"], 0);
+    tentpole.ends().await;
+}

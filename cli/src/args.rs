@@ -249,7 +249,7 @@ pub struct Restart {
 #[derive(Args, Debug)]
 pub struct Admin {
     /// The running Tentpole's admin API
-    #[arg(long = "admin", value_name = "ADDR", default_value = ADMIN_USUAL)]
+    #[arg(long = "admin", global = true, value_name = "ADDR", default_value = ADMIN_USUAL)]
     pub address: String,
 }
 
@@ -308,5 +308,17 @@ impl From<Log> for AccessLog {
             Log::Json => Self::Json,
             Log::Combined => Self::Combined,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_command_asks_for_what_there_is_not() {
+        // Only a debug build looks, and only at the command that is typed: here at all of them.
+        Typed::command().debug_assert();
     }
 }

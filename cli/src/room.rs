@@ -13,7 +13,7 @@ use std::process::ExitCode;
 )]
 pub struct Room {
     /// Its name in the configuration; without one all are shown
-    #[arg(value_name = "NAME", requires = "what")]
+    #[arg(value_name = "NAME")]
     pub name: Option<String>,
     #[command(subcommand)]
     pub what: Option<What>,
@@ -49,6 +49,11 @@ pub enum What {
 
 /// Shows them, after what is wanted is done.
 pub fn run(typed: &Room) -> ExitCode {
+    if let (None, Some(_)) = (&typed.name, &typed.what) {
+        // Shown all the same, it would look as if it had been done.
+        say::error("which room? Name it first, as in tentpole room sale close; tentpole room lists them");
+        return ExitCode::from(2);
+    }
     match shown(typed) {
         Ok(text) => {
             say::out(&text);
@@ -64,14 +69,36 @@ pub fn run(typed: &Room) -> ExitCode {
 fn shown(typed: &Room) -> Result<String, AdminError> {
     let address = admin_client::address(&typed.admin.address)?;
     let answer = match (&typed.name, &typed.what) {
-        (Some(name), Some(what)) => admin_client::post(address, &format!("/api/rooms/{name}"), &wish(what))?,
+        (Some(name), Some(what)) => admin_client::post(address, &path(name), &wish(what))?,
         _ => admin_client::get(address, "/api/rooms")?,
     };
     let answer: Value = serde_json::from_str(&answer).unwrap_or(Value::Null);
     match answer["rooms"].as_array() {
-        Some(rooms) => Ok(table(rooms)),
+        Some(rooms) => match &typed.name {
+            Some(name) => one(rooms, name),
+            None => Ok(table(rooms)),
+        },
         None => Err(AdminError::NotTheApi { address, what: "its answer names no rooms" }),
     }
+}
+
+/// The one of this name.
+fn one(rooms: &[Value], name: &str) -> Result<String, AdminError> {
+    let room = rooms.iter().find(|room| room["room"] == name);
+    room.map(|room| line(room) + "\n").ok_or_else(|| AdminError::Refused {
+        error: format!("there is no waiting room {name}"),
+        cure: Some("tentpole room lists them.".to_owned()),
+        report: None,
+    })
+}
+
+/// Where a room is turned. What is typed is one segment of a path, whatever it is (RFC 3986, section 2.1).
+fn path(name: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    name.bytes().fold("/api/rooms/".to_owned(), |path, byte| match plain(&byte) {
+        true => path + &char::from(byte).to_string(),
+        false => path + &format!("%{byte:02X}"),
+    })
 }
 
 fn wish(what: &What) -> Value {

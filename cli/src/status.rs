@@ -80,7 +80,9 @@ fn show(status: &Value, pools: &[Value]) -> String {
             rows.extend(endpoints.iter().map(row));
             out.push_str(&table(&rows));
             out.push_str(&zones(endpoints));
-            out.extend(endpoints.iter().filter_map(|endpoint| why(endpoint, clock::now().unix_us() / 1_000)));
+            let now_ms = clock::now().unix_us() / 1_000;
+            out.extend(endpoints.iter().filter_map(|endpoint| why(endpoint, now_ms)));
+            out.extend(endpoints.iter().filter_map(|endpoint| ladder::of_endpoint(endpoint, now_ms)));
         }
     }
     out.push_str(&ladder::lines(&status["ladder"]));

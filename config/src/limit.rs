@@ -34,7 +34,9 @@ static START: Setting<Whole> = Setting {
     name: "start",
     form: NUMBER,
     default: Fallback::Value(|| u64::from(AdaptiveLimit::default().start)),
-    about: "What it begins with: what a rehearsal found, or the number of workers. When it is left out, between `min` and `max`.",
+    about: "What it begins with until something was found: the number of workers, say. What is found under load is kept in the state \
+            directory and is where it begins from then on, until another `start` is written here. When it is left out, between `min` \
+            and `max`.",
     example: "32",
 };
 
@@ -114,8 +116,9 @@ fn read_adaptive(table: &Table<'_>) -> AdaptiveLimit {
         return AdaptiveLimit::default();
     }
     let begin = number(&start, START.usual().clamp(least, most));
-    if let (false, Some(start)) = ((least..=most).contains(&begin), start) {
+    if let (false, Some(start)) = ((least..=most).contains(&begin), &start) {
         table.tell(Problem::LimitStart { start: begin, min: least, max: most }, &start.place);
     }
-    AdaptiveLimit { start: begin as u32, min: least as u32, max: most as u32 }
+    let is_start_told = start.is_some();
+    AdaptiveLimit { start: begin as u32, is_start_told, min: least as u32, max: most as u32 }
 }

@@ -43,10 +43,12 @@ static TRUSTED: Setting<Shaped> = Setting {
 static SHARED: Setting<Shaped> = Setting {
     name: "shared",
     form: Shaped { what: "an address or a network in quotes or a list of them", inside: None },
-    default: Fallback::Absent("none; those who are `trusted` are never counted"),
+    default: Fallback::Absent(
+        "`[\"100.64.0.0/10\"]`, the addresses of carriers' NATs (RFC 6598); those who are `trusted` are never counted",
+    ),
     about: "Networks of which each address is many visitors': a carrier's NAT, an office, a school. Rates and connections are not \
-            counted by these addresses; rates by cookie or field still hold.",
-    example: "[\"100.64.0.0/10\"]",
+            counted by these addresses; rates by cookie or field still hold. What is written here takes the place of the default.",
+    example: "[\"100.64.0.0/10\", \"203.0.113.7\"]",
 };
 
 static BOTS: Setting<Word<Bots>> = Setting {
@@ -153,6 +155,7 @@ pub(crate) fn read(table: &Table<'_>) -> Typed {
     let shared = networks(table, &SHARED, "name such networks, or leave it out.", |typed| {
         Problem::SharedAll { typed }
     });
+    let shared = if table.raw(&SHARED).is_some() { shared } else { Front::default().shared };
     let front = Front { trusted, shared, address_field, proxy_protocol, require, require_except };
     let require_certificate = table.optional(&REQUIRE_CERTIFICATE).and_then(|typed| {
         let place = typed.place.clone();

@@ -327,11 +327,13 @@ fn a_limit_is_a_number_for_those_without_one_or_follows_what_each_carries() {
         let pool = tentpole_config::parse("tentpole.toml", &text).unwrap().snapshot.pools.remove(0);
         (pool.adaptive, pool.endpoints[0].requests_max, pool.endpoints.last().unwrap().requests_max)
     };
-    let found = |start, min, max| Some(tentpole_model::AdaptiveLimit { start, min, max });
+    let begins = |start, is_start_told, min, max| {
+        Some(tentpole_model::AdaptiveLimit { start, is_start_told, min, max })
+    };
     assert_eq!(read("64"), (None, Some(64), Some(4)));
-    assert_eq!(read("\"adaptive\""), (found(20, 1, 1_000), None, Some(4)));
-    assert_eq!(read("{ start = 32, min = 4, max = 200 }"), (found(32, 4, 200), None, Some(4)));
-    assert_eq!(read("{ max = 8 }"), (found(8, 1, 8), None, Some(4)), "it begins where it may be");
+    assert_eq!(read("\"adaptive\""), (begins(20, false, 1, 1_000), None, Some(4)));
+    assert_eq!(read("{ start = 32, min = 4, max = 200 }"), (begins(32, true, 4, 200), None, Some(4)));
+    assert_eq!(read("{ max = 8 }"), (begins(8, false, 1, 8), None, Some(4)), "it begins where it may be");
 }
 
 #[test]
@@ -349,4 +351,17 @@ fn a_guard_stands_where_nothing_is_said_and_nowhere_else() {
         assert!(!guards(&format!("{{ url = {plain}, {own} }}"), ""), "{own}");
         assert!(!guards(&format!("{{ url = {plain}, {own} }}"), "limit = \"guard\""), "{own}");
     }
+}
+
+#[test]
+fn carriers_are_spared_until_somebody_says_whose_addresses_are_many_visitors() {
+    let shared = |lines: &str| {
+        let text = format!("[pool.app]\nendpoints = [\"http://127.0.0.1:3000\"]\n{lines}\n");
+        let front = tentpole_config::parse("tentpole.toml", &text).unwrap().snapshot.front;
+        front.shared.iter().map(|network| format!("{}/{}", network.address, network.bits)).collect::<Vec<_>>()
+    };
+    let carriers = ["100.64.0.0/10"];
+    assert_eq!(shared(""), carriers);
+    assert_eq!(shared("[visitors]\nbots = \"limit\""), carriers);
+    assert_eq!(shared("[visitors]\nshared = \"203.0.113.7\""), ["203.0.113.7/32"]);
 }

@@ -316,15 +316,24 @@
     return `${health === "last_one" ? "stays although out" : "out"} since ${time(detail.since_unix_ms)}: ${detail.because}${left > 0 ? `, back in ${span(left)} at the earliest` : ""}`;
   }
 
+  /** How many it gets at once, where that follows what it carries, and where it began: "at most 79 at once, began with 64 as found 2 h ago". */
+  function limitOf({ limit, limit_start: start }) {
+    if (!known(limit)) return "";
+    const ago = known(start?.found_unix_ms) ? ` ${span(Math.max(0, live.now_unix_ms - start.found_unix_ms) / 1000)} ago` : "";
+    const from = { found: ` as found${ago}`, found_in_pool: ` as found in its pool${ago}`, configured: " as configured" }[start?.from] ?? "";
+    return `at most ${count(limit)} at once${start ? `, began with ${count(start.limit)}${from}` : ""}`;
+  }
+
   function drawRow(row, endpoint, target) {
     const [word, tone] = stateOf(endpoint), cpu = endpoint.cpu_share;
     // While it warms up: how much of its share it gets.
     const partly = endpoint.weight_share > 0 && endpoint.weight_share < 1 ? `, ${whole(endpoint.weight_share)}` : "";
     const kept = [known(endpoint.reused_share) ? `${whole(endpoint.reused_share)} reuse` : "", known(endpoint.idle_limit_ms) ? `closes idle ones after ${(endpoint.idle_limit_ms / 1000).toFixed(1)} s` : ""].filter(Boolean).join(", ");
-    row.root.title = [endpoint.address ?? "", whyOut(endpoint), kept].filter(Boolean).join("\n");
+    row.root.title = [endpoint.address ?? "", whyOut(endpoint), kept, limitOf(endpoint)].filter(Boolean).join("\n");
     row.phase.dataset.tone = tone;
     say(row.word, word + partly);
-    say(row.age, whyOut(endpoint) || [known(endpoint.uptime_s) ? span(endpoint.uptime_s) : "", kept].filter(Boolean).join("; "));
+    const aside = [known(endpoint.uptime_s) ? span(endpoint.uptime_s) : "", kept, limitOf(endpoint)].filter(Boolean).join("; ");
+    say(row.age, whyOut(endpoint) || aside);
     row.fill.style.width = `${Math.min(100, (cpu ?? 0) * 100)}%`;
     row.mark.style.left = `${(target ?? 0) * 100}%`;
     row.share.dataset.tone = !known(cpu) ? "" : cpu >= 0.95 ? "bad" : cpu > target * 1.15 ? "grows" : "well";

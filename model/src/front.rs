@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// Content networks and balancers in front. Nobody is believed by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Front {
     /// Peers that are believed.
     pub trusted: Vec<Network>,
@@ -30,7 +30,24 @@ pub struct SecretField {
     pub value: Secret,
 }
 
+impl Default for Front {
+    fn default() -> Self {
+        Self {
+            trusted: Vec::new(),
+            address_field: None,
+            proxy_protocol: false,
+            require: Vec::new(),
+            shared: vec![Self::CARRIERS],
+            require_except: Vec::new(),
+        }
+    }
+}
+
 impl Front {
+    /// The addresses that carriers' NATs have among themselves (RFC 6598, section 7): each is many customers.
+    pub const CARRIERS: Network =
+        Network { address: IpAddr::V4(std::net::Ipv4Addr::new(100, 64, 0, 0)), bits: 10 };
+
     /// Whether a GET or HEAD of this path needs nothing of [`Front::require`].
     pub fn is_open(&self, path: &[u8]) -> bool {
         self.require_except.iter().any(|open| open.as_bytes() == path)

@@ -51,7 +51,9 @@ pub use fleet::{
 };
 pub use front::{Front, SecretField};
 pub use health::{HealthCheck, HealthDetail, HealthDetails, Outliers, PROBE_BODY_MAX, ProbeMethod};
-pub use limits::{AdaptiveLimit, LeaseGranted, LeaseWanted, Leases, LimitWhy, NoLease};
+pub use limits::{
+    AdaptiveLimit, LeaseGranted, LeaseWanted, Leases, LimitFrom, LimitStart, LimitWhy, NoLease,
+};
 pub use link::{CertificateEnd, EdgeGone, EdgePort, EdgeReport, EndpointReport};
 pub use membership::{AT_UNIX_SOCKET, DownReason, Health, Member, Membership, PoolMembers};
 pub use names::{

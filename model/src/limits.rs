@@ -7,8 +7,11 @@ use std::time::Duration;
 /// A limit of requests in flight that follows what the endpoint carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdaptiveLimit {
-    /// To begin with: what a rehearsal found, or the number of workers.
+    /// To begin with, until something was found: the number of workers, or what usually does.
     pub start: u32,
+    /// Somebody has named that.
+    #[serde(default)]
+    pub is_start_told: bool,
     /// Never below; at least 1.
     pub min: u32,
     /// Never above.
@@ -32,6 +35,32 @@ pub enum LimitWhy {
     PilesUp,
     /// Of the guard: visitors left, or answers were late or 503, while that was so.
     VisitorsLeft,
+}
+
+/// Where an adaptive limit began, and by whose word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitStart {
+    /// Requests at once, as it was said: bounds that came later do not change it.
+    pub limit: u32,
+    /// Who said that.
+    pub from: LimitFrom,
+    /// When it was found, in seconds since 1970; 0 where nothing was.
+    pub found_unix_s: u64,
+}
+
+/// Who said where an adaptive limit begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitFrom {
+    /// Nobody: it is what usually does.
+    #[default]
+    Usual,
+    /// The configuration.
+    Configured,
+    /// It was found at this endpoint.
+    Found,
+    /// It was found at others of its pool.
+    FoundInPool,
 }
 
 /// From an edge to who shares a pool's limit out: what it could use.
@@ -74,7 +103,27 @@ pub struct NoLease;
 
 impl Default for AdaptiveLimit {
     fn default() -> Self {
-        Self { start: 20, min: 1, max: 1_000 }
+        Self { start: 20, is_start_told: false, min: 1, max: 1_000 }
+    }
+}
+
+impl LimitFrom {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 4] = [Self::Usual, Self::Configured, Self::Found, Self::FoundInPool];
+
+    /// The word in the API.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Usual => "usual",
+            Self::Configured => "configured",
+            Self::Found => "found",
+            Self::FoundInPool => "found_in_pool",
+        }
+    }
+
+    /// The one with this place in [`LimitFrom::ALL`]; the first for any other number.
+    pub fn at(place: u32) -> Self {
+        Self::ALL.get(place as usize).copied().unwrap_or_default()
     }
 }
 
@@ -123,5 +172,7 @@ mod tests {
     fn every_reason_has_the_place_of_its_declaration() {
         assert!(LimitWhy::ALL.iter().enumerate().all(|(at, &why)| why as usize == at));
         assert_eq!((LimitWhy::at(2), LimitWhy::at(9)), (LimitWhy::WaitsInside, LimitWhy::Start));
+        assert!(LimitFrom::ALL.iter().enumerate().all(|(at, &from)| from as usize == at));
+        assert_eq!((LimitFrom::at(3), LimitFrom::at(9)), (LimitFrom::FoundInPool, LimitFrom::Usual));
     }
 }

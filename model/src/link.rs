@@ -449,6 +449,9 @@ pub struct EndpointReport {
     /// Requests that it may have in flight, where that follows what it carries, and why it is so.
     #[serde(default)]
     pub limit: Option<(u32, crate::LimitWhy)>,
+    /// Where that began.
+    #[serde(default)]
+    pub limit_start: Option<crate::LimitStart>,
 }
 
 /// Asks the edge from within the control process.

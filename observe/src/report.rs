@@ -11,7 +11,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tentpole_model::{
-    CacheFigures, EdgeReport, Endpoint, EndpointReport, Files, LimitWhy, Priority, Refused, Snapshot,
+    CacheFigures, EdgeReport, Endpoint, EndpointReport, Files, LimitFrom, LimitStart, LimitWhy, Priority,
+    Refused, Snapshot,
 };
 use tentpole_runtime::ledger::Account;
 use tentpole_runtime::{Cell, Cells, Instant, Ledger, clock};
@@ -115,6 +116,11 @@ impl Counted<'_> {
             idle_limit_ms: cell.idle_limit_ms(),
             local_ports: cell.local_ports.in_use(),
             limit: cell.limit_found().map(|(limit, why)| (limit, LimitWhy::at(why))),
+            limit_start: cell.limit_start().map(|(limit, from, found_unix_s)| LimitStart {
+                limit,
+                from: LimitFrom::at(from),
+                found_unix_s,
+            }),
         };
         cells.iter().map(report).collect()
     }

@@ -50,6 +50,12 @@ pub struct Cell {
     pub limit_shown: AtomicU32,
     /// Why that is so: the place of a `LimitWhy`.
     pub limit_why: AtomicU32,
+    /// Where it began; 0 where it does not follow what the endpoint carries.
+    pub limit_start: AtomicU32,
+    /// Who said that: the place of a `LimitFrom`.
+    pub limit_start_from: AtomicU32,
+    /// When that was found, in seconds since 1970; 0 where nothing was.
+    pub limit_found_unix_s: AtomicU64,
     /// How long it took to answer, by class; requests with a body are left out.
     pub latencies: Latencies,
     /// What is known of when it closes idle connections: `decide/idle` packs and reads it. 0: nothing yet.
@@ -105,6 +111,9 @@ impl Cells {
             limit: AtomicU32::new(0),
             limit_shown: AtomicU32::new(0),
             limit_why: AtomicU32::new(0),
+            limit_start: AtomicU32::new(0),
+            limit_start_from: AtomicU32::new(0),
+            limit_found_unix_s: AtomicU64::new(0),
             latencies: Latencies::default(),
             idle: AtomicU64::new(0),
             idle_lately: AtomicU64::new(0),
@@ -180,6 +189,14 @@ impl Cell {
     pub fn limit_found(&self) -> Option<(u32, u32)> {
         let limit = self.limit_shown.load(Ordering::Relaxed);
         (limit > 0).then(|| (limit, self.limit_why.load(Ordering::Relaxed)))
+    }
+
+    /// Where that limit began, the place of the `LimitFrom`, and when it was found, in seconds since 1970; `None` where there is none,
+    /// and where a guard is in force.
+    pub fn limit_start(&self) -> Option<(u32, u32, u64)> {
+        let start = self.limit_start.load(Ordering::Relaxed);
+        let from = self.limit_start_from.load(Ordering::Relaxed);
+        (start > 0).then(|| (start, from, self.limit_found_unix_s.load(Ordering::Relaxed)))
     }
 
     /// Counts an attempt that failed by the endpoint's fault; returns how many in a row that makes.

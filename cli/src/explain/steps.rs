@@ -371,7 +371,11 @@ impl Telling<'_> {
             show_duration(pool.queue.wait_max),
             pool.queue.length_max
         );
-        self.say("queue", decision, "");
+        let because = pool.adaptive.map_or(String::new(), |adaptive| {
+            let start = adaptive.start;
+            format!("each one's limit follows what it carries; it begins with what was found before, or else with {start}")
+        });
+        self.say("queue", decision, because);
         self.by(&of(&["queue"]));
         let rank = self.explained.rank;
         self.say("rank", rank.label(), words::rank(rank));

@@ -3,6 +3,7 @@
 use crate::columns::plain;
 use serde_json::Value;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// The steps in words, best first.
 const STEPS: [(&str, &str); 6] = [
@@ -75,6 +76,26 @@ pub(super) fn of_pool(pool: &Value) -> String {
     }
 }
 
+/// `  10.0.0.1:3000: at most 79 at once (carries more); it began with 64, which was found here 2h 3m ago`; `None` where no limit follows what it carries.
+pub(super) fn of_endpoint(endpoint: &Value, now_ms: u64) -> Option<String> {
+    let limit = endpoint["limit"].as_u64()?;
+    let start = &endpoint["limit_start"];
+    let began = start["limit"].as_u64();
+    let ago = || {
+        let found_ms = start["found_unix_ms"].as_u64().unwrap_or(now_ms);
+        super::span(Duration::from_millis(now_ms.saturating_sub(found_ms)))
+    };
+    let from = match start["from"].as_str().unwrap_or_default() {
+        "found" => format!("which was found here {} ago", ago()),
+        "found_in_pool" => format!("which was found at others of its pool, last {} ago", ago()),
+        "configured" => "as configured".to_owned(),
+        _ => "as usual".to_owned(),
+    };
+    let began = began.map(|began| format!("; it began with {began}, {from}")).unwrap_or_default();
+    let why = plain(&endpoint["limit_why"]).replace('_', " ");
+    Some(format!("  {}: at most {limit} at once ({why}){began}\n", plain(&endpoint["authority"])))
+}
+
 /// Whole from 10 on.
 fn number(per_s: f64) -> String {
     if per_s >= 10.0 || per_s.fract() == 0.0 { format!("{per_s:.0}") } else { format!("{per_s:.1}") }
@@ -106,5 +127,28 @@ mod tests {
         let pool = json!({"in_flight": 12, "limit": 40, "queued": 3, "queue_max": 100});
         assert_eq!(of_pool(&pool), "; 12 in flight of 40, 3 waiting of 100 that may");
         assert_eq!(of_pool(&json!({"in_flight": 12, "limit": null, "queued": 0})), "");
+    }
+
+    #[test]
+    fn a_limit_says_where_it_began_and_by_whose_word() {
+        let told = |start: Value| {
+            let one =
+                json!({"authority": "a:1", "limit": 79, "limit_why": "carries_more", "limit_start": start});
+            of_endpoint(&one, 7_400_000).unwrap()
+        };
+        let found = told(json!({"limit": 64, "from": "found", "found_unix_ms": 20_000}));
+        let wanted =
+            "  a:1: at most 79 at once (carries more); it began with 64, which was found here 2h 3m ago\n";
+        assert_eq!(found, wanted);
+        let in_pool = told(json!({"limit": 64, "from": "found_in_pool", "found_unix_ms": 7_399_000}));
+        assert!(
+            in_pool.ends_with("; it began with 64, which was found at others of its pool, last 1s ago\n")
+        );
+        assert!(
+            told(json!({"limit": 8, "from": "configured"})).ends_with("; it began with 8, as configured\n")
+        );
+        assert!(told(json!({"limit": 20, "from": "usual"})).ends_with("; it began with 20, as usual\n"));
+        assert!(told(Value::Null).ends_with("at once (carries more)\n"), "an edge of before");
+        assert_eq!(of_endpoint(&json!({"authority": "a:1", "limit": null}), 0), None);
     }
 }

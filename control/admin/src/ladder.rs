@@ -4,7 +4,7 @@
 use crate::State;
 use crate::sample::{Number, counted, rate, span};
 use serde::Serialize;
-use tentpole_model::{EdgeReport, Endpoint, Files, Pool, Priority, Refused};
+use tentpole_model::{EdgeReport, Endpoint, EndpointReport, Files, Pool, Priority, Refused};
 
 /// From the cache, and fresh.
 const FRESH: [&str; 4] = ["hit", "hit_disk", "hit_partial", "joined"];
@@ -133,6 +133,23 @@ impl Ladder {
             priorities,
             refused: reasons,
         })
+    }
+}
+
+/// Where a limit that follows what its endpoint carries began.
+#[derive(Serialize)]
+pub(crate) struct LimitStart {
+    limit: u32,
+    from: &'static str,
+    found_unix_ms: Option<u64>,
+}
+
+impl LimitStart {
+    /// `None` where there is no such limit.
+    pub(crate) fn of(counted: Option<&EndpointReport>) -> Option<Self> {
+        let start = counted?.limit_start?;
+        let found_unix_ms = Some(start.found_unix_s.saturating_mul(1_000)).filter(|&found_ms| found_ms > 0);
+        Some(Self { limit: start.limit, from: start.from.label(), found_unix_ms })
     }
 }
 

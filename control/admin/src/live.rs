@@ -6,8 +6,7 @@ use crate::cache::CacheStatus;
 use crate::error::ApiError;
 use crate::events::Event;
 use crate::history::{STEP_MAX, Series};
-use crate::ladder::Ladder;
-use crate::ladder::{in_flight, limit};
+use crate::ladder::{Ladder, LimitStart, in_flight, limit};
 use crate::progress::{RestartStatus, UpgradeStatus, restarts};
 use crate::sample::{Number, Rates, Sample};
 use crate::status::{Detail, WrongOrder, health_words, is_vacant, wrong_order};
@@ -118,6 +117,7 @@ struct EndpointLive {
     idle_limit_ms: Option<u32>,
     limit: Option<u32>,
     limit_why: Option<&'static str>,
+    limit_start: Option<LimitStart>,
     started_unix_ms: Option<u64>,
     uptime_s: Option<u64>,
 }
@@ -255,6 +255,7 @@ impl View<'_> {
             idle_limit_ms: counted.and_then(|counted| counted.idle_limit_ms),
             limit: counted.and_then(|counted| counted.limit).map(|(limit, _)| limit),
             limit_why: counted.and_then(|counted| counted.limit).map(|(_, why)| why.label()),
+            limit_start: LimitStart::of(counted),
             started_unix_ms,
             uptime_s: started_unix_ms.map(|started| self.now_unix_ms.saturating_sub(started) / 1_000),
             name,

@@ -57,7 +57,7 @@ pub(crate) async fn order(
     let order = RoomOrder { room: room.clone(), wish };
     let json = ask_text(&state, Question::Rooms(Some(order))).await?;
     if json.is_empty() {
-        let cure = "GET /api/rooms lists them.";
+        let cure = "GET /api/rooms, or tentpole room, lists them.";
         return Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no waiting room {room}"), cure));
     }
     state.parts.events.add(EventKind::Admin, format!("waiting room {room}: {said}"));

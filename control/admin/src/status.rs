@@ -2,7 +2,7 @@
 
 use crate::State;
 use crate::cache::CacheStatus;
-use crate::ladder::{Ladder, in_flight, limit};
+use crate::ladder::{Ladder, LimitStart, in_flight, limit};
 use crate::live::instance_of;
 use crate::progress::{RestartStatus, UpgradeStatus, restarts};
 use serde::Serialize;
@@ -134,6 +134,7 @@ struct EndpointStatus {
     local_ports: Vec<LocalPorts>,
     limit: Option<u32>,
     limit_why: Option<&'static str>,
+    limit_start: Option<LimitStart>,
 }
 
 /// Ports in use towards an endpoint at one address of the machine.
@@ -344,6 +345,7 @@ impl EndpointStatus {
                 .collect(),
             limit: counted.and_then(|counted| counted.limit).map(|(limit, _)| limit),
             limit_why: counted.and_then(|counted| counted.limit).map(|(_, why)| why.label()),
+            limit_start: LimitStart::of(counted),
             authority,
         }
     }

@@ -68,6 +68,18 @@ pub struct Adaptive {
     unloaded: Unloaded,
     overload: Overload,
     why: LimitWhy,
+    finding: Option<Finding>,
+}
+
+/// What measurements said last.
+#[derive(Clone, Copy, Debug)]
+struct Finding {
+    /// The upper level.
+    limit: u32,
+    /// Time-outs and 503 take it down to this: an endpoint that was broken says nothing about what it carries.
+    least: u32,
+    /// Nobody was told of it yet.
+    is_news: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -117,10 +129,10 @@ impl Adaptive {
     pub fn new(bounds: AdaptiveLimit) -> Self {
         let min = bounds.min.max(1);
         let max = bounds.max.max(min);
-        let bounds = AdaptiveLimit { min, max, start: bounds.start.clamp(min, max) };
+        let bounds = AdaptiveLimit { min, max, start: bounds.start.clamp(min, max), ..bounds };
         let mut new = Self {
             bounds,
-            base: f64::from(bounds.start * 3 / 4),
+            base: f64::from(lower_of(bounds.start)),
             at: At::Rest,
             gain: Gain::between(1, 2),
             measured: 0,
@@ -134,9 +146,45 @@ impl Adaptive {
             unloaded: Unloaded::default(),
             overload: Overload::default(),
             why: LimitWhy::Start,
+            finding: None,
         };
         new.anew();
         new
+    }
+
+    /// To begin with what was found at this very endpoint before.
+    pub fn found_before(bounds: AdaptiveLimit, limit: u32) -> Self {
+        let mut new = Self::new(AdaptiveLimit { start: limit, ..bounds });
+        new.bounds.start = Self::new(bounds).bounds.start;
+        new.finding = Some(Finding { is_news: false, ..Finding::of(limit) });
+        new
+    }
+
+    /// What was found under load, here or before: the upper level as measurements left it. `None` while there was no measurement
+    /// that moved it.
+    pub fn found(&self) -> Option<u32> {
+        self.finding.map(|finding| finding.limit)
+    }
+
+    /// The same, once after each time that it was found.
+    pub fn found_anew(&mut self) -> Option<u32> {
+        let finding = self.finding.as_mut().filter(|finding| finding.is_news)?;
+        finding.is_news = false;
+        Some(finding.limit)
+    }
+
+    /// It has not moved since it began, and nothing was found at its endpoint.
+    pub fn is_at_start(&self) -> bool {
+        self.why == LimitWhy::Start && self.finding.is_none() && matches!(self.at, At::Rest)
+    }
+
+    /// Begins with another limit, because more is known of its pool by now; not where it has found something itself or is
+    /// measured just now.
+    pub fn goes_along(&mut self, start: u32) {
+        if self.is_at_start() {
+            self.base = Self::new(AdaptiveLimit { start, ..self.bounds }).base;
+            self.anew();
+        }
     }
 
     /// Requests that it may have in flight now.
@@ -165,7 +213,7 @@ impl Adaptive {
             return;
         }
         self.bounds = within;
-        if self.why == LimitWhy::Start {
+        if self.why == LimitWhy::Start && self.finding.is_none() {
             self.base = base;
         }
         (self.at, self.why) = (At::Rest, if self.why == LimitWhy::Start { why } else { self.why });
@@ -298,6 +346,15 @@ impl Adaptive {
         let most = f64::from(self.bounds.max) * 0.75;
         self.base = self.base.clamp(f64::from(self.bounds.min), most.max(f64::from(self.bounds.min)));
         self.why = why;
+        let upper = self.upper_level();
+        match &mut self.finding {
+            Some(finding) if why == LimitWhy::Overloaded => {
+                let limit = finding.limit.min(upper.max(finding.least));
+                (finding.is_news, finding.limit) = (finding.is_news || limit < finding.limit, limit);
+            }
+            None if why == LimitWhy::Overloaded => {}
+            finding => *finding = Some(Finding::of(upper)),
+        }
         self.anew();
     }
 
@@ -325,6 +382,19 @@ impl Adaptive {
         (*since, *before, *used) = (now, *seen, false);
         is
     }
+}
+
+impl Finding {
+    fn of(limit: u32) -> Self {
+        Self { limit, least: limit.div_ceil(2), is_news: true }
+    }
+}
+
+/// The lower level to this upper one, or to the next below that has one.
+fn lower_of(upper: u32) -> u32 {
+    let lower = upper * 3 / 4;
+    let is_higher = |lower: u32| lower + ((lower + 1) / 3).max(1) <= upper;
+    if is_higher(lower + 1) { lower + 1 } else { lower }
 }
 
 impl Unloaded {

@@ -267,7 +267,7 @@ impl Guard {
         let usually = (self.last(LOOKS).rate() * self.usual.seconds()).max(self.usual.in_flight * 0.75);
         let min = (usually.ceil() as u32).clamp(1, limit);
         let max = limit.saturating_mul(2).max(1_000);
-        let bounds = AdaptiveLimit { start: limit, min, max };
+        let bounds = AdaptiveLimit { start: limit, is_start_told: false, min, max };
         self.stage = Stage::Guards(Box::new(Guarding {
             limit: Adaptive::new(bounds),
             min,
@@ -295,8 +295,8 @@ impl Guard {
             && second.left * 2 > second.ended
         {
             // Most leave: they wait inside for what they could not wait for outside.
-            let bounds =
-                AdaptiveLimit { start: (limit / 2).max(guarding.min), min: guarding.min, max: guarding.max };
+            let start = (limit / 2).max(guarding.min);
+            let bounds = AdaptiveLimit { start, is_start_told: false, min: guarding.min, max: guarding.max };
             (guarding.limit, guarding.halved) = (Adaptive::new(bounds), Some(now));
         }
         if guarding.reached {

@@ -12,6 +12,8 @@
 //! endpoint once was without load, and so nothing can go stale or drift, and the limit is never cut to a few to find out:
 //! the lower level is a quarter below the upper one. While no request waits, nothing is measured, and the limit stays.
 //!
+//! What was found is where the next one begins: [`begins`] says when it counts, [`fair`] what an endpoint gets that has found nothing.
+//!
 //! Where nobody has asked for a limit, [`Guard`] gives none until there is harm, and this one from then on.
 //!
 //! What others do: Gradient2 (Netflix, `concurrency-limits`) compares with a long average of latency, which a slowly rising
@@ -19,10 +21,12 @@
 //! at once. `tests/compared.rs` has both.
 
 mod adaptive;
+mod found;
 mod gain;
 mod guard;
 mod measure;
 
 pub use adaptive::{Adaptive, Seen};
+pub use found::{EXPIRES, Found, LIMIT_MAX, begins, fair};
 pub use gain::GAIN_WANTED;
 pub use guard::{CLASSES, Guard, GuardSeen, HOLDS_MAX, LATE_MIN};

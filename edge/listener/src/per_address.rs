@@ -137,8 +137,8 @@ mod tests {
         let per_address = PerAddress::new(100);
         let visitors =
             VisitorLimits { per_address_max: most, per_address_refuses: refuses, ..VisitorLimits::default() };
-        let carrier = Network { address: "100.64.0.0".parse().unwrap(), bits: 10 };
-        let front = Front { shared: vec![carrier], ..Front::default() };
+        let trusted = vec![Network { address: "198.51.100.0".parse().unwrap(), bits: 24 }];
+        let front = Front { trusted, ..Front::default() };
         per_address.set(&Snapshot { visitors, front, ..Snapshot::default() });
         per_address
     }
@@ -173,9 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn what_many_share_is_not_counted() {
+    fn what_many_share_is_not_counted_and_carriers_are_such_without_a_word() {
         let doors = of(1, true);
-        assert!((0..50).all(|_| enters(&doors, "100.64.0.1") == Some(None)));
+        for spared in ["100.64.0.1", "100.127.255.254", "::ffff:100.64.0.1", "198.51.100.7"] {
+            assert!((0..50).all(|_| enters(&doors, spared) == Some(None)), "{spared}");
+        }
+        for counted in ["100.63.255.255", "100.128.0.1", "198.51.101.7", "2001:db8::1"] {
+            assert!(enters(&doors, counted).is_some() && enters(&doors, counted).is_none(), "{counted}");
+        }
     }
 
     #[test]

@@ -165,8 +165,9 @@ impl Bound {
         let gates = Arc::new(Gates::default());
         let own_key = OwnKey::new(state.clone());
         let rooms = Rooms::new(state.clone());
-        let prepared =
-            Prepared::new(&in_force, &cells, &gates, &own_key, &rooms).map_err(StartError::Routes)?;
+        let limits = Limits::new(state.clone());
+        let prepared = Prepared::new(&in_force, &cells, &gates, &own_key, &rooms, &limits)
+            .map_err(StartError::Routes)?;
         let addresses = listeners[0].iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let cache = Cache::new(snapshot.cache, ledger.clone());
         let purges = Arc::new(PurgeLog::default());
@@ -184,7 +185,7 @@ impl Bound {
             rooms,
             secure,
             // The other half is for those who are served already.
-            limits: Limits::default(),
+            limits,
             wanting: tokio::sync::Notify::new(),
             handshakes_max: (snapshot.visitors.connections_max / 2 / count).max(1),
             searches: Searches::new(),
@@ -367,6 +368,7 @@ impl Edge {
     pub fn leave(&self) {
         self.disk.iter().for_each(|disk| disk.hand_over());
         self.shared.rooms.leave();
+        self.shared.limits.leave();
         self.ending.send_if_modified(|ending| {
             let begins = *ending == Ending::No;
             if begins {
@@ -398,6 +400,7 @@ impl Edge {
         }
         self.looking.end();
         self.shared.rooms.close();
+        self.shared.limits.leave();
         // What was handed over is written before the process ends.
         self.disk.iter().for_each(|disk| disk.close());
         self.cut.load(Ordering::Acquire)

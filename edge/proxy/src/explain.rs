@@ -10,6 +10,7 @@ use crate::forward::Purpose;
 use crate::group::may_share;
 use crate::hashed;
 use crate::head::parsed;
+use crate::limits::Limits;
 use crate::lock::is_let_in;
 use crate::obtain::{for_whom, goes_past, only_looks};
 use crate::place::{Place, goes_to_https, route};
@@ -207,7 +208,8 @@ pub enum Chosen {
 pub fn explain(snapshot: &Snapshot, question: Question<'_>) -> Result<Explained, CompileError> {
     let file = SnapshotFile::first(snapshot.clone(), 0);
     let (in_force, rooms) = (InForce::at_first(file), Rooms::new(None));
-    let prepared = Prepared::new(&in_force, &Cells::new(), &Gates::default(), &OwnKey::new(None), &rooms)?;
+    let (own_key, limits) = (OwnKey::new(None), Limits::new(None));
+    let prepared = Prepared::new(&in_force, &Cells::new(), &Gates::default(), &own_key, &rooms, &limits)?;
     let (membership, dials) = (all_well(snapshot), Dials::from_snapshot(snapshot));
     let view = Rc::new(View::new(Arc::new(prepared), Arc::new(membership), Arc::new(dials)));
     let mut walk = Walk::new(&view, question);

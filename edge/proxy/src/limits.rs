@@ -1,23 +1,36 @@
 //! Limits that follow what endpoints carry: looks at their cells several times a second, beside the requests, and says in
-//! them how many each may have. What a request does is one load (`requests_max`). Decides nothing: `decide/limit` does.
+//! them how many each may have. What a request does is one load (`requests_max`). What was found is written down (`kept.rs`), so that
+//! the next edge begins with it. Decides nothing: `decide/limit` does.
+
+mod findings;
+mod kept;
 
 use crate::prepare::{Prepared, PreparedPool};
+use findings::Findings;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tentpole_limit::{Adaptive, Guard, GuardSeen, Seen};
-use tentpole_model::{AdaptiveLimit, Endpoint, Pool};
+use tentpole_limit::{Adaptive, Found, Guard, GuardSeen, Seen, begins};
+use tentpole_model::{AdaptiveLimit, Endpoint, LimitFrom, LimitStart, Pool};
 use tentpole_runtime::Cell;
-use tentpole_runtime::clock::Instant;
+use tentpole_runtime::clock::{self, Instant};
+
+/// How exactly is remembered when something was found, in seconds: what stays as it is need not be written anew each second.
+const FOUND_GRAIN_S: u64 = 60;
 
 /// The limits of all endpoints that have such a one, by the slot of their cell: they outlive Snapshots.
-#[derive(Debug, Default)]
-pub(crate) struct Limits(Mutex<Known>);
+#[derive(Debug)]
+pub struct Limits {
+    known: Mutex<Known>,
+    keeping: kept::Keeping,
+}
 
 #[derive(Debug, Default)]
 struct Known {
     by_slot: HashMap<u32, Its>,
+    findings: Findings,
     /// How often it was looked.
     looks: u64,
 }
@@ -25,6 +38,9 @@ struct Known {
 #[derive(Debug)]
 struct Its {
     limit: Limit,
+    start: LimitStart,
+    /// What it goes along with: so many changes of what was found, and these bounds.
+    along: Option<(u64, AdaptiveLimit)>,
     /// The last look that found its endpoint.
     look: u64,
 }
@@ -47,21 +63,40 @@ pub(crate) fn requests_max(pool: &Pool, prepared: &PreparedPool, endpoint: usize
     }
 }
 
-/// A cell has a limit as soon as a Snapshot says so.
-pub(crate) fn begin(pool: &Pool, endpoint: &Endpoint, cell: &Cell) {
-    let Some(adaptive) = pool.adaptive else { return };
-    let start = Adaptive::new(bounds(adaptive, endpoint));
-    if cell.limit.compare_exchange(0, start.limit(), Relaxed, Relaxed).is_ok() {
-        say(cell, &start);
-    }
-}
-
 impl Limits {
+    /// Limits that begin with what was found and is kept in this directory; without one they last as long as this process.
+    pub(crate) fn new(state: Option<PathBuf>) -> Arc<Self> {
+        let (keeping, findings) = kept::Keeping::new(state);
+        Arc::new(Self { known: Mutex::new(Known { findings, ..Known::default() }), keeping })
+    }
+
+    /// A cell has a limit as soon as a Snapshot says so.
+    pub(crate) fn begin(self: &Arc<Self>, pool: &Pool, endpoint: &Endpoint, cell: &Cell) {
+        let Some(adaptive) = pool.adaptive else { return };
+        kept::begin(self);
+        let bounds = bounds(adaptive, endpoint);
+        let start = self.known().findings.begins(pool, endpoint, bounds);
+        let limit = beginning(bounds, start);
+        if cell.limit.compare_exchange(0, limit.limit(), Relaxed, Relaxed).is_ok() {
+            say(cell, &limit);
+            say_start(cell, start);
+        }
+    }
+
+    /// Another edge goes on with what is kept: it is written for the last time.
+    pub(crate) fn leave(&self) {
+        self.keeping.end(|| self.known().findings.to_text());
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks at all of them; for one thread, several times a second. Allocates only for an endpoint that is new.
     pub(crate) fn look(&self, prepared: &Prepared, now: Instant) {
         let now = Duration::from_micros(now.as_micros());
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { by_slot, looks } = &mut *known;
+        let mut known = self.known();
+        let Known { by_slot, findings, looks } = &mut *known;
         *looks += 1;
         for (pool, live) in prepared.snapshot.pools.iter().zip(&prepared.pools) {
             let gate = &live.gate;
@@ -75,17 +110,29 @@ impl Limits {
                     }
                     continue;
                 }
-                let known = by_slot.entry(cell.slot).or_insert_with(|| Its::new(pool, endpoint));
+                let known = by_slot.entry(cell.slot).or_insert_with(|| Its::new(pool, endpoint, findings));
                 if matches!(known.limit, Limit::Guard(_)) != pool.adaptive.is_none() {
-                    *known = Its::new(pool, endpoint);
+                    *known = Its::new(pool, endpoint, findings);
                 }
                 known.look = *looks;
                 match (&mut known.limit, pool.adaptive) {
                     (Limit::Adaptive(limit), Some(adaptive)) => {
-                        limit.stay_within(bounds(adaptive, endpoint));
+                        let bounds = bounds(adaptive, endpoint);
+                        limit.stay_within(bounds);
+                        let as_of = Some((findings.changes(), bounds));
+                        if known.along != as_of && limit.is_at_start() {
+                            // Others of its pool have found something since.
+                            let start = findings.begins(pool, endpoint, bounds);
+                            limit.goes_along(start.limit);
+                            (known.start, known.along) = (start, as_of);
+                        }
                         limit.look(now, seen(cell, waiting));
+                        if let Some(limit) = limit.found_anew() {
+                            findings.set(&pool.name, &endpoint.authority(), found(limit, adaptive));
+                        }
                         more |= limit.limit() > before;
                         say(cell, limit);
+                        say_start(cell, known.start);
                     }
                     (Limit::Guard(guard), _) => {
                         guard.look(now, &seen_by_guard(cell, waiting, gate.left()));
@@ -108,13 +155,45 @@ impl Limits {
 }
 
 impl Its {
-    fn new(pool: &Pool, endpoint: &Endpoint) -> Self {
-        let limit = match pool.adaptive {
-            Some(adaptive) => Limit::Adaptive(Box::new(Adaptive::new(bounds(adaptive, endpoint)))),
-            None => Limit::Guard(Box::default()),
+    fn new(pool: &Pool, endpoint: &Endpoint, findings: &Findings) -> Self {
+        let Some(adaptive) = pool.adaptive else {
+            let start = LimitStart { limit: 0, from: LimitFrom::Usual, found_unix_s: 0 };
+            return Self { limit: Limit::Guard(Box::default()), start, along: None, look: 0 };
         };
-        Self { limit, look: 0 }
+        let bounds = bounds(adaptive, endpoint);
+        let start = findings.begins(pool, endpoint, bounds);
+        let along = Some((findings.changes(), bounds));
+        Self { limit: Limit::Adaptive(Box::new(beginning(bounds, start))), start, along, look: 0 }
     }
+}
+
+impl Findings {
+    fn begins(&self, pool: &Pool, endpoint: &Endpoint, bounds: AdaptiveLimit) -> LimitStart {
+        let own = self.of(&pool.name, &endpoint.authority());
+        begins(bounds, own, self.of_pool(&pool.name), unix_s())
+    }
+}
+
+fn beginning(bounds: AdaptiveLimit, start: LimitStart) -> Adaptive {
+    match start.from {
+        LimitFrom::Found => Adaptive::found_before(bounds, start.limit),
+        LimitFrom::FoundInPool => {
+            let mut limit = Adaptive::new(bounds);
+            limit.goes_along(start.limit);
+            limit
+        }
+        LimitFrom::Usual | LimitFrom::Configured => Adaptive::new(bounds),
+    }
+}
+
+/// What was found just now.
+fn found(limit: u32, adaptive: AdaptiveLimit) -> Found {
+    let start = adaptive.is_start_told.then_some(adaptive.start);
+    Found { limit, at_unix_s: unix_s() / FOUND_GRAIN_S * FOUND_GRAIN_S, start }
+}
+
+fn unix_s() -> u64 {
+    clock::now().unix_us() / 1_000_000
 }
 
 /// What was said of the endpoint itself is the most.
@@ -168,8 +247,15 @@ fn say(cell: &Cell, limit: &Adaptive) {
     cell.limit_why.store(limit.why() as u32, Relaxed);
 }
 
+fn say_start(cell: &Cell, start: LimitStart) {
+    cell.limit_start.store(start.limit, Relaxed);
+    cell.limit_start_from.store(start.from as u32, Relaxed);
+    cell.limit_found_unix_s.store(start.found_unix_s, Relaxed);
+}
+
 /// It has none any more.
 fn forget(cell: &Cell) {
     cell.limit.store(0, Relaxed);
     cell.limit_shown.store(0, Relaxed);
+    cell.limit_start.store(0, Relaxed);
 }

@@ -3,7 +3,7 @@
 
 use crate::assets::Assets;
 use crate::files::PoolFiles;
-use crate::limits;
+use crate::limits::Limits;
 use crate::lock::Lock;
 use crate::marked::Marked;
 use crate::rank::{self, Ranks};
@@ -110,12 +110,13 @@ impl Prepared {
         gates: &Gates,
         own_key: &OwnKey,
         rooms: &Arc<Rooms>,
+        limits: &Arc<Limits>,
     ) -> Result<Self, CompileError> {
         let InForce { version, snapshot, membership, dials, .. } = in_force.clone();
         let table = Table::compile(&snapshot)?;
         let cell = |pool: &Pool, endpoint: &Endpoint| {
             let cell = cells.of(&pool.name, &endpoint.authority());
-            limits::begin(pool, endpoint, &cell);
+            limits.begin(pool, endpoint, &cell);
             cell
         };
         let prepare = |pool: &Pool| PreparedPool {

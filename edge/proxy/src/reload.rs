@@ -32,7 +32,8 @@ impl Reloader {
     pub fn reload(&self, next: &InForce) -> Result<(), String> {
         let shared = &self.shared;
         let before = shared.prepared.get();
-        let next = Prepared::new(next, &self.cells, &self.gates, &shared.own_key, &shared.rooms)
+        let (own_key, rooms, limits) = (&shared.own_key, &shared.rooms, &shared.limits);
+        let next = Prepared::new(next, &self.cells, &self.gates, own_key, rooms, limits)
             .map_err(|error| error.to_string())?;
         if let Some(secure) = &shared.secure {
             secure.follow(&next.snapshot.tls);

@@ -1,6 +1,7 @@
 //! Which routes are closed and which stored responses go when another Snapshot comes.
 
 use super::*;
+use crate::limits::Limits;
 use crate::room::Rooms;
 use crate::sticky::OwnKey;
 use tentpole_model::{Caching, HostPattern, Pool, QueryRules, Route};
@@ -38,6 +39,7 @@ fn prepared(sites: Vec<Site>) -> Arc<Prepared> {
             &Gates::default(),
             &OwnKey::new(None),
             &Rooms::new(None),
+            &Limits::new(None),
         )
         .unwrap(),
     )

@@ -205,6 +205,18 @@ impl Visit<'_> {
         }
     }
 
+    /// Gives it to him with an answer of our own, which no cache keeps: who was let in and cannot be served now has his seat when he
+    /// comes again.
+    pub(crate) fn give_ticket(&mut self) {
+        let ticket = std::mem::take(&mut self.scratch.ticket);
+        let out = &mut self.scratch.out;
+        let behind_status = out.windows(2).position(|end| end == b"\r\n").map(|end| end + 2);
+        if let (false, Some(at)) = (ticket.is_empty(), behind_status) {
+            let line = [b"Set-Cookie: ".as_slice(), &ticket, b"\r\n"].concat();
+            out.splice(at..at, line);
+        }
+    }
+
     /// The lines of a stored response's head that are for this visitor alone: those he has, and his ticket. `stored` is the
     /// head as it is stored.
     pub(crate) fn own_lines<'b>(&mut self, own: &'b [u8], stored: &[u8]) -> Cow<'b, [u8]> {

@@ -134,6 +134,7 @@ impl Visit<'_> {
     }
 
     async fn write_answer(&mut self, manner: Manner, body_read: bool) -> After {
+        self.give_ticket();
         match self.visitor.write(&mut [IoSlice::new(&self.scratch.out)]).await {
             Ok(bytes) => self.why.bytes_out = bytes,
             Err(_) => return After::Close,

@@ -79,7 +79,7 @@ pub struct Shared {
     /// TLS handshakes that one thread carries at once.
     pub handshakes_max: usize,
     /// Limits that follow what endpoints carry.
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     /// Who counts the connections.
     pub doors: OnceLock<Arc<Doors>>,
     /// Rung when requests wait for connections that other threads may have.
