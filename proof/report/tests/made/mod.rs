@@ -231,6 +231,9 @@ pub fn collapses() -> Run {
     })
 }
 
+mod whole;
+pub use whole::whole;
+
 /// Everything held.
 pub fn holds() -> Run {
     run(&[50.0, 100.0, 200.0, 300.0, 400.0], &|load| Effect { p50: 20.0 + load * 0.01, failing: vec![] })
