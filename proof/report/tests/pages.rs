@@ -23,7 +23,7 @@ fn all() -> Vec<(&'static str, Run)> {
         ("single", made::single()),
         ("untrusted", made::untrusted()),
         ("hostile", made::hostile()),
-        ("whole", made::whole()),
+        ("whole", made::whole::whole()),
     ]
 }
 
@@ -97,7 +97,7 @@ fn verdicts_read_like_sentences() {
 /// The first screen: the interval, not one load as if it were certain; then the curve, and only then how it was searched.
 #[test]
 fn a_search_is_told_by_its_interval_and_explained_below_the_curve() {
-    let page = html(&made::whole());
+    let page = html(&made::whole::whole());
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}"));
     assert!(
         at("<h1>Breaks between 1,200 and 1,280 visitors")

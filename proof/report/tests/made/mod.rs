@@ -9,6 +9,8 @@
     reason = "figures made up"
 )]
 
+pub mod whole;
+
 use std::collections::BTreeMap;
 use tentpole_load::Run;
 use tentpole_load::result::*;
@@ -230,9 +232,6 @@ pub fn collapses() -> Run {
         _ => Effect { p50: 0.0, failing: vec![(FailureCause::Refused, 0.7), (FailureCause::Reset, 0.3)] },
     })
 }
-
-mod whole;
-pub use whole::whole;
 
 /// Everything held.
 pub fn holds() -> Run {
