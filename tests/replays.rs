@@ -6,6 +6,8 @@
 
 #[path = "replays/evening.rs"]
 mod evening;
+#[path = "replays/s1_2.rs"]
+mod s1_2;
 #[path = "replays/s1_4.rs"]
 mod s1_4;
 #[path = "replays/s2_4.rs"]

@@ -1,17 +1,25 @@
-// Four edges, and a name server that leads to one of them at a time or to all: what `tentpole load --resolvers` sees of
-// both. Everything is on this machine and ends with the script; knows no browser.
+// S5.4: four edges, each of which carries half as much again as its part, and a name server that leads to one of them at a time
+// or to all: what `tentpole load --resolvers` sees of both. Everything is on this machine and ends with the script; knows no
+// browser.
 'use strict';
 
-const { spawn } = require('node:child_process');
 const dgram = require('node:dgram');
 const fs = require('node:fs');
 const http = require('node:http');
 const os = require('node:os');
 const path = require('node:path');
 
+const { hold, late, load, read } = require('./run.js');
+
 const NAME = 'shop.test';
 const EDGES = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'];
 const TTL_S = 1;
+/** Visitors a second, and what each edge carries: half as much again as its part of them. */
+const RATE = 400;
+const CARRIES = 150;
+const WAIT_MS = 250;
+/** In how many sessions a second says something about shares: as the report sees it. */
+const SESSIONS_MIN = 20;
 
 /** A name server (RFC 1035) for the one name; `addresses` says what the next question is answered with. */
 async function nameServer(addresses) {
@@ -40,30 +48,34 @@ async function nameServer(addresses) {
   return socket;
 }
 
-/** One server on all addresses: an edge each. */
+/**
+ * One server on all addresses: an edge each, which answers so many requests a second, keeps others waiting for a moment, and
+ * refuses what it would not reach within it.
+ */
 async function edges() {
-  const server = http.createServer((_, response) => response.end('ok'));
+  const busyUntil = new Map();
+  const server = http.createServer((request, response) => {
+    const [edge, now] = [request.socket.localAddress, performance.now()];
+    const turn = Math.max(now, busyUntil.get(edge) ?? 0);
+    if (turn - now > WAIT_MS) {
+      response.writeHead(503).end();
+      return;
+    }
+    busyUntil.set(edge, turn + 1_000 / CARRIES);
+    setTimeout(() => response.end('ok'), turn - now);
+  });
   await new Promise((resolve, reject) => server.once('error', reject).listen(0, '0.0.0.0', resolve));
   return server;
 }
 
-/** The report's page of a load on a name whose server answers so. */
-async function load(binary, folder, name, addresses, seconds) {
+/** The report of a load on a name whose server answers so. */
+async function rehearse(binary, folder, name, addresses, { seconds, cores }) {
   const [names, server] = [await nameServer(addresses), await edges()];
   try {
-    const out = path.join(folder, name);
-    const typed = ['load', `http://${NAME}:${server.address().port}/`, '--rate', '400', '--time', `${seconds}s`, '--ramp', '0s', '--plain',
-      '--resolvers', '30', '--resolver-policy', 'random', '--name-server', `127.0.0.1:${names.address().port}`, '--out', out];
-    const child = spawn(binary, typed, { cwd: folder, env: { ...process.env, HOME: folder, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
-    const kill = () => child.kill('SIGKILL');
-    process.once('exit', kill);
-    let said = '';
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { said = (said + text).slice(-20_000); });
-    const code = await new Promise((resolve, reject) => { child.on('error', reject).on('exit', resolve); });
-    process.off('exit', kill);
-    const page = path.join(out, 'report.html');
-    if ((code !== 0 && code !== 99) || !fs.existsSync(page)) throw new Error(`tentpole load ended with ${code}:\n${said}`);
-    return page;
+    return await load(binary, folder, name, [
+      `http://${NAME}:${server.address().port}/`, '--rate', `${RATE}`, '--time', `${seconds}s`, '--ramp', '0s',
+      '--resolvers', '30', '--resolver-policy', 'random', '--name-server', `127.0.0.1:${names.address().port}`,
+    ], { cores });
   } finally {
     names.close();
     server.closeAllConnections();
@@ -71,14 +83,54 @@ async function load(binary, folder, name, addresses, seconds) {
   }
 }
 
-/** Both, one after the other, each handed to `shoot` as it is there. */
-async function spread(binary, seconds, shoot) {
+/** What each address had in the second in which one had most, and over the run. */
+function shares(folder) {
+  const run = read(folder);
+  const { seconds, edges: all } = run.spread;
+  const of = (counts) => { const sum = counts.reduce((a, b) => a + b, 0); return counts.map((count) => count / sum); };
+  const judged = seconds.map(({ sessions }) => sessions).filter((sessions) => sessions.reduce((a, b) => a + b, 0) >= SESSIONS_MIN).map(of);
+  const busiest = judged.map((second) => Math.max(...second));
+  return {
+    run,
+    over: of(all.map(({ sessions }) => sessions)),
+    mean: busiest.reduce((a, b) => a + b, 0) / busiest.length,
+    most: Math.max(...busiest),
+    failed: run.steps.reduce((sum, step) => sum + step.failed, 0),
+    requests: run.steps.reduce((sum, step) => sum + step.requests, 0),
+  };
+}
+
+/** What S5.4 says, of both; where the machine may be held up, nothing of what failed. Returns the figures, a line each. */
+function holds(one, all, heldUp) {
+  const even = 1 / EDGES.length;
+  hold('names', [
+    [`The figures are to be believed. ${late(one.run)}; ${late(all.run)}`, heldUp || (one.run.trusted && all.run.trusted)],
+    ['One address at a time: the busiest one has far more than its part in each second.', one.mean > 1.4 * even],
+    ['All in one answer: every one has about its part in each second.', all.mean < 1.4 * even && all.mean < one.mean],
+    ['One address at a time: the edge that is busy refuses visitors.', heldUp || one.failed > one.requests / 100],
+    ['All in one answer: nobody is refused.', heldUp || all.failed === 0],
+  ]);
+  const percent = (share) => `${Math.round(share * 100)} %`;
+  return [['one address at a time', one], ['all in one answer', all]].map(([name, seen]) =>
+    `${name}: the busiest in a second ${percent(seen.mean)} on average, ${percent(seen.most)} at most; over the run ${seen.over.map(percent).join(', ')}; `
+    + `${seen.failed} of ${seen.requests} failed`);
+}
+
+/**
+ * Both, one after the other, each handed to `shoot`, and their figures. `seconds` is the time of each, `cores` where only the
+ * generator may run; `heldUp` says that the machine may have something else to do.
+ */
+async function spread(binary, how, shoot) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tentpole-spread-'));
   try {
     let turn = 0;
-    const one = () => { turn += 1; return [EDGES[turn % EDGES.length]]; };
-    await shoot('one-address', await load(binary, folder, 'one', one, seconds));
-    await shoot('all-addresses', await load(binary, folder, 'all', () => EDGES, seconds));
+    const next = () => { turn += 1; return [EDGES[turn % EDGES.length]]; };
+    const one = await rehearse(binary, folder, 'one', next, how);
+    const all = await rehearse(binary, folder, 'all', () => EDGES, how);
+    const figures = holds(shares(one), shares(all), how.heldUp);
+    await shoot('one-address', path.join(one, 'report.html'));
+    await shoot('all-addresses', path.join(all, 'report.html'));
+    return figures;
   } finally {
     fs.rmSync(folder, { recursive: true, force: true });
   }

@@ -10,7 +10,7 @@ mod words;
 
 use crate::draft::{Crew, Data, Draft, Item, Journey, variable};
 use crate::xml::{self, Element};
-use crate::{Imported, Notes, Wrong};
+use crate::{Imported, Note, Notes, Wrong};
 use props::{flag, number, pairs, text};
 use scope::Scope;
 use std::time::Duration;
@@ -18,6 +18,8 @@ use words::Words;
 
 /// Thread groups that become journeys.
 const JOURNEYS_MAX: usize = 16;
+/// Notes that are told where nothing is left.
+const LEFT_OUT_SHOWN: usize = 5;
 
 /// Reads a plan, called `name`.
 ///
@@ -37,13 +39,21 @@ pub fn import(name: &str, text: &str) -> Result<Imported, Wrong> {
     plan.words.constants(tree, &mut plan.notes);
     plan.target = http::target(tree, &mut plan.words, &mut plan.notes);
     plan.groups(tree, &Scope::default());
+    let notes = plan.notes.done();
     if plan.draft.journeys.is_empty() {
-        return Err(Wrong::at(0, "there is no enabled thread group with an HTTP request in this plan."));
+        return Err(Wrong::at(0, nothing_to_ask(&notes)));
     }
     let url = plan.target.as_ref().map(http::Target::url);
-    let notes = plan.notes.done();
     let text = plan.draft.write(name, url.as_deref(), &notes);
     Ok(Imported { text, url, notes })
+}
+
+/// Why there is nothing to ask, with what was left out, for that may be everything.
+fn nothing_to_ask(notes: &[Note]) -> String {
+    let left_out = notes.iter().filter(|note| note.says.contains("left out")).take(LEFT_OUT_SHOWN);
+    let said: Vec<_> = left_out.map(ToString::to_string).collect();
+    let says = "there is no enabled thread group with an HTTP request that is understood in this plan.";
+    if said.is_empty() { says.to_owned() } else { format!("{says} {}", said.join(" ")) }
 }
 
 struct Plan {
@@ -209,7 +219,7 @@ impl Plan {
                 name if scope::knows(name) => {}
                 name => {
                     let Some(below) = below else {
-                        self.not_understood(one);
+                        self.not_understood(one, &Element::default());
                         continue;
                     };
                     items.extend(self.controller(name, one, below, scope));
@@ -247,7 +257,7 @@ impl Plan {
             "OnceOnlyController" => Some("first = 1".to_owned()),
             "ThroughputController" => Some(self.throughput(one)),
             _ => {
-                self.not_understood(one);
+                self.not_understood(one, below);
                 return Vec::new();
             }
         };
@@ -324,9 +334,52 @@ impl Plan {
         }
     }
 
-    fn not_understood(&mut self, one: &Element) {
-        let says = format!("{} is not understood; it is left out with all that is in it.", named(one));
-        self.notes.say(one.line, says);
+    fn not_understood(&mut self, one: &Element, below: &Element) {
+        let what = match requests(below) {
+            0 => format!("{} is not understood; it is left out with all that is in it", named(one)),
+            1 => format!("{} is not understood; it is left out with the HTTP request in it", named(one)),
+            count => {
+                format!(
+                    "{} is not understood; it is left out with the {count} HTTP requests in it",
+                    named(one)
+                )
+            }
+        };
+        let condition = |property: &str| one_line(text(one, property));
+        let instead = match one.name.as_str() {
+            "IfController" => {
+                let condition = condition("IfController.condition");
+                format!(
+                    " (if {condition}). Journeys have no conditions: write a block with the `chance` that it is so"
+                )
+            }
+            "WhileController" => {
+                let condition = condition("WhileController.condition");
+                format!(" (while {condition}). Journeys have no conditions: write a block with a `repeat`")
+            }
+            _ => String::new(),
+        };
+        self.notes.say(one.line, format!("{what}{instead}."));
+    }
+}
+
+/// HTTP requests that are switched on, at any depth.
+fn requests(tree: &Element) -> usize {
+    let of = |(one, below): (&Element, Option<&Element>)| {
+        let own =
+            usize::from(matches!(one.name.as_str(), "HTTPSamplerProxy" | "HTTPSampler" | "HTTPSampler2"));
+        own + below.map_or(0, requests)
+    };
+    enabled(tree).map(of).sum()
+}
+
+/// A condition as it is shown: in one line, its beginning.
+fn one_line(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(80) {
+        Some((end, _)) => format!("{}\u{2026}", &line[..end]),
+        None => line,
     }
 }
 

@@ -64,20 +64,39 @@ impl Wrong {
     }
 }
 
-/// Notes while they are made: each once.
+/// Notes while they are made: each text once, with how often it would have been said.
 #[derive(Debug, Default)]
-pub(crate) struct Notes(Vec<Note>);
+pub(crate) struct Notes {
+    /// Each with how many more there are like it.
+    all: Vec<(Note, usize)>,
+    /// Those for which there was no room.
+    beyond: usize,
+}
 
 impl Notes {
     pub(crate) fn say(&mut self, at: usize, says: impl Into<String>) {
         let says = says.into();
-        if self.0.len() < NOTES_MAX && !self.0.iter().any(|note| note.says == says) {
-            self.0.push(Note { at, says });
+        if let Some((_, more)) = self.all.iter_mut().find(|(note, _)| note.says == says) {
+            *more += 1;
+        } else if self.all.len() < NOTES_MAX {
+            self.all.push((Note { at, says }, 0));
+        } else {
+            self.beyond += 1;
         }
     }
 
     pub(crate) fn done(mut self) -> Vec<Note> {
-        self.0.sort_by_key(|note| note.at);
-        self.0
+        self.all.sort_by_key(|(note, _)| note.at);
+        let told = |(mut note, more): (Note, usize)| {
+            if more > 0 {
+                note.says += &format!(" ({more} more like this)");
+            }
+            note
+        };
+        let mut notes: Vec<Note> = self.all.into_iter().map(told).collect();
+        if self.beyond > 0 {
+            notes.push(Note { at: 0, says: format!("{} more notes have no room here.", self.beyond) });
+        }
+        notes
     }
 }

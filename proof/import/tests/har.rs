@@ -120,6 +120,19 @@ fn what_differs_between_two_recordings_is_taken_from_the_response_before() {
     assert!(!said.contains("one recording cannot"), "{said}");
 }
 
+/// Found by fuzzing: a check for it, and a file that was then refused.
+#[test]
+fn a_status_that_is_none_is_not_checked() {
+    for status in [-1, 0, 99, 2000, 70_000] {
+        let recorded = format!(
+            r#"{{"log":{{"entries":[{{"request":{{"method":"GET","url":"http://a/"}},"response":{{"status":{status}}}}}]}}}}"#
+        );
+        let imported = import(("a.har", &recorded), None, &Wanted::default()).expect("a recording");
+        assert!(!imported.text.contains("check"), "{status}: {}", imported.text);
+        assert!(read::read("j.toml", &imported.text).is_ok(), "{status}: {}", imported.text);
+    }
+}
+
 #[test]
 fn what_is_no_har_is_told_with_line_and_column() {
     let wrong =

@@ -85,7 +85,10 @@ pub fn verdict(runs: &[(&str, &Run)]) -> (String, String) {
         }
     };
     let all: Vec<_> = runs.iter().map(each).collect();
-    let headline = format!("{}.", all.join("; "));
+    let mut headline = format!("{}.", all.join("; "));
+    if let Some(first) = headline.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
     let mut rest: Vec<String> = Vec::new();
     if let Some(((base, first), others)) = runs.split_first() {
         for (label, run) in others {

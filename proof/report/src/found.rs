@@ -4,7 +4,7 @@ use crate::markup::Markup;
 use crate::parts::{self, Cell, Row};
 use crate::words::{broke, counted, duration, in_the_way, number, percent, unit};
 use tentpole_load::Run;
-use tentpole_load::found::{Ended, Found, Scaling};
+use tentpole_load::found::{Ended, Found, FoundObjective, Scaling};
 use tentpole_load::result::Objective;
 
 /// The headline, and what follows it: `Breaks between 138 and 142 visitors; first to go is the median.`
@@ -143,9 +143,11 @@ pub fn section(into: &mut Markup, run: &Run) {
     let figure = |value: Option<f64>| {
         value.map_or_else(|| Cell::of("\u{2013}", "quiet"), |value| Cell::figure(number(value)))
     };
+    let says = |one: &&FoundObjective| one.holds.or(one.estimate).or(one.breaks).is_some();
     let rows: Vec<Row> = found
         .objectives
         .iter()
+        .filter(says)
         .map(|one| Row {
             cells: vec![
                 Cell::words(goes(one.objective)),

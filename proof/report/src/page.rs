@@ -15,9 +15,9 @@ pub fn html(run: &Run) -> String {
     parts::banners(&mut body, None, run);
     header(&mut body, run);
     parts::without_script(&mut body);
-    crate::found::section(&mut body, run);
     crate::baseline::section(&mut body, run);
     load_times(&mut body, run, &charts);
+    crate::found::section(&mut body, run);
     throughput(&mut body, run, &charts);
     steps(&mut body, run);
     failures(&mut body, run);
@@ -57,8 +57,11 @@ fn header(into: &mut Markup, run: &Run) {
 
 fn remembered(run: &Run) -> Vec<(String, String, &'static str)> {
     let mut figures = Vec::new();
-    if let Some(point) = run.breaking_point {
-        figures.push((format!("breaks at ({})", unit(run.model)), number(point.load), "bad"));
+    // Of a search the end of its interval, as the headline says it, and not the one load that is most probable.
+    let by = run.found.as_ref().and_then(|found| found.breaks).map(|load| ("breaks by", load));
+    let at = run.breaking_point.map(|point| ("breaks at", point.load));
+    if let Some((how, load)) = by.or(at).filter(|_| run.breaking_point.is_some()) {
+        figures.push((format!("{how} ({})", unit(run.model)), number(load), "bad"));
     }
     if let Some(held) = run.highest_held {
         figures.push((format!("holds ({})", unit(run.model)), number(held), "good"));

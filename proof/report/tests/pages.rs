@@ -23,6 +23,7 @@ fn all() -> Vec<(&'static str, Run)> {
         ("single", made::single()),
         ("untrusted", made::untrusted()),
         ("hostile", made::hostile()),
+        ("whole", made::whole::whole()),
     ]
 }
 
@@ -91,6 +92,24 @@ fn verdicts_read_like_sentences() {
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("verdicts", said.join("\n"));
     });
+}
+
+/// The first screen: the interval, not one load as if it were certain; then the curve, and only then how it was searched.
+#[test]
+fn a_search_is_told_by_its_interval_and_explained_below_the_curve() {
+    let page = html(&made::whole::whole());
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        at("<h1>Breaks between 1,200 and 1,280 visitors")
+            < at("breaks by (visitors)</dt><dd class=\"bad\">1,280<")
+    );
+    assert!(at("holds (visitors)</dt><dd class=\"good\">1,200<") < at("<h2>What changed"));
+    assert!(!page.contains("breaks at (visitors)"));
+    let order = ["<h2>What changed", "<h2>Load time against visitors", "<h2>The search", "<h2>Every step"];
+    assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])));
+    // An objective about which the search says nothing has no row of dashes.
+    let search = &page[at("<h2>The search")..at("<h2>Every step")];
+    assert!(search.contains(">median</th>") && !search.contains(">share of failures</th>"), "{search}");
 }
 
 #[test]

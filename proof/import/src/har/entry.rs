@@ -273,7 +273,9 @@ impl Request {
 
     fn answered(&mut self, entry: Entry) {
         self.took_s = began(&entry) + (entry.time / 1_000.0).clamp(0.0, 86_400.0) - self.began_s;
-        self.status = u16::try_from(entry.response.status).unwrap_or(0);
+        // What is no status says nothing: browsers write 0 where no response came, and others what they like.
+        let status = u16::try_from(entry.response.status).ok();
+        self.status = status.filter(|status| (100..1000).contains(status)).unwrap_or(0);
         self.found_at = entry.request.url;
         self.fields = entry.response.headers.into_iter().map(|pair| (pair.name, pair.value)).collect();
         let content = entry.response.content;

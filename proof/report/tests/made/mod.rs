@@ -9,6 +9,8 @@
     reason = "figures made up"
 )]
 
+pub mod whole;
+
 use std::collections::BTreeMap;
 use tentpole_load::Run;
 use tentpole_load::result::*;
