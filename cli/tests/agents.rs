@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod servers;
+
+use servers::room_for;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use tentpole_load::Run;
+use tentpole_load::found::Ended;
+use tentpole_load::result::Objective;
 use tentpole_testkit::{Origin, Response};
 
 /// A process that makes load; killed when dropped.
@@ -156,11 +161,6 @@ async fn who_has_another_key_gets_nothing_and_what_does_not_go_together_is_said(
     for (code, typed, says) in [
         (3, vec!["--agents-key", "file:other"], "Both sides need the same --key"),
         (2, vec!["--agents-key", "file:gone"], "--agents-key"),
-        (
-            2,
-            vec!["--agents-key", "file:secret", "--out-jtl", "x.jtl"],
-            "--out-jtl does not go together with --agents",
-        ),
         (2, vec![], "--agents-key"),
     ] {
         let typed: Vec<&str> = [&url, "--agents", &there].into_iter().chain(typed).collect();
@@ -172,4 +172,108 @@ async fn who_has_another_key_gets_nothing_and_what_does_not_go_together_is_said(
     let short = command(folder.path(), &["agent", "--key", "file:short"]).output().unwrap();
     assert_eq!(short.status.code(), Some(2));
     assert!(said(&short).contains("openssl rand -hex 32"), "{}", said(&short));
+}
+
+const SEARCH: [&str; 14] = [
+    "--find",
+    "--find-time",
+    "6s",
+    "--visitors",
+    "5..200",
+    "--think",
+    "20ms",
+    "--ramp",
+    "50ms",
+    "--p50",
+    "20s",
+    "--p99",
+    "25s",
+    "--plain",
+];
+
+#[test]
+fn a_search_is_made_by_agents_trial_by_trial() {
+    let folder = folder();
+    let url = room_for(24);
+    let agents = [Agent::start(folder.path()), Agent::start(folder.path())];
+    let list = format!("{},{}", agents[0].address, agents[1].address);
+    let by = [&url, "--agents", &list, "--agents-key", "file:secret"];
+    let output = command(folder.path(), &[&by[..], &SEARCH].concat()).output().unwrap();
+    let (said, run) = (said(&output), report(folder.path()));
+    let found = run.found.clone().unwrap();
+    assert_eq!(found.trials as usize, run.steps.len(), "{said}");
+    assert!(said.contains("Made by 2 agents with 2 threads"), "{said}");
+    assert!(run.agents.len() == 2 && run.agents.iter().all(|agent| agent.lost_at_s.is_none()), "{said}");
+    if found.ended == Ended::Distrusted {
+        // A machine that is held up: the agents were late, and say so.
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(!run.trusted && found.breaks.is_none() && run.breaking_point.is_none(), "{said}");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(99), "{said}");
+    // As with one generator (`find.rs`): trials are short, and a machine may be held up.
+    assert!(found.holds.is_none_or(|holds| holds < 48.0), "{found:?}");
+    assert!(found.breaks.is_none_or(|breaks| breaks > 12.0), "{found:?}");
+    assert!(found.seems_to_break.is_some_and(|breaks| breaks <= 60.0), "{found:?}");
+    assert_eq!(found.first, Some(Objective::Errors), "{found:?}");
+}
+
+#[test]
+fn an_agent_that_is_lost_ends_a_search_without_an_answer() {
+    let folder = folder();
+    let url = room_for(24);
+    let (mut dies, stays) = (Agent::start(folder.path()), Agent::start(folder.path()));
+    let list = format!("{},{}", dies.address, stays.address);
+    let by = [&url, "--agents", &list, "--agents-key", "file:secret"];
+    let mut child = command(folder.path(), &[&by[..], &SEARCH].concat()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let third = lines.find(|line| line.contains("trial 3:"));
+    assert!(third.is_some());
+    dies.child.kill().unwrap();
+    let rest: Vec<String> = lines.collect();
+    let (said, code) = (rest.join("\n"), child.wait().unwrap().code());
+    assert_eq!(code, Some(1), "{said}");
+    // What comes of it follows an empty line, which may be the first one.
+    let at = rest.iter().position(String::is_empty).unwrap();
+    let result = text(rest[at..].join("\n").as_bytes());
+    let first = format!("Do not trust these figures. Agent {} was lost after", dies.address);
+    assert!(result.starts_with(&first), "{said}");
+    assert!(result.contains("where it breaks cannot be said"), "{said}");
+    let run = report(folder.path());
+    let found = run.found.clone().unwrap();
+    assert!(
+        found.ended == Ended::Distrusted && found.breaks.is_none() && found.estimate.is_none(),
+        "{found:?}"
+    );
+    assert!(run.breaking_point.is_none() && !run.trusted, "{said}");
+    let lost: Vec<Option<f64>> = run.agents.iter().map(|agent| agent.lost_at_s).collect();
+    assert!(lost[0].is_some_and(|at| at >= run.steps[1].began_s) && lost[1].is_none(), "{:?}", run.agents);
+}
+
+#[tokio::test]
+async fn each_request_of_all_agents_is_written_down_once() {
+    let (folder, origin) = (folder(), Origin::start().await);
+    origin.on("/").respond(Response::ok("0123456789"));
+    let agents = [Agent::start(folder.path()), Agent::start(folder.path())];
+    let list = format!("{},{}", agents[0].address, agents[1].address);
+    let journey = "[[journey]]\nvisitors = 8\ntimes = 250\n[[journey.step]]\npath = \"/\"\nthink = \"0\"\n";
+    std::fs::write(folder.path().join("crew.toml"), journey).unwrap();
+    let url = origin.url();
+    let by = ["--agents", &list, "--agents-key", "file:secret", "--out-jtl", "all.jtl", "--plain"];
+    let output =
+        command(folder.path(), &[&[&url, "--profile", "crew.toml"][..], &by].concat()).output().unwrap();
+    let said = said(&output);
+    let run = report(folder.path());
+    assert_eq!(run.steps[0].requests, 2_000, "{said}");
+    let jtl = std::fs::read_to_string(folder.path().join("all.jtl")).unwrap();
+    let (names, lines) = jtl.split_once('\n').unwrap();
+    let column = |wanted: &str| names.split(',').position(|name| name == wanted).unwrap();
+    let (at, took) = (column("timeStamp"), column("elapsed"));
+    let of = |line: &str, place: usize| line.split(',').nth(place).unwrap().parse::<u64>().unwrap();
+    assert_eq!(lines.lines().count(), 2_000, "{said}");
+    // By the coordinator's clock, whose run it is.
+    let (from, to) = (run.started_unix_ms, run.started_unix_ms + (run.took_s * 1e3) as u64 + 1);
+    for line in lines.lines() {
+        assert!(of(line, at) >= from && of(line, at) + of(line, took) <= to, "{line}: {from} to {to}");
+    }
 }

@@ -1,15 +1,15 @@
 //! `tentpole load --agents …` and `tentpole load agent`: several generators as one. Reads the secret, connects, says what does
 //! not go together with it.
 
+use crate::load::WRONG;
 use crate::load::args::{Load, secret};
-use crate::load::{UNREACHABLE, WRONG};
 use crate::say;
 use clap::Args;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tentpole_load::Plan;
-use tentpole_load::agents::{self, Agent, Key, Settings};
+use tentpole_load::agents::{self, AGENTS_MAX, Agent, Key, Missing, Settings};
 use tentpole_model::Secret;
 use tentpole_runtime::descriptors;
 
@@ -91,29 +91,46 @@ fn listen(typed: &Serve) -> Result<(TcpListener, Settings), String> {
     Ok((listener, settings))
 }
 
+/// Those who make the load of each run.
+pub struct Circle {
+    addresses: Vec<String>,
+    key: Key,
+}
+
 impl Others {
-    /// Connects to all agents and gives each its part of the plan; none when none was named.
-    pub fn join(&self, typed: &Load, plan: &mut Plan) -> Result<Vec<Agent>, (u8, String)> {
+    /// Who was named; nobody when none was. Errors say what to type instead.
+    pub fn circle(&self, typed: &Load, plan: &Plan) -> Result<Option<Circle>, String> {
         let Some(place) = self.agents_key.as_ref().filter(|_| !self.agents.is_empty()) else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         if let Some(flag) = stays_here(typed, plan) {
-            return Err((
-                WRONG,
-                format!("{flag} does not go together with --agents yet: leave one of them out."),
-            ));
+            return Err(format!("{flag} does not go together with --agents yet: leave one of them out."));
         }
-        let key = key("--agents-key", place).map_err(|says| (WRONG, says))?;
+        let key = key("--agents-key", place)?;
         let addresses: Vec<String> = self.agents.iter().map(|agent| with_port(agent)).collect();
+        if addresses.len() > AGENTS_MAX {
+            return Err(format!("--agents: {AGENTS_MAX} at most."));
+        }
         let mut twice = addresses.clone();
         twice.sort();
         if let Some(same) = twice.windows(2).find(|both| both[0] == both[1]) {
-            return Err((WRONG, format!("--agents names {} twice.", same[0])));
+            return Err(format!("--agents names {} twice.", same[0]));
         }
-        let mut agents =
-            agents::connect(&addresses, &key, &plan.version).map_err(|says| (UNREACHABLE, says))?;
-        agents::prepare(&mut agents, plan).map_err(|says| (UNREACHABLE, says))?;
+        Ok(Some(Circle { addresses, key }))
+    }
+}
+
+impl Circle {
+    /// Connects to all of them and gives each its part of the plan.
+    pub fn join(&self, plan: &mut Plan) -> Result<Vec<Agent>, Missing> {
+        let mut agents = agents::connect(&self.addresses, &self.key, &plan.version)?;
+        agents::prepare(&mut agents, plan)?;
         Ok(agents)
+    }
+
+    /// Whether all are there and would perform this plan.
+    pub fn rehearse(&self, plan: &mut Plan) -> Result<(), Missing> {
+        self.join(plan).map(agents::leave)
     }
 }
 
@@ -122,7 +139,6 @@ fn stays_here(typed: &Load, plan: &Plan) -> Option<&'static str> {
     let all = [
         (plan.resolvers.is_some(), "--resolvers"),
         (plan.replay.is_some(), "--replay"),
-        (plan.samples.is_some(), "--out-jtl"),
         (plan.mark.is_signed(), "--key"),
         (typed.from.is_some(), "--from"),
         (typed.cpu.is_some(), "--cpu"),

@@ -4,15 +4,18 @@
 use crate::agents::division::parts;
 use crate::agents::key::Key;
 use crate::agents::message::{Ordered, PlanText, ToAgent, ToCoordinator};
+use crate::agents::told;
 use crate::agents::wire::{Listener, SILENCE_MAX, Teller, greet};
 use crate::conductor::Stop;
 use crate::generator::{Orders, Shared};
 use crate::plan::Plan;
 use crate::record::{Moment, Record, Tally, Window};
 use crate::result::{AgentResult, Distrust, Second};
+use crate::samples::Samples;
+use std::fmt;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -47,6 +50,23 @@ pub struct Agent {
     round_trip: Duration,
 }
 
+/// An agent that is not to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Which one.
+    pub agent: String,
+    /// Why, in words that go on after its name.
+    pub says: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "agent {} {}.", self.agent, self.says)
+    }
+}
+
+impl std::error::Error for Missing {}
+
 /// What looks like threads to who conducts a run.
 type Threads = Vec<(Arc<Shared>, JoinHandle<io::Result<()>>)>;
 
@@ -65,6 +85,8 @@ pub(crate) struct Links {
     /// When the run began, and how many seconds an entry of its timeline stands for.
     pub(crate) began: Arc<OnceLock<(Instant, u32)>>,
     pub(crate) ahead: Duration,
+    /// Where page loads are told.
+    samples: Option<Samples>,
 }
 
 impl Links {
@@ -94,43 +116,48 @@ impl Links {
 ///
 /// # Errors
 /// Which one is not there, or not to be had, and what to do.
-pub fn connect(addresses: &[String], key: &Key, version: &str) -> Result<Vec<Agent>, String> {
-    if addresses.len() > AGENTS_MAX {
-        return Err(format!("--agents: {AGENTS_MAX} at most."));
-    }
-    addresses
-        .iter()
-        .map(|address| {
-            Agent::connect(address, key, version).map_err(|says| format!("agent {address} {says}."))
-        })
-        .collect()
+pub fn connect(addresses: &[String], key: &Key, version: &str) -> Result<Vec<Agent>, Missing> {
+    let connect = |address: &String| {
+        Agent::connect(address, key, version).map_err(|says| Missing { agent: address.clone(), says })
+    };
+    addresses.iter().map(connect).collect()
 }
 
 /// Gives each its part of the plan, and the plan the threads of all.
 ///
 /// # Errors
 /// Which one refuses, and why.
-pub fn prepare(agents: &mut [Agent], plan: &mut Plan) -> Result<(), String> {
+pub fn prepare(agents: &mut [Agent], plan: &mut Plan) -> Result<(), Missing> {
     let threads: Vec<u32> = agents.iter().map(|agent| agent.threads).collect();
     plan.threads = threads.iter().sum();
     for (agent, part) in agents.iter_mut().zip(parts(&threads)) {
         let text = PlanText::of(plan, part);
-        let failed = |error: io::Error| format!("agent {}: {error}.", agent.name);
-        agent.teller.tell(&ToAgent::Plan(Box::new(text))).map_err(failed)?;
+        let told = agent.teller.tell(&ToAgent::Plan(Box::new(text)));
+        told.map_err(|error| agent.missing(format!("was lost: {error}")))?;
     }
     for agent in agents {
         loop {
             match agent.listener.hear() {
                 Ok(ToCoordinator::Ready) => break,
                 Ok(ToCoordinator::Refused(says)) => {
-                    return Err(format!("agent {} refuses: {says}.", agent.name));
+                    return Err(agent.missing(format!("refuses: {says}")));
                 }
                 Ok(_) => {}
-                Err(error) => return Err(format!("agent {} was lost: {error}.", agent.name)),
+                Err(error) => return Err(agent.missing(format!("was lost: {error}"))),
             }
         }
     }
     Ok(())
+}
+
+/// Lets them go without a run, and waits until each is free for another one.
+pub fn leave(agents: Vec<Agent>) {
+    for mut agent in agents {
+        if agent.teller.tell(&ToAgent::End).is_ok() {
+            // It ends the connection when it is free, and one that does not is found out by whoever comes next.
+            while agent.listener.hear::<ToCoordinator>().is_ok() {}
+        }
+    }
 }
 
 impl Agent {
@@ -156,6 +183,10 @@ impl Agent {
         Ok(agent)
     }
 
+    fn missing(&self, says: String) -> Missing {
+        Missing { agent: self.name.clone(), says }
+    }
+
     /// As NTP does (RFC 5905 section 8), and of several samples the one with the shortest way (its section 10): its error is
     /// half of its round trip at most.
     fn find_clock(&mut self) -> io::Result<()> {
@@ -177,12 +208,13 @@ impl Agent {
 /// Lets an agent take part: `shared` is filled as a thread would fill it.
 pub(crate) fn start(
     agents: Vec<Agent>,
-    steps: usize,
+    plan: &Plan,
     orders: &watch::Receiver<Orders>,
     stop: &Stop,
 ) -> io::Result<(Links, Threads)> {
     let slowest = agents.iter().map(|agent| agent.round_trip).max().unwrap_or_default();
-    let links = Links { ahead: AHEAD + slowest, ..Links::default() };
+    let links = Links { ahead: AHEAD + slowest, samples: plan.samples.clone(), ..Links::default() };
+    let steps = plan.journeys.step_names().len();
     links.report().agents = agents.iter().map(Agent::result).collect();
     let mut threads = Vec::new();
     for (place, agent) in agents.into_iter().enumerate() {
@@ -193,6 +225,7 @@ pub(crate) fn start(
             links: links.clone(),
             stop: stop.clone(),
             state: Arc::default(),
+            offset_us: Arc::new(AtomicI64::new(agent.offset_us)),
         };
         let orders = orders.clone();
         let link = std::thread::Builder::new().name(format!("agent-{place}"));
@@ -219,6 +252,8 @@ struct Heard {
     links: Links,
     stop: Stop,
     state: Arc<Mutex<State>>,
+    /// The agent's clock less ours, as far as is known now.
+    offset_us: Arc<AtomicI64>,
 }
 
 impl Agent {
@@ -357,6 +392,15 @@ impl Heard {
                     record.step.add(&tally);
                     record.pending = 0;
                 }
+            }
+            ToCoordinator::Samples { rows, lost } => {
+                let Some(samples) = &self.links.samples else { return };
+                let offset = self.offset_us.load(Relaxed);
+                let unix_us = |at: u64| {
+                    Instant::from_micros((at as i64).saturating_sub(offset).max(0) as u64).unix_us()
+                };
+                rows.iter().for_each(|row| samples.put(told::sample(row, unix_us)));
+                samples.lose(lost);
             }
             _ => {}
         }

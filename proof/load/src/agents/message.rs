@@ -2,6 +2,7 @@
 //! one has converted it.
 
 use crate::agents::division::Part;
+use crate::agents::told::Row;
 use crate::arrivals::{Pause, Spacing};
 use crate::climb::Shape;
 use crate::effects;
@@ -74,6 +75,11 @@ pub(crate) enum ToCoordinator {
         step: u64,
         so_far: Tally,
     },
+    /// Page loads that have ended since the last were told, and how many more had no place.
+    Samples {
+        rows: Vec<Row>,
+        lost: u64,
+    },
     /// All that was due in a step has ended.
     Done {
         step: u64,
@@ -100,6 +106,8 @@ pub(crate) struct PlanText {
     connect_timeout: Duration,
     insecure: bool,
     version: Version,
+    /// Whether each page load is told.
+    samples: bool,
     part: Part,
     command: String,
     tentpole: String,
@@ -125,10 +133,16 @@ impl PlanText {
             connect_timeout: plan.connect_timeout,
             insecure: plan.transport.is_unverified(),
             version: plan.transport.version,
+            samples: plan.samples.is_some(),
             part,
             command: plan.command.clone(),
             tentpole: plan.version.clone(),
         }
+    }
+
+    /// Whether each page load is told.
+    pub(crate) fn tells_samples(&self) -> bool {
+        self.samples
     }
 
     /// The plan, if it may be performed here: on this machine itself, and on hosts that are allowed by name. Where they are

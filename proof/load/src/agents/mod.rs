@@ -7,10 +7,11 @@ mod key;
 mod link;
 mod message;
 mod serve;
+mod told;
 mod wire;
 
 pub use division::{Part, parts};
 pub use key::{KEY_BYTES_MIN, Key};
-pub use link::{AGENTS_MAX, Agent, connect, prepare};
+pub use link::{AGENTS_MAX, Agent, Missing, connect, leave, prepare};
 pub(crate) use link::{Links, start};
 pub use serve::{Settings, serve};

@@ -4,15 +4,17 @@
 use crate::agents::division::Part;
 use crate::agents::key::Key;
 use crate::agents::message::{Ordered, ToAgent, ToCoordinator};
+use crate::agents::told::{ROWS_MAX, row};
 use crate::agents::wire::{Hello, Listener, Teller, welcome};
 use crate::climb::{RATE_MAX, VISITORS_MAX};
 use crate::generator::{self, Orders, Shared};
 use crate::plan::Plan;
 use crate::record::{Moment, Record, Tally, Window};
 use crate::result::Model;
+use crate::samples::{self, Sample};
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -30,6 +32,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const TELL_EVERY: Duration = Duration::from_millis(100);
 /// Patience with what outlasts its time-out; less than the coordinator's.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Messages of page loads one after another, before it is looked what else is to be done: enough for all that can wait.
+const SAMPLES_AT_ONCE: usize = 40;
 
 /// What an agent is told.
 #[derive(Clone, Debug)]
@@ -95,18 +100,25 @@ fn converse(stream: TcpStream, settings: &Settings, busy: &AtomicBool, say: &dyn
         say(&format!("refused: {says}"));
         teller.tell(&ToCoordinator::Refused(says))
     };
-    let (plan, part) = match plan.plan(&settings.allow, settings.threads) {
+    let tells_samples = plan.tells_samples();
+    let (mut plan, part) = match plan.plan(&settings.allow, settings.threads) {
         Ok(both) => both,
         Err(says) => return refuse(&mut teller, says),
     };
+    let ended = tells_samples.then(|| {
+        let (samples, ended, lost) = samples::queue();
+        plan.samples = Some(samples);
+        (ended, lost)
+    });
     if busy.swap(true, Relaxed) {
         return refuse(&mut teller, "it performs another run".to_owned());
     }
     say(&format!("loads {} with {} of {} threads", plan.url, part.threads, part.of));
-    let worked = Work::begin(plan, part).and_then(|mut work| {
+    let worked = Work::begin(plan, part, ended).and_then(|mut work| {
         let worked = work.perform(&mut teller, &heard);
         work.end();
-        worked
+        // What ended while the threads were told to.
+        worked.and_then(|()| work.tell_samples(&mut teller))
     });
     busy.store(false, Relaxed);
     teller.close();
@@ -143,10 +155,12 @@ struct Work {
     step: Option<(u64, Window, bool)>,
     /// The run's timeline: its begin, the width of an entry in seconds, and the entry at hand.
     timeline: Option<(Instant, u32, u32)>,
+    /// Page loads that have ended, and how many had no place, where they are told.
+    ended: Option<(Receiver<Sample>, Arc<AtomicU64>)>,
 }
 
 impl Work {
-    fn begin(plan: Plan, part: Part) -> io::Result<Self> {
+    fn begin(plan: Plan, part: Part, ended: Option<(Receiver<Sample>, Arc<AtomicU64>)>) -> io::Result<Self> {
         let plan = Arc::new(plan);
         let steps = plan.journeys.step_names().len();
         let none = Orders { begin: clock::renew(), ramp: Duration::ZERO, from: 0.0, to: 0.0, is_end: false };
@@ -162,7 +176,7 @@ impl Work {
         while !threads.iter().all(is_there) {
             std::thread::sleep(LOOK_EVERY / 10);
         }
-        Ok(Self { plan, threads, orders, steps, step: None, timeline: None })
+        Ok(Self { plan, threads, orders, steps, step: None, timeline: None, ended })
     }
 
     fn perform(&mut self, teller: &mut Teller, heard: &Receiver<io::Result<ToAgent>>) -> io::Result<()> {
@@ -181,6 +195,7 @@ impl Work {
                 return Err(io::Error::other("a generator thread failed"));
             }
             self.close_seconds(now, teller)?;
+            self.tell_samples(teller)?;
             self.close_step(now, teller)?;
             if now.since(told) >= TELL_EVERY {
                 told = now;
@@ -277,6 +292,23 @@ impl Work {
         teller.tell(&ToCoordinator::Done { step, tally })
     }
 
+    /// All that have ended until now, in so many messages at most.
+    fn tell_samples(&self, teller: &mut Teller) -> io::Result<()> {
+        let Some((ended, lost)) = &self.ended else { return Ok(()) };
+        let base = Instant::from_micros(0).unix_us();
+        for _ in 0..SAMPLES_AT_ONCE {
+            let rows: Vec<_> = ended.try_iter().take(ROWS_MAX).map(|sample| row(&sample, base)).collect();
+            let (is_last, lost) = (rows.len() < ROWS_MAX, lost.swap(0, Relaxed));
+            if !rows.is_empty() || lost > 0 {
+                teller.tell(&ToCoordinator::Samples { rows, lost })?;
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn progress(&self) -> ToCoordinator {
         let sum = |of: fn(&Shared) -> u32| self.threads.iter().map(|(shared, _)| of(shared)).sum();
         ToCoordinator::Progress {
@@ -301,9 +333,9 @@ impl Work {
         }
     }
 
-    fn end(self) {
+    fn end(&mut self) {
         self.orders.send_modify(|orders| orders.is_end = true);
-        for (_, thread) in self.threads {
+        for (_, thread) in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
