@@ -4,7 +4,7 @@
 
 mod servers;
 
-use servers::room_for;
+use servers::{Secure, room_for};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -21,8 +21,13 @@ struct Agent {
 
 impl Agent {
     fn start(folder: &Path) -> Self {
+        Self::with(folder, &["--threads", "1"])
+    }
+
+    fn with(folder: &Path, typed: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tentpole"))
-            .args(["load", "agent", "--listen", "127.0.0.1:0", "--key", "file:secret", "--threads", "1"])
+            .args(["load", "agent", "--listen", "127.0.0.1:0", "--key", "file:secret"])
+            .args(typed)
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -162,6 +167,10 @@ async fn who_has_another_key_gets_nothing_and_what_does_not_go_together_is_said(
         (3, vec!["--agents-key", "file:other"], "Both sides need the same --key"),
         (2, vec!["--agents-key", "file:gone"], "--agents-key"),
         (2, vec![], "--agents-key"),
+        (2, vec!["--agents-key", "file:secret", "--from", "127.0.0.1"], "tentpole load agent --from"),
+        (2, vec!["--agents-key", "file:secret", "--threads", "2"], "tentpole load agent --threads"),
+        (2, vec!["--agents-key", "file:secret", "--cpu", "0"], "tentpole load agent --cpu"),
+        (3, vec!["--agents-key", "file:secret", "--key", "file:other"], "tentpole load agent --load-key"),
     ] {
         let typed: Vec<&str> = [&url, "--agents", &there].into_iter().chain(typed).collect();
         let output = command(folder.path(), &typed).output().unwrap();
@@ -169,6 +178,17 @@ async fn who_has_another_key_gets_nothing_and_what_does_not_go_together_is_said(
         assert!(said(&output).contains(says), "{typed:?}: {}", said(&output));
     }
     std::fs::write(folder.path().join("short"), "short").unwrap();
+    for (typed, says) in [
+        (["--cpu", "1023"], "--cpu: this machine has no such core"),
+        (["--ca", "gone.pem"], "gone.pem"),
+        (["--load-key", "file:gone"], "--load-key"),
+        (["--from", "192.0.2.1"], "192.0.2.1 is no address of this machine"),
+    ] {
+        let typed = [&["agent", "--key", "file:secret"][..], &typed].concat();
+        let wrong = command(folder.path(), &typed).output().unwrap();
+        assert_eq!(wrong.status.code(), Some(2), "{typed:?}");
+        assert!(said(&wrong).contains(says), "{typed:?}: {}", said(&wrong));
+    }
     let short = command(folder.path(), &["agent", "--key", "file:short"]).output().unwrap();
     assert_eq!(short.status.code(), Some(2));
     assert!(said(&short).contains("openssl rand -hex 32"), "{}", said(&short));
@@ -276,4 +296,69 @@ async fn each_request_of_all_agents_is_written_down_once() {
     for line in lines.lines() {
         assert!(of(line, at) >= from && of(line, at) + of(line, took) <= to, "{line}: {from} to {to}");
     }
+}
+
+#[test]
+fn what_belongs_to_an_agent_is_said_there_and_every_request_is_signed() {
+    let folder = folder();
+    std::fs::write(folder.path().join("agreed"), "agreed with the edge").unwrap();
+    let site = Secure::start(folder.path());
+    let url = format!("https://localhost:{}/", site.port);
+    let whole = ["--load-key", "file:agreed", "--ca", "ca.pem", "--cpu", "0", "--from"];
+    let [one, two] =
+        ["127.0.0.3", "127.0.0.4"].map(|from| Agent::with(folder.path(), &[&whole[..], &[from]].concat()));
+    let list = format!("{},{}", one.address, two.address);
+    std::fs::write(
+        folder.path().join("crew.toml"),
+        "[[journey]]\nvisitors = 4\ntimes = 3\n[[journey.step]]\npath = \"/\"\nthink = \"0\"\n",
+    )
+    .unwrap();
+    let run = |list: &str, key: &str| {
+        let typed = [
+            &url,
+            "--profile",
+            "crew.toml",
+            "--plain",
+            "--ca",
+            "ca.pem",
+            "--key",
+            key,
+            "--agents",
+            list,
+            "--agents-key",
+            "file:secret",
+        ];
+        command(folder.path(), &typed).output().unwrap()
+    };
+    let output = run(&list, "file:agreed");
+    let said = self::said(&output);
+    let made = report(folder.path());
+    assert_eq!((made.steps[0].requests, made.steps[0].failed), (12, 0), "{said}");
+    let seen = site.seen();
+    let of = |from: &str| seen.iter().filter(|asked| asked.from.to_string() == from).count();
+    // The first question is the coordinator's own.
+    assert_eq!((of("127.0.0.3"), of("127.0.0.4"), of("127.0.0.1")), (6, 6, 1), "{seen:?}");
+    assert!(seen.iter().all(|asked| asked.head.contains("; sig=")), "{seen:?}");
+    let own: Vec<_> =
+        made.agents.iter().map(|agent| (agent.sources.join(" "), agent.pinned.clone())).collect();
+    assert_eq!(own, [("127.0.0.3".to_owned(), vec![0]), ("127.0.0.4".to_owned(), vec![0])]);
+
+    // One that has not what it needs, or something else, makes nothing.
+    let count = site.seen().len();
+    for (typed, key, says) in [
+        (vec!["--ca", "ca.pem"], "file:agreed", "tentpole load agent --load-key"),
+        (vec!["--load-key", "file:agreed"], "file:agreed", "tentpole load agent --ca FILE"),
+        (whole[..6].to_vec(), "file:other", "its --load-key is another than the coordinator's --key"),
+    ] {
+        let agent = Agent::with(folder.path(), &typed);
+        let output = run(&agent.address, key);
+        assert_eq!(output.status.code(), Some(3), "{typed:?}: {}", self::said(&output));
+        assert!(self::said(&output).contains(says), "{typed:?}: {}", self::said(&output));
+        assert!(
+            site.seen()
+                .iter()
+                .all(|asked| asked.from.to_string() != "127.0.0.3" || asked.head.contains("sig="))
+        );
+    }
+    assert_eq!(site.seen().len(), count + 3, "the first question of each, and nothing else");
 }

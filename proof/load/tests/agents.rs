@@ -26,7 +26,17 @@ fn agent(threads: u32, version: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
     let version = version.to_owned();
-    let settings = Settings { key: key(SECRET), allow: Vec::new(), threads, cores: 2, version };
+    let settings = Settings {
+        key: key(SECRET),
+        allow: Vec::new(),
+        threads,
+        cores: 2,
+        version,
+        sign: None,
+        authority: None,
+        sources: Vec::new(),
+        cpus: Vec::new(),
+    };
     std::thread::spawn(move || serve(&listener, &settings, Arc::new(|_: &str| {})));
     address
 }

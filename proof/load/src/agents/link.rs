@@ -14,7 +14,7 @@ use crate::result::{AgentResult, Distrust, Second};
 use crate::samples::Samples;
 use std::fmt;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -48,6 +48,9 @@ pub struct Agent {
     /// Its clock less ours, in µs, and the shortest round trip.
     offset_us: i64,
     round_trip: Duration,
+    /// From where and on which cores it makes load, where that was said there.
+    sources: Vec<IpAddr>,
+    cpus: Vec<u32>,
 }
 
 /// An agent that is not to be had.
@@ -138,7 +141,10 @@ pub fn prepare(agents: &mut [Agent], plan: &mut Plan) -> Result<(), Missing> {
     for agent in agents {
         loop {
             match agent.listener.hear() {
-                Ok(ToCoordinator::Ready) => break,
+                Ok(ToCoordinator::Ready { sources, cpus }) => {
+                    (agent.sources, agent.cpus) = (sources, cpus);
+                    break;
+                }
                 Ok(ToCoordinator::Refused(says)) => {
                     return Err(agent.missing(format!("refuses: {says}")));
                 }
@@ -178,6 +184,8 @@ impl Agent {
             cores: hello.cores,
             offset_us: 0,
             round_trip: Duration::MAX,
+            sources: Vec::new(),
+            cpus: Vec::new(),
         };
         agent.find_clock().map_err(|error| format!("was lost: {error}"))?;
         Ok(agent)
@@ -266,6 +274,8 @@ impl Agent {
             round_trip_us: self.round_trip.as_micros() as u64,
             lost_at_s: None,
             lost_because: None,
+            sources: self.sources.iter().map(ToString::to_string).collect(),
+            pinned: self.cpus.clone(),
         }
     }
 
@@ -364,11 +374,16 @@ impl Heard {
 
     fn take(&self, message: ToCoordinator) {
         match message {
-            ToCoordinator::Progress { under_way, gone, cpu_us, lag_p99_us } => {
+            ToCoordinator::Progress { under_way, gone, cpu_us, lag_p99_us, last_begun_us } => {
                 self.shared.under_way.store(under_way, Relaxed);
                 self.shared.gone.store(gone, Relaxed);
                 self.shared.cpu_us.store(cpu_us.max(1), Relaxed);
                 let _ = lag_p99_us;
+                if let Some(at_us) = last_begun_us {
+                    let begun = Some(self.here(at_us));
+                    let mut record = lock(&self.shared);
+                    record.last_begun = record.last_begun.max(begun);
+                }
             }
             ToCoordinator::Second { entry, moment, step, so_far } if entry < ENTRIES_MAX => {
                 lock(&self.shared).moment.add(&moment);
@@ -395,15 +410,18 @@ impl Heard {
             }
             ToCoordinator::Samples { rows, lost } => {
                 let Some(samples) = &self.links.samples else { return };
-                let offset = self.offset_us.load(Relaxed);
-                let unix_us = |at: u64| {
-                    Instant::from_micros((at as i64).saturating_sub(offset).max(0) as u64).unix_us()
-                };
+                let unix_us = |at_us| self.here(at_us).unix_us();
                 rows.iter().for_each(|row| samples.put(told::sample(row, unix_us)));
                 samples.lose(lost);
             }
             _ => {}
         }
+    }
+
+    /// A moment of the agent's clock by ours.
+    fn here(&self, at_us: u64) -> Instant {
+        let offset = self.offset_us.load(Relaxed);
+        Instant::from_micros((at_us as i64).saturating_sub(offset).max(0) as u64)
     }
 
     /// The agent is gone: what it told is kept, and the run ends, for from here on its load is not the one that was asked for.

@@ -8,12 +8,14 @@ use crate::agents::told::{ROWS_MAX, row};
 use crate::agents::wire::{Hello, Listener, Teller, welcome};
 use crate::climb::{RATE_MAX, VISITORS_MAX};
 use crate::generator::{self, Orders, Shared};
+use crate::mark::SigningKey;
 use crate::plan::Plan;
 use crate::record::{Moment, Record, Tally, Window};
 use crate::result::Model;
 use crate::samples::{self, Sample};
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -49,6 +51,14 @@ pub struct Settings {
     pub cores: u32,
     /// The version of Tentpole.
     pub version: String,
+    /// What marks are signed with, when a coordinator wants that and has the same.
+    pub sign: Option<SigningKey>,
+    /// Which authorities are believed over TLS; `None` for the system's.
+    pub authority: Option<PathBuf>,
+    /// Addresses of this machine that visitors have; empty leaves it to the system.
+    pub sources: Vec<IpAddr>,
+    /// Cores for the threads, in turn; empty leaves them where the system puts them.
+    pub cpus: Vec<u32>,
 }
 
 /// Serves coordinators, one after the other, for ever. `say` hears what a person may want to know.
@@ -101,7 +111,7 @@ fn converse(stream: TcpStream, settings: &Settings, busy: &AtomicBool, say: &dyn
         teller.tell(&ToCoordinator::Refused(says))
     };
     let tells_samples = plan.tells_samples();
-    let (mut plan, part) = match plan.plan(&settings.allow, settings.threads) {
+    let (mut plan, part) = match plan.plan(settings) {
         Ok(both) => both,
         Err(says) => return refuse(&mut teller, says),
     };
@@ -180,7 +190,8 @@ impl Work {
     }
 
     fn perform(&mut self, teller: &mut Teller, heard: &Receiver<io::Result<ToAgent>>) -> io::Result<()> {
-        teller.tell(&ToCoordinator::Ready)?;
+        let (sources, cpus) = (self.plan.transport.sources.clone(), self.plan.cpus.clone());
+        teller.tell(&ToCoordinator::Ready { sources, cpus })?;
         let mut told = clock::now();
         loop {
             match heard.recv_timeout(LOOK_EVERY) {
@@ -214,6 +225,12 @@ impl Work {
                     *waits = !at_once;
                     let to = window.to;
                     self.threads.iter().for_each(|(shared, _)| lock(shared).window.to = to);
+                    if at_once {
+                        // Nobody asks any more: the end may be on its way because real visitors suffer.
+                        let begin = clock::renew();
+                        let (ramp, from, to) = (Duration::ZERO, 0.0, 0.0);
+                        self.orders.send_replace(Orders { begin, ramp, from, to, is_end: false });
+                    }
                 }
             }
             ToAgent::Plan(_) | ToAgent::End => {}
@@ -321,12 +338,19 @@ impl Work {
                 .map(|(shared, _)| lock(shared).step.lag().p99_us())
                 .max()
                 .unwrap_or(0),
+            last_begun_us: self
+                .threads
+                .iter()
+                .filter_map(|(shared, _)| lock(shared).last_begun)
+                .max()
+                .map(Instant::as_micros),
         }
     }
 
     /// The part of a second in which the run ended.
     fn last_words(&mut self, teller: &mut Teller) -> io::Result<()> {
         self.close_seconds(clock::renew(), teller)?;
+        teller.tell(&self.progress())?;
         match self.timeline {
             Some((_, _, entry)) => self.tell_second(entry, teller),
             None => Ok(()),
