@@ -75,7 +75,7 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     let before = typed.baseline.as_deref().map(earlier).transpose().map_err(|says| (WRONG, says))?;
     let finding = typed.finding.find.then(|| find::wanted(typed, &plan)).transpose();
     let finding = finding.map_err(|says| (WRONG, says))?;
-    let circle = typed.others.circle(typed, &plan).map_err(|says| (WRONG, says))?;
+    let circle = typed.others.circle(typed).map_err(|says| (WRONG, says))?;
     // Before anything is sent, the first question included.
     if !confirm::confirmed(&plan, &typed.i_may_load) {
         return Err((WRONG, String::new()));

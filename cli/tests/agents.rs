@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use tentpole_load::Run;
 use tentpole_load::found::Ended;
 use tentpole_load::result::Objective;
-use tentpole_testkit::{Origin, Response};
+use tentpole_testkit::{NameServer, Origin, Response};
 
 /// A process that makes load; killed when dropped.
 struct Agent {
@@ -361,4 +361,87 @@ fn what_belongs_to_an_agent_is_said_there_and_every_request_is_signed() {
         );
     }
     assert_eq!(site.seen().len(), count + 3, "the first question of each, and nothing else");
+}
+
+#[tokio::test]
+async fn a_population_of_resolvers_is_divided_and_each_resolver_asks_once() {
+    let (folder, server, origin) = (folder(), NameServer::start(), Origin::start().await);
+    origin.on("/").respond(Response::ok(""));
+    server.leads("shop.test", 60, &["127.0.0.1"]);
+    let agents = [Agent::start(folder.path()), Agent::start(folder.path())];
+    let list = format!("{},{}", agents[0].address, agents[1].address);
+    let port = origin.url().rsplit(':').next().unwrap().to_owned();
+    let (url, at) = (format!("http://shop.test:{port}/"), server.address().to_string());
+    let load = [
+        &url,
+        "--rate",
+        "200",
+        "--time",
+        "2s",
+        "--ramp",
+        "0s",
+        "--plain",
+        "--name-server",
+        &at,
+        "--resolvers",
+        "8",
+    ];
+    let by = ["--resolver-sizes", "even", "--agents", &list, "--agents-key", "file:secret"];
+    let output = command(folder.path(), &[&load[..], &by].concat()).output().unwrap();
+    let said = said(&output);
+    let run = report(folder.path());
+    let spread = run.spread.clone().unwrap_or_else(|| panic!("{said}"));
+    // Four are one agent's and four the other's, so that none is known twice.
+    assert_eq!((spread.resolvers, spread.questions, spread.look_ups_failed), (8, 8, 0), "{said}");
+    assert!(
+        said.contains("shop.test by 8 resolvers: all new sessions went to one address, 127.0.0.1."),
+        "{said}"
+    );
+    // Whatever arrived while the last answers were waited for is there too, and nothing twice.
+    let (sessions, requests) = (spread.edges[0].sessions, spread.edges[0].requests);
+    assert!(requests >= run.steps[0].requests && sessions >= requests, "{spread:?}");
+    assert!(requests <= origin.requests().len() as u64, "{spread:?}");
+    let by_second: u64 = spread.seconds.iter().map(|second| second.sessions[0]).sum();
+    assert_eq!(by_second, sessions, "each second adds up");
+
+    // Whom an agent's name server may be is its own to say.
+    let elsewhere =
+        [&url, "--name-server", &at, "--name-server", "192.0.2.1", "--rate", "1", "--time", "100ms"];
+    let by = ["--agents", &list, "--agents-key", "file:secret"];
+    let output = command(folder.path(), &[&elsewhere[..], &by].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", self::said(&output));
+    assert!(self::said(&output).contains("may not ask the name server 192.0.2.1"), "{}", self::said(&output));
+}
+
+#[tokio::test]
+async fn a_log_is_played_by_agents_each_request_once_and_at_its_time() {
+    const ROWS: usize = 2_400;
+    let (folder, origin) = (folder(), Origin::start().await);
+    origin.on("/*").respond(Response::ok("here"));
+    let agents = [Agent::start(folder.path()), Agent::start(folder.path())];
+    let list = format!("{},{}", agents[0].address, agents[1].address);
+    // In four seconds.
+    let line = |n: usize| {
+        let (address, second) = (n % 97, n / (ROWS / 4));
+        format!(
+            "192.0.2.{address} - - [10/Oct/2025:11:55:{second:02} +0000] \"GET /{n} HTTP/1.1\" 200 5 \"-\" \"Ann\"\n"
+        )
+    };
+    std::fs::write(folder.path().join("access.log"), (0..ROWS).map(line).collect::<String>()).unwrap();
+    let url = origin.url();
+    let typed = [&url, "--replay", "access.log", "--plain", "--p50", "off", "--p99", "off"];
+    let by = ["--in-flight", "100000", "--agents", &list, "--agents-key", "file:secret"];
+    let output = command(folder.path(), &[&typed[..], &by].concat()).output().unwrap();
+    let said = said(&output);
+    let run = report(folder.path());
+    let asked = origin.requests().into_iter().skip(1).map(|seen| seen.target);
+    let asked: std::collections::BTreeSet<String> = asked.collect();
+    assert_eq!(
+        (run.steps[0].requests, asked.len()),
+        (ROWS as u64, ROWS),
+        "{said} {:?}",
+        run.steps[0].failures
+    );
+    assert!(run.steps[0].took_s >= 3.9, "nothing sooner: {}", run.steps[0].took_s);
+    assert!(run.agents.iter().all(|agent| agent.lost_because.is_none()), "{said}");
 }

@@ -142,7 +142,7 @@ pub struct Circle {
 
 impl Others {
     /// Who was named; nobody when none was. Errors say what to type instead.
-    pub fn circle(&self, typed: &Load, plan: &Plan) -> Result<Option<Circle>, String> {
+    pub fn circle(&self, typed: &Load) -> Result<Option<Circle>, String> {
         let Some(place) = self.agents_key.as_ref().filter(|_| !self.agents.is_empty()) else {
             return Ok(None);
         };
@@ -150,9 +150,6 @@ impl Others {
             return Err(format!(
                 "{flag} is the agents' own, each on its machine. Set it on the agents: tentpole load agent {flag} …"
             ));
-        }
-        if let Some(flag) = stays_here(plan) {
-            return Err(format!("{flag} does not go together with --agents yet: leave one of them out."));
         }
         let key = key("--agents-key", place)?;
         let addresses: Vec<String> = self.agents.iter().map(|agent| with_port(agent)).collect();
@@ -189,12 +186,6 @@ fn is_theirs(typed: &Load) -> Option<&'static str> {
         (typed.cpu.is_some(), "--cpu"),
         (typed.threads.is_some(), "--threads"),
     ];
-    all.into_iter().find(|(is_typed, _)| *is_typed).map(|(_, flag)| flag)
-}
-
-/// What only one generator can do.
-fn stays_here(plan: &Plan) -> Option<&'static str> {
-    let all = [(plan.resolvers.is_some(), "--resolvers"), (plan.replay.is_some(), "--replay")];
     all.into_iter().find(|(is_typed, _)| *is_typed).map(|(_, flag)| flag)
 }
 

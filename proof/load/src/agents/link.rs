@@ -1,9 +1,10 @@
 //! The coordinator's end of its agents. To who conducts a run, an agent looks like one more thread: what it is ordered is
 //! passed on, what it has counted is put where a thread would have put it. An agent that is lost ends the run, and is named.
 
-use crate::agents::division::parts;
+use crate::agents::division::{Part, parts};
 use crate::agents::key::Key;
 use crate::agents::message::{Ordered, PlanText, ToAgent, ToCoordinator};
+use crate::agents::rows::Feed;
 use crate::agents::told;
 use crate::agents::wire::{Listener, SILENCE_MAX, Teller, greet};
 use crate::conductor::Stop;
@@ -15,10 +16,11 @@ use crate::samples::Samples;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, TcpStream, ToSocketAddrs};
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tentpole_resolvers::Resolvers;
 use tentpole_runtime::clock::{self, Instant};
 use tokio::sync::watch;
 
@@ -51,6 +53,8 @@ pub struct Agent {
     /// From where and on which cores it makes load, where that was said there.
     sources: Vec<IpAddr>,
     cpus: Vec<u32>,
+    /// Its part of the plan that it has.
+    part: Option<Part>,
 }
 
 /// An agent that is not to be had.
@@ -90,6 +94,8 @@ pub(crate) struct Links {
     pub(crate) ahead: Duration,
     /// Where page loads are told.
     samples: Option<Samples>,
+    /// Where it is counted whither resolvers led.
+    resolvers: Option<Arc<Resolvers>>,
 }
 
 impl Links {
@@ -135,6 +141,7 @@ pub fn prepare(agents: &mut [Agent], plan: &mut Plan) -> Result<(), Missing> {
     plan.threads = threads.iter().sum();
     for (agent, part) in agents.iter_mut().zip(parts(&threads)) {
         let text = PlanText::of(plan, part);
+        agent.part = Some(part);
         let told = agent.teller.tell(&ToAgent::Plan(Box::new(text)));
         told.map_err(|error| agent.missing(format!("was lost: {error}")))?;
     }
@@ -186,6 +193,7 @@ impl Agent {
             round_trip: Duration::MAX,
             sources: Vec::new(),
             cpus: Vec::new(),
+            part: None,
         };
         agent.find_clock().map_err(|error| format!("was lost: {error}"))?;
         Ok(agent)
@@ -221,7 +229,12 @@ pub(crate) fn start(
     stop: &Stop,
 ) -> io::Result<(Links, Threads)> {
     let slowest = agents.iter().map(|agent| agent.round_trip).max().unwrap_or_default();
-    let links = Links { ahead: AHEAD + slowest, samples: plan.samples.clone(), ..Links::default() };
+    let links = Links {
+        ahead: AHEAD + slowest,
+        samples: plan.samples.clone(),
+        resolvers: plan.resolvers.clone(),
+        ..Links::default()
+    };
     let steps = plan.journeys.step_names().len();
     links.report().agents = agents.iter().map(Agent::result).collect();
     let mut threads = Vec::new();
@@ -234,10 +247,15 @@ pub(crate) fn start(
             stop: stop.clone(),
             state: Arc::default(),
             offset_us: Arc::new(AtomicI64::new(agent.offset_us)),
+            taken: Arc::default(),
         };
+        let mut feed = None;
+        if let (Some(source), Some(part)) = (&plan.replay, agent.part) {
+            feed = Some(Feed::begin(source, part, heard.taken.clone())?);
+        }
         let orders = orders.clone();
         let link = std::thread::Builder::new().name(format!("agent-{place}"));
-        threads.push((shared, link.spawn(move || agent.perform(heard, orders))?));
+        threads.push((shared, link.spawn(move || agent.perform(heard, orders, feed))?));
     }
     Ok((links, threads))
 }
@@ -262,6 +280,8 @@ struct Heard {
     state: Arc<Mutex<State>>,
     /// The agent's clock less ours, as far as is known now.
     offset_us: Arc<AtomicI64>,
+    /// Requests of a log that it has taken.
+    taken: Arc<AtomicU64>,
 }
 
 impl Agent {
@@ -280,16 +300,25 @@ impl Agent {
     }
 
     /// Passes orders on until the end.
-    fn perform(mut self, heard: Heard, mut orders: watch::Receiver<Orders>) -> io::Result<()> {
+    fn perform(
+        mut self,
+        heard: Heard,
+        mut orders: watch::Receiver<Orders>,
+        mut feed: Option<Feed>,
+    ) -> io::Result<()> {
         let (shared, state, links, stop) =
             (heard.shared.clone(), heard.state.clone(), heard.links.clone(), heard.stop.clone());
         let listener = self.listener;
         let hearing = std::thread::Builder::new().name(format!("agent-{}-heard", heard.place));
         let hearing = hearing.spawn(move || heard.hear(listener))?;
+        let mut told = Ok(());
+        // The first requests of a log are there before time begins.
+        while let Some(rows) = feed.as_mut().and_then(Feed::first).filter(|_| told.is_ok()) {
+            told = self.teller.tell(&ToAgent::Rows(rows));
+        }
         shared.cpu_us.fetch_max(1, Relaxed);
         let there = |at: Instant| (at.as_micros() as i64 + self.offset_us).max(0) as u64;
         let (mut window, mut pinged) = (None::<Window>, clock::now());
-        let mut told = Ok(());
         while told.is_ok() && !lock_state(&state).is_lost {
             // The first orders are those to wait.
             if orders.has_changed().unwrap_or(false) {
@@ -329,6 +358,9 @@ impl Agent {
                     let at_once = stop.is_now();
                     told = told.and_then(|()| self.teller.tell(&ToAgent::Cut { to_us: there(to), at_once }));
                 }
+            }
+            while let Some(rows) = feed.as_mut().and_then(Feed::next).filter(|_| told.is_ok()) {
+                told = self.teller.tell(&ToAgent::Rows(rows));
             }
             if clock::now().since(pinged) >= PING_EVERY {
                 pinged = clock::now();
@@ -374,7 +406,8 @@ impl Heard {
 
     fn take(&self, message: ToCoordinator) {
         match message {
-            ToCoordinator::Progress { under_way, gone, cpu_us, lag_p99_us, last_begun_us } => {
+            ToCoordinator::Progress { under_way, gone, cpu_us, lag_p99_us, last_begun_us, rows_taken } => {
+                self.taken.store(rows_taken, Relaxed);
                 self.shared.under_way.store(under_way, Relaxed);
                 self.shared.gone.store(gone, Relaxed);
                 self.shared.cpu_us.store(cpu_us.max(1), Relaxed);
@@ -406,6 +439,11 @@ impl Heard {
                     let mut record = lock(&self.shared);
                     record.step.add(&tally);
                     record.pending = 0;
+                }
+            }
+            ToCoordinator::Led(counted) => {
+                if let Some(resolvers) = &self.links.resolvers {
+                    resolvers.add(&counted);
                 }
             }
             ToCoordinator::Samples { rows, lost } => {

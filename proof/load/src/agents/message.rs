@@ -2,6 +2,8 @@
 //! one has converted it.
 
 use crate::agents::division::Part;
+use crate::agents::names::Names;
+use crate::agents::rows::Rows;
 use crate::agents::serve::Settings;
 use crate::agents::told::Row;
 use crate::arrivals::{Pause, Spacing};
@@ -20,6 +22,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 use tentpole_model::EndpointTls;
+use tentpole_resolvers::Counted;
 use tentpole_tls::Client;
 
 /// From the coordinator.
@@ -33,6 +36,8 @@ pub(crate) enum ToAgent {
     Step(Ordered),
     /// What is judged ends there; `at_once` without waiting for what is under way.
     Cut { to_us: u64, at_once: bool },
+    /// Requests of a log; the last of them with `true`.
+    Rows(Rows),
     /// It is over.
     End,
 }
@@ -74,6 +79,8 @@ pub(crate) enum ToCoordinator {
         lag_p99_us: u64,
         /// When the last request began.
         last_begun_us: Option<u64>,
+        /// Requests of a log that were taken.
+        rows_taken: u64,
     },
     /// An entry of the timeline is over; with it what was counted of the step so far.
     Second {
@@ -87,6 +94,8 @@ pub(crate) enum ToCoordinator {
         rows: Vec<Row>,
         lost: u64,
     },
+    /// Where resolvers have led since that was last told.
+    Led(Box<Counted>),
     /// All that was due in a step has ended.
     Done {
         step: u64,
@@ -119,6 +128,8 @@ pub(crate) struct PlanText {
     version: Version,
     /// Whether each page load is told.
     samples: bool,
+    /// Whom visitors ask where hosts are.
+    names: Option<Names>,
     part: Part,
     command: String,
     tentpole: String,
@@ -148,6 +159,7 @@ impl PlanText {
             has_authority: tls.is_some_and(|tls| tls.settings().authority.is_some()),
             version: plan.transport.version,
             samples: plan.samples.is_some(),
+            names: plan.resolvers.as_deref().map(Names::of),
             part,
             command: plan.command.clone(),
             tentpole: plan.version.clone(),
@@ -183,8 +195,12 @@ impl PlanText {
         if !refused.is_empty() {
             return Err(format!("{}; no test account is named", refused.join("; ")));
         }
-        let hosts = Hosts::of(&url, journeys.hosts())
-            .map_err(|error| format!("{} has no address there: {error}", url.host))?;
+        let led = self.names.map(|names| names.find(&url, part, own)).transpose()?;
+        let hosts = match &led {
+            Some((_, addresses)) => Hosts::at(&url, journeys.hosts(), addresses),
+            None => Hosts::of(&url, journeys.hosts())
+                .map_err(|error| format!("{} has no address there: {error}", url.host))?,
+        };
         if !hosts.are_loopback() && !own.allow.iter().any(|name| name.eq_ignore_ascii_case(&url.host)) {
             return Err(format!(
                 "it may not load {}. Who runs it may allow that there: tentpole load agent --allow {}",
@@ -222,7 +238,7 @@ impl PlanText {
             threads: part.of,
             cpus: own.cpus.clone(),
             replay: None,
-            resolvers: None,
+            resolvers: led.map(|(resolvers, _)| resolvers),
             samples: None,
             command: self.command,
             version: self.tentpole,

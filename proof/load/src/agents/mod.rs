@@ -6,6 +6,8 @@ mod division;
 mod key;
 mod link;
 mod message;
+mod names;
+mod rows;
 mod serve;
 mod told;
 mod wire;

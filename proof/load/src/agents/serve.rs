@@ -4,9 +4,10 @@
 use crate::agents::division::Part;
 use crate::agents::key::Key;
 use crate::agents::message::{Ordered, ToAgent, ToCoordinator};
+use crate::agents::rows::Fed;
 use crate::agents::told::{ROWS_MAX, row};
 use crate::agents::wire::{Hello, Listener, Teller, welcome};
-use crate::climb::{RATE_MAX, VISITORS_MAX};
+use crate::climb::{RATE_MAX, Shape, VISITORS_MAX};
 use crate::generator::{self, Orders, Shared};
 use crate::mark::SigningKey;
 use crate::plan::Plan;
@@ -167,10 +168,21 @@ struct Work {
     timeline: Option<(Instant, u32, u32)>,
     /// Page loads that have ended, and how many had no place, where they are told.
     ended: Option<(Receiver<Sample>, Arc<AtomicU64>)>,
+    /// Where requests of a log are put, when one is played.
+    fed: Option<Fed>,
 }
 
 impl Work {
-    fn begin(plan: Plan, part: Part, ended: Option<(Receiver<Sample>, Arc<AtomicU64>)>) -> io::Result<Self> {
+    fn begin(
+        mut plan: Plan,
+        part: Part,
+        ended: Option<(Receiver<Sample>, Arc<AtomicU64>)>,
+    ) -> io::Result<Self> {
+        let mut fed = None;
+        if matches!(plan.shape, Shape::Replay { .. }) {
+            let (queues, source) = Fed::new(part);
+            (fed, plan.replay) = (Some(queues), Some(source));
+        }
         let plan = Arc::new(plan);
         let steps = plan.journeys.step_names().len();
         let none = Orders { begin: clock::renew(), ramp: Duration::ZERO, from: 0.0, to: 0.0, is_end: false };
@@ -186,7 +198,7 @@ impl Work {
         while !threads.iter().all(is_there) {
             std::thread::sleep(LOOK_EVERY / 10);
         }
-        Ok(Self { plan, threads, orders, steps, step: None, timeline: None, ended })
+        Ok(Self { plan, threads, orders, steps, step: None, timeline: None, ended, fed })
     }
 
     fn perform(&mut self, teller: &mut Teller, heard: &Receiver<io::Result<ToAgent>>) -> io::Result<()> {
@@ -233,6 +245,11 @@ impl Work {
                     }
                 }
             }
+            ToAgent::Rows(rows) => {
+                if let Some(fed) = &mut self.fed {
+                    fed.take(rows)?;
+                }
+            }
             ToAgent::Plan(_) | ToAgent::End => {}
         }
         Ok(())
@@ -240,7 +257,11 @@ impl Work {
 
     fn order(&mut self, ordered: &Ordered) {
         if self.timeline.is_none() {
-            self.timeline = Some((Instant::from_micros(ordered.run_began_us), ordered.width.max(1), 0));
+            let (began, width) = (Instant::from_micros(ordered.run_began_us), ordered.width.max(1));
+            self.timeline = Some((began, width, 0));
+            if let Some(resolvers) = &self.plan.resolvers {
+                resolvers.begin(began, width);
+            }
         }
         if let Some((from, to)) = ordered.window_us {
             let window = Window { from: Instant::from_micros(from), to: Instant::from_micros(to) };
@@ -286,6 +307,9 @@ impl Work {
             so_far.add(&counted);
         }
         let step = self.step.map_or(0, |(number, ..)| number);
+        if let Some(resolvers) = &self.plan.resolvers {
+            teller.tell(&ToCoordinator::Led(Box::new(resolvers.take())))?;
+        }
         teller.tell(&ToCoordinator::Second { entry, moment, step, so_far })
     }
 
@@ -338,6 +362,7 @@ impl Work {
                 .map(|(shared, _)| lock(shared).step.lag().p99_us())
                 .max()
                 .unwrap_or(0),
+            rows_taken: self.fed.as_ref().map_or(0, Fed::taken),
             last_begun_us: self
                 .threads
                 .iter()
