@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test, with helpers outside its functions")]
 
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -159,7 +160,7 @@ fn waited_for_cpu(tentpole: &Tentpole) -> Duration {
     Duration::from_nanos(all.filter_map(of).sum())
 }
 
-async fn rehearse(folder: &Path, tentpole: &Tentpole, key: &str, time: &str) -> Output {
+async fn rehearse(folder: &Path, tentpole: &Tentpole, key: &str, time: &str, by: &[&str]) -> Output {
     let mut command = Command::new(tentpole_testkit::process::binary("tentpole"));
     let (url, admin) = (format!("{}/load", tentpole.url()), format!("http://{}", tentpole.admin()));
     command.args([
@@ -175,7 +176,7 @@ async fn rehearse(folder: &Path, tentpole: &Tentpole, key: &str, time: &str) -> 
         "20ms",
         "--plain",
     ]);
-    command.args(["--key", "env:KEY", "--stop-when", &admin, "--p50", "off", "--p99", "off"]);
+    command.args(["--key", "env:KEY", "--stop-when", &admin, "--p50", "off", "--p99", "off"]).args(by);
     command.env("KEY", key).env("XDG_STATE_HOME", folder).current_dir(folder).stdin(Stdio::null());
     end(command).await
 }
@@ -186,7 +187,7 @@ async fn a_run_ends_when_real_visitors_suffer_and_not_when_only_the_load_does() 
     origin.on("/real").respond(Response::ok("fine"));
     origin.on("/load").respond(Response::status(500));
     let (tentpole, crowd) = live(&origin, folder.path()).await;
-    let output = rehearse(folder.path(), &tentpole, "agreed", "3s").await;
+    let output = rehearse(folder.path(), &tentpole, "agreed", "3s", &[]).await;
     let report = report(folder.path());
     assert_eq!(output.status.code(), Some(99), "{}", said(&output));
     assert_eq!((&report["stopped_for"], &report["interrupted"]), (&Value::Null, &Value::Bool(false)));
@@ -198,7 +199,7 @@ async fn a_run_ends_when_real_visitors_suffer_and_not_when_only_the_load_does() 
         until("the second run has begun", async || asked() > before + 20).await;
         origin.on("/real").respond(Response::status(500));
     };
-    let (output, ()) = tokio::join!(rehearse(folder.path(), &tentpole, "agreed", "60s"), breaks);
+    let (output, ()) = tokio::join!(rehearse(folder.path(), &tentpole, "agreed", "60s", &[]), breaks);
     crowd.abort();
     let report = self::report(folder.path());
     let why = report["stopped_for"].as_str().unwrap_or_else(|| panic!("{}", said(&output)));
@@ -230,13 +231,81 @@ async fn a_run_ends_when_real_visitors_suffer_and_not_when_only_the_load_does() 
     .await;
 }
 
+/// A process that makes load for another, and where it listens; killed when dropped.
+struct Agent(std::process::Child, String);
+
+impl Agent {
+    fn start(folder: &Path) -> Self {
+        let mut command = Command::new(tentpole_testkit::process::binary("tentpole"));
+        command.args([
+            "load",
+            "agent",
+            "--listen",
+            "127.0.0.1:0",
+            "--key",
+            "env:AGENTS",
+            "--load-key",
+            "env:KEY",
+        ]);
+        command.args(["--threads", "1"]).env("AGENTS", "what agents have in common").env("KEY", "agreed");
+        let mut child =
+            command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        let address = said.strip_prefix("Agent at ").unwrap().split(';').next().unwrap().to_owned();
+        Self(child, address)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_run_of_agents_ends_when_real_visitors_suffer() {
+    let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
+    origin.on("/real").respond(Response::ok("fine"));
+    origin.on("/load").respond(Response::status(500));
+    let (tentpole, crowd) = live(&origin, folder.path()).await;
+    let agents = [Agent::start(folder.path()), Agent::start(folder.path())];
+    let list = format!("{},{}", agents[0].1, agents[1].1);
+    std::fs::write(folder.path().join("common"), "what agents have in common").unwrap();
+    let by = ["--agents", &list, "--agents-key", "file:common"];
+    let waited = waited_for_cpu(&tentpole);
+    let asked = || origin.requests().iter().filter(|seen| seen.path() == "/load").count();
+    let breaks = async {
+        until("the run has begun", async || asked() > 20).await;
+        origin.on("/real").respond(Response::status(500));
+    };
+    let (output, ()) = tokio::join!(rehearse(folder.path(), &tentpole, "agreed", "60s", &by), breaks);
+    crowd.abort();
+    let report = report(folder.path());
+    let why = report["stopped_for"].as_str().unwrap_or_else(|| panic!("{}", said(&output)));
+    assert!(why.contains("visitors' requests failed (wanted under 1 %)"), "{why}");
+    // The last request is an agent's, by the coordinator's clock; agents wait for cores too, and do not say how long.
+    let spared = |name: &str| report["spared"][name].as_f64().unwrap_or_else(|| panic!("{report:#}"));
+    let lost = spared("waited_for_cpu_s") + (waited_for_cpu(&tentpole) - waited).as_secs_f64();
+    let took = spared("last_request_s") - spared("held_s");
+    assert!(
+        took > 0.0 && took <= 10.0 + lost,
+        "it took {took} s, {lost} s of it the scheduler's: {report:#}"
+    );
+    let marked =
+        |seen: &tentpole_testkit::Seen| seen.header("tentpole-load").unwrap_or_default().contains("; sig=");
+    let load = origin.requests().into_iter().filter(|seen| seen.path() == "/load");
+    assert!(load.into_iter().all(|seen| marked(&seen)), "agents sign each request");
+}
+
 #[tokio::test]
 async fn a_run_does_not_begin_where_its_mark_is_not_recognised() {
     let (origin, folder) = (Origin::start().await, tempfile::tempdir().unwrap());
     origin.on("/real").respond(Response::ok("fine"));
     origin.on("/load").respond(Response::ok("fine"));
     let (tentpole, crowd) = live(&origin, folder.path()).await;
-    let output = rehearse(folder.path(), &tentpole, "another", "3s").await;
+    let output = rehearse(folder.path(), &tentpole, "another", "3s", &[]).await;
     crowd.abort();
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("Give it the same key: load_key in [staff]"), "{}", said(&output));

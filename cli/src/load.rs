@@ -75,6 +75,7 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     let before = typed.baseline.as_deref().map(earlier).transpose().map_err(|says| (WRONG, says))?;
     let finding = typed.finding.find.then(|| find::wanted(typed, &plan)).transpose();
     let finding = finding.map_err(|says| (WRONG, says))?;
+    let circle = typed.others.circle(typed).map_err(|says| (WRONG, says))?;
     // Before anything is sent, the first question included.
     if !confirm::confirmed(&plan, &typed.i_may_load) {
         return Err((WRONG, String::new()));
@@ -83,14 +84,21 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     let mut plan = plan;
     let mut outs = out::Outs::open(typed, &mut plan).map_err(|says| (WRONG, says))?;
     plan.hosts.prefer(reach(&plan)?);
-    let agents = typed.others.join(typed, &mut plan)?;
-    if agents.is_empty() {
+    let mut agents = Vec::new();
+    if let Some(circle) = &circle {
+        // A search makes a run of each trial, and joins them anew for it.
+        let joined = match finding {
+            Some(_) => circle.rehearse(&mut plan),
+            None => circle.join(&mut plan).map(|joined| agents = joined),
+        };
+        joined.map_err(|missing| (UNREACHABLE, missing.to_string()))?;
+    } else {
         ports_suffice(&plan).map_err(|says| (WRONG, says))?;
     }
     if let Some(url) = &plan.stop_when {
         tentpole_load::real::recognises(url, &plan).map_err(|says| (WRONG, says))?;
     }
-    if agents.is_empty() {
+    if circle.is_none() {
         warn_of_few_descriptors(&plan);
     }
     if plan.transport.is_unverified() {
@@ -101,7 +109,11 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
     stop_on_signal(stop.clone(), view.redraws()).map_err(|error| (1, error.to_string()))?;
     view.begin();
     let run = match &finding {
-        Some(wanted) => find::run(plan, wanted, &stop, &mut view, &mut outs),
+        Some(wanted) => {
+            let (stop, circle) = (&stop, circle.as_ref());
+            let mut place = find::Place { stop, circle, view: &mut view, outs: &mut outs };
+            find::run(plan, wanted, &mut place)
+        }
         None => tentpole_load::run_with(plan, agents, &stop, &mut |event| {
             outs.event(event);
             view.event(event);

@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod servers;
+
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use servers::room_for;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use tentpole_load::Run;
 use tentpole_load::found::{Ended, Found};
 use tentpole_load::result::Objective;
@@ -28,32 +28,6 @@ fn said(output: &Output) -> String {
 
 fn run(folder: &Path) -> Run {
     tentpole_report::read(&std::fs::read_to_string(folder.join("report.json")).unwrap()).unwrap()
-}
-
-/// A server that has room for so many connections, and answers all of them with 503 when there are more.
-fn room_for(connections_max: usize) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let open = Arc::new(AtomicUsize::new(0));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, open) = (stream.unwrap(), open.clone());
-            open.fetch_add(1, SeqCst);
-            std::thread::spawn(move || {
-                while stream.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {
-                    let answer: &[u8] = match open.load(SeqCst) {
-                        here if here > connections_max => b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno",
-                        _ => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-                    };
-                    if stream.write_all(answer).is_err() {
-                        break;
-                    }
-                }
-                open.fetch_sub(1, SeqCst);
-            });
-        }
-    });
-    url
 }
 
 /// What was found; checks what must be so whatever it is.

@@ -1,17 +1,22 @@
 //! `tentpole load --agents …` and `tentpole load agent`: several generators as one. Reads the secret, connects, says what does
 //! not go together with it.
 
-use crate::load::args::{Load, secret};
-use crate::load::{UNREACHABLE, WRONG};
+use crate::load::WRONG;
+use crate::load::args::{Cpus, Load, cpus, secret};
 use crate::say;
 use clap::Args;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tentpole_load::Plan;
-use tentpole_load::agents::{self, Agent, Key, Settings};
-use tentpole_model::Secret;
+use tentpole_load::agents::{self, AGENTS_MAX, Agent, Key, Missing, Settings};
+use tentpole_load::generator::pin_to;
+use tentpole_load::mark::SigningKey;
+use tentpole_load::transport::{Sources, sources};
+use tentpole_model::{EndpointTls, Secret};
 use tentpole_runtime::descriptors;
+use tentpole_tls::Client;
 
 /// Where an agent listens when nobody says otherwise.
 const PORT: u16 = 9950;
@@ -45,6 +50,18 @@ pub struct Serve {
     /// Generator threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: Option<u32>,
+    /// Cores for them alone: 2,3 or 4-7
+    #[arg(long, value_name = "LIST", value_parser = cpus)]
+    pub cpu: Option<Cpus>,
+    /// Addresses of this machine that visitors have: 127.0.0.2,127.0.0.3 or 10.0.0.0/28
+    #[arg(long, value_name = "LIST", value_parser = sources)]
+    pub from: Option<Sources>,
+    /// Believe only the authorities in this PEM file
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Sign requests where the coordinator does (its --key): env:NAME or file:PATH
+    #[arg(long, value_name = "PLACE", value_parser = secret)]
+    pub load_key: Option<Secret>,
 }
 
 fn key(flag: &str, place: &Secret) -> Result<Key, String> {
@@ -71,6 +88,15 @@ pub fn serve(typed: &Serve) -> ExitCode {
 
 fn listen(typed: &Serve) -> Result<(TcpListener, Settings), String> {
     let key = key("--key", &typed.key)?;
+    let sign = typed.load_key.as_ref().map(tentpole_runtime::secret::read).transpose();
+    let sign = sign.map_err(|why| format!("--load-key: {why}."))?;
+    let cpus = typed.cpu.as_ref().map(|cpus| cpus.0.clone()).unwrap_or_default();
+    are_ours(&cpus)?;
+    if typed.ca.is_some() {
+        // What is wrong with the file is known before anybody asks for it.
+        let settings = EndpointTls { authority: typed.ca.clone(), ..EndpointTls::default() };
+        Client::load(&settings).map_err(|trouble| format!("{trouble}."))?;
+    }
     let listener = TcpListener::bind(typed.listen)
         .map_err(|error| format!("--listen {}: {error}. Is another agent there?", typed.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -84,50 +110,81 @@ fn listen(typed: &Serve) -> Result<(TcpListener, Settings), String> {
     let settings = Settings {
         key,
         allow: typed.allow.clone(),
-        threads: typed.threads.unwrap_or(cores.min(256)),
+        threads: typed.threads.unwrap_or(if cpus.is_empty() { cores.min(256) } else { cpus.len() as u32 }),
         cores,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        sign: sign.as_deref().map(SigningKey::new),
+        authority: typed.ca.clone(),
+        sources: typed.from.as_ref().map(|sources| sources.0.clone()).unwrap_or_default(),
+        cpus,
     };
     Ok((listener, settings))
 }
 
-impl Others {
-    /// Connects to all agents and gives each its part of the plan; none when none was named.
-    pub fn join(&self, typed: &Load, plan: &mut Plan) -> Result<Vec<Agent>, (u8, String)> {
-        let Some(place) = self.agents_key.as_ref().filter(|_| !self.agents.is_empty()) else {
-            return Ok(Vec::new());
-        };
-        if let Some(flag) = stays_here(typed, plan) {
-            return Err((
-                WRONG,
-                format!("{flag} does not go together with --agents yet: leave one of them out."),
-            ));
+/// Whether threads can be put on these cores; tried by one that has nothing else to do.
+fn are_ours(cpus: &[u32]) -> Result<(), String> {
+    let all = cpus.to_vec();
+    let tried = std::thread::spawn(move || all.iter().try_for_each(|cpu| pin_to(&[*cpu]))).join();
+    match tried {
+        Ok(Ok(())) => Ok(()),
+        _ => {
+            Err("--cpu: this machine has no such core, or it is not ours. `taskset -pc $$` tells which are."
+                .to_owned())
         }
-        let key = key("--agents-key", place).map_err(|says| (WRONG, says))?;
-        let addresses: Vec<String> = self.agents.iter().map(|agent| with_port(agent)).collect();
-        let mut twice = addresses.clone();
-        twice.sort();
-        if let Some(same) = twice.windows(2).find(|both| both[0] == both[1]) {
-            return Err((WRONG, format!("--agents names {} twice.", same[0])));
-        }
-        let mut agents =
-            agents::connect(&addresses, &key, &plan.version).map_err(|says| (UNREACHABLE, says))?;
-        agents::prepare(&mut agents, plan).map_err(|says| (UNREACHABLE, says))?;
-        Ok(agents)
     }
 }
 
-/// What only one generator can do.
-fn stays_here(typed: &Load, plan: &Plan) -> Option<&'static str> {
+/// Those who make the load of each run.
+pub struct Circle {
+    addresses: Vec<String>,
+    key: Key,
+}
+
+impl Others {
+    /// Who was named; nobody when none was. Errors say what to type instead.
+    pub fn circle(&self, typed: &Load) -> Result<Option<Circle>, String> {
+        let Some(place) = self.agents_key.as_ref().filter(|_| !self.agents.is_empty()) else {
+            return Ok(None);
+        };
+        if let Some(flag) = is_theirs(typed) {
+            return Err(format!(
+                "{flag} is the agents' own, each on its machine. Set it on the agents: tentpole load agent {flag} …"
+            ));
+        }
+        let key = key("--agents-key", place)?;
+        let addresses: Vec<String> = self.agents.iter().map(|agent| with_port(agent)).collect();
+        if addresses.len() > AGENTS_MAX {
+            return Err(format!("--agents: {AGENTS_MAX} at most."));
+        }
+        let mut twice = addresses.clone();
+        twice.sort();
+        if let Some(same) = twice.windows(2).find(|both| both[0] == both[1]) {
+            return Err(format!("--agents names {} twice.", same[0]));
+        }
+        Ok(Some(Circle { addresses, key }))
+    }
+}
+
+impl Circle {
+    /// Connects to all of them and gives each its part of the plan.
+    pub fn join(&self, plan: &mut Plan) -> Result<Vec<Agent>, Missing> {
+        let mut agents = agents::connect(&self.addresses, &self.key, &plan.version)?;
+        agents::prepare(&mut agents, plan)?;
+        Ok(agents)
+    }
+
+    /// Whether all are there and would perform this plan.
+    pub fn rehearse(&self, plan: &mut Plan) -> Result<(), Missing> {
+        self.join(plan).map(agents::leave)
+    }
+}
+
+/// What each agent is told where it is.
+fn is_theirs(typed: &Load) -> Option<&'static str> {
     let all = [
-        (plan.resolvers.is_some(), "--resolvers"),
-        (plan.replay.is_some(), "--replay"),
-        (plan.samples.is_some(), "--out-jtl"),
-        (plan.mark.is_signed(), "--key"),
         (typed.from.is_some(), "--from"),
         (typed.cpu.is_some(), "--cpu"),
-        (typed.threads.is_some(), "--threads (an agent has its own)"),
-        (typed.ca.is_some(), "--ca"),
+        (typed.threads.is_some(), "--threads"),
     ];
     all.into_iter().find(|(is_typed, _)| *is_typed).map(|(_, flag)| flag)
 }

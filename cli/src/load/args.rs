@@ -230,7 +230,7 @@ fn limit_share(text: &str) -> Result<Limit, String> {
     }
 }
 
-fn cpus(text: &str) -> Result<Cpus, String> {
+pub fn cpus(text: &str) -> Result<Cpus, String> {
     let wrong = || format!("\"{text}\" is not a list of cores; write 2,3 or 4-7");
     let number = |part: &str| part.trim().parse::<u32>().ok().filter(|cpu| *cpu < 1_024).ok_or_else(wrong);
     let mut all = Vec::new();

@@ -2,6 +2,7 @@
 //! makes one run of them. Where to look next is the search's; a trial that the generator could not perform is made once more, and if
 //! that goes on, the search ends without an answer.
 
+use crate::load::agents::Circle;
 use crate::load::args::Load;
 use crate::load::{joined, out::Outs, view::View};
 use clap::Args;
@@ -9,6 +10,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use tentpole_load::agents::Missing;
 use tentpole_load::climb::{Shape, Stage};
 use tentpole_load::found::{Ended, Found, FoundDrift, FoundObjective, Scaling};
 use tentpole_load::result::{
@@ -34,7 +36,7 @@ const R_SQUARED_MIN: f64 = 0.9;
 #[derive(Args, Debug, Default)]
 pub struct Finding {
     /// Search for the breaking point, and answer with an interval
-    #[arg(long, conflicts_with_all = ["profile", "replay", "time", "burst", "agents", "out_jtl"])]
+    #[arg(long, conflicts_with_all = ["profile", "replay", "time", "burst", "out_jtl"])]
     pub find: bool,
     /// With --find: longest time for all trials [default: 5m]
     #[arg(long, value_name = "TIME", requires = "find", value_parser = duration::parse)]
@@ -76,11 +78,20 @@ fn goals(objectives: &Objectives) -> Vec<(Objective, Goal)> {
     all.into_iter().filter_map(|(objective, goal)| Some((objective, goal?))).collect()
 }
 
+/// Where a trial is made.
+pub struct Place<'p> {
+    pub stop: &'p Stop,
+    /// Who makes it in place of this machine.
+    pub circle: Option<&'p Circle>,
+    pub view: &'p mut View,
+    pub outs: &'p mut Outs,
+}
+
 /// Searches, and tells what came of it as one run: its steps are the trials.
 ///
 /// # Errors
-/// The system's, when threads cannot be started or pinned.
-pub fn run(plan: Plan, wanted: &Wanted, stop: &Stop, view: &mut View, outs: &mut Outs) -> io::Result<Run> {
+/// The system's, when threads cannot be started or pinned; an agent that is gone before the first trial.
+pub fn run(plan: Plan, wanted: &Wanted, place: &mut Place<'_>) -> io::Result<Run> {
     let mut search = Search::new(wanted.settings.clone());
     let mut whole: Option<Run> = None;
     let (mut number, mut repeated) = (0, 0);
@@ -90,15 +101,30 @@ pub fn run(plan: Plan, wanted: &Wanted, stop: &Stop, view: &mut View, outs: &mut
             Next::Try { load, time_s, step } => (load, time_s, step),
         };
         number += 1;
-        view.trial(number, load, time_s, step);
-        let (mut run, mut pages) = attempt(&plan, wanted, number, load, time_s, step, stop, view, outs)?;
+        place.view.trial(number, load, time_s, step);
+        let asked = (number, load, time_s, step);
+        let mut tried = attempt(&plan, wanted, asked, place);
         for _ in 1..ATTEMPTS_MAX {
-            if run.interrupted || run.stopped_for.is_some() || !is_in_the_way(&run, step) {
+            let Ok((run, _)) = &tried else { break };
+            if run.interrupted || run.stopped_for.is_some() || !is_in_the_way(run, step) {
                 break;
             }
             repeated += 1;
-            view.says("           the generator could not do that; once more:");
-            (run, pages) = attempt(&plan, wanted, number, load, time_s, step, stop, view, outs)?;
+            place.view.says("           the generator could not do that; once more:");
+            tried = attempt(&plan, wanted, asked, place);
+        }
+        let (run, pages) = match (tried, &mut whole) {
+            (Ok(both), _) => both,
+            (Err(error), Some(run)) => {
+                lose(run, error)?;
+                break Err(Ended::Distrusted);
+            }
+            (Err(error), None) => return Err(error),
+        };
+        // Who loses an agent is stopped, and has found nothing.
+        if run.agents.iter().any(|agent| agent.lost_at_s.is_some()) {
+            add(&mut whole, run);
+            break Err(Ended::Distrusted);
         }
         let was_stopped = run.interrupted || run.stopped_for.is_some();
         let is_distrusted = is_in_the_way(&run, step);
@@ -141,18 +167,27 @@ pub fn run(plan: Plan, wanted: &Wanted, stop: &Stop, view: &mut View, outs: &mut
     Ok(run)
 }
 
+/// An agent that is gone between two trials: what the others brought is kept.
+fn lose(run: &mut Run, error: io::Error) -> io::Result<()> {
+    let Some(missing) = error.get_ref().and_then(|error| error.downcast_ref::<Missing>()) else {
+        return Err(error);
+    };
+    let (agent, because) = (missing.agent.clone(), format!("before another trial it {}", missing.says));
+    let at_s = (run.took_s * 10.0).round() / 10.0;
+    if let Some(lost) = run.agents.iter_mut().find(|one| one.name == agent) {
+        (lost.lost_at_s, lost.lost_because) = (Some(at_s), Some(because.clone()));
+    }
+    run.distrust = vec![Distrust::AgentLost { agent, at_s, because }];
+    run.interrupted = true;
+    Ok(())
+}
+
 /// One trial: a run with a schedule of its own.
-#[allow(clippy::too_many_arguments, reason = "one call, in one place")]
 fn attempt(
     plan: &Plan,
     wanted: &Wanted,
-    number: u32,
-    load: f64,
-    time_s: f64,
-    step: Step,
-    stop: &Stop,
-    view: &mut View,
-    outs: &mut Outs,
+    (number, load, time_s, step): (u32, f64, f64, Step),
+    place: &mut Place<'_>,
 ) -> io::Result<(Run, Vec<Page>)> {
     let mut plan = plan.clone();
     let time = Duration::from_secs_f64(time_s);
@@ -165,9 +200,11 @@ fn attempt(
     let collecting = std::thread::Builder::new()
         .name("trial".to_owned())
         .spawn(move || received.into_iter().collect::<Vec<Sample>>())?;
-    let run = tentpole_load::run_with(plan, Vec::new(), stop, &mut |event| {
-        outs.event(event);
-        view.event(event);
+    // Each trial finds the agents' clocks anew.
+    let agents = place.circle.map(|circle| circle.join(&mut plan)).transpose().map_err(io::Error::other)?;
+    let run = tentpole_load::run_with(plan, agents.unwrap_or_default(), place.stop, &mut |event| {
+        place.outs.event(event);
+        place.view.event(event);
     });
     let all = collecting.join().map_err(|_| io::Error::other("a thread of ours panicked"))?;
     let mut run = run?;

@@ -34,10 +34,17 @@ pub fn add(whole: &mut Option<Run>, mut run: Run) {
     for second in &mut run.seconds {
         second.at_s += later;
     }
+    let lost_at = run.agents.iter_mut().filter_map(|agent| agent.lost_at_s.as_mut());
+    let named = run.distrust.iter_mut().filter_map(|why| match why {
+        Distrust::AgentLost { at_s, .. } => Some(at_s),
+        _ => None,
+    });
+    lost_at.chain(named).for_each(|at_s| *at_s += later);
     all.took_s = later + run.took_s;
     all.steps.append(&mut run.steps);
     all.seconds.append(&mut run.seconds);
     all.distrust.append(&mut run.distrust);
+    all.agents = run.agents;
     all.interrupted |= run.interrupted;
     all.stopped_for = all.stopped_for.take().or(run.stopped_for);
     all.spared = all.spared.or(run.spared);

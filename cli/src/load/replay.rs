@@ -105,7 +105,7 @@ impl Log {
     /// Its requests, read anew each time.
     pub fn source(&self) -> Source {
         let log = self.clone();
-        Source(Arc::new(move || {
+        Source(Arc::new(move |_| {
             let played = Played {
                 lines: Lines::open(&log.path)?,
                 log: log.clone(),

@@ -6,7 +6,7 @@
 //! first half, in hexadecimal, of HMAC-SHA256 over `tentpole load`, a zero byte, and what stands before `; sig=` (RFC 2104
 //! section 5 allows half).
 
-use ring::hmac::{HMAC_SHA256, Key, sign};
+use ring::hmac::{HMAC_SHA256, Key, sign, verify};
 use std::fmt::{self, Write};
 use tentpole_runtime::Random;
 
@@ -14,29 +14,73 @@ use tentpole_runtime::Random;
 pub const FIELD: &str = "Tentpole-Load";
 /// What is signed begins with this, so that the signature is good for nothing else.
 const CONTEXT: &[u8] = b"tentpole load\0";
+/// The same for the proof that two generators sign with the same key.
+const SAME_KEY: &[u8] = b"tentpole load same key\0";
 /// Bytes of the signature that are sent.
 const SIGNATURE_BYTES: usize = 16;
 /// Longest name of a test account.
 pub const ACCOUNT_BYTES_MAX: usize = 64;
+
+/// What marks are signed with.
+#[derive(Clone)]
+pub struct SigningKey(Key);
+
+impl SigningKey {
+    /// Of any text that both sides have.
+    pub fn new(text: &str) -> Self {
+        Self(Key::new(HMAC_SHA256, text.as_bytes()))
+    }
+
+    /// Proves, without saying it, that a generator of this run has it: 64 hexadecimal digits.
+    pub(crate) fn proof(&self, run: &str) -> String {
+        hex(sign(&self.0, &[SAME_KEY, run.as_bytes()].concat()).as_ref())
+    }
+
+    /// Whether that was proved.
+    pub(crate) fn is_proved(&self, run: &str, proof: &str) -> bool {
+        let digits = |at: usize| proof.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
+        let code: Option<Vec<u8>> = (0..proof.len()).step_by(2).map(digits).collect();
+        code.is_some_and(|code| verify(&self.0, &[SAME_KEY, run.as_bytes()].concat(), &code).is_ok())
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey")
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to memory does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 /// One run's.
 #[derive(Clone, Default)]
 pub struct Mark {
     /// The run's name: 16 hexadecimal digits.
     pub run: String,
-    key: Option<Key>,
+    key: Option<SigningKey>,
 }
 
 impl Mark {
     /// A new one; the key is any text that both sides have.
     pub fn new(random: &mut Random, key: Option<&str>) -> Self {
-        let key = key.map(|key| Key::new(HMAC_SHA256, key.as_bytes()));
+        let key = key.map(SigningKey::new);
         Self { run: format!("{:016x}", random.next_u64()), key }
     }
 
-    /// That of a run which has this name, without a proof.
-    pub(crate) fn unsigned(run: String) -> Self {
-        Self { run, key: None }
+    /// That of a run which has this name already.
+    pub(crate) fn of_run(run: String, key: Option<SigningKey>) -> Self {
+        Self { run, key }
+    }
+
+    /// Proves that the key is known, where there is one.
+    pub(crate) fn proof(&self) -> Option<String> {
+        self.key.as_ref().map(|key| key.proof(&self.run))
     }
 
     /// Whether it can be proved.
@@ -54,11 +98,8 @@ impl Mark {
         let mut line = format!("{FIELD}: {said}");
         if let Some(key) = &self.key {
             line.push_str("; sig=");
-            let signature = sign(key, &[CONTEXT, said.as_bytes()].concat());
-            for byte in &signature.as_ref()[..SIGNATURE_BYTES] {
-                // Writing to memory does not fail.
-                let _ = write!(line, "{byte:02x}");
-            }
+            let signature = sign(&key.0, &[CONTEXT, said.as_bytes()].concat());
+            line.push_str(&hex(&signature.as_ref()[..SIGNATURE_BYTES]));
         }
         line.push_str("\r\n");
         line.into_bytes()
@@ -110,5 +151,18 @@ mod tests {
             assert!(!is_account(wrong), "{wrong}");
         }
         assert!(!format!("{mark:?}").contains("agreed"));
+    }
+
+    #[test]
+    fn that_two_have_the_same_key_is_proved_for_one_run() {
+        let (key, other) = (SigningKey::new("agreed"), SigningKey::new("another"));
+        let mark = Mark::of_run("9f86d081884c7d65".to_owned(), Some(key.clone()));
+        let proof = mark.proof().expect("it has a key");
+        assert!(key.is_proved(&mark.run, &proof) && !other.is_proved(&mark.run, &proof));
+        for wrong in ["", "zz", "é", &proof[2..], &proof[1..]] {
+            assert!(!key.is_proved(&mark.run, wrong), "{wrong}");
+        }
+        assert!(!key.is_proved("another run", &proof));
+        assert_eq!(Mark::of_run(mark.run.clone(), None).proof(), None);
     }
 }

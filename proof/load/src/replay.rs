@@ -7,6 +7,7 @@ use crate::journey::{Content, Extras, Journey, Journeys, Step, Verb};
 use crate::order::Part;
 use crate::template::Template;
 use crate::visitor::Visitor;
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
@@ -21,7 +22,7 @@ use tokio::sync::{Notify, mpsc};
 const AHEAD_MAX: usize = 1_024;
 
 /// A request and its moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// When it is due, from the beginning. Never before the one that was handed over last.
     pub after: Duration,
@@ -40,9 +41,10 @@ pub struct Request {
 /// Requests in the order of their moments.
 pub type Requests = Box<dyn Iterator<Item = Request> + Send>;
 
-/// Where requests come from. Each thread reads them anew and makes those of its own visitors.
+/// Where requests come from, for the thread of a number: all of them, or those of its own visitors alone. Each thread reads them
+/// anew and makes those of its own.
 #[derive(Clone)]
-pub struct Source(pub Arc<dyn Fn() -> std::io::Result<Requests> + Send + Sync>);
+pub struct Source(pub Arc<dyn Fn(u32) -> std::io::Result<Requests> + Send + Sync>);
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,12 +169,11 @@ async fn ask(
 /// A thread beside this one reads: a slow disk must not make requests late that have been read.
 fn read(thread: &Thread, source: &Source) -> mpsc::Receiver<Request> {
     let (to, received) = mpsc::channel(AHEAD_MAX);
-    let (source, threads, number) =
-        (source.clone(), u64::from(thread.plan.threads), u64::from(thread.number));
+    let (source, threads, number) = (source.clone(), u64::from(thread.plan.threads), thread.number);
     // It ends with the requests, or when nobody takes them any more.
     let reading = std::thread::Builder::new().name(format!("replay-{number}")).spawn(move || {
-        let Ok(requests) = (source.0)() else { return };
-        for request in requests.filter(|request| request.visitor % threads == number) {
+        let Ok(requests) = (source.0)(number) else { return };
+        for request in requests.filter(|request| request.visitor % threads == u64::from(number)) {
             if to.blocking_send(request).is_err() {
                 return;
             }

@@ -125,6 +125,12 @@ pub struct AgentResult {
     pub lost_at_s: Option<f64>,
     /// Why.
     pub lost_because: Option<String>,
+    /// Addresses of its machine that visitors had, where that was said there.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// Cores of its threads, in turn, where that was said there.
+    #[serde(default)]
+    pub pinned: Vec<u32>,
 }
 
 /// How load is made.

@@ -56,6 +56,11 @@ impl Samples {
             self.lost.fetch_add(1, Relaxed);
         }
     }
+
+    /// Counts some that were left out elsewhere.
+    pub(crate) fn lose(&self, count: u64) {
+        self.lost.fetch_add(count, Relaxed);
+    }
 }
 
 #[cfg(test)]

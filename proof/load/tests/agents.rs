@@ -26,7 +26,17 @@ fn agent(threads: u32, version: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
     let version = version.to_owned();
-    let settings = Settings { key: key(SECRET), allow: Vec::new(), threads, cores: 2, version };
+    let settings = Settings {
+        key: key(SECRET),
+        allow: Vec::new(),
+        threads,
+        cores: 2,
+        version,
+        sign: None,
+        authority: None,
+        sources: Vec::new(),
+        cpus: Vec::new(),
+    };
     std::thread::spawn(move || serve(&listener, &settings, Arc::new(|_: &str| {})));
     address
 }
@@ -124,7 +134,8 @@ async fn no_row_is_taken_twice_and_none_is_left() {
 fn who_has_another_key_or_version_and_what_is_not_allowed_is_refused() {
     let there = agent(1, "test");
     let says = |address: &str, secret, version| {
-        connect(&[address.to_owned()], &key(secret), version).map(|_| ()).expect_err("it is refused")
+        let asked = connect(&[address.to_owned()], &key(secret), version).map(|_| ());
+        asked.expect_err("it is refused").to_string()
     };
     let wrong = says(&there, "another secret of these tests", "test");
     assert!(wrong.contains("same --key"), "{wrong}");
@@ -137,7 +148,7 @@ fn who_has_another_key_or_version_and_what_is_not_allowed_is_refused() {
     let mut elsewhere = plan("http://127.0.0.1:1/");
     elsewhere.url = tentpole_load::url::Url::parse("http://192.0.2.1/").expect("a URL");
     let mut agents = connect(&[there], &key(SECRET), "test").expect("the right key");
-    let refused = prepare(&mut agents, &mut elsewhere).expect_err("it is not this machine");
+    let refused = prepare(&mut agents, &mut elsewhere).expect_err("it is not this machine").to_string();
     assert!(refused.contains("may not load 192.0.2.1") && refused.contains("--allow 192.0.2.1"), "{refused}");
 }
 
@@ -153,7 +164,7 @@ async fn an_agent_performs_one_run_at_a_time_and_is_free_again_after_it() {
             let mut agents = connect(std::slice::from_ref(&there), &key(SECRET), "test").expect("an agent");
             prepare(&mut agents, &mut first).expect("it is free");
             let mut others = connect(&[there], &key(SECRET), "test").expect("it talks");
-            prepare(&mut others, &mut second).expect_err("it is not free")
+            prepare(&mut others, &mut second).expect_err("it is not free").to_string()
         }
     });
     assert!(held.await.expect("no panic").contains("performs another run"));

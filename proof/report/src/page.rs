@@ -412,7 +412,19 @@ fn agents(run: &Run) -> String {
         return "none: this machine alone".to_owned();
     }
     let one = |agent: &tentpole_load::result::AgentResult| {
-        format!("{} ({})", agent.name, counted(agent.threads.into(), "thread"))
+        let mut of = vec![counted(agent.threads.into(), "thread")];
+        if !agent.pinned.is_empty() {
+            let cores: Vec<String> = agent.pinned.iter().map(ToString::to_string).collect();
+            of.push(format!("on cores {}", cores.join(" ")));
+        }
+        match agent.sources.as_slice() {
+            [] => {}
+            [one] => of.push(format!("from {one}")),
+            [first, .., last] => {
+                of.push(format!("from {} addresses, {first} to {last}", agent.sources.len()))
+            }
+        }
+        format!("{} ({})", agent.name, of.join(", "))
     };
     run.agents.iter().map(one).collect::<Vec<_>>().join(", ")
 }

@@ -19,6 +19,6 @@ pub use policy::{Mix, Policy};
 pub use population::{Population, RESOLVERS_MAX, Settings};
 pub use resolvers::{Led, Resolvers, first_look};
 pub use sizes::Sizes;
-pub use spread::{Counts, EDGES_MAX, Edge, Spread, SpreadSecond};
+pub use spread::{Counted, Counts, EDGES_MAX, Edge, Spread, SpreadSecond};
 pub use system::{PORT, server, system_servers};
 pub use trouble::Trouble;

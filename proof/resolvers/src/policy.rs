@@ -94,6 +94,13 @@ impl Mix {
         Ok(Self(mix))
     }
 
+    /// As [`Mix::parse`] reads it, to the last digit.
+    pub fn exact(&self) -> String {
+        let parts: Vec<String> =
+            self.0.iter().map(|(policy, share)| format!("{}:{share}", policy.name())).collect();
+        parts.join(",")
+    }
+
     /// Whether somebody has this habit.
     pub fn has(&self, policy: Policy) -> bool {
         self.0.iter().any(|(other, _)| *other == policy)

@@ -37,6 +37,8 @@ pub struct Population {
     /// Of the resolvers up to each, largest first; the last is 1.
     up_to: Vec<f64>,
     policies: Vec<Policy>,
+    /// Of the line on which all visitors stand, behind one resolver after the other, from where to where ours do.
+    ours: (f64, f64),
 }
 
 impl Population {
@@ -53,7 +55,20 @@ impl Population {
                 so_far
             })
             .collect();
-        Self { settings, seed, up_to, policies }
+        Self { settings, seed, up_to, policies, ours: (0.0, 1.0) }
+    }
+
+    /// The same where only the visitors from one place to another of the line come, as shares of all: what one of several
+    /// generators has. So each resolver has its share of all together, and is at one of them; those at a border are at both.
+    #[must_use]
+    pub fn between(self, from: f64, to: f64) -> Self {
+        let ours = (from.clamp(0.0, 1.0), to.clamp(from.clamp(0.0, 1.0), 1.0));
+        Self { ours, ..self }
+    }
+
+    /// What it is drawn from.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// How it was told.
@@ -73,7 +88,8 @@ impl Population {
 
     /// Behind which one the visitor of this number is.
     pub fn resolver_of(&self, who: u64) -> usize {
-        let place = unit(&mut self.random(0, who));
+        let (from, to) = self.ours;
+        let place = from + (to - from) * unit(&mut self.random(0, who));
         self.up_to.partition_point(|up_to| *up_to <= place).min(self.up_to.len() - 1)
     }
 
@@ -115,6 +131,28 @@ mod tests {
             assert!((seen - wanted).abs() < 0.005, "{resolver}: {seen} of {wanted}");
         }
         assert!(population.share_of(0) > 0.2, "few have most of them");
+    }
+
+    #[test]
+    fn three_who_share_a_population_have_together_what_one_has() {
+        let settings = Settings { resolvers: 50, ..Settings::default() };
+        let mut places = [[0_u32; 50]; 3];
+        for (part, counts) in places.iter_mut().enumerate() {
+            // One has two threads of four.
+            let (from, to) = [(0.0, 0.5), (0.5, 0.75), (0.75, 1.0)][part];
+            let population = Population::new(settings.clone(), 7).between(from, to);
+            let visitors = (200_000.0 * (to - from)) as u64;
+            (0..visitors).for_each(|n| counts[population.resolver_of(n * 3 + part as u64)] += 1);
+        }
+        let population = Population::new(settings, 7);
+        for resolver in 0..50 {
+            let seen = f64::from(places.iter().map(|counts| counts[resolver]).sum::<u32>()) / 200_000.0;
+            let wanted = population.share_of(resolver);
+            assert!((seen - wanted).abs() < 0.005, "{resolver}: {seen} of {wanted}");
+        }
+        let at_several =
+            (0..50).filter(|n| places.iter().filter(|counts| counts[*n] > 0).count() > 1).count();
+        assert!(at_several <= 2, "{at_several} resolvers are at several");
     }
 
     proptest! {

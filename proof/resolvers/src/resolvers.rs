@@ -8,11 +8,11 @@
 use crate::ask::ask;
 use crate::cache::Cache;
 use crate::population::Population;
-use crate::spread::{Counts, Spread};
+use crate::spread::{Counted, Counts, Spread};
 use crate::trouble::Trouble;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tentpole_runtime::{Instant, clock};
@@ -32,13 +32,17 @@ pub struct Resolvers {
     under_way: tokio::sync::Semaphore,
     sessions: AtomicU64,
     questions: AtomicU64,
-    counts: Mutex<Counted>,
+    counts: Mutex<Own>,
     /// When the run began, and how many seconds an entry of its timeline stands for.
     began: OnceLock<(Instant, u32)>,
+    /// Of that timeline, the entry in which the run at hand began: several may follow one another.
+    first_entry: AtomicUsize,
+    /// Our place among several generators, and how many there are.
+    place: (usize, usize),
 }
 
 #[derive(Debug, Default)]
-struct Counted {
+struct Own {
     counts: Counts,
     ttl_s: Option<u32>,
     answer_addresses: u32,
@@ -70,17 +74,62 @@ impl Resolvers {
             questions: AtomicU64::new(0),
             counts: Mutex::default(),
             began: OnceLock::new(),
+            first_entry: AtomicUsize::new(0),
+            place: (0, 1),
         }
     }
 
     /// The run begins; `width` is how many seconds an entry of its timeline stands for.
     pub fn begin(&self, now: Instant, width: u32) {
         let _ = self.began.set((now, width.max(1)));
+        self.first_entry.store(self.entry(now), Relaxed);
+    }
+
+    /// The same as one of several generators: numbers of newcomers are no other's.
+    #[must_use]
+    pub fn at_place(self, place: usize, of: usize) -> Self {
+        Self { place: (place, of.max(1)), ..self }
+    }
+
+    /// The population.
+    pub fn population(&self) -> &Population {
+        &self.population
+    }
+
+    /// Whom its resolvers ask.
+    pub fn servers(&self) -> &[SocketAddr] {
+        &self.servers
+    }
+
+    /// What was counted since the last time, for who adds it all up.
+    pub fn take(&self) -> Counted {
+        let mut own = self.counted();
+        Counted {
+            ttl_s: own.ttl_s,
+            answer_addresses: own.answer_addresses,
+            questions: self.questions.swap(0, Relaxed),
+            failed: std::mem::take(&mut own.failed),
+            trouble: own.trouble.clone(),
+            ..own.counts.take()
+        }
+    }
+
+    /// Adds what another generator has counted of the run at hand.
+    pub fn add(&self, other: &Counted) {
+        let mut own = self.counted();
+        own.counts.add(other, self.first_entry.load(Relaxed));
+        own.failed += other.failed;
+        if other.ttl_s.is_some() {
+            (own.ttl_s, own.answer_addresses) = (other.ttl_s, other.answer_addresses);
+        }
+        own.trouble = own.trouble.take().or_else(|| other.trouble.clone());
+        self.questions.fetch_add(other.questions, Relaxed);
     }
 
     /// A number for a visitor who comes now.
     pub fn newcomer(&self) -> u64 {
-        self.sessions.fetch_add(1, Relaxed)
+        let (place, of) = self.place;
+        self.sessions.fetch_add(1, Relaxed) * of as u64 + place as u64
     }
 
     /// Leads a visitor who is due now. `host` is the number of the name among those of the run. A look-up is answered or
@@ -184,7 +233,7 @@ impl Resolvers {
         (due.since(*began).as_secs() / u64::from(*width)) as usize
     }
 
-    fn counted(&self) -> MutexGuard<'_, Counted> {
+    fn counted(&self) -> MutexGuard<'_, Own> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -116,6 +116,27 @@ impl SpreadSecond {
     }
 }
 
+/// What one of several generators has counted since it last told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Of each: journeys, requests, the failed ones.
+    pub totals: Vec<[u64; 3]>,
+    /// Entries of time in which there was something: of each address, journeys and requests.
+    pub seconds: Vec<(usize, Vec<[u64; 2]>)>,
+    /// The last TTL that was told, in seconds.
+    pub ttl_s: Option<u32>,
+    /// Addresses of the last answer.
+    pub answer_addresses: u32,
+    /// Questions that name servers were asked.
+    pub questions: u64,
+    /// Look-ups that brought no address.
+    pub failed: u64,
+    /// The first reason.
+    pub trouble: Option<String>,
+}
+
 /// The counts of a run that goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
@@ -160,6 +181,28 @@ impl Counts {
             second.resize(place + 1, [0; 2]);
         }
         &mut second[place]
+    }
+
+    /// What was counted since the last time, for somebody else to add.
+    pub fn take(&mut self) -> Counted {
+        let Self { addresses, totals, seconds } = std::mem::take(self);
+        let seconds = seconds.into_iter().enumerate().filter(|(_, second)| !second.is_empty()).collect();
+        Counted { addresses, totals, seconds, ..Counted::default() }
+    }
+
+    /// Adds what was counted elsewhere, where the first entry of time is this one here.
+    pub fn add(&mut self, other: &Counted, first: usize) {
+        let Counted { addresses, totals, seconds, .. } = other;
+        let places: Vec<usize> = addresses.iter().map(|address| self.place(*address)).collect();
+        for (place, total) in places.iter().zip(totals) {
+            self.totals[*place].iter_mut().zip(total).for_each(|(ours, theirs)| *ours += theirs);
+        }
+        for (entry, second) in seconds {
+            for (place, both) in places.iter().zip(second) {
+                let cell = self.at(*place, first.saturating_add(*entry));
+                cell.iter_mut().zip(both).for_each(|(ours, theirs)| *ours += theirs);
+            }
+        }
     }
 
     /// Puts the counts into a result, addresses in order; `width` is how many seconds an entry stands for.
@@ -210,6 +253,43 @@ mod tests {
         assert!(
             spread.words(|share| format!("{:.0} %", share * 100.0)).expect("words").contains("busiest of 2")
         );
+    }
+
+    #[test]
+    fn what_two_have_counted_adds_up_by_address_and_second() {
+        let (mut one, mut other, mut all) = (Counts::default(), Counts::default(), Counts::default());
+        for n in 0..300_usize {
+            let (address, entry) = (IpAddr::from([127, 0, 0, (n % 5) as u8]), n / 40);
+            for counts in [if n % 3 == 0 { &mut one } else { &mut other }, &mut all] {
+                let place = counts.place(address);
+                counts.session(place, entry);
+                counts.request(place, entry, n % 7 == 0);
+            }
+        }
+        let mut merged = Counts::default();
+        merged.add(&other.take(), 0);
+        merged.add(&one.take(), 0);
+        assert_eq!(one.take(), Counted::default(), "nothing is told twice");
+        let spread = |counts: &Counts| {
+            let mut spread = Spread::default();
+            counts.fill(&mut spread, 1);
+            spread
+        };
+        assert_eq!(spread(&merged), spread(&all));
+        let mut later = Counts::default();
+        later.add(&all.take(), 3);
+        assert_eq!(
+            spread(&later).seconds[3],
+            SpreadSecond { at_s: 4.0, ..spread(&merged).seconds[0].clone() }
+        );
+        // Less than a count for each address, and an entry beyond the end, change nothing else.
+        let odd = Counted {
+            addresses: vec![IpAddr::from([127, 0, 0, 1])],
+            seconds: vec![(usize::MAX, vec![[1; 2]; 9])],
+            ..Counted::default()
+        };
+        later.add(&odd, usize::MAX);
+        assert_eq!(later.seconds.len(), SECONDS_MAX);
     }
 
     #[test]

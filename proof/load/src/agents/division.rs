@@ -16,6 +16,14 @@ pub struct Part {
     pub place: (usize, usize),
 }
 
+impl Part {
+    /// Whether the visitor of this number is one of its threads'.
+    pub fn has(&self, visitor: u64) -> bool {
+        let thread = visitor % u64::from(self.of.max(1));
+        thread >= u64::from(self.first) && thread - u64::from(self.first) < u64::from(self.threads)
+    }
+}
+
 /// Divides among agents with so many threads each.
 pub fn parts(threads: &[u32]) -> Vec<Part> {
     let of = threads.iter().sum();

@@ -1,21 +1,26 @@
 //! The coordinator's end of its agents. To who conducts a run, an agent looks like one more thread: what it is ordered is
 //! passed on, what it has counted is put where a thread would have put it. An agent that is lost ends the run, and is named.
 
-use crate::agents::division::parts;
+use crate::agents::division::{Part, parts};
 use crate::agents::key::Key;
 use crate::agents::message::{Ordered, PlanText, ToAgent, ToCoordinator};
+use crate::agents::rows::Feed;
+use crate::agents::told;
 use crate::agents::wire::{Listener, SILENCE_MAX, Teller, greet};
 use crate::conductor::Stop;
 use crate::generator::{Orders, Shared};
 use crate::plan::Plan;
 use crate::record::{Moment, Record, Tally, Window};
 use crate::result::{AgentResult, Distrust, Second};
+use crate::samples::Samples;
+use std::fmt;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::atomic::Ordering::Relaxed;
+use std::net::{IpAddr, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tentpole_resolvers::Resolvers;
 use tentpole_runtime::clock::{self, Instant};
 use tokio::sync::watch;
 
@@ -45,7 +50,29 @@ pub struct Agent {
     /// Its clock less ours, in µs, and the shortest round trip.
     offset_us: i64,
     round_trip: Duration,
+    /// From where and on which cores it makes load, where that was said there.
+    sources: Vec<IpAddr>,
+    cpus: Vec<u32>,
+    /// Its part of the plan that it has.
+    part: Option<Part>,
 }
+
+/// An agent that is not to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Which one.
+    pub agent: String,
+    /// Why, in words that go on after its name.
+    pub says: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "agent {} {}.", self.agent, self.says)
+    }
+}
+
+impl std::error::Error for Missing {}
 
 /// What looks like threads to who conducts a run.
 type Threads = Vec<(Arc<Shared>, JoinHandle<io::Result<()>>)>;
@@ -65,6 +92,10 @@ pub(crate) struct Links {
     /// When the run began, and how many seconds an entry of its timeline stands for.
     pub(crate) began: Arc<OnceLock<(Instant, u32)>>,
     pub(crate) ahead: Duration,
+    /// Where page loads are told.
+    samples: Option<Samples>,
+    /// Where it is counted whither resolvers led.
+    resolvers: Option<Arc<Resolvers>>,
 }
 
 impl Links {
@@ -94,43 +125,52 @@ impl Links {
 ///
 /// # Errors
 /// Which one is not there, or not to be had, and what to do.
-pub fn connect(addresses: &[String], key: &Key, version: &str) -> Result<Vec<Agent>, String> {
-    if addresses.len() > AGENTS_MAX {
-        return Err(format!("--agents: {AGENTS_MAX} at most."));
-    }
-    addresses
-        .iter()
-        .map(|address| {
-            Agent::connect(address, key, version).map_err(|says| format!("agent {address} {says}."))
-        })
-        .collect()
+pub fn connect(addresses: &[String], key: &Key, version: &str) -> Result<Vec<Agent>, Missing> {
+    let connect = |address: &String| {
+        Agent::connect(address, key, version).map_err(|says| Missing { agent: address.clone(), says })
+    };
+    addresses.iter().map(connect).collect()
 }
 
 /// Gives each its part of the plan, and the plan the threads of all.
 ///
 /// # Errors
 /// Which one refuses, and why.
-pub fn prepare(agents: &mut [Agent], plan: &mut Plan) -> Result<(), String> {
+pub fn prepare(agents: &mut [Agent], plan: &mut Plan) -> Result<(), Missing> {
     let threads: Vec<u32> = agents.iter().map(|agent| agent.threads).collect();
     plan.threads = threads.iter().sum();
     for (agent, part) in agents.iter_mut().zip(parts(&threads)) {
         let text = PlanText::of(plan, part);
-        let failed = |error: io::Error| format!("agent {}: {error}.", agent.name);
-        agent.teller.tell(&ToAgent::Plan(Box::new(text))).map_err(failed)?;
+        agent.part = Some(part);
+        let told = agent.teller.tell(&ToAgent::Plan(Box::new(text)));
+        told.map_err(|error| agent.missing(format!("was lost: {error}")))?;
     }
     for agent in agents {
         loop {
             match agent.listener.hear() {
-                Ok(ToCoordinator::Ready) => break,
+                Ok(ToCoordinator::Ready { sources, cpus }) => {
+                    (agent.sources, agent.cpus) = (sources, cpus);
+                    break;
+                }
                 Ok(ToCoordinator::Refused(says)) => {
-                    return Err(format!("agent {} refuses: {says}.", agent.name));
+                    return Err(agent.missing(format!("refuses: {says}")));
                 }
                 Ok(_) => {}
-                Err(error) => return Err(format!("agent {} was lost: {error}.", agent.name)),
+                Err(error) => return Err(agent.missing(format!("was lost: {error}"))),
             }
         }
     }
     Ok(())
+}
+
+/// Lets them go without a run, and waits until each is free for another one.
+pub fn leave(agents: Vec<Agent>) {
+    for mut agent in agents {
+        if agent.teller.tell(&ToAgent::End).is_ok() {
+            // It ends the connection when it is free, and one that does not is found out by whoever comes next.
+            while agent.listener.hear::<ToCoordinator>().is_ok() {}
+        }
+    }
 }
 
 impl Agent {
@@ -151,9 +191,16 @@ impl Agent {
             cores: hello.cores,
             offset_us: 0,
             round_trip: Duration::MAX,
+            sources: Vec::new(),
+            cpus: Vec::new(),
+            part: None,
         };
         agent.find_clock().map_err(|error| format!("was lost: {error}"))?;
         Ok(agent)
+    }
+
+    fn missing(&self, says: String) -> Missing {
+        Missing { agent: self.name.clone(), says }
     }
 
     /// As NTP does (RFC 5905 section 8), and of several samples the one with the shortest way (its section 10): its error is
@@ -177,12 +224,18 @@ impl Agent {
 /// Lets an agent take part: `shared` is filled as a thread would fill it.
 pub(crate) fn start(
     agents: Vec<Agent>,
-    steps: usize,
+    plan: &Plan,
     orders: &watch::Receiver<Orders>,
     stop: &Stop,
 ) -> io::Result<(Links, Threads)> {
     let slowest = agents.iter().map(|agent| agent.round_trip).max().unwrap_or_default();
-    let links = Links { ahead: AHEAD + slowest, ..Links::default() };
+    let links = Links {
+        ahead: AHEAD + slowest,
+        samples: plan.samples.clone(),
+        resolvers: plan.resolvers.clone(),
+        ..Links::default()
+    };
+    let steps = plan.journeys.step_names().len();
     links.report().agents = agents.iter().map(Agent::result).collect();
     let mut threads = Vec::new();
     for (place, agent) in agents.into_iter().enumerate() {
@@ -193,10 +246,16 @@ pub(crate) fn start(
             links: links.clone(),
             stop: stop.clone(),
             state: Arc::default(),
+            offset_us: Arc::new(AtomicI64::new(agent.offset_us)),
+            taken: Arc::default(),
         };
+        let mut feed = None;
+        if let (Some(source), Some(part)) = (&plan.replay, agent.part) {
+            feed = Some(Feed::begin(source, part, heard.taken.clone())?);
+        }
         let orders = orders.clone();
         let link = std::thread::Builder::new().name(format!("agent-{place}"));
-        threads.push((shared, link.spawn(move || agent.perform(heard, orders))?));
+        threads.push((shared, link.spawn(move || agent.perform(heard, orders, feed))?));
     }
     Ok((links, threads))
 }
@@ -219,6 +278,10 @@ struct Heard {
     links: Links,
     stop: Stop,
     state: Arc<Mutex<State>>,
+    /// The agent's clock less ours, as far as is known now.
+    offset_us: Arc<AtomicI64>,
+    /// Requests of a log that it has taken.
+    taken: Arc<AtomicU64>,
 }
 
 impl Agent {
@@ -231,20 +294,31 @@ impl Agent {
             round_trip_us: self.round_trip.as_micros() as u64,
             lost_at_s: None,
             lost_because: None,
+            sources: self.sources.iter().map(ToString::to_string).collect(),
+            pinned: self.cpus.clone(),
         }
     }
 
     /// Passes orders on until the end.
-    fn perform(mut self, heard: Heard, mut orders: watch::Receiver<Orders>) -> io::Result<()> {
+    fn perform(
+        mut self,
+        heard: Heard,
+        mut orders: watch::Receiver<Orders>,
+        mut feed: Option<Feed>,
+    ) -> io::Result<()> {
         let (shared, state, links, stop) =
             (heard.shared.clone(), heard.state.clone(), heard.links.clone(), heard.stop.clone());
         let listener = self.listener;
         let hearing = std::thread::Builder::new().name(format!("agent-{}-heard", heard.place));
         let hearing = hearing.spawn(move || heard.hear(listener))?;
+        let mut told = Ok(());
+        // The first requests of a log are there before time begins.
+        while let Some(rows) = feed.as_mut().and_then(Feed::first).filter(|_| told.is_ok()) {
+            told = self.teller.tell(&ToAgent::Rows(rows));
+        }
         shared.cpu_us.fetch_max(1, Relaxed);
         let there = |at: Instant| (at.as_micros() as i64 + self.offset_us).max(0) as u64;
         let (mut window, mut pinged) = (None::<Window>, clock::now());
-        let mut told = Ok(());
         while told.is_ok() && !lock_state(&state).is_lost {
             // The first orders are those to wait.
             if orders.has_changed().unwrap_or(false) {
@@ -284,6 +358,9 @@ impl Agent {
                     let at_once = stop.is_now();
                     told = told.and_then(|()| self.teller.tell(&ToAgent::Cut { to_us: there(to), at_once }));
                 }
+            }
+            while let Some(rows) = feed.as_mut().and_then(Feed::next).filter(|_| told.is_ok()) {
+                told = self.teller.tell(&ToAgent::Rows(rows));
             }
             if clock::now().since(pinged) >= PING_EVERY {
                 pinged = clock::now();
@@ -329,11 +406,17 @@ impl Heard {
 
     fn take(&self, message: ToCoordinator) {
         match message {
-            ToCoordinator::Progress { under_way, gone, cpu_us, lag_p99_us } => {
+            ToCoordinator::Progress { under_way, gone, cpu_us, lag_p99_us, last_begun_us, rows_taken } => {
+                self.taken.store(rows_taken, Relaxed);
                 self.shared.under_way.store(under_way, Relaxed);
                 self.shared.gone.store(gone, Relaxed);
                 self.shared.cpu_us.store(cpu_us.max(1), Relaxed);
                 let _ = lag_p99_us;
+                if let Some(at_us) = last_begun_us {
+                    let begun = Some(self.here(at_us));
+                    let mut record = lock(&self.shared);
+                    record.last_begun = record.last_begun.max(begun);
+                }
             }
             ToCoordinator::Second { entry, moment, step, so_far } if entry < ENTRIES_MAX => {
                 lock(&self.shared).moment.add(&moment);
@@ -358,8 +441,25 @@ impl Heard {
                     record.pending = 0;
                 }
             }
+            ToCoordinator::Led(counted) => {
+                if let Some(resolvers) = &self.links.resolvers {
+                    resolvers.add(&counted);
+                }
+            }
+            ToCoordinator::Samples { rows, lost } => {
+                let Some(samples) = &self.links.samples else { return };
+                let unix_us = |at_us| self.here(at_us).unix_us();
+                rows.iter().for_each(|row| samples.put(told::sample(row, unix_us)));
+                samples.lose(lost);
+            }
             _ => {}
         }
+    }
+
+    /// A moment of the agent's clock by ours.
+    fn here(&self, at_us: u64) -> Instant {
+        let offset = self.offset_us.load(Relaxed);
+        Instant::from_micros((at_us as i64).saturating_sub(offset).max(0) as u64)
     }
 
     /// The agent is gone: what it told is kept, and the run ends, for from here on its load is not the one that was asked for.

@@ -2,12 +2,16 @@
 //! one has converted it.
 
 use crate::agents::division::Part;
+use crate::agents::names::Names;
+use crate::agents::rows::Rows;
+use crate::agents::serve::Settings;
+use crate::agents::told::Row;
 use crate::arrivals::{Pause, Spacing};
 use crate::climb::Shape;
 use crate::effects;
 use crate::hosts::Hosts;
 use crate::journey::Journeys;
-use crate::mark::Mark;
+use crate::mark::{Mark, SigningKey};
 use crate::plan::{Plan, TIMEOUT_MAX};
 use crate::record::{Moment, Tally};
 use crate::result::{Model, Objectives};
@@ -15,8 +19,10 @@ use crate::transport::{Transport, Version};
 use crate::url::Url;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 use tentpole_model::EndpointTls;
+use tentpole_resolvers::Counted;
 use tentpole_tls::Client;
 
 /// From the coordinator.
@@ -30,6 +36,8 @@ pub(crate) enum ToAgent {
     Step(Ordered),
     /// What is judged ends there; `at_once` without waiting for what is under way.
     Cut { to_us: u64, at_once: bool },
+    /// Requests of a log; the last of them with `true`.
+    Rows(Rows),
     /// It is over.
     End,
 }
@@ -56,8 +64,11 @@ pub(crate) enum ToCoordinator {
         number: u64,
         at_us: u64,
     },
-    /// All threads are there.
-    Ready,
+    /// All threads are there; and from which addresses and on which cores they make load, where that was said.
+    Ready {
+        sources: Vec<IpAddr>,
+        cpus: Vec<u32>,
+    },
     /// This plan is not performed, and why.
     Refused(String),
     /// How it goes.
@@ -66,6 +77,10 @@ pub(crate) enum ToCoordinator {
         gone: u32,
         cpu_us: u64,
         lag_p99_us: u64,
+        /// When the last request began.
+        last_begun_us: Option<u64>,
+        /// Requests of a log that were taken.
+        rows_taken: u64,
     },
     /// An entry of the timeline is over; with it what was counted of the step so far.
     Second {
@@ -74,6 +89,13 @@ pub(crate) enum ToCoordinator {
         step: u64,
         so_far: Tally,
     },
+    /// Page loads that have ended since the last were told, and how many more had no place.
+    Samples {
+        rows: Vec<Row>,
+        lost: u64,
+    },
+    /// Where resolvers have led since that was last told.
+    Led(Box<Counted>),
     /// All that was due in a step has ended.
     Done {
         step: u64,
@@ -95,11 +117,19 @@ pub(crate) struct PlanText {
     think: Duration,
     pause: Pause,
     mark: String,
+    /// Where marks are signed, a proof of the key.
+    signed: Option<String>,
     seed: u64,
     timeout: Duration,
     connect_timeout: Duration,
     insecure: bool,
+    /// Whether the coordinator believes an authority of its own choice.
+    has_authority: bool,
     version: Version,
+    /// Whether each page load is told.
+    samples: bool,
+    /// Whom visitors ask where hosts are.
+    names: Option<Names>,
     part: Part,
     command: String,
     tentpole: String,
@@ -108,6 +138,7 @@ pub(crate) struct PlanText {
 impl PlanText {
     /// One agent's part of a plan.
     pub(crate) fn of(plan: &Plan, part: Part) -> Self {
+        let tls = plan.transport.tls.as_ref();
         Self {
             url: plan.url.to_string(),
             journeys: plan.journeys.clone(),
@@ -120,15 +151,24 @@ impl PlanText {
             think: plan.think,
             pause: plan.pause,
             mark: plan.mark.run.clone(),
+            signed: plan.mark.proof(),
             seed: plan.seed,
             timeout: plan.timeout,
             connect_timeout: plan.connect_timeout,
             insecure: plan.transport.is_unverified(),
+            has_authority: tls.is_some_and(|tls| tls.settings().authority.is_some()),
             version: plan.transport.version,
+            samples: plan.samples.is_some(),
+            names: plan.resolvers.as_deref().map(Names::of),
             part,
             command: plan.command.clone(),
             tentpole: plan.version.clone(),
         }
+    }
+
+    /// Whether each page load is told.
+    pub(crate) fn tells_samples(&self) -> bool {
+        self.samples
     }
 
     /// The plan, if it may be performed here: on this machine itself, and on hosts that are allowed by name. Where they are
@@ -136,12 +176,12 @@ impl PlanText {
     ///
     /// # Errors
     /// Why not.
-    pub(crate) fn plan(self, allowed: &[String], threads: u32) -> Result<(Plan, Part), String> {
+    pub(crate) fn plan(self, own: &Settings) -> Result<(Plan, Part), String> {
         let url = Url::parse(&self.url).map_err(|error| error.to_string())?;
         let part = self.part;
-        if part.threads != threads
-            || part.of < threads
-            || part.first + threads > part.of
+        if part.threads != own.threads
+            || part.of < own.threads
+            || part.first > part.of - own.threads
             || part.place.0 >= part.place.1
         {
             return Err("the plan is for another number of threads".to_owned());
@@ -155,20 +195,31 @@ impl PlanText {
         if !refused.is_empty() {
             return Err(format!("{}; no test account is named", refused.join("; ")));
         }
-        let hosts = Hosts::of(&url, journeys.hosts())
-            .map_err(|error| format!("{} has no address there: {error}", url.host))?;
-        if !hosts.are_loopback() && !allowed.iter().any(|name| name.eq_ignore_ascii_case(&url.host)) {
+        let led = self.names.map(|names| names.find(&url, part, own)).transpose()?;
+        let hosts = match &led {
+            Some((_, addresses)) => Hosts::at(&url, journeys.hosts(), addresses),
+            None => Hosts::of(&url, journeys.hosts())
+                .map_err(|error| format!("{} has no address there: {error}", url.host))?,
+        };
+        if !hosts.are_loopback() && !own.allow.iter().any(|name| name.eq_ignore_ascii_case(&url.host)) {
             return Err(format!(
                 "it may not load {}. Who runs it may allow that there: tentpole load agent --allow {}",
                 url.host, url.host
             ));
         }
-        let settings = EndpointTls { verify: !self.insecure, ..EndpointTls::default() };
+        let key = signing(self.signed.as_deref(), &self.mark, own)?;
+        if self.has_authority && own.authority.is_none() {
+            let says = "the coordinator believes an authority of its own (--ca), and this agent has none. Set it on the \
+                        agents: tentpole load agent --ca FILE";
+            return Err(says.to_owned());
+        }
+        let authority = own.authority.clone();
+        let settings = EndpointTls { authority, verify: !self.insecure, ..EndpointTls::default() };
         let load = || Client::load(&settings).map(|(client, _)| client.without_tickets());
         let tls = url.https.then(load).transpose().map_err(|trouble| trouble.to_string())?;
         let plan = Plan {
             hosts,
-            transport: Transport { tls, version: self.version, sources: Vec::new() },
+            transport: Transport { tls, version: self.version, sources: own.sources.clone() },
             url,
             journeys,
             model: self.model,
@@ -179,20 +230,38 @@ impl PlanText {
             objectives: self.objectives,
             think: self.think,
             pause: self.pause,
-            mark: Mark::unsigned(self.mark),
+            mark: Mark::of_run(self.mark, key),
             stop_when: None,
             seed: self.seed,
             timeout: self.timeout.clamp(Duration::from_millis(1), TIMEOUT_MAX),
             connect_timeout: self.connect_timeout.min(TIMEOUT_MAX),
             threads: part.of,
-            cpus: Vec::new(),
+            cpus: own.cpus.clone(),
             replay: None,
-            resolvers: None,
+            resolvers: led.map(|(resolvers, _)| resolvers),
             samples: None,
             command: self.command,
             version: self.tentpole,
         };
         Ok((plan, part))
+    }
+}
+
+/// What marks are signed with, when they are to be: the agent's own key, which must be the coordinator's too.
+fn signing(proof: Option<&str>, run: &str, own: &Settings) -> Result<Option<SigningKey>, String> {
+    match (proof, &own.sign) {
+        (None, _) => Ok(None),
+        (Some(proof), Some(key)) if key.is_proved(run, proof) => Ok(Some(key.clone())),
+        (Some(_), Some(_)) => {
+            Err("its --load-key is another than the coordinator's --key: both must be the edge's \
+                                   load_key"
+                .to_owned())
+        }
+        (Some(_), None) => {
+            Err("requests are to be signed (--key), and this agent has nothing to sign them with. Set it \
+                                on the agents: tentpole load agent --load-key PLACE"
+                .to_owned())
+        }
     }
 }
 

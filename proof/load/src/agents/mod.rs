@@ -6,11 +6,14 @@ mod division;
 mod key;
 mod link;
 mod message;
+mod names;
+mod rows;
 mod serve;
+mod told;
 mod wire;
 
 pub use division::{Part, parts};
 pub use key::{KEY_BYTES_MIN, Key};
-pub use link::{AGENTS_MAX, Agent, connect, prepare};
+pub use link::{AGENTS_MAX, Agent, Missing, connect, leave, prepare};
 pub(crate) use link::{Links, start};
 pub use serve::{Settings, serve};

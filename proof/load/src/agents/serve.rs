@@ -4,15 +4,20 @@
 use crate::agents::division::Part;
 use crate::agents::key::Key;
 use crate::agents::message::{Ordered, ToAgent, ToCoordinator};
+use crate::agents::rows::Fed;
+use crate::agents::told::{ROWS_MAX, row};
 use crate::agents::wire::{Hello, Listener, Teller, welcome};
-use crate::climb::{RATE_MAX, VISITORS_MAX};
+use crate::climb::{RATE_MAX, Shape, VISITORS_MAX};
 use crate::generator::{self, Orders, Shared};
+use crate::mark::SigningKey;
 use crate::plan::Plan;
 use crate::record::{Moment, Record, Tally, Window};
 use crate::result::Model;
+use crate::samples::{self, Sample};
 use std::io;
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -31,6 +36,9 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 /// Patience with what outlasts its time-out; less than the coordinator's.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Messages of page loads one after another, before it is looked what else is to be done: enough for all that can wait.
+const SAMPLES_AT_ONCE: usize = 40;
+
 /// What an agent is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -44,6 +52,14 @@ pub struct Settings {
     pub cores: u32,
     /// The version of Tentpole.
     pub version: String,
+    /// What marks are signed with, when a coordinator wants that and has the same.
+    pub sign: Option<SigningKey>,
+    /// Which authorities are believed over TLS; `None` for the system's.
+    pub authority: Option<PathBuf>,
+    /// Addresses of this machine that visitors have; empty leaves it to the system.
+    pub sources: Vec<IpAddr>,
+    /// Cores for the threads, in turn; empty leaves them where the system puts them.
+    pub cpus: Vec<u32>,
 }
 
 /// Serves coordinators, one after the other, for ever. `say` hears what a person may want to know.
@@ -95,18 +111,25 @@ fn converse(stream: TcpStream, settings: &Settings, busy: &AtomicBool, say: &dyn
         say(&format!("refused: {says}"));
         teller.tell(&ToCoordinator::Refused(says))
     };
-    let (plan, part) = match plan.plan(&settings.allow, settings.threads) {
+    let tells_samples = plan.tells_samples();
+    let (mut plan, part) = match plan.plan(settings) {
         Ok(both) => both,
         Err(says) => return refuse(&mut teller, says),
     };
+    let ended = tells_samples.then(|| {
+        let (samples, ended, lost) = samples::queue();
+        plan.samples = Some(samples);
+        (ended, lost)
+    });
     if busy.swap(true, Relaxed) {
         return refuse(&mut teller, "it performs another run".to_owned());
     }
     say(&format!("loads {} with {} of {} threads", plan.url, part.threads, part.of));
-    let worked = Work::begin(plan, part).and_then(|mut work| {
+    let worked = Work::begin(plan, part, ended).and_then(|mut work| {
         let worked = work.perform(&mut teller, &heard);
         work.end();
-        worked
+        // What ended while the threads were told to.
+        worked.and_then(|()| work.tell_samples(&mut teller))
     });
     busy.store(false, Relaxed);
     teller.close();
@@ -143,10 +166,23 @@ struct Work {
     step: Option<(u64, Window, bool)>,
     /// The run's timeline: its begin, the width of an entry in seconds, and the entry at hand.
     timeline: Option<(Instant, u32, u32)>,
+    /// Page loads that have ended, and how many had no place, where they are told.
+    ended: Option<(Receiver<Sample>, Arc<AtomicU64>)>,
+    /// Where requests of a log are put, when one is played.
+    fed: Option<Fed>,
 }
 
 impl Work {
-    fn begin(plan: Plan, part: Part) -> io::Result<Self> {
+    fn begin(
+        mut plan: Plan,
+        part: Part,
+        ended: Option<(Receiver<Sample>, Arc<AtomicU64>)>,
+    ) -> io::Result<Self> {
+        let mut fed = None;
+        if matches!(plan.shape, Shape::Replay { .. }) {
+            let (queues, source) = Fed::new(part);
+            (fed, plan.replay) = (Some(queues), Some(source));
+        }
         let plan = Arc::new(plan);
         let steps = plan.journeys.step_names().len();
         let none = Orders { begin: clock::renew(), ramp: Duration::ZERO, from: 0.0, to: 0.0, is_end: false };
@@ -162,11 +198,12 @@ impl Work {
         while !threads.iter().all(is_there) {
             std::thread::sleep(LOOK_EVERY / 10);
         }
-        Ok(Self { plan, threads, orders, steps, step: None, timeline: None })
+        Ok(Self { plan, threads, orders, steps, step: None, timeline: None, ended, fed })
     }
 
     fn perform(&mut self, teller: &mut Teller, heard: &Receiver<io::Result<ToAgent>>) -> io::Result<()> {
-        teller.tell(&ToCoordinator::Ready)?;
+        let (sources, cpus) = (self.plan.transport.sources.clone(), self.plan.cpus.clone());
+        teller.tell(&ToCoordinator::Ready { sources, cpus })?;
         let mut told = clock::now();
         loop {
             match heard.recv_timeout(LOOK_EVERY) {
@@ -181,6 +218,7 @@ impl Work {
                 return Err(io::Error::other("a generator thread failed"));
             }
             self.close_seconds(now, teller)?;
+            self.tell_samples(teller)?;
             self.close_step(now, teller)?;
             if now.since(told) >= TELL_EVERY {
                 told = now;
@@ -199,6 +237,17 @@ impl Work {
                     *waits = !at_once;
                     let to = window.to;
                     self.threads.iter().for_each(|(shared, _)| lock(shared).window.to = to);
+                    if at_once {
+                        // Nobody asks any more: the end may be on its way because real visitors suffer.
+                        let begin = clock::renew();
+                        let (ramp, from, to) = (Duration::ZERO, 0.0, 0.0);
+                        self.orders.send_replace(Orders { begin, ramp, from, to, is_end: false });
+                    }
+                }
+            }
+            ToAgent::Rows(rows) => {
+                if let Some(fed) = &mut self.fed {
+                    fed.take(rows)?;
                 }
             }
             ToAgent::Plan(_) | ToAgent::End => {}
@@ -208,7 +257,11 @@ impl Work {
 
     fn order(&mut self, ordered: &Ordered) {
         if self.timeline.is_none() {
-            self.timeline = Some((Instant::from_micros(ordered.run_began_us), ordered.width.max(1), 0));
+            let (began, width) = (Instant::from_micros(ordered.run_began_us), ordered.width.max(1));
+            self.timeline = Some((began, width, 0));
+            if let Some(resolvers) = &self.plan.resolvers {
+                resolvers.begin(began, width);
+            }
         }
         if let Some((from, to)) = ordered.window_us {
             let window = Window { from: Instant::from_micros(from), to: Instant::from_micros(to) };
@@ -254,6 +307,9 @@ impl Work {
             so_far.add(&counted);
         }
         let step = self.step.map_or(0, |(number, ..)| number);
+        if let Some(resolvers) = &self.plan.resolvers {
+            teller.tell(&ToCoordinator::Led(Box::new(resolvers.take())))?;
+        }
         teller.tell(&ToCoordinator::Second { entry, moment, step, so_far })
     }
 
@@ -277,6 +333,23 @@ impl Work {
         teller.tell(&ToCoordinator::Done { step, tally })
     }
 
+    /// All that have ended until now, in so many messages at most.
+    fn tell_samples(&self, teller: &mut Teller) -> io::Result<()> {
+        let Some((ended, lost)) = &self.ended else { return Ok(()) };
+        let base = Instant::from_micros(0).unix_us();
+        for _ in 0..SAMPLES_AT_ONCE {
+            let rows: Vec<_> = ended.try_iter().take(ROWS_MAX).map(|sample| row(&sample, base)).collect();
+            let (is_last, lost) = (rows.len() < ROWS_MAX, lost.swap(0, Relaxed));
+            if !rows.is_empty() || lost > 0 {
+                teller.tell(&ToCoordinator::Samples { rows, lost })?;
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn progress(&self) -> ToCoordinator {
         let sum = |of: fn(&Shared) -> u32| self.threads.iter().map(|(shared, _)| of(shared)).sum();
         ToCoordinator::Progress {
@@ -289,21 +362,29 @@ impl Work {
                 .map(|(shared, _)| lock(shared).step.lag().p99_us())
                 .max()
                 .unwrap_or(0),
+            rows_taken: self.fed.as_ref().map_or(0, Fed::taken),
+            last_begun_us: self
+                .threads
+                .iter()
+                .filter_map(|(shared, _)| lock(shared).last_begun)
+                .max()
+                .map(Instant::as_micros),
         }
     }
 
     /// The part of a second in which the run ended.
     fn last_words(&mut self, teller: &mut Teller) -> io::Result<()> {
         self.close_seconds(clock::renew(), teller)?;
+        teller.tell(&self.progress())?;
         match self.timeline {
             Some((_, _, entry)) => self.tell_second(entry, teller),
             None => Ok(()),
         }
     }
 
-    fn end(self) {
+    fn end(&mut self) {
         self.orders.send_modify(|orders| orders.is_end = true);
-        for (_, thread) in self.threads {
+        for (_, thread) in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
