@@ -185,7 +185,7 @@ impl Work {
         }
         let plan = Arc::new(plan);
         let steps = plan.journeys.step_names().len();
-        let none = Orders { begin: clock::renew(), ramp: Duration::ZERO, from: 0.0, to: 0.0, is_end: false };
+        let none = Orders::none(clock::renew());
         let (orders, received) = watch::channel(none);
         let mut threads = Vec::new();
         for number in part.first..part.first + part.threads {
@@ -239,9 +239,7 @@ impl Work {
                     self.threads.iter().for_each(|(shared, _)| lock(shared).window.to = to);
                     if at_once {
                         // Nobody asks any more: the end may be on its way because real visitors suffer.
-                        let begin = clock::renew();
-                        let (ramp, from, to) = (Duration::ZERO, 0.0, 0.0);
-                        self.orders.send_replace(Orders { begin, ramp, from, to, is_end: false });
+                        self.orders.send_replace(Orders::none(clock::renew()));
                     }
                 }
             }
@@ -277,6 +275,7 @@ impl Work {
             ramp: ordered.ramp,
             from: bounded(ordered.from),
             to: bounded(ordered.to),
+            burst: ordered.burst,
             is_end: false,
         });
     }
