@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tentpole_runtime::clock;
 use tentpole_testkit::{Ask, Tentpole, Up, binary};
 use tentpole_tests::crowd::{Crowd, Manner};
 use tentpole_tests::workers::Workers;
@@ -136,10 +137,7 @@ async fn a_limit_that_cannot_have_been_found_harms_nobody() {
         }]})
         .to_string()
     };
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("it is after 1970")
-        .as_secs();
+    let now = clock::now().unix_us() / 1_000_000;
     let absurd = format!(
         "10000000 requests at once for {} in app, which must be 1 to 1000000; that is left out",
         app.address()

@@ -16,19 +16,18 @@ use tentpole_model::AdaptiveLimit;
 const FIRST: usize = 10;
 
 /// Twice what it carries from the first moment on.
-fn crowd(server: Server, limit: Adaptive, seconds: usize) -> (Run, u32) {
+fn crowd(server: Server, mut ours: Ours, seconds: usize) -> (Run, u32) {
     let carries = f64::from(server.workers) / server.takes;
-    let mut ours = Ours(limit);
     let seen = run(server, &mut ours, seconds, |_| 2.0 * carries, 23);
     (seen, ours.0.found().unwrap_or(0))
 }
 
-fn without() -> Adaptive {
-    Adaptive::new(AdaptiveLimit::default())
+fn without() -> Ours {
+    Ours::new(AdaptiveLimit::default().start)
 }
 
-fn with(found: u32) -> Adaptive {
-    Adaptive::found_before(AdaptiveLimit::default(), found)
+fn with(found: u32) -> Ours {
+    Ours(Adaptive::found_before(AdaptiveLimit::default(), found))
 }
 
 /// Answers in the first seconds, and the longest that one request of a hundred was inside.
