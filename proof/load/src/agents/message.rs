@@ -168,7 +168,7 @@ impl PlanText {
         let tls = url.https.then(load).transpose().map_err(|trouble| trouble.to_string())?;
         let plan = Plan {
             hosts,
-            transport: Transport { tls, version: self.version, sources: Vec::new() },
+            transport: Transport { tls, version: self.version, ..Transport::default() },
             url,
             journeys,
             model: self.model,
