@@ -29,6 +29,7 @@ use tentpole_load::result::{FailureCause, Model};
 use tentpole_load::transport::Version;
 use tentpole_load::verdict::lowest_broken;
 use tentpole_load::{Plan, Run, Stop};
+use tentpole_model::TlsFault;
 use tentpole_runtime::descriptors;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -219,6 +220,28 @@ fn found_verdict(found: &Found) -> u8 {
     }
 }
 
+/// Why the certificate is not believed, and what to type.
+fn disbelieved(plan: &Plan) -> String {
+    let host = &plan.url.host;
+    match plan.transport.disbelief.why() {
+        Some(TlsFault::Untrusted) => {
+            "is signed by nobody whom this machine knows. --ca FILE names an authority, or the \
+             certificate itself where it signed itself; --insecure believes anybody."
+                .to_owned()
+        }
+        Some(TlsFault::WrongName) => format!(
+            "is for another name than {host}. Is that the name by which visitors come? --insecure believes anybody."
+        ),
+        Some(TlsFault::Expired) => {
+            "has expired; browsers do not take it either. --insecure believes anybody.".to_owned()
+        }
+        Some(TlsFault::NotYetValid) => {
+            "holds only later. Is this machine's clock right? --insecure believes anybody.".to_owned()
+        }
+        _ => "is not to be believed. --ca FILE names an authority; --insecure believes anybody.".to_owned(),
+    }
+}
+
 /// One request first: is anybody there, and at which address?
 fn reach(plan: &Plan) -> Result<SocketAddr, (u8, String)> {
     let probed = probe(plan).map_err(|error| (1, error.to_string()))?;
@@ -237,11 +260,7 @@ fn reach(plan: &Plan) -> Result<SocketAddr, (u8, String)> {
         )),
         Probed::Unreachable(FailureCause::Certificate) => Err((
             UNREACHABLE,
-            format!(
-                "{} ({address}) shows a certificate that is not to be believed: it is another's, has expired, or is \
-                 signed by nobody whom this machine knows. --ca FILE names an authority; --insecure believes anybody.",
-                plan.url
-            ),
+            format!("{} ({address}) shows a certificate that {}", plan.url, disbelieved(plan)),
         )),
         Probed::Unreachable(FailureCause::Tls) => Err((
             UNREACHABLE,

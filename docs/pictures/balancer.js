@@ -7,10 +7,9 @@ const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const http = require('node:http');
 const net = require('node:net');
-const os = require('node:os');
 const path = require('node:path');
 
-const { hold, late, load, read } = require('./run.js');
+const { folder, hold, late, load, read } = require('./run.js');
 
 /** The application server: so many workers, and so long for a page. Together 50 pages a second, whoever asks. */
 const WORKERS = 5;
@@ -123,14 +122,14 @@ function holds(folder, heldUp) {
  * only the generator may run; `heldUp` says that the machine may have something else to do.
  */
 async function balancer(binary, { visitors, step, cores, heldUp }, shoot) {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tentpole-balancer-'));
+  const place = folder('balancer');
   let [application, proxy] = [];
   try {
     application = await shop();
-    proxy = await haproxy(folder, application.address().port);
+    proxy = await haproxy(place, application.address().port);
     const stages = visitors.map((many) => `{ visitors = ${many}, time = "${step}", ramp = "2s" }`);
-    fs.writeFileSync(path.join(folder, 'rising.toml'), `stages = [\n  ${stages.join(',\n  ')},\n]\n`);
-    const out = await load(binary, folder, 'report', [
+    fs.writeFileSync(path.join(place, 'rising.toml'), `stages = [\n  ${stages.join(',\n  ')},\n]\n`);
+    const out = await load(binary, place, 'report', [
       `http://balancer.localhost:${proxy.port}/`, '--compare', `direct=http://127.0.0.1:${application.address().port}`,
       '--profile', 'rising.toml', '--think', `${THINK_MS}ms`, '--p50', 'off', '--p99', 'off',
     ], { cores, page: 'compared.html' });
@@ -141,7 +140,6 @@ async function balancer(binary, { visitors, step, cores, heldUp }, shoot) {
     await proxy?.end();
     application?.closeAllConnections();
     application?.close();
-    fs.rmSync(folder, { recursive: true, force: true });
   }
 }
 

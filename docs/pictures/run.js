@@ -4,7 +4,15 @@
 
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
+
+/** A folder for what a rehearsal leaves meanwhile; it goes away with this script, also when that is interrupted. */
+function folder(name) {
+  const made = fs.mkdtempSync(path.join(os.tmpdir(), `tentpole-${name}-`));
+  process.once('exit', () => fs.rmSync(made, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
+  return made;
+}
 
 /** The data of a report. */
 const read = (folder) => JSON.parse(fs.readFileSync(path.join(folder, 'report.json'), 'utf8'));
@@ -41,4 +49,4 @@ function hold(name, claims) {
 /** How late the generator itself was, of each step. */
 const late = (run) => `Late by ${run.steps.map((step) => (step.lag_p99_us / 1_000).toFixed(1)).join(', ')} ms (p99; wanted under 1 ms)`;
 
-module.exports = { hold, late, load, read };
+module.exports = { folder, hold, late, load, read };

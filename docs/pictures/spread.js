@@ -4,12 +4,10 @@
 'use strict';
 
 const dgram = require('node:dgram');
-const fs = require('node:fs');
 const http = require('node:http');
-const os = require('node:os');
 const path = require('node:path');
 
-const { hold, late, load, read } = require('./run.js');
+const { folder, hold, late, load, read } = require('./run.js');
 
 const NAME = 'shop.test';
 const EDGES = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'];
@@ -69,10 +67,10 @@ async function edges() {
 }
 
 /** The report of a load on a name whose server answers so. */
-async function rehearse(binary, folder, name, addresses, { seconds, cores }) {
+async function rehearse(binary, place, name, addresses, { seconds, cores }) {
   const [names, server] = [await nameServer(addresses), await edges()];
   try {
-    return await load(binary, folder, name, [
+    return await load(binary, place, name, [
       `http://${NAME}:${server.address().port}/`, '--rate', `${RATE}`, '--time', `${seconds}s`, '--ramp', '0s',
       '--resolvers', '30', '--resolver-policy', 'random', '--name-server', `127.0.0.1:${names.address().port}`,
     ], { cores });
@@ -105,8 +103,10 @@ function holds(one, all, heldUp) {
   const even = 1 / EDGES.length;
   hold('names', [
     [`The figures are to be believed. ${late(one.run)}; ${late(all.run)}`, heldUp || (one.run.trusted && all.run.trusted)],
-    ['One address at a time: the busiest one has far more than its part in each second.', one.mean > 1.4 * even],
-    ['All in one answer: every one has about its part in each second.', all.mean < 1.4 * even && all.mean < one.mean],
+    ['One address at a time: the busiest one of a second has more than with all in one answer.', one.mean > all.mean],
+    // A run of seconds, as where the machine may be held up, has not enough of them to say how much more.
+    ['One address at a time: the busiest one has far more than its part in each second.', heldUp || one.mean > 1.4 * even],
+    ['All in one answer: every one has about its part in each second.', heldUp || all.mean < 1.4 * even],
     ['One address at a time: the edge that is busy refuses visitors.', heldUp || one.failed > one.requests / 100],
     ['All in one answer: nobody is refused.', heldUp || all.failed === 0],
   ]);
@@ -121,19 +121,15 @@ function holds(one, all, heldUp) {
  * generator may run; `heldUp` says that the machine may have something else to do.
  */
 async function spread(binary, how, shoot) {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tentpole-spread-'));
-  try {
-    let turn = 0;
-    const next = () => { turn += 1; return [EDGES[turn % EDGES.length]]; };
-    const one = await rehearse(binary, folder, 'one', next, how);
-    const all = await rehearse(binary, folder, 'all', () => EDGES, how);
-    const figures = holds(shares(one), shares(all), how.heldUp);
-    await shoot('one-address', path.join(one, 'report.html'));
-    await shoot('all-addresses', path.join(all, 'report.html'));
-    return figures;
-  } finally {
-    fs.rmSync(folder, { recursive: true, force: true });
-  }
+  const place = folder('spread');
+  let turn = 0;
+  const next = () => { turn += 1; return [EDGES[turn % EDGES.length]]; };
+  const one = await rehearse(binary, place, 'one', next, how);
+  const all = await rehearse(binary, place, 'all', () => EDGES, how);
+  const figures = holds(shares(one), shares(all), how.heldUp);
+  await shoot('one-address', path.join(one, 'report.html'));
+  await shoot('all-addresses', path.join(all, 'report.html'));
+  return figures;
 }
 
 module.exports = { spread };

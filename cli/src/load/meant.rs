@@ -147,6 +147,7 @@ pub fn transport(typed: &Load, https: bool) -> Result<Transport, String> {
             _ => Version::Usual,
         },
         sources: typed.from.as_ref().map(|sources| sources.0.clone()).unwrap_or_default(),
+        ..Transport::default()
     })
 }
 

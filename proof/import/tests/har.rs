@@ -142,6 +142,15 @@ fn what_is_no_har_is_told_with_line_and_column() {
         "{}",
         wrong("{\n \"log\": [}")
     );
+    assert!(!wrong("{\n \"log\": [}").contains("at line"), "the place is told once");
+    let cut_off = wrong("{\"log\":{\"entries\":[{\"request\":{\"method\":\"GE");
+    assert!(cut_off.starts_with("1: column 43: the file ends here, in the middle"), "{cut_off}");
+    assert!(wrong(" \n").starts_with("this file is empty."), "{}", wrong(" \n"));
+    assert!(
+        wrong("{\"a\":1}").contains("this is not a HAR: missing field `log`. Export"),
+        "{}",
+        wrong("{\"a\":1}")
+    );
     assert!(wrong("{\"log\":{\"entries\":[]}}").contains("no request by http"));
     assert!(wrong(&format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))).contains("this is not a HAR"));
 }

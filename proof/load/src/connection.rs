@@ -186,7 +186,7 @@ async fn begin(
         socket.secure(session);
         match deadline.guard(|context| socket.poll_handshake(context)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(handshake_cause(&socket, &error)),
+            Ok(Err(error)) => return Err(handshake_cause(transport, &socket, &error)),
             Err(Expired) => return Err(FailureCause::ConnectTimedOut),
         }
         handshake = clock::now().since(begun).max(Duration::from_micros(1));
@@ -204,10 +204,13 @@ async fn begin(
 }
 
 /// How a handshake that failed is counted.
-fn handshake_cause(socket: &Socket, error: &io::Error) -> FailureCause {
+fn handshake_cause(transport: &Transport, socket: &Socket, error: &io::Error) -> FailureCause {
     use TlsFault::{BadCertificate, Expired, NotYetValid, Untrusted, WrongName};
     match socket.endpoint_fault() {
-        Some(Untrusted | WrongName | Expired | NotYetValid | BadCertificate) => FailureCause::Certificate,
+        Some(fault @ (Untrusted | WrongName | Expired | NotYetValid | BadCertificate)) => {
+            transport.disbelief.is(fault);
+            FailureCause::Certificate
+        }
         Some(_) => FailureCause::Tls,
         None if error.kind() == io::ErrorKind::UnexpectedEof => FailureCause::ClosedEarly,
         None => cause_of(error),

@@ -8,6 +8,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use tentpole_model::TlsFault;
 use tentpole_runtime::secure::Session;
 use tentpole_tls::{Client, Offer};
 use tokio::net::{TcpSocket, TcpStream};
@@ -38,6 +40,23 @@ pub struct Transport {
     pub version: Version,
     /// Addresses of this machine that connections come from: each visitor has one of them. Empty leaves it to the system.
     pub sources: Vec<IpAddr>,
+    /// Why a certificate was not believed, of all who connect in this way.
+    pub disbelief: Disbelief,
+}
+
+/// Why the first certificate that was not believed was not. Copies share it.
+#[derive(Clone, Debug, Default)]
+pub struct Disbelief(Arc<OnceLock<TlsFault>>);
+
+impl Disbelief {
+    /// The first reason; `None` while all were believed.
+    pub fn why(&self) -> Option<TlsFault> {
+        self.0.get().copied()
+    }
+
+    pub(crate) fn is(&self, fault: TlsFault) {
+        let _ = self.0.set(fault); // Another one was the first.
+    }
 }
 
 impl Transport {

@@ -19,7 +19,7 @@ use tentpole_load::Plan;
 use tentpole_load::result::FailureCause::{self, *};
 use tentpole_load::result::StepResult;
 use tentpole_load::transport::{Transport, Version};
-use tentpole_model::EndpointTls;
+use tentpole_model::{EndpointTls, TlsFault};
 use tentpole_tls::Client;
 
 const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -153,14 +153,16 @@ async fn each_visitor_makes_a_whole_handshake() {
 async fn a_certificate_that_is_not_to_be_believed_is_a_cause_of_its_own() {
     let (authority, other) = (Authority::new(), Authority::new());
     let cases = [
-        ("of another authority", other.server("localhost", false, &[])),
-        ("for another name", authority.server("shop.example", false, &[])),
-        ("that is over", authority.server("localhost", true, &[])),
+        ("of another authority", TlsFault::Untrusted, other.server("localhost", false, &[])),
+        ("for another name", TlsFault::WrongName, authority.server("shop.example", false, &[])),
+        ("that is over", TlsFault::Expired, authority.server("localhost", true, &[])),
     ];
-    for (which, config) in cases {
+    for (which, why, config) in cases {
         let port = secure(&config, PAGE);
-        let judged = step(visiting(port, authority.believed())).await;
+        let transport = authority.believed();
+        let judged = step(visiting(port, transport.clone())).await;
         assert!(judged.requests > 0, "{which}");
+        assert_eq!(transport.disbelief.why(), Some(why), "{which}");
         all_failed(&judged, Certificate);
         let anybody = believing(EndpointTls { verify: false, ..EndpointTls::default() });
         let run = run(visiting(port, anybody)).await;

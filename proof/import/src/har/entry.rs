@@ -134,15 +134,29 @@ struct Param {
     file_name: Option<String>,
 }
 
+/// What to do about a file that is no recording.
+const ANEW: &str = "Export it anew from the browser (\"Save all as HAR with content\").";
+
+/// Where and why it is none. A file that ends in the middle was most often not stored whole.
+fn no_har(error: &serde_json::Error) -> Wrong {
+    let (line, column) = (error.line(), error.column());
+    let why = error.to_string();
+    let why = why.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&why);
+    let says = match error.is_eof() {
+        true => format!("column {column}: the file ends here, in the middle of the recording. {ANEW}"),
+        false => format!("column {column}: this is not a HAR: {why}. {ANEW}"),
+    };
+    Wrong::at(line, says)
+}
+
 impl Recording {
     /// Reads a file.
     pub fn read(text: &str, wanted: &Wanted, notes: &mut Notes) -> Result<Self, Wrong> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let har: Har = serde_json::from_str(text).map_err(|error| {
-            let column = error.column();
-            let says = format!("column {column}: this is not a HAR: {error}. Export it anew from the browser (\"Save all as HAR with content\").");
-            Wrong::at(error.line(), says)
-        })?;
+        if text.trim().is_empty() {
+            return Err(Wrong::at(0, format!("this file is empty. {ANEW}")));
+        }
+        let har: Har = serde_json::from_str(text).map_err(|error| no_har(&error))?;
         let mut entries: Vec<(usize, Entry)> =
             har.log.entries.into_iter().enumerate().map(|(at, entry)| (at + 1, entry)).collect();
         if entries.len() > ENTRIES_MAX {

@@ -120,6 +120,8 @@ fn agent(name: &str) -> AgentResult {
         cores: 8,
         offset_us: 1200,
         round_trip_us: 240,
+        sources: Vec::new(),
+        pinned: Vec::new(),
         lost_at_s: None,
         lost_because: None,
     }
