@@ -3,6 +3,7 @@
 
 mod agents;
 pub mod args;
+mod collector;
 mod compare;
 mod confirm;
 mod find;
@@ -13,6 +14,7 @@ mod meant;
 mod out;
 mod replay;
 mod resolvers;
+pub mod scrape;
 mod searching;
 mod view;
 mod words;

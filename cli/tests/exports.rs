@@ -3,9 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod servers;
+
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use servers::Secure;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -195,12 +199,6 @@ async fn what_cannot_be_left_is_said_and_costs_nothing_else() {
         "{}",
         text(&before.stderr)
     );
-    let secret = tentpole(folder.path(), &[&url, "--otlp", "https://127.0.0.1:4318"]);
-    assert!(
-        text(&secret.stderr).contains("a collector with TLS is not spoken to"),
-        "{}",
-        text(&secret.stderr)
-    );
     assert_eq!(origin.request_count(), 0, "it is known before anything is sent");
     let (collector, _received) = collector("503 No");
     let after = tentpole(
@@ -281,4 +279,118 @@ async fn a_recording_is_imported_and_walked_also_directly() {
     let bad = tentpole(folder.path(), &["import", "bad.har"]);
     assert_eq!(bad.status.code(), Some(2));
     assert!(text(&bad.stderr).contains("bad.har:1: column 9: this is not a HAR"), "{}", text(&bad.stderr));
+}
+
+#[tokio::test]
+async fn a_collector_over_tls_is_told_and_one_that_nobody_vouches_for_is_not() {
+    let (folder, origin) = (tempfile::tempdir().unwrap(), origin().await);
+    let collector = Secure::start(folder.path());
+    let (url, at) = (origin.url(), format!("https://localhost:{}", collector.port));
+    let load = [
+        &url,
+        "--visitors",
+        "2",
+        "--time",
+        "300ms",
+        "--ramp",
+        "0s",
+        "--plain",
+        "--p50",
+        "off",
+        "--p99",
+        "off",
+    ];
+    let output = tentpole(folder.path(), &[&load[..], &["--otlp", &at, "--otlp-ca", "ca.pem"]].concat());
+    let said = text(&output.stderr);
+    assert!(output.status.success() && !said.contains("--otlp"), "{said}");
+    let told = collector.seen();
+    assert!(
+        !told.is_empty() && told.iter().all(|asked| asked.head.starts_with("POST /v1/metrics HTTP/1.1\r\n")),
+        "{told:?}"
+    );
+    let last: Value = serde_json::from_str(&told[told.len() - 1].body).unwrap();
+    assert!(last["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].is_array(), "{last}");
+
+    let output = tentpole(folder.path(), &[&load[..], &["--otlp", &at]].concat());
+    let said = text(&output.stderr);
+    let why = format!("--otlp: localhost:{} does not take it: ", collector.port);
+    assert!(output.status.success() && said.contains(&why) && said.contains("certificate"), "{said}");
+    assert_eq!(collector.seen().len(), told.len(), "nothing was told to it");
+    for (typed, says) in [
+        (
+            ["--otlp", "http://localhost:1", "--otlp-ca", "ca.pem"],
+            "--otlp-ca is for a collector at https:// only",
+        ),
+        (["--otlp", &at, "--otlp-ca", "gone.pem"], "gone.pem"),
+        (["--otlp", "localhost", "--out", "."], "write http://HOST:4318 or https://HOST:4318"),
+    ] {
+        let output = tentpole(folder.path(), &[&load[..], &typed].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+    }
+}
+
+/// What is at this place, whole; nothing from one who says nothing.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut answer = String::new();
+    // Who is sent away sees an end, or a reset.
+    let _ = write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
+        .and_then(|()| stream.read_to_string(&mut answer));
+    answer
+}
+
+#[tokio::test]
+async fn figures_are_served_while_it_runs_and_who_is_slow_keeps_nobody_from_them() {
+    let (folder, origin) = (tempfile::tempdir().unwrap(), origin().await);
+    let url = origin.url();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tentpole"));
+    command.args([
+        "load",
+        &url,
+        "--visitors",
+        "2",
+        "--time",
+        "120s",
+        "--ramp",
+        "0s",
+        "--plain",
+        "--metrics",
+        "127.0.0.1:0",
+    ]);
+    command.current_dir(folder.path()).env("HOME", folder.path()).env("XDG_STATE_HOME", folder.path());
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let at = lines
+        .find_map(|line| Some(line.strip_prefix("Figures at http://")?.split('/').next()?.to_owned()))
+        .unwrap();
+    let asking = tokio::task::spawn_blocking(move || {
+        // As many as are answered at once, who ask nothing: they are sent away after a second.
+        let idle: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(&at).unwrap()).collect();
+        let mut answer = String::new();
+        while !answer.contains("tentpole_load_") {
+            std::thread::sleep(Duration::from_millis(50));
+            answer = get(&at, "/metrics");
+        }
+        let mut wrong = String::new();
+        while wrong.is_empty() {
+            wrong = get(&at, "/");
+        }
+        drop(idle);
+        (answer, wrong)
+    });
+    let (answer, wrong) = asking.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4"), "{answer}");
+    assert!(answer.contains(&format!("url=\"{url}/\"")), "{answer}");
+    assert!(wrong.starts_with("HTTP/1.1 404 ") && wrong.contains("/metrics"), "{wrong}");
+    kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::INT).unwrap();
+    let rest = lines.collect::<Vec<_>>().join("\n");
+    assert!(child.wait().unwrap().code().is_some() && rest.contains("Report: "), "{rest}");
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = taken.local_addr().unwrap().to_string();
+    let output = tentpole(folder.path(), &[&url, "--metrics", &there]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("Is something else there?"), "{}", text(&output.stderr));
 }

@@ -1,6 +1,7 @@
 //! What may be typed after `tentpole load`. `meant` finds out what was meant by it.
 
 use clap::{Args, Subcommand, ValueEnum};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tentpole_load::arrivals::Pause;
@@ -141,9 +142,15 @@ pub struct Load {
     /// Also leave figures for Prometheus, each second anew
     #[arg(long, value_name = "FILE")]
     pub out_prometheus: Option<PathBuf>,
-    /// Also tell an OpenTelemetry collector: http://HOST:4318
+    /// Also serve them over HTTP while it runs: 9464 or 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS", value_parser = crate::load::scrape::address)]
+    pub metrics: Option<SocketAddr>,
+    /// Also tell an OpenTelemetry collector: http://HOST:4318, or https://
     #[arg(long, value_name = "URL")]
     pub otlp: Option<String>,
+    /// With --otlp https://: believe only the authorities in this PEM file
+    #[arg(long, value_name = "FILE", requires = "otlp")]
+    pub otlp_ca: Option<PathBuf>,
     /// I may load this host, which is not this machine
     #[arg(long, value_name = "HOST")]
     pub i_may_load: Vec<String>,

@@ -25,7 +25,7 @@ pub struct Comparing {
     /// Load this too, in turns, with the same requests: direct=http://127.0.0.1:3000
     #[arg(long, value_name = "NAME=URL", value_parser = place, conflicts_with_all = [
         "find", "replay", "agents", "resolvers", "resolver_sizes", "resolver_policy", "client_policy", "name_server",
-        "baseline", "out_jtl", "out_junit", "out_prometheus", "otlp",
+        "baseline", "out_jtl", "out_junit", "out_prometheus", "otlp", "metrics",
     ])]
     pub compare: Vec<Place>,
 }

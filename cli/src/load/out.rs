@@ -2,26 +2,21 @@
 //! or ends the run: what could not be written is said at its end.
 
 use crate::load::args::Load;
+use crate::load::collector::Collector;
+use crate::load::scrape::Scrape;
 use crate::say;
-use std::io::{BufWriter, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
-use std::time::Duration;
 use tentpole_export::{jtl, junit, otlp, prometheus};
 use tentpole_load::samples::{self, Sample};
-use tentpole_load::url::Url;
 use tentpole_load::{Event, Plan, Run};
 
 /// How often a collector hears of a run that goes on.
 const OTLP_EVERY: u32 = 5;
-/// Time for one exchange with a collector.
-const OTLP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bodies that wait for a slow collector.
-const OTLP_WAITING_MAX: usize = 16;
 
 /// All of it.
 pub struct Outs {
@@ -31,6 +26,7 @@ pub struct Outs {
     prometheus: Option<PathBuf>,
     jtl: Option<Lines>,
     otlp: Option<Collector>,
+    metrics: Option<Scrape>,
     seconds: u32,
     /// What could not be written.
     failed: Vec<String>,
@@ -43,13 +39,6 @@ struct Lines {
     lost: Arc<AtomicU64>,
 }
 
-/// The thread that speaks to a collector.
-struct Collector {
-    bodies: SyncSender<String>,
-    sending: JoinHandle<Result<(), String>>,
-    lost: u64,
-}
-
 impl Outs {
     /// Opens what was asked for, before anything is sent. Errors say what cannot be written.
     pub fn open(typed: &Load, plan: &mut Plan) -> Result<Self, String> {
@@ -57,7 +46,12 @@ impl Outs {
             ready(path)?;
         }
         let jtl = typed.out_jtl.as_deref().map(|path| Lines::open(path, plan)).transpose()?;
-        let otlp = typed.otlp.as_deref().map(Collector::open).transpose()?;
+        let otlp =
+            typed.otlp.as_deref().map(|url| Collector::open(url, typed.otlp_ca.clone())).transpose()?;
+        let metrics = typed.metrics.map(Scrape::open).transpose()?.map(|(metrics, address)| {
+            say::out(&format!("Figures at http://{address}/metrics while it runs.\n"));
+            metrics
+        });
         Ok(Self {
             url: plan.url.to_string(),
             version: plan.version.clone(),
@@ -65,6 +59,7 @@ impl Outs {
             prometheus: typed.out_prometheus.clone(),
             jtl,
             otlp,
+            metrics,
             seconds: 0,
             failed: Vec::new(),
         })
@@ -74,6 +69,9 @@ impl Outs {
     pub fn event(&mut self, event: &Event<'_>) {
         let Event::Second(live) = event else { return };
         self.seconds += 1;
+        if let Some(metrics) = &self.metrics {
+            metrics.tell(prometheus::live(live, &self.url));
+        }
         if let Some(path) = &self.prometheus
             && let Err(says) = replace(path, &prometheus::live(live, &self.url))
             && self.failed.is_empty()
@@ -95,6 +93,9 @@ impl Outs {
         if let Some(path) = &self.prometheus {
             self.failed.extend(replace(path, &prometheus::end(run)).err());
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.tell(prometheus::end(run));
+        }
         if let Some(lines) = self.jtl {
             let shown = lines.path.display();
             match lines.writing.join() {
@@ -111,15 +112,7 @@ impl Outs {
         }
         if let Some(mut collector) = self.otlp {
             collector.send(&otlp::end(run, now_ns()));
-            drop(collector.bodies);
-            match collector.sending.join() {
-                Ok(Ok(())) if collector.lost == 0 => {}
-                Ok(Ok(())) => self
-                    .failed
-                    .push(format!("--otlp: the collector was too slow for {} reports", collector.lost)),
-                Ok(Err(says)) => self.failed.push(format!("--otlp: {says}")),
-                Err(_) => self.failed.push("--otlp: the thread that sent it panicked".to_owned()),
-            }
+            self.failed.extend(collector.end().map(|says| format!("--otlp: {says}")));
         }
         for says in self.failed {
             say::warning(&format!("{says}."));
@@ -153,61 +146,6 @@ fn write_lines(file: std::fs::File, received: &Receiver<Sample>, names: &[String
         file.write_all(line.as_bytes())?;
     }
     file.flush()
-}
-
-impl Collector {
-    fn open(url: &str) -> Result<Self, String> {
-        let says = || format!("--otlp {url}: write http://HOST:4318; a collector with TLS is not spoken to.");
-        let mut to = Url::parse(url).map_err(|_| says())?;
-        if url.starts_with("https") {
-            return Err(says());
-        }
-        if to.target == "/" {
-            to.target = "/v1/metrics".to_owned();
-        }
-        let (bodies, waiting) = sync_channel::<String>(OTLP_WAITING_MAX);
-        let sending = std::thread::Builder::new().name("otlp".to_owned()).spawn(move || {
-            let mut last = Ok(());
-            for body in waiting {
-                last = post(&to, &body);
-            }
-            last
-        });
-        Ok(Self { bodies, sending: sending.map_err(|error| error.to_string())?, lost: 0 })
-    }
-
-    fn send(&mut self, body: &serde_json::Value) {
-        if self.bodies.try_send(body.to_string()).is_err() {
-            self.lost += 1;
-        }
-    }
-}
-
-/// One exchange over a connection of its own.
-fn post(to: &Url, body: &str) -> Result<(), String> {
-    let wrong = |error: std::io::Error| format!("{}:{} does not take it: {error}", to.host, to.port);
-    let host = to.host.trim_start_matches('[').trim_end_matches(']');
-    let address = (host, to.port).to_socket_addrs().map_err(wrong)?.next();
-    let address = address.ok_or_else(|| format!("{} has no address", to.host))?;
-    let mut stream = TcpStream::connect_timeout(&address, OTLP_TIMEOUT).map_err(wrong)?;
-    stream
-        .set_read_timeout(Some(OTLP_TIMEOUT))
-        .and_then(|()| stream.set_write_timeout(Some(OTLP_TIMEOUT)))
-        .map_err(wrong)?;
-    let head = format!(
-        "POST {} HTTP/1.1\r\nHost: {}:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        to.target,
-        to.host,
-        to.port,
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).map_err(wrong)?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).map_err(wrong)?;
-    match &answer[9..12] {
-        [b'2', ..] => Ok(()),
-        status => Err(format!("{}:{} answers with {}", to.host, to.port, String::from_utf8_lossy(status))),
-    }
 }
 
 fn ready(path: &Path) -> Result<(), String> {

@@ -121,14 +121,22 @@ pub fn comparison(runs: &[(&str, &Run)], width: usize) -> String {
 fn line_of_agents(run: &Run) -> Option<String> {
     let names: Vec<&str> = run.agents.iter().map(|agent| agent.name.as_str()).collect();
     let known = run.agents.iter().map(|agent| agent.round_trip_us).max()? as f64 / 2_000.0;
-    Some(format!(
-        "Made by {} agent{} with {} threads, whose clocks are known to {}: {}.",
-        names.len(),
-        if names.len() == 1 { "" } else { "s" },
-        run.machine.threads,
-        ms(known),
-        names.join(", ")
-    ))
+    let moved = run.agents.iter().max_by_key(|agent| agent.moved_us.unsigned_abs());
+    let moved = moved.filter(|agent| agent.moved_us != 0).map(|agent| {
+        let by = ms(agent.moved_us.unsigned_abs() as f64 / 1_000.0);
+        let way = if agent.moved_us > 0 { "ahead" } else { "behind" };
+        format!(" The clock of {} went {by} {way} meanwhile; the run followed it.", agent.name)
+    });
+    Some(
+        format!(
+            "Made by {} agent{} with {} threads, whose clocks are known to {}: {}.",
+            names.len(),
+            if names.len() == 1 { "" } else { "s" },
+            run.machine.threads,
+            ms(known),
+            names.join(", ")
+        ) + &moved.unwrap_or_default(),
+    )
 }
 
 /// Where resolvers led: a sentence, and a line for each address.

@@ -121,6 +121,9 @@ pub struct AgentResult {
     pub offset_us: i64,
     /// The shortest round trip to it, in µs: the offset is known to half of it.
     pub round_trip_us: u64,
+    /// By how much its clock certainly moved against the coordinator's during the run, in µs; it was followed. 0 when it did not.
+    #[serde(default)]
+    pub moved_us: i64,
     /// When it was lost, in seconds since the run's start; `None` when it was there to the end.
     pub lost_at_s: Option<f64>,
     /// Why.

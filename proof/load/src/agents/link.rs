@@ -1,6 +1,7 @@
 //! The coordinator's end of its agents. To who conducts a run, an agent looks like one more thread: what it is ordered is
 //! passed on, what it has counted is put where a thread would have put it. An agent that is lost ends the run, and is named.
 
+use crate::agents::clock::{Clock, Exchange};
 use crate::agents::division::{Part, parts};
 use crate::agents::key::Key;
 use crate::agents::message::{Ordered, PlanText, ToAgent, ToCoordinator};
@@ -47,9 +48,7 @@ pub struct Agent {
     listener: Listener,
     threads: u32,
     cores: u32,
-    /// Its clock less ours, in µs, and the shortest round trip.
-    offset_us: i64,
-    round_trip: Duration,
+    clock: Clock,
     /// From where and on which cores it makes load, where that was said there.
     sources: Vec<IpAddr>,
     cpus: Vec<u32>,
@@ -189,8 +188,7 @@ impl Agent {
             listener,
             threads: hello.threads.max(1),
             cores: hello.cores,
-            offset_us: 0,
-            round_trip: Duration::MAX,
+            clock: Clock::default(),
             sources: Vec::new(),
             cpus: Vec::new(),
             part: None,
@@ -203,18 +201,15 @@ impl Agent {
         Missing { agent: self.name.clone(), says }
     }
 
-    /// As NTP does (RFC 5905 section 8), and of several samples the one with the shortest way (its section 10): its error is
-    /// half of its round trip at most.
+    /// Before the run; while it goes on, it is looked at again ([`Heard::look`]).
     fn find_clock(&mut self) -> io::Result<()> {
         for wanted in 0..ROUND_TRIPS {
             let sent = clock::now();
             self.teller.tell(&ToAgent::Ping(wanted))?;
             let ToCoordinator::Pong { number, at_us } = self.listener.hear()? else { continue };
             let back = clock::now();
-            if number == wanted && back.since(sent) < self.round_trip {
-                self.round_trip = back.since(sent);
-                let middle = sent.as_micros() as i64 / 2 + back.as_micros() as i64 / 2;
-                self.offset_us = at_us as i64 - middle;
+            if number == wanted {
+                self.clock.find(Exchange { sent: sent.as_micros(), back: back.as_micros(), there: at_us });
             }
         }
         Ok(())
@@ -228,7 +223,7 @@ pub(crate) fn start(
     orders: &watch::Receiver<Orders>,
     stop: &Stop,
 ) -> io::Result<(Links, Threads)> {
-    let slowest = agents.iter().map(|agent| agent.round_trip).max().unwrap_or_default();
+    let slowest = agents.iter().map(|agent| agent.clock.round_trip()).max().unwrap_or_default();
     let links = Links {
         ahead: AHEAD + slowest,
         samples: plan.samples.clone(),
@@ -246,7 +241,8 @@ pub(crate) fn start(
             links: links.clone(),
             stop: stop.clone(),
             state: Arc::default(),
-            offset_us: Arc::new(AtomicI64::new(agent.offset_us)),
+            offset_us: Arc::new(AtomicI64::new(agent.clock.offset_us())),
+            clock: Mutex::new(agent.clock.clone()),
             taken: Arc::default(),
         };
         let mut feed = None;
@@ -270,6 +266,8 @@ struct State {
     is_lost: bool,
     /// What was counted of it when that was last told.
     so_far: Option<Tally>,
+    /// What time it is there was asked for under this number, at this moment.
+    asked: Option<(u64, Instant)>,
 }
 
 struct Heard {
@@ -280,6 +278,7 @@ struct Heard {
     state: Arc<Mutex<State>>,
     /// The agent's clock less ours, as far as is known now.
     offset_us: Arc<AtomicI64>,
+    clock: Mutex<Clock>,
     /// Requests of a log that it has taken.
     taken: Arc<AtomicU64>,
 }
@@ -290,8 +289,9 @@ impl Agent {
             name: self.name.clone(),
             threads: self.threads,
             cores: self.cores,
-            offset_us: self.offset_us,
-            round_trip_us: self.round_trip.as_micros() as u64,
+            offset_us: self.clock.offset_us(),
+            round_trip_us: self.clock.round_trip().as_micros() as u64,
+            moved_us: 0,
             lost_at_s: None,
             lost_because: None,
             sources: self.sources.iter().map(ToString::to_string).collect(),
@@ -308,7 +308,9 @@ impl Agent {
     ) -> io::Result<()> {
         let (shared, state, links, stop) =
             (heard.shared.clone(), heard.state.clone(), heard.links.clone(), heard.stop.clone());
-        let listener = self.listener;
+        let (listener, offset_us) = (self.listener, heard.offset_us.clone());
+        let mut followed = offset_us.load(Relaxed);
+        let mut number = ROUND_TRIPS;
         let hearing = std::thread::Builder::new().name(format!("agent-{}-heard", heard.place));
         let hearing = hearing.spawn(move || heard.hear(listener))?;
         let mut told = Ok(());
@@ -317,7 +319,7 @@ impl Agent {
             told = self.teller.tell(&ToAgent::Rows(rows));
         }
         shared.cpu_us.fetch_max(1, Relaxed);
-        let there = |at: Instant| (at.as_micros() as i64 + self.offset_us).max(0) as u64;
+        let there = |at: Instant| (at.as_micros() as i64 + offset_us.load(Relaxed)).max(0) as u64;
         let (mut window, mut pinged) = (None::<Window>, clock::now());
         while told.is_ok() && !lock_state(&state).is_lost {
             // The first orders are those to wait.
@@ -365,7 +367,15 @@ impl Agent {
             }
             if clock::now().since(pinged) >= PING_EVERY {
                 pinged = clock::now();
-                told = told.and_then(|()| self.teller.tell(&ToAgent::Ping(u64::MAX)));
+                number += 1;
+                lock_state(&state).asked = Some((number, pinged));
+                told = told.and_then(|()| self.teller.tell(&ToAgent::Ping(number)));
+            }
+            if let Some((began, _)) = links.began.get().filter(|_| offset_us.load(Relaxed) != followed) {
+                followed = offset_us.load(Relaxed);
+                let to = window.filter(|_| lock_state(&state).is_open).map(|window| there(window.to));
+                let moved = ToAgent::Clock { run_began_us: there(*began), to_us: to };
+                told = told.and_then(|()| self.teller.tell(&moved));
             }
             std::thread::sleep(LOOK_EVERY);
         }
@@ -442,6 +452,7 @@ impl Heard {
                     record.pending = 0;
                 }
             }
+            ToCoordinator::Pong { number, at_us } => self.look(number, at_us),
             ToCoordinator::Led(counted) => {
                 if let Some(resolvers) = &self.links.resolvers {
                     resolvers.add(&counted);
@@ -454,6 +465,20 @@ impl Heard {
                 samples.lose(lost);
             }
             _ => {}
+        }
+    }
+
+    /// What time it is there now. A clock that has certainly moved is followed, and the report says by how much.
+    fn look(&self, number: u64, at_us: u64) {
+        let back = clock::now();
+        let asked = lock_state(&self.state).asked.filter(|(asked, _)| *asked == number);
+        let Some((_, sent)) = asked else { return };
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if clock.look(Exchange { sent: sent.as_micros(), back: back.as_micros(), there: at_us }) {
+            self.offset_us.store(clock.offset_us(), Relaxed);
+            if let Some(agent) = self.links.report().agents.get_mut(self.place) {
+                agent.moved_us = clock.moved_us();
+            }
         }
     }
 
@@ -498,3 +523,7 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Record> {
 fn lock_state(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

@@ -34,6 +34,8 @@ pub(crate) enum ToAgent {
     Plan(Box<PlanText>),
     /// Orders; with a window, a step that is judged begins.
     Step(Ordered),
+    /// The agent's clock has moved: by what it shows now, when the run began, and when what is judged ends.
+    Clock { run_began_us: u64, to_us: Option<u64> },
     /// What is judged ends there; `at_once` without waiting for what is under way.
     Cut { to_us: u64, at_once: bool },
     /// Requests of a log; the last of them with `true`.

@@ -2,6 +2,7 @@
 //! as another machine's threads would be. One clock (the coordinator's, by round trips), one division of visitors, rates and
 //! rows, one sum of what was counted. Both sides know one secret; nothing of what they say is secret itself.
 
+mod clock;
 mod division;
 mod key;
 mod link;

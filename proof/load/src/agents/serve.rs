@@ -243,6 +243,19 @@ impl Work {
                     }
                 }
             }
+            ToAgent::Clock { run_began_us, to_us } => {
+                if let Some((began, ..)) = &mut self.timeline {
+                    *began = Instant::from_micros(run_began_us);
+                }
+                if let (Some(to_us), Some((_, window, true))) = (to_us, &mut self.step) {
+                    let to = Instant::from_micros(to_us).max(window.from);
+                    // What is over is over.
+                    if clock::renew() < window.to {
+                        window.to = to;
+                        self.threads.iter().for_each(|(shared, _)| lock(shared).window.to = to);
+                    }
+                }
+            }
             ToAgent::Rows(rows) => {
                 if let Some(fed) = &mut self.fed {
                     fed.take(rows)?;
