@@ -13,6 +13,7 @@ mod meant;
 mod out;
 mod replay;
 mod resolvers;
+mod searching;
 mod view;
 mod words;
 

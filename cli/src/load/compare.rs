@@ -127,7 +127,7 @@ pub fn run(mut sides: Vec<Side>, stop: &Stop, view: &mut View) -> io::Result<Vec
             }
             goes_on = true;
             if sides[at].done.last().is_some_and(|done| !done.held) {
-                rest(&mut sides);
+                rest(&mut sides, stop);
             }
         }
         round += 1;
@@ -139,9 +139,9 @@ pub fn run(mut sides: Vec<Side>, stop: &Stop, view: &mut View) -> io::Result<Vec
 
 /// Waits until all answer again: what is behind the place that broke may be behind another. Of one that does not, more loads would say
 /// that they are too much for it.
-fn rest(sides: &mut [Side]) {
+fn rest(sides: &mut [Side], stop: &Stop) {
     for side in sides {
-        side.is_down |= !side.is_down && !probe::answers_within(&side.plan, REST_MAX);
+        side.is_down |= !side.is_down && !probe::answers_within(&side.plan, REST_MAX, stop);
     }
 }
 

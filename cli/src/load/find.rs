@@ -3,7 +3,7 @@
 //! that goes on, the search ends without an answer.
 
 use crate::load::args::Load;
-use crate::load::{joined, out::Outs, view::View};
+use crate::load::{joined, out::Outs, searching::Known, view::View};
 use clap::Args;
 use std::collections::BTreeSet;
 use std::io;
@@ -15,7 +15,9 @@ use tentpole_load::result::{
     BreakingPoint, Broke, Distrust, Model, Objective, Objectives, Phase, StepResult,
 };
 use tentpole_load::samples::{self, Sample};
+use tentpole_load::think::Think;
 use tentpole_load::{Plan, Run, Stop, duration, probe};
+use tentpole_report::words::{duration as tell, in_the_way};
 use tentpole_search::usl::{self, Point};
 use tentpole_search::{Answer, Goal, Next, Page, Search, Settings, Step, Trial, Why};
 
@@ -25,6 +27,12 @@ const TIME_MIN: Duration = Duration::from_secs(5);
 const REST_MAX: Duration = Duration::from_secs(10);
 /// How often a trial is made until the generator has done what it asks for.
 const ATTEMPTS_MAX: u32 = 4;
+/// Time that a machine gets before a trial is made once more, and twice and three times that before the next.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A trial is no shorter than this many times to think.
+const ROUNDS_MIN: f64 = 2.0;
+/// So many of the shortest trials have room in the time.
+const TRIALS_MIN: f64 = 4.0;
 /// Resamples of the throughput's curve.
 const RESAMPLES: usize = 500;
 /// Below this share of the variance, the law has not understood the curve, and nothing is said about it.
@@ -61,9 +69,25 @@ pub fn wanted(typed: &Load, plan: &Plan) -> Result<Wanted, String> {
     if goals.is_empty() {
         return Err("--find needs an objective that can break: --p50, --p99 or --errors.".to_owned());
     }
-    let settings = Settings::within(goals, from, to, whole, time.as_secs_f64());
+    let mut settings = Settings::within(goals, from, to, whole, time.as_secs_f64());
+    if plan.model == Model::Closed {
+        // What is shorter than a visitor's way round sees a part of the visitors, and not what they do to one another.
+        settings.short_s = settings.short_s.max(ROUNDS_MIN * thinking(plan).as_secs_f64());
+        settings.full_s = settings.full_s.max(settings.short_s);
+        let wanted_s = TRIALS_MIN * settings.short_s;
+        if time.as_secs_f64() < wanted_s {
+            let (thinks, wanted) = (tell(thinking(plan).as_secs_f64()), tell(wanted_s));
+            return Err(format!("--find-time is at least {wanted} where visitors think for {thinks}."));
+        }
+    }
     let ramp = ramp.min(Duration::from_secs_f64(settings.short_s));
     Ok(Wanted { settings, objectives, ramp })
+}
+
+/// The longest mean time to think that there is on a visitor's way.
+fn thinking(plan: &Plan) -> Duration {
+    let steps = plan.journeys.all.iter().flat_map(|journey| &journey.steps);
+    steps.map(|step| step.think.map_or(plan.think, Think::mean)).max().unwrap_or(plan.think)
 }
 
 fn goals(objectives: &Objectives) -> Vec<(Objective, Goal)> {
@@ -84,20 +108,23 @@ pub fn run(plan: Plan, wanted: &Wanted, stop: &Stop, view: &mut View, outs: &mut
     let mut search = Search::new(wanted.settings.clone());
     let mut whole: Option<Run> = None;
     let (mut number, mut repeated) = (0, 0);
+    view.search(wanted.settings.from, wanted.settings.to, wanted.settings.time_s);
     let ended = loop {
         let (load, time_s, step) = match search.next() {
             Next::Done(why) => break Ok(why),
             Next::Try { load, time_s, step } => (load, time_s, step),
         };
         number += 1;
-        view.trial(number, load, time_s, step);
+        view.trial(number, load, time_s, step, known(&search, wanted));
         let (mut run, mut pages) = attempt(&plan, wanted, number, load, time_s, step, stop, view, outs)?;
-        for _ in 1..ATTEMPTS_MAX {
+        for again in 1..ATTEMPTS_MAX {
             if run.interrupted || run.stopped_for.is_some() || !is_in_the_way(&run, step) {
                 break;
             }
             repeated += 1;
-            view.says("           the generator could not do that; once more:");
+            view.says(&once_more(&run));
+            // What holds a machine up is often over in a few seconds.
+            stop.wait(AGAIN_AFTER * again);
             (run, pages) = attempt(&plan, wanted, number, load, time_s, step, stop, view, outs)?;
         }
         let was_stopped = run.interrupted || run.stopped_for.is_some();
@@ -112,8 +139,15 @@ pub fn run(plan: Plan, wanted: &Wanted, stop: &Stop, view: &mut View, outs: &mut
             break Ok(Why::Stopped);
         }
         search.tell(&Trial { load, time_s: took_s, pages });
-        if !held && !probe::answers_within(&plan, REST_MAX) {
-            break Err(Ended::StaysDown);
+        if !held {
+            view.rests();
+            let answers = probe::answers_within(&plan, REST_MAX, stop);
+            if stop.is_now() {
+                break Ok(Why::Stopped);
+            }
+            if !answers {
+                break Err(Ended::StaysDown);
+            }
         }
     };
     let why = ended.unwrap_or(Why::Stopped);
@@ -133,12 +167,27 @@ pub fn run(plan: Plan, wanted: &Wanted, stop: &Stop, view: &mut View, outs: &mut
         run.distrust.clear();
     }
     run.trusted = run.distrust.is_empty();
+    // Also where it was in between two trials.
+    run.interrupted |= ended == Ended::Stopped;
     run.stays_down = ended == Ended::StaysDown;
     let found = found(&answer, wanted, ended, repeated, &run);
     run.highest_held = found.holds;
     run.breaking_point = breaking_point(&found, &run);
     run.found = Some(found);
     Ok(run)
+}
+
+/// What is known before a trial.
+fn known(search: &Search, wanted: &Wanted) -> Known {
+    let answer = search.answer(Why::Stopped);
+    let (holds, breaks) = answer.leaning;
+    Known { holds, breaks, left_s: wanted.settings.time_s - answer.time_s }
+}
+
+/// Why a trial is made again.
+fn once_more(run: &Run) -> String {
+    let why = run.distrust.first().map_or("the generator was in the way", in_the_way);
+    format!("           {why}; once more:")
 }
 
 /// One trial: a run with a schedule of its own.
@@ -156,7 +205,7 @@ fn attempt(
 ) -> io::Result<(Run, Vec<Page>)> {
     let mut plan = plan.clone();
     let time = Duration::from_secs_f64(time_s);
-    plan.shape = Shape::Stages(vec![Stage { load, time, ramp: wanted.ramp }]);
+    plan.shape = Shape::Trial(Stage { load, time, ramp: wanted.ramp, burst: None });
     // Another schedule for each, and all of them again with the same seed.
     plan.seed = plan.seed.wrapping_add(u64::from(number) << 20);
     let model = plan.model;

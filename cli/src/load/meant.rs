@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 use tentpole_load::Plan;
 use tentpole_load::arrivals::Spacing;
-use tentpole_load::climb::{RATE_MAX, Shape, Stage, VISITORS_MAX};
+use tentpole_load::climb::{Burst, RATE_MAX, Shape, Stage, VISITORS_MAX};
 use tentpole_load::hosts::Hosts;
 use tentpole_load::journey::{Journeys, SHOP};
 use tentpole_load::mark::{Mark, is_account};
@@ -76,10 +76,6 @@ pub fn plan(typed: &Load) -> Result<Plan, Wrong> {
     let mark = mark(typed)?;
     let stop_when =
         typed.stop_when.as_deref().map(Url::parse).transpose().map_err(|error| error.to_string())?;
-    let burst = typed.burst.map(|above| (above, typed.half_life));
-    if burst.is_some() && !matches!(shape, Shape::Stages(_)) {
-        return Err("--burst is for a constant load: --rate N.".to_owned().into());
-    }
     if typed.timeout > TIMEOUT_MAX || typed.timeout.is_zero() {
         return Err(format!("--timeout is up to {} s, and more than 0.", TIMEOUT_MAX.as_secs()).into());
     }
@@ -110,7 +106,6 @@ pub fn plan(typed: &Load) -> Result<Plan, Wrong> {
             Arrivals::Poisson => Spacing::Poisson,
             Arrivals::Constant => Spacing::Constant,
         },
-        burst,
         in_flight_max: typed.in_flight,
         objectives: objectives(typed, &profile),
         think: typed.think,
@@ -214,10 +209,14 @@ fn shape(typed: &Load, profile: &Profile, journeys: &Journeys) -> Result<(Model,
     match range {
         Range::Constant(load) => {
             let time = typed.time.unwrap_or(TIME_USUAL);
-            Ok((model, Shape::Stages(vec![Stage { load: check(load)?, time, ramp: typed.ramp }])))
+            let burst = typed.burst.map(|above| Burst { above, half_life: typed.half_life });
+            Ok((model, Shape::Stages(vec![Stage { load: check(load)?, time, ramp: typed.ramp, burst }])))
         }
         Range::Climb(from, to) => {
             constant_only(false)?;
+            if typed.burst.is_some() {
+                return Err("--burst is for a constant load: --rate N.".to_owned());
+            }
             let to = check(to.or(typed.visitors_max).unwrap_or(VISITORS_TO))?;
             // `--visitors-max 5` also means: do not begin with 10.
             let from = check(from)?.min(to);

@@ -1,13 +1,14 @@
 //! How a run is shown while it goes: redrawn in place on a terminal, otherwise one line a step. The lines are made by
 //! pure functions; the rest writes them.
 
+use crate::load::searching::{self, Known};
 use crate::load::words;
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use tentpole_load::result::{Objective, Objectives, Phase};
 use tentpole_load::verdict::{self, LAG_US_MAX, Seen};
 use tentpole_load::{Event, Live, Plan};
-use tentpole_report::words::{duration, ms, number, number as number_of};
+use tentpole_report::words::{ms, number};
 use tentpole_search::Step;
 
 /// Seconds in the small curve.
@@ -37,6 +38,8 @@ pub struct View {
     seconds: u32,
     stage_s: f64,
     is_refining: bool,
+    /// Of a search: the trial's number, and what was known before it.
+    trial: Option<(u32, Known)>,
 }
 
 impl View {
@@ -55,6 +58,7 @@ impl View {
             seconds: 0,
             stage_s: 0.0,
             is_refining: false,
+            trial: None,
         }
     }
 
@@ -93,7 +97,8 @@ impl View {
                 self.curve.push_back(live.second.p99_ms);
                 if self.redraws {
                     let curve: Vec<Option<f64>> = self.curve.iter().copied().collect();
-                    self.draw(&lines(live, self.unit, &self.objectives, &curve, size()));
+                    let now = lines(live, self.unit, &self.objectives, &curve, self.trial.as_ref(), size());
+                    self.draw(&now);
                 } else if self.stage_s > LONG_STEP_S
                     && self.seconds.is_multiple_of(LINE_EVERY)
                     && !live.is_ramp
@@ -105,21 +110,28 @@ impl View {
         }
     }
 
-    /// A trial of a search begins.
-    pub fn trial(&mut self, number: u32, load: f64, time_s: f64, step: Step) {
-        let why = match step {
-            Step::Double => "until it breaks",
-            Step::Halve => "between what held and what broke",
-            Step::Confirm => "to be sure",
-        };
-        let (load, unit) = (number_of(load), self.unit);
-        self.is_refining = true;
-        self.print(&format!("trial {number}: {load} {unit} for {}, {why}", duration(time_s)));
+    /// A search begins, between two loads and for so long.
+    pub fn search(&mut self, from: f64, to: f64, time_s: f64) {
+        self.says(&searching::begins(from, to, time_s, self.unit));
     }
 
-    /// A line that stays.
+    /// A trial of it begins.
+    pub fn trial(&mut self, number: u32, load: f64, time_s: f64, step: Step, known: Known) {
+        self.is_refining = true;
+        self.trial = Some((number, known));
+        self.says(&searching::trial(number, load, time_s, step, &known, self.unit));
+    }
+
+    /// A load broke the site, and it may answer again before the next one.
+    pub fn rests(&mut self) {
+        if self.redraws {
+            self.draw(&["broke; without load until it answers again".to_owned()]);
+        }
+    }
+
+    /// A sentence that stays, in lines that fit.
     pub fn says(&mut self, line: &str) {
-        self.print(line);
+        self.print(words::wrapped(line, text_width()).trim_end());
     }
 
     /// Takes the live part away and gives the cursor back.
@@ -183,6 +195,7 @@ fn lines(
     unit: &str,
     objectives: &Objectives,
     curve: &[Option<f64>],
+    trial: Option<&(u32, Known)>,
     (width, height): (usize, usize),
 ) -> Vec<String> {
     let stage = match live {
@@ -192,9 +205,13 @@ fn lines(
     };
     let second = live.second;
     let of = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), ms);
+    let which = match trial {
+        Some((number, _)) => format!("trial {number}"),
+        None => format!("step {}", live.number),
+    };
     let late = if live.lag_p99_us > LAG_US_MAX { " (too late: not to be trusted)" } else { "" };
     let mut all = vec![
-        format!("step {}: {} {unit}, {stage}", live.number, number(live.load)),
+        format!("{which}: {} {unit}, {stage}", number(live.load)),
         format!(
             "  now {:>7} req/s   median {:>7}   p99 {:>7}   failed {}",
             number(second.requests as f64),
@@ -206,6 +223,7 @@ fn lines(
         format!("  p99 {}", spark(curve, width.saturating_sub(6))),
         format!("  {}", states(objectives, &live.seen).join("   ")),
     ];
+    all.extend(trial.map(|(_, known)| format!("  {}", searching::so_far(known, unit))));
     // The cursor stands below them, and what scrolled away cannot be reached.
     all.truncate(height.saturating_sub(1));
     for line in &mut all {
@@ -278,6 +296,10 @@ mod tests {
     }
 
     fn drawn(width: usize, height: usize) -> Vec<String> {
+        drawn_in(None, width, height)
+    }
+
+    fn drawn_in(trial: Option<&(u32, Known)>, width: usize, height: usize) -> Vec<String> {
         let second = second();
         let seen = Seen { requests: 1_000, failed: 0, p50_ms: Some(12.0), p99_ms: Some(2_400.0) };
         let live = Live {
@@ -290,7 +312,15 @@ mod tests {
             lag_p99_us: 80,
         };
         let curve = [Some(10.0), None, Some(2_400.0), Some(1_200.0)];
-        lines(&live, "visitors", &Objectives::default(), &curve, (width, height))
+        lines(&live, "visitors", &Objectives::default(), &curve, trial, (width, height))
+    }
+
+    #[test]
+    fn a_search_says_which_trial_it_is_and_what_it_knows() {
+        let known = Known { holds: Some(60.0), breaks: Some(120.0), left_s: 200.0 };
+        let drawn = drawn_in(Some(&(7, known)), 80, 24);
+        assert_eq!(drawn[0], "trial 7: 80 visitors, 6 s left");
+        assert_eq!(drawn[5], "  seems to break between 60 and 120 visitors; at most 3 min 20 s left");
     }
 
     #[test]

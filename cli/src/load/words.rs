@@ -160,7 +160,8 @@ fn handshakes(run: &Run) -> Option<String> {
 }
 
 /// Lines of at most so many characters, where words allow it; what goes on is indented.
-fn wrapped(text: &str, width: usize) -> String {
+/// A text in lines of at most `width` characters, all but the first indented.
+pub fn wrapped(text: &str, width: usize) -> String {
     let mut out = String::new();
     let mut used = 0;
     for (number, word) in text.split(' ').enumerate() {

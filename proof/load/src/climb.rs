@@ -34,6 +34,9 @@ pub enum Shape {
     },
     /// Each as it is written, whether or not one before it broke.
     Stages(Vec<Stage>),
+    /// One load by itself, among whose visitors nobody is new: each begins somewhere in the midst of thinking, so that what is seen right
+    /// after the ramp is what is seen ever after.
+    Trial(Stage),
     /// Requests at given moments, until the last has ended.
     Replay {
         /// Requests a second, on average.
@@ -51,7 +54,7 @@ pub enum Shape {
 }
 
 /// Part of a load profile.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
     /// Visitors, or arrivals a second.
     pub load: f64,
@@ -59,6 +62,18 @@ pub struct Stage {
     pub time: Duration,
     /// How long load takes to get there; not judged.
     pub ramp: Duration,
+    /// In the open model: a crowd that comes on top of it when the ramp is over, and thins out. What is left of it at the stage's end
+    /// comes no more.
+    pub burst: Option<Burst>,
+}
+
+/// A crowd that thins out.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Burst {
+    /// Arrivals a second more at first.
+    pub above: f64,
+    /// The time in which half of them are gone.
+    pub half_life: Duration,
 }
 
 /// What is run next.
@@ -89,17 +104,18 @@ impl Shape {
         }
         match self {
             Self::Stages(stages) => stages.get(done.len()).map(|&stage| Next { stage, phase: Phase::Climb }),
+            &Self::Trial(stage) => done.is_empty().then_some(Next { stage, phase: Phase::Climb }),
             &Self::Replay { rate, time_max } => done.is_empty().then(|| {
-                let stage = Stage { load: rate, time: time_max, ramp: Duration::ZERO };
+                let stage = Stage { load: rate, time: time_max, ..Stage::default() };
                 Next { stage, phase: Phase::Climb }
             }),
             &Self::Crews { visitors, time_max } => done.is_empty().then(|| {
-                let stage = Stage { load: f64::from(visitors), time: time_max, ramp: Duration::ZERO };
+                let stage = Stage { load: f64::from(visitors), time: time_max, ..Stage::default() };
                 Next { stage, phase: Phase::Climb }
             }),
             &Self::Climb { from, to, step_time, ramp, whole } => {
                 let (load, phase) = climb(from, to, whole, done)?;
-                Some(Next { stage: Stage { load, time: step_time, ramp }, phase })
+                Some(Next { stage: Stage { load, time: step_time, ramp, burst: None }, phase })
             }
         }
     }
@@ -109,6 +125,7 @@ impl Shape {
         match self {
             Self::Climb { to, .. } => *to,
             Self::Stages(stages) => stages.iter().map(|stage| stage.load).fold(0.0, f64::max),
+            Self::Trial(stage) => stage.load,
             Self::Crews { visitors, .. } => f64::from(*visitors),
             Self::Replay { rate, .. } => *rate,
         }
@@ -118,6 +135,7 @@ impl Shape {
     pub fn time_max(&self) -> Duration {
         match self {
             Self::Stages(stages) => stages.iter().map(|stage| stage.time + stage.ramp).sum(),
+            Self::Trial(stage) => stage.time + stage.ramp,
             Self::Crews { time_max, .. } | Self::Replay { time_max, .. } => *time_max,
             &Self::Climb { from, to, step_time, ramp, .. } => {
                 let doublings = (to / from.max(f64::MIN_POSITIVE)).log2().ceil().clamp(0.0, STEPS_MAX as f64);
@@ -202,7 +220,7 @@ mod tests {
 
     #[test]
     fn stages_run_to_their_end_whatever_breaks() {
-        let stage = |load| Stage { load, time: Duration::from_secs(1), ramp: Duration::ZERO };
+        let stage = |load| Stage { load, time: Duration::from_secs(1), ..Stage::default() };
         let stages = Shape::Stages(vec![stage(5.0), stage(50.0), stage(5.0)]);
         assert_eq!(loads(&run(&stages, 10.0)), [5.0, 50.0, 5.0]);
         assert_eq!((stages.load_max(), stages.time_max()), (50.0, Duration::from_secs(3)));

@@ -1,5 +1,10 @@
 //! One run from its beginning to its result: orders the threads, closes each step when all that was due in it has
-//! ended, asks the pure rooms what it means and what comes next. Sends no request itself.
+//! ended, asks the pure rooms what it means and what comes next. What was counted becomes results in `counted`. Sends no request itself.
+
+mod counted;
+mod told;
+
+pub use told::{Event, Live, Stop};
 
 use crate::agents::{self, Agent, Links};
 use crate::climb::{Done, Next, Shape};
@@ -8,12 +13,10 @@ use crate::plan::Plan;
 use crate::probe::answers_until;
 use crate::real::{self, Onlooker, Suffering};
 use crate::record::{Moment, Record, Tally, Window};
-use crate::result::{Distrust, FORMAT, JourneyOutline, Machine, Model, Phase, Run, Second, StepResult};
-use crate::verdict::{self, Seen};
-use std::collections::BTreeSet;
+use crate::result::{Model, Phase, Run, Second, StepResult};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tentpole_runtime::clock::{self, Instant};
@@ -32,67 +35,6 @@ const TOLD_MAX: Duration = Duration::from_secs(2);
 
 /// Time that a site gets to answer again once the load that broke it is gone.
 const REST_MAX: Duration = Duration::from_secs(10);
-
-/// Ends a run before its time; what was measured is kept.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<(Mutex<bool>, Condvar)>);
-
-impl Stop {
-    /// Ends it.
-    pub fn now(&self) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.0.1.notify_all();
-    }
-
-    /// Whether it is ended.
-    pub(crate) fn is_now(&self) -> bool {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for so long, or until it is ended; says whether it is.
-    fn wait(&self, time: Duration) -> bool {
-        let ended = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.0.1.wait_timeout_while(ended, time, |ended| !*ended);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-}
-
-/// What a run tells while it goes.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A step begins: its number and load.
-    Began {
-        /// 1 for the first.
-        number: u32,
-        /// What is run.
-        next: Next,
-    },
-    /// It broke: the load is taken away until the site answers again.
-    Rests,
-    /// A second is over.
-    Second(Live<'a>),
-    /// A step is over.
-    Ended(&'a StepResult),
-}
-
-/// How it goes just now.
-#[derive(Debug)]
-pub struct Live<'a> {
-    /// The step's number.
-    pub number: u32,
-    /// Its load.
-    pub load: f64,
-    /// Seconds that are left of it; negative while the last requests are waited for.
-    pub left_s: f64,
-    /// Whether load still rises, or falls.
-    pub is_ramp: bool,
-    /// The second that is over.
-    pub second: &'a Second,
-    /// What was seen of the step so far.
-    pub seen: Seen,
-    /// How late the generator was in it, 99th percentile, in µs.
-    pub lag_p99_us: u64,
-}
 
 /// Performs a run. Blocks until it is over or stopped.
 ///
@@ -223,7 +165,7 @@ impl Conductor {
     fn start(plan: Arc<Plan>, agents: Vec<Agent>, stop: &Stop) -> io::Result<Self> {
         let names = plan.journeys.step_names();
         let tags = plan.journeys.tags();
-        let none = Orders { begin: clock::renew(), ramp: Duration::ZERO, from: 0.0, to: 0.0, is_end: false };
+        let none = Orders::none(clock::renew());
         let (orders, received) = watch::channel(none);
         let (mut threads, mut links) = (Vec::new(), None);
         let own = if agents.is_empty() { plan.threads } else { 0 };
@@ -276,8 +218,14 @@ impl Conductor {
         watch: &mut dyn FnMut(&Event<'_>),
     ) -> (Option<StepResult>, bool) {
         let begin = clock::now().after(self.links.as_ref().map_or(AHEAD, |links| links.ahead));
-        let orders =
-            Orders { begin, ramp: next.stage.ramp, from: self.load, to: next.stage.load, is_end: false };
+        let orders = Orders {
+            begin,
+            ramp: next.stage.ramp,
+            from: self.load,
+            to: next.stage.load,
+            burst: next.stage.burst,
+            is_end: false,
+        };
         let from = begin.after(next.stage.ramp);
         let window = Window { from, to: from.after(next.stage.time) };
         for (shared, _) in &self.threads {
@@ -356,13 +304,13 @@ impl Conductor {
     fn rest(&mut self, number: u32, next: Next, stop: &Stop, watch: &mut dyn FnMut(&Event<'_>)) -> Rested {
         let begin = clock::now();
         let until = begin.after(next.stage.time.min(REST_MAX));
-        let orders = Orders { begin, ramp: Duration::ZERO, from: self.load, to: 0.0, is_end: false };
+        let orders = Orders { from: self.load, ..Orders::none(begin) };
         self.orders.send_replace(orders);
         self.load = 0.0;
         let window = Window { from: until, to: until };
         let mut step = Step { number, next, orders, window, so_far: Moment::default() };
-        let plan = self.plan.clone();
-        let asking = std::thread::spawn(move || answers_until(&plan, until));
+        let (plan, ends) = (self.plan.clone(), stop.clone());
+        let asking = std::thread::spawn(move || answers_until(&plan, until, &ends));
         // It ends by itself: it asks for no longer than that, and each question has a time-out.
         while !asking.is_finished() {
             if self.pass_until(clock::now().after(LOOK_EVERY), &mut step, stop, watch) {
@@ -396,173 +344,6 @@ impl Conductor {
         }
     }
 
-    fn close_second(&mut self, ends: Instant, step: &mut Step, watch: &mut dyn FnMut(&Event<'_>)) {
-        let (second, moment) = self.second(ends, step.orders);
-        if ends > step.window.from {
-            step.so_far.add(&moment);
-        }
-        let left = step.window.to.as_micros() as f64 - ends.as_micros() as f64;
-        let lag_p99_us = self.threads.iter().map(|(shared, _)| lock(shared).step.lag().p99_us()).max();
-        let seen = Seen {
-            requests: step.so_far.requests,
-            failed: step.so_far.failed,
-            p50_ms: step.so_far.response.quantile_ms(0.5),
-            p99_ms: step.so_far.response.quantile_ms(0.99),
-        };
-        watch(&Event::Second(Live {
-            number: step.number,
-            load: step.next.stage.load,
-            left_s: left / 1e6,
-            is_ramp: ends <= step.window.from,
-            second: &second,
-            seen,
-            lag_p99_us: lag_p99_us.unwrap_or(0),
-        }));
-    }
-
-    /// What ended since the last second did, as the next one.
-    fn second(&mut self, ends: Instant, orders: Orders) -> (Second, Moment) {
-        self.second_began = ends;
-        let mut moment = Moment::default();
-        for (shared, _) in &self.threads {
-            // Made before the lock is taken, so that it is held only to exchange.
-            let fresh = Moment::default();
-            let taken = std::mem::replace(&mut lock(shared).moment, fresh);
-            moment.add(&taken);
-        }
-        let second = Second {
-            at_s: self.since_start(ends),
-            visitors: match self.plan.model {
-                Model::Closed => orders.load_at(ends).round() as u32,
-                Model::Open => self.threads.iter().map(|(shared, _)| shared.under_way.load(Relaxed)).sum(),
-            },
-            requests: moment.requests,
-            failed: moment.failed,
-            p50_ms: moment.response.quantile_ms(0.5),
-            p99_ms: moment.response.quantile_ms(0.99),
-        };
-        if self.seconds.len() < SECONDS_MAX as usize * 2 {
-            self.seconds.push(second);
-        }
-        (second, moment)
-    }
-
-    /// The part of a second in which the run ended: that is when the last time-outs come.
-    fn close_last_second(&mut self, now: Instant) {
-        if now > self.second_began {
-            let orders = *self.orders.borrow();
-            self.second(now, orders);
-        }
-    }
-
-    fn result(&self, step: &Step, cpu_us: u64) -> StepResult {
-        let mut tally = Tally::new(self.names.len());
-        for (shared, _) in &self.threads {
-            let fresh = Tally::new(self.names.len());
-            tally.add(&std::mem::replace(&mut lock(shared).step, fresh));
-        }
-        let took_s = step.window.to.since(step.window.from).as_secs_f64();
-        let response = tally.response();
-        let (requests, failed) = (tally.requests(), tally.failed());
-        let seen =
-            Seen { requests, failed, p50_ms: response.quantile_ms(0.5), p99_ms: response.quantile_ms(0.99) };
-        let broke = verdict::broke(&self.plan.objectives, &seen);
-        StepResult {
-            number: step.number,
-            phase: step.next.phase,
-            load: step.next.stage.load,
-            began_s: self.since_start(step.window.from),
-            took_s,
-            requests,
-            failed,
-            requests_per_s: rounded(requests as f64 / took_s),
-            bytes: tally.bytes,
-            response_time: response.times(),
-            service_time: tally.service().times(),
-            reconnects: tally.reconnects,
-            connects: tally.connects,
-            connect_time: tally.connect().times(),
-            handshake_time: tally.handshake().times(),
-            http2: tally.http2,
-            message_time: tally.messages().times(),
-            tags: tally.tags(&self.tags.0, &self.tags.1),
-            lag_p99_us: tally.lag().p99_us(),
-            generator_cpu_share: rounded(cpu_us as f64 / 1e6 / took_s / f64::from(self.plan.threads.max(1)))
-                .min(1.0),
-            journey_steps: tally.journey_steps(&self.names),
-            failures: tally.failures,
-            statuses: tally.statuses,
-            held: requests > 0 && broke.is_none(),
-            broke,
-        }
-    }
-
-    fn end(
-        mut self,
-        steps: Vec<StepResult>,
-        interrupted: bool,
-        stays_down: bool,
-        cores: u32,
-        suffering: Option<Suffering>,
-    ) -> io::Result<Run> {
-        let now = clock::now();
-        let took_s = self.since_start(now);
-        self.close_last_second(now);
-        self.orders.send_modify(|orders| orders.is_end = true);
-        let waited_for_cpu = real::waited_for_cpu();
-        let (began, shared) =
-            (self.began, self.threads.iter().map(|(shared, _)| shared.clone()).collect::<Vec<_>>());
-        for (_, thread) in std::mem::take(&mut self.threads) {
-            // What a thread that panicked has to say, it has said on standard error.
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("a generator thread panicked")))?;
-        }
-        let last = shared.iter().filter_map(|shared| lock(shared).last_begun).max();
-        let spared = suffering.as_ref().map(|suffering| suffering.spared(began, last, waited_for_cpu));
-        let (agents, lost) =
-            self.links.as_ref().map(|links| links.merge(&mut self.seconds)).unwrap_or_default();
-        let plan = &self.plan;
-        let distrust: Vec<Distrust> = lost.into_iter().chain(verdict::distrust(&steps)).collect();
-        let accounts: BTreeSet<_> = plan.journeys.all.iter().filter_map(|one| one.account.clone()).collect();
-        Ok(Run {
-            format: FORMAT,
-            version: plan.version.clone(),
-            started_unix_ms: self.began.unix_us() / 1_000,
-            took_s,
-            url: plan.url.to_string(),
-            command: plan.command.clone(),
-            model: plan.model,
-            objectives: plan.objectives,
-            journey: JourneyOutline { name: plan.journeys.name.clone(), steps: self.names },
-            machine: Machine {
-                cores,
-                threads: plan.threads,
-                pinned: plan.cpus.clone(),
-                same_machine: plan.hosts.are_loopback(),
-            },
-            seed: plan.seed,
-            think_ms: plan.think.as_secs_f64() * 1_000.0,
-            breaking_point: verdict::breaking_point(&steps, &distrust),
-            highest_held: verdict::highest_held(&steps),
-            steps,
-            seconds: self.seconds,
-            second_width: self.width,
-            stays_down,
-            trusted: distrust.is_empty(),
-            distrust,
-            mark: self.plan.mark.run.clone(),
-            accounts: accounts.into_iter().collect(),
-            sources: plan.transport.sources.iter().map(ToString::to_string).collect(),
-            stopped_for: suffering.map(|suffering| suffering.why),
-            spared,
-            unverified: self.plan.transport.is_unverified(),
-            spread: self.plan.resolvers.as_ref().map(|resolvers| resolvers.spread(&plan.url.host)),
-            agents,
-            found: None,
-            since: Vec::new(),
-            interrupted,
-        })
-    }
-
     /// Requests that are still to be judged.
     fn pending(&self) -> u32 {
         self.threads.iter().map(|(shared, _)| lock(shared).awaited()).sum()
@@ -578,17 +359,17 @@ impl Conductor {
 }
 
 impl Orders {
+    /// Nobody is wanted from now on.
+    pub(crate) fn none(begin: Instant) -> Self {
+        Self { begin, ramp: Duration::ZERO, from: 0.0, to: 0.0, burst: None, is_end: false }
+    }
+
     /// The load at a moment.
     pub fn load_at(&self, at: Instant) -> f64 {
         let part =
             if self.ramp.is_zero() { 1.0 } else { at.since(self.begin).div_duration_f64(self.ramp).min(1.0) };
         self.from + (self.to - self.from) * part
     }
-}
-
-/// Four digits behind the point: more would only pretend.
-fn rounded(figure: f64) -> f64 {
-    (figure * 1e4).round() / 1e4
 }
 
 fn lock(shared: &Shared) -> MutexGuard<'_, Record> {

@@ -2,7 +2,7 @@
 //! to make, at the moments at which it is due, and records what came of it. Judges nothing.
 
 use crate::arrivals::{Arrivals, seed_of};
-use crate::climb::Shape;
+use crate::climb::{Burst, Shape};
 use crate::crew;
 use crate::plan::Plan;
 use crate::record::{Ended, Record, Wire};
@@ -46,6 +46,8 @@ pub struct Orders {
     pub from: f64,
     /// Load after it.
     pub to: f64,
+    /// In the open model: who comes on top of it after the ramp.
+    pub burst: Option<Burst>,
     /// Whether it is over.
     pub is_end: bool,
 }
@@ -219,7 +221,13 @@ pub fn start(
                 clock::renew();
             })
             .build_local(LocalOptions::default())?;
-        runtime.block_on(async move { perform(Thread::new(plan, shared, number)?, orders).await })
+        runtime.block_on(async move {
+            let thread = Thread::new(plan, shared, number)?;
+            let performed = perform(thread.clone(), orders).await;
+            // They hold the thread, and it them: whoever waits until no page load can be told any more would wait for ever.
+            drop(thread.free.take());
+            performed
+        })
     })
 }
 
@@ -326,7 +334,8 @@ async fn visitors(thread: &Rc<Thread>, orders: &Orders) {
 async fn live(thread: Rc<Thread>, place: usize, begin: Instant) {
     let mut visitor = Visitor::new(&thread, thread.number_of(place) as u64);
     let goes_on = || place < thread.wanted.get();
-    let mut due = Some(begin);
+    let is_amid = matches!(thread.plan.shape, Shape::Trial(_));
+    let mut due = Some(if is_amid { visitor.amid(begin) } else { begin });
     while let Some(next) = due {
         thread.timer.until(next).await;
         if !goes_on() {
@@ -346,8 +355,8 @@ async fn arrivals(thread: &Rc<Thread>, orders: &Orders) {
     let random =
         Random::from_seed(seed_of(plan.seed ^ orders.to.to_bits(), u64::MAX - u64::from(thread.number)));
     let mut arrivals = Arrivals::new(rate, orders.ramp, plan.spacing, place, random);
-    if let (Some((above, half_life)), Shape::Stages(_)) = (plan.burst, &plan.shape) {
-        arrivals = arrivals.with_burst(above / threads, half_life);
+    if let Some(burst) = orders.burst {
+        arrivals = arrivals.with_burst(burst.above / threads, burst.half_life);
     }
     let free_max = plan.in_flight_max.div_ceil(plan.threads);
     let mut at_once = 0;

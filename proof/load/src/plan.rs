@@ -35,8 +35,6 @@ pub struct Plan {
     pub shape: Shape,
     /// How arrivals lie in time, in the open model.
     pub spacing: Spacing,
-    /// In the open model and stages: arrivals a second more at each one's begin, and the time in which half of them are gone.
-    pub burst: Option<(f64, Duration)>,
     /// Journeys under way at most, in the open model.
     pub in_flight_max: u32,
     /// What must hold.

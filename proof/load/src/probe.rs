@@ -1,5 +1,6 @@
 //! One request before a run: is anybody there, and does the URL lead somewhere else? Loads nothing.
 
+use crate::conductor::Stop;
 use crate::connection::Connection;
 use crate::plan::Plan;
 use crate::result::FailureCause;
@@ -79,13 +80,13 @@ async fn ask(plan: &Plan) -> Probed {
     }
 }
 
-/// Asks now and then for so long at most, until the site answers without an error of its own.
-pub fn answers_within(plan: &Plan, time: Duration) -> bool {
-    answers_until(plan, clock::now().after(time))
+/// Asks now and then for so long at most, until the site answers without an error of its own, or nobody wants to know any more.
+pub fn answers_within(plan: &Plan, time: Duration, stop: &Stop) -> bool {
+    answers_until(plan, clock::now().after(time), stop)
 }
 
 /// Whether the site answers before then, without an error of its own.
-pub(crate) fn answers_until(plan: &Plan, until: Instant) -> bool {
+pub(crate) fn answers_until(plan: &Plan, until: Instant, stop: &Stop) -> bool {
     let mut plan = plan.clone();
     plan.timeout = plan.timeout.min(ASK_FOR);
     plan.connect_timeout = plan.connect_timeout.min(ASK_FOR);
@@ -93,9 +94,8 @@ pub(crate) fn answers_until(plan: &Plan, until: Instant) -> bool {
         if matches!(probe(&plan), Ok(Probed::Answered { status: ..500, .. } | Probed::LeadsAway(_))) {
             return true;
         }
-        if clock::now() >= until {
+        if clock::now() >= until || stop.wait(ASK_EVERY) {
             return false;
         }
-        std::thread::sleep(ASK_EVERY);
     }
 }

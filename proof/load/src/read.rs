@@ -2,7 +2,7 @@
 //! mistake of the file. Every problem is told with its line and what to write instead.
 
 use crate::arrivals::Pause;
-use crate::climb::{RATE_MAX, STEPS_MAX, Stage, VISITORS_MAX};
+use crate::climb::Stage;
 use crate::extract::{Check, Extract, From, Pick};
 use crate::journey::{Content, Effect, Extras, Journey, Journeys, Step, Talk, Verb};
 use crate::record::JOURNEY_STEPS_MAX;
@@ -15,6 +15,8 @@ pub use crate::toml_table::Problems;
 
 #[path = "read_order.rs"]
 mod order;
+#[path = "read_stages.rs"]
+mod stages;
 
 const JOURNEYS_MAX: usize = 16;
 const VARIABLES_MAX: usize = 64;
@@ -56,7 +58,7 @@ pub fn read(name: &str, text: &str) -> Result<Profile, Problems> {
                 }
             });
         }
-        profile.stages = stages(&top);
+        profile.stages = stages::read(&top);
         profile.journeys = journeys(name, &top);
     }
     if file.is_fine() { Ok(profile) } else { Err(file.problems()) }
@@ -72,40 +74,6 @@ pub fn share(text: &str) -> Result<f64, String> {
         Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
         _ => Err(format!("\"{text}\" is not a share; write 1% or 0.5%, from 0% to 100%.")),
     }
-}
-
-fn stages(top: &Table<'_>) -> Option<(Model, Vec<Stage>)> {
-    let mut all = Vec::new();
-    let mut model = None;
-    for stage in top.tables("stages", &["visitors", "rate", "time", "ramp"]) {
-        let visitors = stage.number("visitors", 0.0, f64::from(VISITORS_MAX));
-        let rate = stage.number("rate", 0.0, RATE_MAX);
-        let (this, load) = match (visitors, rate) {
-            (Some(visitors), None) => (Model::Closed, visitors.value.round()),
-            (None, Some(rate)) => (Model::Open, rate.value),
-            _ => {
-                stage.tell(
-                    stage.at(),
-                    "a stage has `visitors` or `rate`, one of them: { visitors = 100, time = \"1m\" }.",
-                );
-                continue;
-            }
-        };
-        if *model.get_or_insert(this) != this {
-            stage.tell(stage.at(), "all stages of a file have `visitors`, or all have `rate`.");
-        }
-        let Some(time) = stage.duration("time") else {
-            if !stage.has("time") {
-                stage.tell(stage.at(), "how long? Write time = \"1m\".");
-            }
-            continue;
-        };
-        all.push(Stage { load, time, ramp: stage.duration("ramp").unwrap_or(Duration::ZERO) });
-    }
-    if all.len() > STEPS_MAX {
-        top.tell(0, format!("a profile has at most {STEPS_MAX} stages."));
-    }
-    Some((model?, all))
 }
 
 fn journeys(name: &str, top: &Table<'_>) -> Option<Journeys> {

@@ -102,6 +102,30 @@ fn a_journey_has_a_step_that_is_always_walked() {
 }
 
 #[test]
+fn a_stage_may_begin_with_a_crowd_that_thins_out() {
+    let stages = |text: &str| read("p.toml", text).expect("it is right").stages.expect("stages").1;
+    let all = stages(
+        "stages = [{ rate = 10, burst = 500, half_life = \"5s\", time = \"1m\" }, { rate = 10, burst = 20, time = \"1m\" }, \
+         { rate = 10, time = \"1m\" }, { rate = 0, burst = 0, time = \"1m\" }]",
+    );
+    let seen: Vec<_> =
+        all.iter().map(|stage| stage.burst.map(|burst| (burst.above, burst.half_life.as_secs()))).collect();
+    assert_eq!(seen, [Some((500.0, 5)), Some((20.0, 10)), None, None]);
+    for (stage, says) in [
+        ("visitors = 10, burst = 5", "p.toml:1:11: `burst` is for a stage with `rate`: visitors stay"),
+        ("visitors = 10, half_life = \"5s\"", "`burst` is for a stage with `rate`"),
+        ("rate = 10, half_life = \"5s\"", "how many come at first? Write burst = 500."),
+        ("rate = 10, burst = 5, half_life = \"0s\"", "`half_life` is more than 0"),
+        ("rate = 10, burst = -5", "`burst` takes a number from 0 to"),
+        ("rate = 600000, burst = 600000", "together are 1000000 a second at most"),
+        ("rate = 10, burst = 5, half_life = 10", "`half_life` takes"),
+    ] {
+        let told = wrong(&format!("stages = [{{ {stage}, time = \"1m\" }}]"));
+        assert!(told.contains(says), "{says}\n---\n{told}");
+    }
+}
+
+#[test]
 fn stages_are_of_one_kind() {
     assert!(
         wrong("stages = [{ visitors = 1, time = \"1s\" }, { rate = 1, time = \"1s\" }]")

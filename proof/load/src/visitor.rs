@@ -64,6 +64,15 @@ impl Visitor {
         }
     }
 
+    /// When a visitor begins who has been there all the time, seen from a moment that knows nothing of him: in the midst of the thinking
+    /// before a journey.
+    pub fn amid(&mut self, from: Instant) -> Instant {
+        let first = self.thread.plan.journeys.all.first().and_then(|journey| journey.steps.first());
+        let think = first.and_then(|step| step.think).unwrap_or(Think::Mean(self.thread.plan.think));
+        let form = first.and_then(|step| step.extras.pause).unwrap_or(self.thread.plan.pause);
+        from.after(think.draw_rest(form, &mut self.random))
+    }
+
     /// Walks one journey, whose first request is due at `due`. Returns when the visitor wants to begin the next;
     /// `None` when `goes_on` said in between that there is no further.
     pub async fn walk(&mut self, due: Instant, goes_on: impl Fn() -> bool) -> Option<Instant> {

@@ -72,7 +72,7 @@ async fn visitors_who_hang_since_the_ramp_are_judged_though_they_asked_before_it
     let hold = origin.holds("/");
     let mut plan = plan(&origin.url());
     let (time, ramp) = (Duration::from_millis(300), Duration::from_millis(200));
-    plan.shape = Shape::Stages(vec![Stage { load: 3.0, time, ramp }]);
+    plan.shape = Shape::Stages(vec![Stage { load: 3.0, time, ramp, burst: None }]);
     plan.timeout = Duration::from_millis(1_000);
     let run = run(plan).await;
     hold.release();

@@ -74,7 +74,7 @@ fn plan_for(server: SocketAddr, port: u16, settings: Settings) -> Plan {
     plan.journeys = Journeys::one_page("/");
     plan.model = Model::Open;
     let time = Duration::from_secs(SECONDS);
-    plan.shape = Shape::Stages(vec![Stage { load: RATE, time, ramp: Duration::ZERO }]);
+    plan.shape = Shape::Stages(vec![Stage { load: RATE, time, ..Stage::default() }]);
     plan.resolvers = Some(Arc::new(Resolvers::new(population(settings), vec![server], true)));
     plan
 }

@@ -5,6 +5,7 @@ mod common;
 
 use common::{constant, plan, run, step, walking};
 use std::time::Duration;
+use tentpole_load::climb::{Shape, Stage};
 use tentpole_load::result::FailureCause::{self, *};
 use tentpole_load::result::{Model, StepResult};
 use tentpole_testkit::{Origin, Response, Seen, Step};
@@ -259,6 +260,56 @@ async fn arrivals_that_find_the_generator_full_are_failures_and_the_run_is_not_t
     assert_eq!((step.requests, step.failures.get(&GeneratorFull)), (100, Some(&95)), "{step:#?}");
     assert!(!run.trusted && !run.distrust.is_empty());
     assert!(step.broke.is_some() && run.breaking_point.is_none(), "whose fault that was, nobody knows");
+}
+
+#[tokio::test]
+async fn when_a_run_is_over_no_page_load_can_be_told_any_more() {
+    let origin = Origin::start().await;
+    origin.on("/").respond(Response::ok("x"));
+    for (model, load) in [(Model::Closed, 3.0), (Model::Open, 100.0)] {
+        let (samples, received, _) = tentpole_load::samples::queue();
+        let mut plan = plan(&origin.url());
+        (plan.model, plan.samples, plan.think) = (model, Some(samples), Duration::from_millis(20));
+        plan.shape = constant(load, 300);
+        let step = step(plan).await;
+        assert!(received.try_iter().count() as u64 >= step.requests && step.requests > 0, "{model:?}");
+        // Who collects them waits for this.
+        assert_eq!(received.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected), "{model:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stages_crowd_comes_as_often_as_the_area_under_it_and_not_in_the_next_one() {
+    let origin = Origin::start().await;
+    origin.on("/").respond(Response::ok("x"));
+    origin.forgets_requests();
+    let stages = "stages = [{ rate = 50, burst = 400, half_life = \"200ms\", ramp = \"100ms\", time = \"1s\" }, \
+                  { rate = 50, time = \"500ms\" }, { rate = 0, burst = 100, half_life = \"100ms\", time = \"500ms\" }]";
+    let (model, stages) =
+        tentpole_load::read::read("p.toml", stages).expect("it is right").stages.expect("stages");
+    let mut plan = plan(&origin.url());
+    (plan.model, plan.threads, plan.shape) = (model, 2, Shape::Stages(stages));
+    let seen: Vec<u64> = run(plan).await.steps.iter().map(|step| step.requests).collect();
+    // The integral of above·2^(−t/half-life) is above·half-life/ln 2·(1 − 2^(−T/half-life)): 111.8, and 14.0. Each of two threads has
+    // its own row of arrivals, which may lie one to the one side or the other of an end.
+    let [first, second, third] = seen[..] else { panic!("{seen:?}") };
+    assert!((160..=164).contains(&first), "50 and 111.8: {seen:?}");
+    assert!((24..=26).contains(&second), "25 and none: {seen:?}");
+    assert!((12..=16).contains(&third), "14.0 alone: {seen:?}");
+}
+
+#[tokio::test]
+async fn nobody_is_new_in_a_trial() {
+    let origin = Origin::start().await;
+    origin.on("/").respond(Response::ok("x"));
+    let mut plan = plan(&origin.url());
+    (plan.think, plan.threads) = (Duration::from_secs(2), 2);
+    let (time, ramp) = (Duration::from_millis(500), Duration::from_millis(50));
+    plan.shape = Shape::Trial(Stage { load: 400.0, time, ramp, burst: None });
+    let step = step(plan).await;
+    // 400 visitors who think for 2 s are 200 a second: in half a second 100, give and take three times the root of that. All 400 would
+    // come where everybody was new, and none where everybody had just been.
+    assert!((70..=130).contains(&step.requests), "{}", step.requests);
 }
 
 #[tokio::test]

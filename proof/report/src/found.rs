@@ -5,7 +5,7 @@ use crate::parts::{self, Cell, Row};
 use crate::words::{broke, counted, duration, in_the_way, number, percent, unit};
 use tentpole_load::Run;
 use tentpole_load::found::{Ended, Found, Scaling};
-use tentpole_load::result::Objective;
+use tentpole_load::result::{Model, Objective};
 
 /// The headline, and what follows it: `Breaks between 138 and 142 visitors; first to go is the median.`
 pub fn verdict(run: &Run, found: &Found) -> (String, String) {
@@ -32,6 +32,9 @@ pub fn verdict(run: &Run, found: &Found) -> (String, String) {
             (format!("Holds {} {unit}, the most that was tried.", number(holds)), how)
         }
         (Some(holds), None) => (format!("Holds {} {unit}{}", number(holds), more(found)), how),
+        (None, Some(1.0)) if found.ended == Ended::Below && run.model == Model::Closed => {
+            (format!("Breaks at a single visitor{first}."), how)
+        }
         (None, Some(breaks)) if found.ended == Ended::Below => {
             (format!("Breaks below {} {unit}{first}. No load that was tried held.", number(breaks)), how)
         }
@@ -51,7 +54,11 @@ pub fn verdict(run: &Run, found: &Found) -> (String, String) {
             ),
             (Some(held), Some(broke)) => (
                 format!("Seems to break between {} and {} {unit}{first}.", number(held), number(broke)),
-                "Nothing is sure yet: give it more time (--find-time).".to_owned(),
+                match found.ended {
+                    // Time would not bring it back.
+                    Ended::StaysDown => "Nothing is sure.".to_owned(),
+                    _ => "Nothing is sure yet: give it more time (--find-time).".to_owned(),
+                },
             ),
         },
     }

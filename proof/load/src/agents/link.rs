@@ -274,6 +274,7 @@ impl Agent {
                     ramp: ordered.ramp,
                     from: ordered.from,
                     to: ordered.to,
+                    burst: ordered.burst,
                     window_us: is_new.then(|| (there(opened.from), there(opened.to))),
                 }));
             }

@@ -3,7 +3,7 @@
 
 use crate::agents::division::Part;
 use crate::arrivals::{Pause, Spacing};
-use crate::climb::Shape;
+use crate::climb::{Burst, Shape};
 use crate::effects;
 use crate::hosts::Hosts;
 use crate::journey::Journeys;
@@ -46,6 +46,7 @@ pub(crate) struct Ordered {
     pub(crate) ramp: Duration,
     pub(crate) from: f64,
     pub(crate) to: f64,
+    pub(crate) burst: Option<Burst>,
     pub(crate) window_us: Option<(u64, u64)>,
 }
 
@@ -89,7 +90,6 @@ pub(crate) struct PlanText {
     model: Model,
     shape: Shape,
     spacing: Spacing,
-    burst: Option<(f64, Duration)>,
     in_flight_max: u32,
     objectives: Objectives,
     think: Duration,
@@ -114,7 +114,6 @@ impl PlanText {
             model: plan.model,
             shape: plan.shape.clone(),
             spacing: plan.spacing,
-            burst: plan.burst,
             in_flight_max: plan.in_flight_max,
             objectives: plan.objectives,
             think: plan.think,
@@ -174,7 +173,6 @@ impl PlanText {
             model: self.model,
             shape: self.shape,
             spacing: self.spacing,
-            burst: self.burst,
             in_flight_max: self.in_flight_max,
             objectives: self.objectives,
             think: self.think,

@@ -149,7 +149,7 @@ impl Work {
     fn begin(plan: Plan, part: Part) -> io::Result<Self> {
         let plan = Arc::new(plan);
         let steps = plan.journeys.step_names().len();
-        let none = Orders { begin: clock::renew(), ramp: Duration::ZERO, from: 0.0, to: 0.0, is_end: false };
+        let none = Orders::none(clock::renew());
         let (orders, received) = watch::channel(none);
         let mut threads = Vec::new();
         for number in part.first..part.first + part.threads {
@@ -224,6 +224,7 @@ impl Work {
             ramp: ordered.ramp,
             from: bounded(ordered.from),
             to: bounded(ordered.to),
+            burst: ordered.burst,
             is_end: false,
         });
     }

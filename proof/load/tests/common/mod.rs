@@ -24,7 +24,6 @@ pub fn plan(url: &str) -> Plan {
         model: Model::Closed,
         shape: constant(1.0, 1_000),
         spacing: Spacing::Constant,
-        burst: None,
         in_flight_max: 1_000,
         objectives: Objectives::default(),
         think: Duration::ZERO,
@@ -46,7 +45,7 @@ pub fn plan(url: &str) -> Plan {
 
 /// The same load for so many ms.
 pub fn constant(load: f64, ms: u64) -> Shape {
-    Shape::Stages(vec![Stage { load, time: Duration::from_millis(ms), ramp: Duration::ZERO }])
+    Shape::Stages(vec![Stage { load, time: Duration::from_millis(ms), ..Stage::default() }])
 }
 
 /// With these journeys.
