@@ -6,6 +6,7 @@ pub mod fast;
 pub mod gate;
 pub mod http;
 pub mod isolation;
+pub mod known;
 pub mod names;
 pub mod origin;
 pub mod php;
@@ -15,6 +16,7 @@ pub mod visitor;
 
 pub use gate::{Gate, Hold};
 pub use isolation::{Isolation, Person, Purge, Report};
+pub use known::Known;
 pub use names::{Fault, NameServer, Record};
 pub use origin::{Continue, Origin, Response, Seen, Step};
 pub use process::{Tentpole, Up, binary};
