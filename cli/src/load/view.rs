@@ -30,7 +30,8 @@ pub struct View {
     url: String,
     unit: &'static str,
     objectives: Objectives,
-    head: String,
+    /// Until it has been shown.
+    head: Option<String>,
     curve: VecDeque<Option<f64>>,
     /// The live part as it stands on the terminal now: how wide each of its lines is.
     drawn: Vec<usize>,
@@ -51,7 +52,7 @@ impl View {
             url: plan.url.to_string(),
             unit: plan.model.unit(),
             objectives: plan.objectives,
-            head: words::head(plan.model),
+            head: Some(words::head(plan.model)),
             curve: VecDeque::with_capacity(CURVE_SECONDS),
             drawn: Vec::new(),
             is_hidden: false,
@@ -74,11 +75,19 @@ impl View {
         let hide = if self.redraws { HIDE_CURSOR } else { "" };
         self.is_hidden = self.redraws;
         let until = if objectives.is_empty() { "no objectives".to_owned() } else { objectives.join(", ") };
-        put(&format!("{hide}Loading {} ({until})\n{}\n", self.url, self.head));
+        put(&format!("{hide}Loading {} ({until})\n", self.url));
+    }
+
+    /// The head of the table, before its first line and whatever is said among its lines.
+    fn put_head(&mut self) {
+        if let Some(head) = self.head.take() {
+            put(&format!("{head}\n"));
+        }
     }
 
     /// Shows what happened.
     pub fn event(&mut self, event: &Event<'_>) {
+        self.put_head();
         match event {
             Event::Began { next, .. } => {
                 self.stage_s = next.stage.time.as_secs_f64();
@@ -112,7 +121,7 @@ impl View {
 
     /// A search begins, between two loads and for so long.
     pub fn search(&mut self, from: f64, to: f64, time_s: f64) {
-        self.says(&searching::begins(from, to, time_s, self.unit));
+        put(&words::wrapped(&searching::begins(from, to, time_s, self.unit), text_width()));
     }
 
     /// A trial of it begins.
@@ -131,6 +140,7 @@ impl View {
 
     /// A sentence that stays, in lines that fit.
     pub fn says(&mut self, line: &str) {
+        self.put_head();
         self.print(words::wrapped(line, text_width()).trim_end());
     }
 

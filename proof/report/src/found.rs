@@ -44,6 +44,10 @@ pub fn verdict(run: &Run, found: &Found) -> (String, String) {
         }
         (None, None) => match (found.seems_to_hold, found.seems_to_break) {
             (None, None) => ("Nothing was found: no trial ended.".to_owned(), String::new()),
+            (Some(held), None) if found.ended != Ended::Stopped => (
+                format!("Seems to hold {} {unit}, the most that was tried.", number(held)),
+                "Nothing is sure yet: give it more time (--find-time).".to_owned(),
+            ),
             (Some(held), None) => (
                 format!("Ended early: {} {unit} seemed to hold.", number(held)),
                 "Nothing is sure yet.".to_owned(),
