@@ -117,7 +117,7 @@ fn time_for_too_few_trials_is_refused() {
 #[test]
 fn a_site_that_goes_away_in_the_middle_ends_the_search() {
     let (folder, server) = (tempfile::tempdir().unwrap(), places(1_000));
-    let mut child = start(folder.path(), &server.url(), &["--visitors", "2..10000", "--find-time", "10m"]);
+    let mut child = start(folder.path(), &server.url(), &["--visitors", "2..10000", "--find-time", "1m"]);
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut text = String::new();
     while !text.contains("trial 2: ") {

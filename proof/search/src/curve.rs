@@ -10,7 +10,11 @@ const NEAR: f64 = 1.35;
 const BENDS: f64 = 0.4;
 /// How many standard errors the interval is wide, each way: the normal distribution's 1.96 for 95 %, with some room for a search that
 /// stops when it likes what it sees.
-const WIDE: f64 = 2.3;
+const WIDE: f64 = 2.4;
+/// Rounds of weighting at most; three to five do it.
+const ROUNDS: usize = 30;
+/// In one of them a point moves no farther, in logarithms of odds.
+const STEP_MAX: f64 = 3.0;
 
 /// A fitted line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,47 +34,100 @@ fn odds(share: f64) -> f64 {
     (share / (1.0 - share)).ln()
 }
 
+/// A line through points, each with its weight.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    slope: f64,
+    x_mean: f64,
+    y_mean: f64,
+    weights: f64,
+    xx: f64,
+    /// The sum of the squares that are left.
+    scatter: f64,
+}
+
+impl Line {
+    fn through(points: &[(f64, f64, f64)]) -> Option<Self> {
+        let sum =
+            |of: fn(f64, f64) -> f64| points.iter().map(|(x, y, weight)| weight * of(*x, *y)).sum::<f64>();
+        let weights = sum(|_, _| 1.0);
+        if weights.is_nan() || weights <= 0.0 {
+            return None;
+        }
+        let (x_mean, y_mean) = (sum(|x, _| x) / weights, sum(|_, y| y) / weights);
+        let (xx, xy) =
+            (sum(|x, _| x * x) - weights * x_mean * x_mean, sum(|x, y| x * y) - weights * x_mean * y_mean);
+        if xx <= 1e-9 * weights {
+            return None;
+        }
+        let slope = xy / xx;
+        let scatter =
+            points.iter().map(|(x, y, weight)| weight * (y - y_mean - slope * (x - x_mean)).powi(2)).sum();
+        Some(Self { slope, x_mean, y_mean, weights, xx, scatter })
+    }
+
+    fn at(&self, x: f64) -> f64 {
+        self.y_mean + self.slope * (x - self.x_mean)
+    }
+
+    /// Through what was seen, none of it trusted more than another.
+    fn first(near: &[(f64, Evidence, f64)], limit: f64) -> Option<Self> {
+        let point = |(x, evidence, _): &(f64, Evidence, f64)| {
+            (*x, odds(evidence.share()) - limit, evidence.all.sqrt())
+        };
+        Self::through(&Vec::from_iter(near.iter().map(point)))
+    }
+
+    /// One step of weighting by what this line expects: quasi-likelihood, so that a trial without any event counts as what
+    /// it is (McCullagh and Nelder, Generalized Linear Models, 1989, chapter 9).
+    fn better(&self, near: &[(f64, Evidence, f64)], limit: f64, inflation: f64) -> Option<Self> {
+        let point = |(x, evidence, _): &(f64, Evidence, f64)| {
+            let y = self.at(*x).clamp(-9.0, 9.0);
+            let share = 1.0 / (1.0 + (-(y + limit)).exp());
+            let each = share * (1.0 - share);
+            let variance = inflation / (evidence.all * each) + (BENDS * y).powi(2);
+            // Half an event more: where one side has none, the line would be ever steeper.
+            (*x, y + ((evidence.share() - share) / each).clamp(-STEP_MAX, STEP_MAX), 1.0 / variance)
+        };
+        Self::through(&Vec::from_iter(near.iter().map(point)))
+    }
+}
+
 /// Fits the line to loads with their evidence and time, between two loads of which one seems to hold and one to break. `None` where
 /// the points do not grow.
 pub fn fit(points: &[(f64, Evidence, f64)], share: f64, low: f64, high: f64) -> Option<Curve> {
     let middle = (low * high).sqrt();
     let wide = NEAR.max((high / low).sqrt() * 1.05);
     let limit = odds(share.max(1e-4));
-    let (mut rates, mut seconds, mut hits) = (0.0, 0.0, 0.0);
-    let mut near = Vec::new();
-    for (load, evidence, time_s) in points {
-        if *load < middle / wide || *load > middle * wide || evidence.all <= 0.0 {
-            continue;
-        }
-        let (all, over) = evidence.independent();
-        let seen = (over + 0.5) / (all + 1.0);
-        let y = odds(seen) - limit;
-        // The variance of a logarithm of odds, and what the line may be bent.
-        let variance = 1.0 / (all * seen * (1.0 - seen)) + (BENDS * y).powi(2);
-        near.push(((load / middle).ln(), y, 1.0 / variance));
-        rates += all;
-        hits += evidence.over;
-        seconds += time_s;
-    }
-    let sum = |of: fn(f64, f64) -> f64| near.iter().map(|(x, y, weight)| weight * of(*x, *y)).sum::<f64>();
-    let weights = sum(|_, _| 1.0);
+    let near: Vec<(f64, Evidence, f64)> = points
+        .iter()
+        .filter(|(load, evidence, _)| (middle / wide..=middle * wide).contains(load) && evidence.all > 0.0)
+        .map(|(load, evidence, time_s)| ((load / middle).ln(), *evidence, *time_s))
+        .collect();
+    let total = |of: fn(&Evidence) -> f64| near.iter().map(|(_, evidence, _)| of(evidence)).sum::<f64>();
     // Of a limit that nothing comes near there is no curve.
-    if near.len() < 2 || weights <= 0.0 || hits < 1.0 {
+    if near.len() < 2 || total(|evidence| evidence.over) < 1.0 {
         return None;
     }
-    let (x_mean, y_mean) = (sum(|x, _| x) / weights, sum(|_, y| y) / weights);
-    let (xx, xy) =
-        (sum(|x, _| x * x) - weights * x_mean * x_mean, sum(|x, y| x * y) - weights * x_mean * y_mean);
-    if xx <= 1e-9 * weights {
-        return None;
+    // One inflation for all: that of a single trial is the smaller the fewer it saw over the limit, and its luck would count most.
+    let inflation =
+        total(|evidence| evidence.all * evidence.inflation.max(1.0)) / total(|evidence| evidence.all);
+    let mut line = Line::first(&near, limit)?;
+    for _ in 0..ROUNDS {
+        let next = line.better(&near, limit, inflation)?;
+        let is_same = (next.slope - line.slope).abs() + (next.at(0.0) - line.at(0.0)).abs() < 1e-6;
+        line = next;
+        if is_same {
+            break;
+        }
     }
-    let slope = xy / xx;
+    let Line { slope, x_mean, y_mean, weights, xx, scatter } = line;
     if slope.is_nan() || slope < 0.2 {
         return None;
     }
+    let rates = total(|evidence| evidence.all) / inflation;
+    let seconds = near.iter().map(|(_, _, time_s)| time_s).sum::<f64>();
     // Points that scatter more than they should are worth less than they say.
-    let scatter =
-        near.iter().map(|(x, y, weight)| weight * (y - y_mean - slope * (x - x_mean)).powi(2)).sum::<f64>();
     let more = if near.len() > 2 { (scatter / (near.len() - 2) as f64).max(1.0) } else { 1.0 };
     let z = WIDE * more.sqrt();
     let crosses = middle * (x_mean - y_mean / slope).exp();

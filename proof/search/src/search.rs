@@ -89,6 +89,8 @@ struct Place {
     within: Interval,
     /// How far from it a full trial sees a difference.
     reach: f64,
+    /// The share over the limit there.
+    share: f64,
 }
 
 /// A trial without its page loads.
@@ -151,7 +153,9 @@ impl Search {
             (None, Some(breaks)) => self.downwards(breaks),
             (Some(low), Some(high)) => {
                 let middle = self.rounded((low * high).sqrt());
-                if high / low > NEAR && middle > low && middle < high {
+                // Full trials know more than short ones, so they are not gone back from; nor is a place halved twice.
+                let is_curved = self.has_full_ones() && self.place(low, high).is_some();
+                if high / low > NEAR && self.is_new(middle) && !is_curved {
                     return self.attempt(middle, self.settings.short_s, Step::Halve);
                 }
                 if self.settings.whole && high - low <= 1.0 {
@@ -160,6 +164,14 @@ impl Search {
                 self.confirm(low, high, left)
             }
         }
+    }
+
+    fn is_new(&self, load: f64) -> bool {
+        self.tried.iter().all(|tried| tried.load != load)
+    }
+
+    fn has_full_ones(&self) -> bool {
+        self.tried.iter().any(|tried| tried.time_s >= self.settings.full_s * 0.9)
     }
 
     fn spent_s(&self) -> f64 {
@@ -212,12 +224,16 @@ impl Search {
         let at = place.as_ref().map_or((low * high).sqrt(), |place| place.crosses);
         let away = place.as_ref().map_or(self.settings.tolerance, |place| place.reach);
         let away = away.clamp(self.settings.tolerance * 0.5, AWAY_MAX);
+        // A line through few points may cross far from where it seems to break: what is there is tried, not what the line says.
+        let at = at.clamp(low / (1.0 + AWAY_MAX), high * (1.0 + AWAY_MAX));
         let near = |load: f64| (load / at).ln().abs() < 2.0 * AWAY_MAX;
         let time = |is_low: bool| -> f64 {
             let there = self.tried.iter().filter(|tried| near(tried.load) && (tried.load < at) == is_low);
             there.map(|tried| tried.time_s).sum()
         };
-        let load = if time(true) <= time(false) { at / (1.0 + away) } else { at * (1.0 + away) };
+        // Below the place a tail has few events, so that trials there tell less the farther they are.
+        let below = away * (0.6 + 0.8 * place.as_ref().map_or(0.5, |place| place.share)).min(1.0);
+        let load = if time(true) <= time(false) { at / (1.0 + below) } else { at * (1.0 + away) };
         let load = self.settle(load).clamp(f64::MIN_POSITIVE, self.settings.to);
         self.attempt(load, self.settings.full_s.min(left), Step::Confirm)
     }
@@ -235,7 +251,7 @@ impl Search {
         let within =
             Interval { low: lowest(|curve| curve.within.low), high: lowest(|curve| curve.within.high) };
         let reach = first.1.reach(first.0, self.settings.full_s);
-        Some(Place { crosses: first.1.crosses, within, reach })
+        Some(Place { crosses: first.1.crosses, within, reach, share: first.0 })
     }
 
     /// Whether full trials stand on both sides of the place.
@@ -288,9 +304,11 @@ impl Search {
                 GoalAnswer { holds, breaks, estimate: curves[goal].map(|(_, curve)| curve.crosses) }
             })
             .collect();
-        let estimate = holds.zip(breaks).map(|(low, high)| {
-            place.as_ref().map_or((low * high).sqrt(), |place| place.crosses.clamp(low, high))
-        });
+        // The most probable place is known before the interval has both ends.
+        let between = place
+            .as_ref()
+            .map(|place| place.crosses.clamp(holds.unwrap_or(0.0), breaks.unwrap_or(f64::INFINITY)));
+        let estimate = between.or_else(|| holds.zip(breaks).map(|(low, high)| (low * high).sqrt()));
         let (first, with_it) = leaning.1.map_or((None, Vec::new()), |breaks| self.first(&curves, breaks));
         let drift = self.drift();
         Answer { holds, breaks, estimate, first, with_it, goals, leaning, drift, time_s: self.spent_s(), why }

@@ -115,8 +115,10 @@ fn measure(case: &Case, seeds: std::ops::Range<u64>) -> Seen {
         seen.first += usize::from(answer.first == case.first);
         seen.drift += usize::from(answer.drift.is_some());
         if let Some(estimate) = answer.estimate {
-            seen.whole += 1;
             seen.near += usize::from(estimate >= low * 0.95 && estimate <= high * 1.05);
+        }
+        if answer.holds.is_some() && answer.breaks.is_some() {
+            seen.whole += 1;
             let width = breaks / holds - 1.0;
             seen.narrow += usize::from(width <= 0.1);
             seen.widths.push(width);

@@ -55,7 +55,7 @@ fn an_agent_whose_clock_runs_wrong_is_told_when_what_is_judged_ends_by_what_its_
         clock: Mutex::new(agent.clock.clone()),
         taken: Arc::default(),
     };
-    let none = Orders { begin: began, ramp: Duration::ZERO, from: 0.0, to: 0.0, is_end: false };
+    let none = Orders { begin: began, ramp: Duration::ZERO, from: 0.0, to: 0.0, burst: None, is_end: false };
     let (orders, received) = watch::channel(none);
     let performing = std::thread::spawn(move || agent.perform(heard, received, None));
     // An hour is judged.

@@ -122,6 +122,7 @@ fn agent(name: &str) -> AgentResult {
         round_trip_us: 240,
         sources: Vec::new(),
         pinned: Vec::new(),
+        moved_us: 0,
         lost_at_s: None,
         lost_because: None,
     }
