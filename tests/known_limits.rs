@@ -175,8 +175,8 @@ async fn a_short_search_is_not_wrong(name: &str, from: u32, first: &str) {
     let (serves, folder) = (serve(case).await, tempfile::tempdir().unwrap());
     let (found, text) = find(folder.path(), case, &serves.url(), "12s", from, 1).await;
     if !found.judged {
-        // Held up: it must say so, and name no place.
-        assert_eq!((found.holds, found.breaks), (0.0, f64::INFINITY), "{text}");
+        // Held up: it must say so, and name no place. What held before it was held up has held.
+        assert!(found.breaks.is_infinite(), "{text}");
         assert!(text.contains("Do not trust these figures."), "{text}");
         return;
     }
