@@ -71,11 +71,6 @@ pub fn highest_held(steps: &[StepResult]) -> Option<f64> {
 /// Every reason for which the figures are not to be believed.
 pub fn distrust(steps: &[StepResult]) -> Vec<Distrust> {
     let mut reasons = Vec::new();
-    let late = steps.iter().filter(|step| step.lag_p99_us > LAG_US_MAX).max_by_key(|step| step.lag_p99_us);
-    if let Some(step) = late {
-        let (step, lag_p99_us) = (step.number, step.lag_p99_us);
-        reasons.push(Distrust::Lag { step, lag_p99_us, wanted_us: LAG_US_MAX });
-    }
     let of = |cause: FailureCause| {
         let mut with = steps.iter().filter_map(|step| Some((step.number, *step.failures.get(&cause)?)));
         with.find(|(_, count)| *count > 0)
@@ -85,6 +80,12 @@ pub fn distrust(steps: &[StepResult]) -> Vec<Distrust> {
     }
     if let Some((step, count)) = of(FailureCause::NoPort) {
         reasons.push(Distrust::NoPort { step, count });
+    }
+    // Who has no port is late as well.
+    let late = steps.iter().filter(|step| step.lag_p99_us > LAG_US_MAX).max_by_key(|step| step.lag_p99_us);
+    if let Some(step) = late {
+        let (step, lag_p99_us) = (step.number, step.lag_p99_us);
+        reasons.push(Distrust::Lag { step, lag_p99_us, wanted_us: LAG_US_MAX });
     }
     // Only where it decided something.
     let by_tail = |step: &&StepResult| step.broke.is_some_and(|broke| broke.objective == Objective::P99);

@@ -22,11 +22,14 @@ pub fn verdict(run: &Run, found: &Found) -> (String, String) {
         let held = found.holds.map(|held| format!("{} {unit} held.", number(held))).unwrap_or_default();
         return (format!("Where it breaks cannot be said: {why}."), held);
     }
+    // Known before the interval has both ends.
+    let most = found.estimate.map(|at| format!("Most probably at {}", number(at)));
+    let how = most.as_ref().map(|most| format!("{most}; ")).unwrap_or_default() + &how;
+    let most = most.map(|most| format!("{most}. ")).unwrap_or_default();
     match (found.holds, found.breaks) {
         (Some(holds), Some(breaks)) => {
             let headline = format!("Breaks between {} and {} {unit}{first}.", number(holds), number(breaks));
-            let most = found.estimate.map(|at| format!("Most probably at {}; ", number(at)));
-            (headline, most.unwrap_or_default() + &how)
+            (headline, how)
         }
         (Some(holds), None) if found.ended == Ended::Clear => {
             (format!("Holds {} {unit}, the most that was tried.", number(holds)), how)
@@ -61,7 +64,7 @@ pub fn verdict(run: &Run, found: &Found) -> (String, String) {
                 match found.ended {
                     // Time would not bring it back.
                     Ended::StaysDown => "Nothing is sure.".to_owned(),
-                    _ => "Nothing is sure yet: give it more time (--find-time).".to_owned(),
+                    _ => format!("{most}Its interval needs more time (--find-time)."),
                 },
             ),
         },

@@ -16,6 +16,8 @@ const ROUGHLY: f64 = 0.1;
 const SURELY: f64 = 0.006;
 /// For those that overrule the curve.
 const NO_DOUBT: f64 = 0.0005;
+/// What is alike for seconds is not seen in seconds: nothing is sure before a trial as long as this part of a full one.
+const FULL: f64 = 0.9;
 /// The gap at which the curve takes over from halving.
 const NEAR: f64 = 1.3;
 /// The lowest load, as a part of the first one.
@@ -171,7 +173,7 @@ impl Search {
     }
 
     fn has_full_ones(&self) -> bool {
-        self.tried.iter().any(|tried| tried.time_s >= self.settings.full_s * 0.9)
+        self.tried.iter().any(|tried| tried.time_s >= self.settings.full_s * FULL)
     }
 
     fn spent_s(&self) -> f64 {
@@ -211,7 +213,7 @@ impl Search {
             .into_iter()
             .min_by(|(_, a), (_, b)| a.total_cmp(b))
             .unwrap_or((low, 0.0));
-        match time_s >= self.settings.full_s * 0.9 {
+        match time_s >= self.settings.full_s * FULL {
             true if is_sure => Next::Done(Why::Clear),
             true if time_s >= self.settings.full_s * 3.0 => Next::Done(Why::NoNarrower),
             _ => self.attempt(load, self.settings.full_s.min(left), Step::Confirm),
@@ -260,7 +262,7 @@ impl Search {
             self.tried.iter().any(|tried| {
                 (tried.load < place.crosses) == is_low
                     && (tried.load / place.crosses).ln().abs() < 2.0 * AWAY_MAX
-                    && self.time_at(tried.load) >= self.settings.full_s * 0.9
+                    && self.time_at(tried.load) >= self.settings.full_s * FULL
             })
         };
         full(true) && full(false)
@@ -338,10 +340,12 @@ impl Search {
 
     /// Whether trials contradict each other: the same load with another outcome later, or a higher one that holds.
     fn drift(&self) -> Option<Drift> {
-        let sure = |tried: &Tried| Level {
-            load: tried.load,
-            time_s: tried.time_s,
-            verdicts: self.verdicts(&tried.evidence, SURELY / 2.0),
+        let sure = |tried: &Tried| {
+            let mut verdicts = self.verdicts(&tried.evidence, SURELY / 2.0);
+            if tried.time_s < self.settings.full_s * FULL {
+                verdicts.fill(Verdict::Undecided);
+            }
+            Level { load: tried.load, time_s: tried.time_s, verdicts }
         };
         let all: Vec<Level> = self.tried.iter().map(sure).collect();
         for (at, level) in all.iter().enumerate() {
@@ -449,8 +453,7 @@ impl Search {
         let level = |load: f64| {
             let mut verdicts = self.verdicts(&self.at(load), error);
             let time_s = self.time_at(load);
-            // What is alike for seconds is not seen in seconds: nothing is sure before a full trial.
-            if error <= SURELY && time_s < self.settings.full_s * 0.9 {
+            if error <= SURELY && time_s < self.settings.full_s * FULL {
                 verdicts.fill(Verdict::Undecided);
             }
             Level { load, time_s, verdicts }

@@ -220,7 +220,12 @@ impl PlanText {
         let tls = url.https.then(load).transpose().map_err(|trouble| trouble.to_string())?;
         let plan = Plan {
             hosts,
-            transport: Transport { tls, version: self.version, sources: own.sources.clone(), ..Transport::default() },
+            transport: Transport {
+                tls,
+                version: self.version,
+                sources: own.sources.clone(),
+                ..Transport::default()
+            },
             url,
             journeys,
             model: self.model,
