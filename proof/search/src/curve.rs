@@ -192,4 +192,21 @@ mod tests {
             fit(&[point(99.0, 0.49), point(101.0, 0.51)], 0.5, 99.0, 101.0).expect("it grows a little");
         assert_eq!(curve.within, Interval { low: 0.0, high: f64::INFINITY });
     }
+
+    #[test]
+    fn few_events_in_bursts_move_the_crossing_nowhere() {
+        // Shares of a queue's tail. Divided by the inflation, each trial has seen one event or none.
+        let share = |load: f64| 0.01 * (load / 100.0).powf(25.0);
+        let points = [94.0, 97.0, 103.0, 108.0].map(|load| {
+            let evidence = Evidence { all: 4_000.0, over: 4_000.0 * share(load), inflation: 60.0 };
+            (load, evidence, 30.0)
+        });
+        let curve = fit(&points, 0.01, 94.0, 108.0).expect("it grows");
+        assert!((curve.crosses - 100.0).abs() < 1.0, "{curve:?}");
+        // One that saw none at all is not taken for one that saw half a burst.
+        let none = Evidence { all: 4_000.0, over: 0.0, inflation: 60.0 };
+        let with = [&points[..], &[(90.0, none, 30.0)]].concat();
+        let curve = fit(&with, 0.01, 94.0, 108.0).expect("it grows");
+        assert!((curve.crosses - 100.0).abs() < 1.5, "{curve:?}");
+    }
 }

@@ -109,3 +109,53 @@ impl Coming {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_gone_is_expected_no_more_and_counts_for_those_who_are_called_next() {
+        let mut coming = Coming::default();
+        (1..=100).for_each(|number| coming.call(number, 0));
+        assert_eq!((coming.expected(), coming.len()), (100.0, 100));
+        (1..=50).for_each(|number| coming.shows(number, 1_000));
+        coming.renew(SHOWS_MS);
+        // Of those who were called fifty showed themselves, and lately nobody did.
+        assert_eq!((coming.expected(), coming.len()), (50.0, 100));
+        (101..=200).for_each(|number| coming.call(number, SHOWS_MS));
+        assert!((75.0..100.0).contains(&coming.expected()), "{}", coming.expected());
+        // Whoever comes after all is one who is there.
+        coming.shows(60, SHOWS_MS);
+        assert_eq!(coming.there_before(1_000), 51);
+        coming.renew(CALL_MS + SHOWS_MS);
+        assert_eq!((coming.expected(), coming.len()), (0.0, 0));
+        assert!(coming.is_empty());
+    }
+
+    #[test]
+    fn those_who_are_there_are_believed_again_after_a_while() {
+        let mut coming = Coming::default();
+        (1..=1_000).for_each(|number| coming.call(number, 0));
+        coming.renew(CALL_MS);
+        coming.call(1_001, CALL_MS);
+        assert!((coming.expected() - SHARE_MIN).abs() < 1e-9, "{}", coming.expected());
+        (2_000..2_200).for_each(|number| {
+            coming.call(number, CALL_MS);
+            coming.shows(number, CALL_MS);
+            coming.remove(number);
+        });
+        assert!(coming.expected() > 0.95, "{}", coming.expected());
+    }
+
+    #[test]
+    fn nobody_stands_in_the_way_of_others_who_is_not_there() {
+        let mut coming = Coming::default();
+        (1..=10).for_each(|number| coming.call(number, 0));
+        assert_eq!(coming.there_before(10), 0);
+        coming.shows(3, 100);
+        assert_eq!((coming.there_before(10), coming.there_before(3)), (1, 0));
+        coming.remove(3);
+        assert_eq!(coming.there_before(10), 0);
+    }
+}
