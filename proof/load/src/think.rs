@@ -49,7 +49,7 @@ impl Think {
         }
     }
 
-    /// What is left of one at a moment that knows nothing of it: the moment lies somewhere in a row of [`ROW`] of them, more often in a long
+    /// What is left of one at a moment that knows nothing of it: the moment lies somewhere in a row of `ROW` of them, more often in a long
     /// one than in a short one. With a row without an end, that is how far who has been there for ever is from his next step (the
     /// residual life of a renewal process: Feller, *An Introduction to Probability Theory* II, XI.4).
     pub fn draw_rest(self, form: Pause, random: &mut Random) -> Duration {
