@@ -206,9 +206,9 @@ mod tests {
         assert_eq!(
             distrust(&steps),
             [
-                Distrust::Lag { step: 1, lag_p99_us: 1_001, wanted_us: LAG_US_MAX },
                 Distrust::GeneratorFull { step: 2, count: 7 },
                 Distrust::NoPort { step: 2, count: 3 },
+                Distrust::Lag { step: 1, lag_p99_us: 1_001, wanted_us: LAG_US_MAX },
                 Distrust::FewRequests { step: 2, requests: 99 },
             ]
         );

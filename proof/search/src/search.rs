@@ -202,6 +202,11 @@ impl Search {
         if next < lowest && next >= floor {
             return self.attempt(next, self.settings.short_s, Step::Double);
         }
+        // Nothing is sure before a full trial.
+        if self.time_at(lowest) < self.settings.full_s * FULL {
+            let left = self.settings.time_s - self.spent_s();
+            return self.attempt(lowest, self.settings.full_s.min(left), Step::Confirm);
+        }
         Next::Done(Why::Below)
     }
 
@@ -277,7 +282,8 @@ impl Search {
             (Some(low), Some(high)) => (low, high),
             _ => (self.settings.from, self.settings.from),
         };
-        let place = self.place(low, high).filter(|_| leaning.0.is_some() && leaning.1.is_some());
+        let is_curved = leaning.0.is_some() && leaning.1.is_some() && self.has_full_ones();
+        let place = self.place(low, high).filter(|_| is_curved);
         // What the curve says, unless trials at single loads say it more narrowly beyond all doubt (of the many loads near the place,
         // one or the other will err); where the two contradict each other, both.
         let (mut holds, mut breaks) = (surely_holds, surely_breaks);
@@ -319,7 +325,9 @@ impl Search {
     /// Which goal goes first: the one whose curve crosses its limit at the lowest load, and which others may be it as well.
     fn first(&self, curves: &[Option<(f64, Curve)>], breaks: f64) -> (Option<usize>, Vec<usize>) {
         let crossing = |goal: usize| curves[goal].map(|(_, curve)| curve);
+        // Of two that go together the later one: where all requests fail, none is fast either.
         let lowest = (0..curves.len())
+            .rev()
             .filter_map(|goal| Some((goal, crossing(goal)?)))
             .min_by(|(_, a), (_, b)| a.crosses.total_cmp(&b.crosses));
         if let Some((first, lowest)) = lowest {
@@ -332,7 +340,7 @@ impl Search {
         let beyond = |goal: &usize| {
             let all = self.at(breaks);
             let share = self.settings.goals[*goal].share().max(1e-4);
-            all[*goal].share() / share
+            all[*goal].over / all[*goal].all.max(1.0) / share
         };
         let broken = (0..curves.len()).filter(|goal| beyond(goal) >= 1.0);
         (broken.max_by(|a, b| beyond(a).total_cmp(&beyond(b))), Vec::new())
