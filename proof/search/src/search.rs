@@ -18,6 +18,8 @@ const SURELY: f64 = 0.006;
 const NO_DOUBT: f64 = 0.0005;
 /// What is alike for seconds is not seen in seconds: nothing is sure before a trial as long as this part of a full one.
 const FULL: f64 = 0.9;
+/// So many of them at one load at most where there is nothing else to try.
+const FULL_ONES: f64 = 3.0;
 /// The gap at which the curve takes over from halving.
 const NEAR: f64 = 1.3;
 /// The lowest load, as a part of the first one.
@@ -187,11 +189,7 @@ impl Search {
             let next = self.rounded(highest * 2.0).min(self.settings.to).max(self.step_up(highest));
             return self.attempt(next.min(self.settings.to), self.settings.short_s, Step::Double);
         }
-        let time_s: f64 = self.time_at(highest);
-        if time_s < self.settings.full_s {
-            return self.attempt(highest, self.settings.full_s, Step::Confirm);
-        }
-        Next::Done(Why::Clear)
+        self.until_sure(highest, Why::Clear)
     }
 
     /// Nothing held yet.
@@ -202,12 +200,20 @@ impl Search {
         if next < lowest && next >= floor {
             return self.attempt(next, self.settings.short_s, Step::Double);
         }
-        // Nothing is sure before a full trial.
-        if self.time_at(lowest) < self.settings.full_s * FULL {
-            let left = self.settings.time_s - self.spent_s();
-            return self.attempt(lowest, self.settings.full_s.min(left), Step::Confirm);
+        self.until_sure(lowest, Why::Below)
+    }
+
+    /// At the end of what may be tried: full trials until it is sure what is so there, a few at most.
+    fn until_sure(&self, load: f64, why: Why) -> Next {
+        let time_s = self.time_at(load);
+        let levels = self.levels(SURELY);
+        let is_open = levels.iter().any(|level| level.load == load && level.verdict() == Verdict::Undecided);
+        let wanted_s = self.settings.full_s * if is_open { FULL_ONES } else { FULL };
+        if time_s >= wanted_s {
+            return Next::Done(why);
         }
-        Next::Done(Why::Below)
+        let left = self.settings.time_s - self.spent_s();
+        self.attempt(load, self.settings.full_s.min(left), Step::Confirm)
     }
 
     /// Between two neighbours there is no load: both get their full trials.
@@ -220,7 +226,7 @@ impl Search {
             .unwrap_or((low, 0.0));
         match time_s >= self.settings.full_s * FULL {
             true if is_sure => Next::Done(Why::Clear),
-            true if time_s >= self.settings.full_s * 3.0 => Next::Done(Why::NoNarrower),
+            true if time_s >= self.settings.full_s * FULL_ONES => Next::Done(Why::NoNarrower),
             _ => self.attempt(load, self.settings.full_s.min(left), Step::Confirm),
         }
     }
