@@ -548,7 +548,7 @@ impl Room {
             (0, _) if phase == Phase::Open => REFRESH_CALLED_MS,
             (_, estimate_s) => {
                 let most = (self.line.present() * 1_000 / QUESTIONS_PER_SECOND).max(REFRESH_MAX_MS);
-                // Some times until it is their turn, so that no seat waits for them; twice as often in a short line where a
+                // Again after two fifths of what is left, so that no seat waits for them; twice as often in a short line where a
                 // seat may come free at any time.
                 let unknown = if most > REFRESH_MAX_MS { most } else { REFRESH_MAX_MS / 2 };
                 let most = if self.free() == Some(0) { unknown } else { most };
