@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tentpole_runtime::clock;
-use tentpole_testkit::{Ask, Tentpole, Up, binary};
+use tentpole_testkit::{Ask, Tentpole, Up, Visitor, binary};
 use tentpole_tests::crowd::{Crowd, Manner};
 use tentpole_tests::workers::Workers;
 use tentpole_tests::{until, until_within};
@@ -16,8 +16,10 @@ use tentpole_tests::{until, until_within};
 /// More at once than a pool begins with here, fewer than come.
 const WORKERS: usize = 16;
 const VISITORS: usize = 40;
-/// What is found in time, at least.
-const FOUND_MIN: u64 = 5;
+/// What is configured where something is to be found: what is found is more.
+const START: u32 = 2;
+/// For how long a rehearsal may go on: on a busy machine what comes back says little, and it takes long until it is sure.
+const REHEARSES_MAX: Duration = Duration::from_secs(240);
 
 fn config(endpoints: &[&Workers], start: u32) -> String {
     let urls: Vec<String> = endpoints.iter().map(|app| app.url()).collect();
@@ -31,9 +33,11 @@ async fn start(config: &str, state: &Path) -> Tentpole {
     Up::config(config).argument("--state").argument(state).start().await
 }
 
-/// What the admin API says of an endpoint: its limit, where it began and by whose word. Nothing while the edge has not reported.
+/// What the admin API says of an endpoint: its limit, where it began and by whose word. Nothing while the edge has not reported, and
+/// while one program goes and the next one comes.
 async fn told(tentpole: &Tentpole, endpoint: usize) -> Option<(u64, u64, String)> {
-    let status = tentpole.admin_visitor().await.get("/api/status").await.expect(200);
+    let mut asks = Visitor::try_connect(tentpole.admin()).await.ok()?;
+    let status = asks.try_ask(&Ask::get("/api/status")).await.ok()?.expect(200);
     let status: Value = serde_json::from_slice(&status.body).expect("the status is JSON");
     let endpoint = &status["pools"][0]["endpoints"][endpoint];
     let start = &endpoint["limit_start"];
@@ -56,8 +60,8 @@ async fn rehearse(tentpole: &Tentpole, state: &Path) -> u64 {
         // A page of his own: nobody waits for what another asked.
         crowd.join(tentpole.address(), 1, &Manner::asking(&format!("/page/{visitor}")));
     }
-    until_within(Duration::from_secs(90), "something to be found", async || {
-        told(tentpole, 0).await.is_some_and(|(limit, ..)| limit >= FOUND_MIN)
+    until_within(REHEARSES_MAX, "something to be found", async || {
+        told(tentpole, 0).await.is_some_and(|(limit, ..)| limit > u64::from(START))
     })
     .await;
     assert_eq!(crowd.ends().await.failed, 0);
@@ -78,19 +82,15 @@ async fn an_event_begins_with_the_limits_that_a_rehearsal_found() {
     let (app, other) =
         (Workers::start(WORKERS, Duration::from_millis(100)).await, Workers::start(1, Duration::ZERO).await);
     let state = tempfile::tempdir().expect("there is room");
-    let tentpole = start(&config(&[&app], 2), state.path()).await;
-    until_told(&tentpole, 0, 2, "configured").await;
+    let tentpole = start(&config(&[&app], START), state.path()).await;
+    until_told(&tentpole, 0, START.into(), "configured").await;
     let found = rehearse(&tentpole, state.path()).await;
     println!("found {found}");
     let (_, began, from) = told(&tentpole, 0).await.expect("it has a limit");
-    assert_eq!((began, &*from), (2, "configured"), "it still says where it began");
+    assert_eq!((began, &*from), (START.into(), "configured"), "it still says where it began");
 
     let upgrade = Ask::post("/api/upgrade", "{}").header("Content-Type", "application/json");
     tentpole.admin_visitor().await.patience(Duration::from_secs(60)).ask(&upgrade).await.expect(200);
-    until("the admin API of the next program", async || {
-        tentpole_testkit::Visitor::try_connect(tentpole.admin()).await.is_ok()
-    })
-    .await;
     until_told(&tentpole, 0, found, "found").await;
     // An edge that crashes has no time to write anything.
     let edge = tentpole.edge_pid();
@@ -101,7 +101,7 @@ async fn an_event_begins_with_the_limits_that_a_rehearsal_found() {
     tentpole.ends().await;
 
     // A restart, with one more endpoint.
-    let tentpole = start(&config(&[&app, &other], 2), state.path()).await;
+    let tentpole = start(&config(&[&app, &other], START), state.path()).await;
     until_told(&tentpole, 0, found, "found").await;
     until_told(&tentpole, 1, found, "found_in_pool").await;
     let said = std::process::Command::new(binary("tentpole"))

@@ -142,7 +142,7 @@ async fn haproxy(shop: &Shop) -> Stock {
     };
     let servers: String = shop.servers.iter().enumerate().map(server).collect();
     let sections = format!(
-        "defaults\nmode http\noption redispatch\nretries 2\ntimeout connect 5s\ntimeout client 30s\ntimeout server 30s\n\
+        "defaults\nmode http\noption redispatch\nretries 2\ntimeout connect 5s\ntimeout client 30s\ntimeout server 30s\ntimeout check 5s\n\
          frontend all\nbind {{listen}}\ndefault_backend app\n\
          backend app\nbalance roundrobin\ncookie backend insert indirect nocache\noption httpchk GET /health\n{servers}"
     );

@@ -289,10 +289,16 @@ async fn a_stages_crowd_comes_as_often_as_the_area_under_it_and_not_in_the_next_
         tentpole_load::read::read("p.toml", stages).expect("it is right").stages.expect("stages");
     let mut plan = plan(&origin.url());
     (plan.model, plan.threads, plan.shape) = (model, 2, Shape::Stages(stages));
-    let seen: Vec<u64> = run(plan).await.steps.iter().map(|step| step.requests).collect();
+    let run = run(plan).await;
+    let seen: Vec<u64> = run.steps.iter().map(|step| step.requests).collect();
     // The integral of above·2^(−t/half-life) is above·half-life/ln 2·(1 − 2^(−T/half-life)): 111.8, and 14.0. Each of two threads has
     // its own row of arrivals, which may lie one to the one side or the other of an end.
     let [first, second, third] = seen[..] else { panic!("{seen:?}") };
+    if !run.trusted {
+        // The generator was held up, as it says itself: who was late came in the stage after his.
+        assert!((first + second + third) <= 206, "{seen:?}");
+        return;
+    }
     assert!((160..=164).contains(&first), "50 and 111.8: {seen:?}");
     assert!((24..=26).contains(&second), "25 and none: {seen:?}");
     assert!((12..=16).contains(&third), "14.0 alone: {seen:?}");
@@ -328,7 +334,8 @@ async fn a_run_knows_its_seconds_its_steps_and_its_verdict() {
     let run = run(plan).await;
     let loads: Vec<f64> = run.steps.iter().map(|step| step.load).collect();
     assert_eq!(loads, [2.0, 4.0, 8.0]);
-    assert_eq!((run.highest_held, run.breaking_point, run.interrupted), (Some(8.0), None, false));
+    assert!(run.highest_held == Some(8.0) || !run.trusted, "{:?}", run.highest_held);
+    assert_eq!((run.breaking_point, run.interrupted), (None, false));
     // Where the generator was held up, as it says itself then, there are more, and nothing may have come in one of them.
     assert!((3..=4).contains(&run.seconds.len()) || !run.trusted, "{}", run.seconds.len());
     assert_eq!(run.second_width, 1);

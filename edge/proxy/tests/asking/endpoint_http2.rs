@@ -42,7 +42,7 @@ struct Limits {
 }
 
 /// After which an endpoint is given up. Longer than the machine holds up one that is there.
-const SILENCE: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(3);
 
 const PLENTY: Limits = Limits { streams_max: 100, requests_max: usize::MAX, dies_after: usize::MAX };
 
