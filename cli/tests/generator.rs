@@ -129,6 +129,22 @@ fn too_few_ports_end_a_search_without_an_answer() {
 }
 
 #[test]
+fn a_generator_that_can_do_no_more_says_first_what_its_threads_used() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), server());
+    // More than one thread makes.
+    let much = ["--visitors", "1000", "--think", "0", "--time", "1s", "--ramp", "0", "--threads", "1"];
+    let output = start(folder.path(), "", &server.url(), &much).wait_with_output().unwrap();
+    let code = output.status.code().unwrap();
+    let (run, said) = could_not(folder.path(), &output, code);
+    assert!(run.distrust.iter().any(|why| matches!(why, Distrust::Lag { .. })), "{said}");
+    let used = run.steps[0].generator_cpu_share;
+    assert!(used > 0.0, "{said}");
+    let rest = if used >= 0.9 { "which is all there is." } else { "and others the rest." };
+    let share = tentpole_report::words::percent(used);
+    assert!(said.contains(&format!("its 1 thread used {share} of a core each, {rest}")), "{said}");
+}
+
+#[test]
 fn a_generator_that_is_held_up_says_so_first_and_finds_nothing() {
     let (folder, server) = (tempfile::tempdir().unwrap(), server());
     let constant = ["--visitors", "20", "--time", "2s", "--ramp", "0", "--think", "20ms"];

@@ -16,9 +16,12 @@ const REFRESH_MIN_MS: u64 = 3_000;
 const REFRESH_MAX_MS: u64 = 60_000;
 /// One whose turn has come asks again after this time.
 const REFRESH_CALLED_MS: u64 = 2_000;
-/// Questions a second of those in a long line whose turn is far. Each may need a new connection and a handshake of TLS, 0.3 ms of
-/// CPU: 100,000 who wait are to cost less than a tenth of a core, those whose turn is near and who ask more often included.
-const QUESTIONS_PER_SECOND: u64 = 150;
+/// Questions a second of those in a long line whose turn is far. Each may need a new connection and a handshake of TLS, up to 1 ms of
+/// CPU on a slow machine: 100,000 who wait are to cost less than a tenth of a core, those whose turn is near and who ask more often
+/// included.
+const QUESTIONS_PER_SECOND: u64 = 75;
+/// From this time on a turn is far, in seconds.
+const FAR_S: u64 = 300;
 /// The same at the moment when doors open: all are to know their places soon.
 const QUESTIONS_PER_SECOND_OPENING: u64 = 1_500;
 /// How long one who waits may be late before he counts as gone.
@@ -149,7 +152,7 @@ pub struct Sample {
     pub waiting: u64,
     /// Who came in.
     pub entered: u32,
-    /// Some had to wait.
+    /// Some had to wait, though the doors were open.
     pub had_line: bool,
     /// Hardly a seat was free at its beginning, so that one came in for one who had gone.
     pub was_full: bool,
@@ -379,7 +382,7 @@ impl Room {
         }
         if let Some(sample) = self.samples.back_mut() {
             (sample.active, sample.waiting) = (active, waiting);
-            sample.had_line |= waiting > 0;
+            sample.had_line |= phase == Phase::Open && waiting > 0;
         }
         phase
     }
@@ -543,16 +546,18 @@ impl Room {
             Place::Waiting(ahead) => ahead,
             _ => 0,
         };
-        let estimate_s = if phase == Phase::Open { self.estimate(ahead) } else { None };
-        let refresh_ms = match (ahead, estimate_s) {
+        // Behind closed doors, too: those in front stand ready when they open.
+        let left_s = self.estimate(ahead);
+        let estimate_s = left_s.filter(|_| phase == Phase::Open);
+        let refresh_ms = match (ahead, left_s) {
             (0, _) if phase == Phase::Open => REFRESH_CALLED_MS,
-            (_, estimate_s) => {
+            (_, left_s) => {
                 let most = (self.line.present() * 1_000 / QUESTIONS_PER_SECOND).max(REFRESH_MAX_MS);
-                // Again after two fifths of what is left, so that no seat waits for them; twice as often in a short line where a
-                // seat may come free at any time.
+                // Again after two fifths of what is left, so that no seat waits for them, and three where much is; twice as
+                // often in a short line where a seat may come free at any time.
                 let unknown = if most > REFRESH_MAX_MS { most } else { REFRESH_MAX_MS / 2 };
                 let most = if self.free() == Some(0) { unknown } else { most };
-                estimate_s.map_or(unknown, |s| s * 400).clamp(REFRESH_MIN_MS, most)
+                left_s.map_or(unknown, |s| s * if s < FAR_S { 400 } else { 600 }).clamp(REFRESH_MIN_MS, most)
             }
         };
         self.line.seen(ticket.number, 2 * refresh_ms + LATE_MS, now_ms);

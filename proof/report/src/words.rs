@@ -4,6 +4,9 @@ use tentpole_load::Run;
 use tentpole_load::result::{Broke, Distrust, Model, Objective, Objectives, StepResult};
 use tentpole_load::verdict::lowest_broken;
 
+/// From this share of its cores on, what the generator lacked was its own doing.
+const ALL_CPU: f64 = 0.9;
+
 /// The verdict in one or two sentences: `Breaks at 1,280 visitors: p99 2.4 s (wanted under 2 s). Holds 960.`
 pub fn verdict(run: &Run) -> String {
     let (headline, rest) = verdict_parts(run);
@@ -131,6 +134,25 @@ pub fn unit(model: Model) -> &'static str {
     }
 }
 
+/// Who had the CPU that the generator lacked in this step.
+fn too_little_cpu(run: &Run, number: u32) -> String {
+    let Some(step) = run.steps.iter().find(|step| step.number == number).filter(|_| run.agents.is_empty())
+    else {
+        return "The generator had too little CPU.".to_owned();
+    };
+    let share = percent(step.generator_cpu_share);
+    let threads = counted(run.machine.threads.into(), "thread");
+    if step.generator_cpu_share >= ALL_CPU {
+        format!(
+            "The generator had too little CPU: its {threads} used {share} of a core each, which is all there is."
+        )
+    } else {
+        format!(
+            "The generator had too little CPU: its {threads} used {share} of a core each, and others the rest."
+        )
+    }
+}
+
 /// Why the figures may not be believed, and what to do about it.
 pub fn distrust(run: &Run, why: &Distrust) -> (String, String) {
     let at = |number: u32| {
@@ -154,7 +176,7 @@ pub fn distrust(run: &Run, why: &Distrust) -> (String, String) {
                      were due, wanted under {wanted}. Part of the load times is the generator's.",
                     at(step)
                 ),
-                format!("The generator had too little CPU.{same}"),
+                format!("{}{same}", too_little_cpu(run, step)),
             )
         }
         Distrust::GeneratorFull { step, count } => (

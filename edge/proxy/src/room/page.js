@@ -1,5 +1,5 @@
 (function () {
-  var wait = REFRESH, ticket = "TICKET", title = document.title;
+  var wait = REFRESH, ticket = "TICKET", title = document.title, told = Date.now(), left = ESTIMATE, words;
   if (!navigator.cookieEnabled) wait = Math.min(wait, 1000);
   function set(id, text) {
     var element = document.getElementById(id);
@@ -14,6 +14,15 @@
     });
     if (document.getElementById("room-title")) title = text.title;
     document.title = text.place ? text.place + " \u00b7 " + title : title;
+  }
+  /* Between two questions the time that is left is counted down here, in the words that it was told with. */
+  function count() {
+    var element = document.getElementById("room-estimate"), now = left - (Date.now() - told) / 1000;
+    if (!element || !left || left < 60) return;
+    words = words || element.textContent;
+    var unit = left < 5400 ? 60 : left < 172800 ? 3600 : 86400;
+    var many = unit === 60 ? Math.ceil(now / unit) : Math.round(now / unit);
+    set("room-estimate", words.replace(/\d+/, Math.max(1, many)));
   }
   function later() {
     setTimeout(ask, wait * (0.9 + Math.random() * 0.2));
@@ -33,6 +42,9 @@
         else location.replace(location.pathname + location.search);
         return;
       }
+      told = Date.now();
+      left = room.estimate_seconds;
+      words = room.text.estimate;
       show(room.text);
       later();
     }).catch(function () {
@@ -40,5 +52,6 @@
       later();
     });
   }
+  setInterval(count, 15000);
   later();
 })();

@@ -17,6 +17,8 @@ pub(crate) struct Text<'a> {
     pub(crate) message: &'static str,
     pub(crate) place: String,
     pub(crate) estimate: String,
+    /// The same in seconds, from which the page counts down until it asks again.
+    pub(crate) estimate_s: Option<u64>,
     pub(crate) waiting: String,
     pub(crate) keep: &'static str,
 }
@@ -43,7 +45,16 @@ impl<'a> Text<'a> {
             Some(seconds) => words.days.replace("{n}", &((seconds + 43_200) / 86_400).to_string()),
         };
         let keep = if waiting.phase == Phase::Early { words.keep_early } else { words.keep };
-        Self { title: words.title, message, place, estimate, waiting: words.number(waiting.waiting), keep }
+        let estimate_s = waiting.estimate_s;
+        Self {
+            title: words.title,
+            message,
+            place,
+            estimate,
+            estimate_s,
+            waiting: words.number(waiting.waiting),
+            keep,
+        }
     }
 
     /// To one whose browser keeps no ticket.
@@ -54,7 +65,7 @@ impl<'a> Text<'a> {
     pub(crate) fn plain(words: &'static Words, message: &'static str) -> Self {
         let keep = if message == words.waiting { words.keep } else { "" };
         let (place, estimate, waiting) = (String::new(), String::new(), String::new());
-        Self { title: words.title, message, place, estimate, waiting, keep }
+        Self { title: words.title, message, place, estimate, estimate_s: None, waiting, keep }
     }
 
     /// Under a title that the operator has chosen, or under what the message says first when it is about the doors: who may
@@ -87,7 +98,7 @@ pub(crate) fn page(
             "title" => page.push_str(&title),
             "language" => page.push_str(words.code),
             "status" => write_status(&mut page, words, text),
-            "script" => write_script(&mut page, refresh_ms, ticket),
+            "script" => write_script(&mut page, refresh_ms, text.estimate_s, ticket),
             // Templates are checked when the configuration is read.
             _ => {}
         }
@@ -129,13 +140,15 @@ fn write_status(page: &mut String, words: &'static Words, text: &Text<'_>) {
     }
 }
 
-fn write_script(page: &mut String, refresh_ms: Option<u64>, ticket: &str) {
+fn write_script(page: &mut String, refresh_ms: Option<u64>, estimate_s: Option<u64>, ticket: &str) {
     let Some(refresh_ms) = refresh_ms else { return };
     let seconds = refresh_ms.div_ceil(1_000).max(5);
+    let estimate = estimate_s.map_or_else(|| "null".to_owned(), |seconds| seconds.to_string());
+    let script = SCRIPT.replacen("REFRESH", &refresh_ms.to_string(), 1).replacen("ESTIMATE", &estimate, 1);
     let _ = write!(
         page,
         "<noscript><meta http-equiv=\"refresh\" content=\"{seconds}\"></noscript>\n<script>{}</script>",
-        SCRIPT.replacen("REFRESH", &refresh_ms.to_string(), 1).replacen("TICKET", ticket, 1)
+        script.replacen("TICKET", ticket, 1)
     );
 }
 
@@ -166,6 +179,7 @@ mod tests {
                 message: words.early,
                 place: "1234567".into(),
                 estimate: words.minutes.replace("{n}", "59"),
+                estimate_s: Some(3_540),
                 waiting: "1234567".into(),
                 keep: words.keep,
             };
@@ -175,6 +189,7 @@ mod tests {
                 !page.contains("{{")
                     && !page.contains("REFRESH")
                     && !page.contains("TICKET")
+                    && !page.contains("ESTIMATE")
                     && !page.contains("//"),
                 "{page}"
             );
