@@ -11,7 +11,7 @@ const path = require('node:path');
 const PLAYWRIGHT = 'playwright-core@1.65.1';
 const AXE = 'axe-core@4.14.1';
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-const RULES_MS = 20_000;
+const RULES_MS = 60_000;
 
 /** A folder with both packages, made once and gone with the process. Neither brings a browser. */
 let packages = null;

@@ -19,9 +19,9 @@ const REFRESH_CALLED_MS: u64 = 2_000;
 /// Questions a second of those in a long line whose turn is far. Each may need a new connection and a handshake of TLS, up to 1 ms of
 /// CPU on a slow machine: 100,000 who wait are to cost less than a tenth of a core, those whose turn is near and who ask more often
 /// included.
-const QUESTIONS_PER_SECOND: u64 = 75;
+const QUESTIONS_PER_SECOND: u64 = 50;
 /// From this time on a turn is far, in seconds.
-const FAR_S: u64 = 300;
+const FAR_S: u64 = 600;
 /// The same at the moment when doors open: all are to know their places soon.
 const QUESTIONS_PER_SECOND_OPENING: u64 = 1_500;
 /// How long one who waits may be late before he counts as gone.

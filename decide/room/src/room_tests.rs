@@ -240,6 +240,7 @@ fn no_shows_do_not_leave_the_shop_empty() {
     let mut evening = Evening::new(room(None, Some(600)), visitors);
     evening.until(START + 6 * MINUTE);
     let entered = evening.entries_between(START + MINUTE, START + 6 * MINUTE);
+    println!("{entered} of 3,000 in five minutes");
     assert!(entered >= 2_800, "{entered} of 3,000 in five minutes");
     assert!(evening.busiest_minute() <= 606);
 }
@@ -387,10 +388,10 @@ fn a_hundred_thousand_who_wait_ask_as_often_as_is_told() {
     let per_second = |count: usize| count as f64 / 300.0;
     let (asked, rested) = (per_second(evening.asked - asked), per_second(evening.rested - rested));
     println!("{asked:.0} questions a second, {rested:.0} of them after more than a minute");
-    // Those who come in ask until they do: ten a second. A connection that rests for longer than 45 s is closed, and a new one costs
+    // Those who come in ask until they do: ten a second. A connection that rests for a minute is closed, and a new one costs
     // ten to twenty times as much as a question.
-    assert!(asked < 280.0, "{asked} questions a second");
-    assert!(rested < 90.0, "{rested} of them after more than a minute");
+    assert!(asked < 290.0, "{asked} questions a second");
+    assert!(rested < 110.0, "{rested} of them after more than a minute");
 }
 
 #[test]

@@ -42,7 +42,7 @@ const BY_PAGE: &[u8] = b"page";
 /// How long a browser keeps the ticket of one who waits, in seconds.
 const WAITING_KEPT_S: u64 = 24 * 3_600;
 /// The connection of one who waits stays open until he asks again if that is within this time, in milliseconds.
-const CONNECTED_MS: u64 = 45_000;
+const CONNECTED_MS: u64 = 59_000;
 /// When whoever met an edge that ends asks again, in milliseconds.
 const NEXT_EDGE_MS: u64 = 2_000;
 
