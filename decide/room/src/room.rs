@@ -553,11 +553,16 @@ impl Room {
             (0, _) if phase == Phase::Open => REFRESH_CALLED_MS,
             (_, left_s) => {
                 let most = (self.line.present() * 1_000 / QUESTIONS_PER_SECOND).max(REFRESH_MAX_MS);
-                // Again after two fifths of what is left, so that no seat waits for them, and three where much is; twice as
-                // often in a short line where a seat may come free at any time.
-                let unknown = if most > REFRESH_MAX_MS { most } else { REFRESH_MAX_MS / 2 };
-                let most = if self.free() == Some(0) { unknown } else { most };
-                left_s.map_or(unknown, |s| s * if s < FAR_S { 400 } else { 600 }).clamp(REFRESH_MIN_MS, most)
+                // Twice as often in a short line where a seat may come free at any time.
+                let full = if most > REFRESH_MAX_MS { most } else { REFRESH_MAX_MS / 2 };
+                let most = if self.free() == Some(0) { full } else { most };
+                // Again after two fifths of what is left, so that no seat waits for them, and three where much is. Where nobody can say
+                // what is left, those in front ask sooner, too.
+                let refresh_ms = match left_s {
+                    Some(s) => s * if s < FAR_S { 400 } else { 600 },
+                    None => (ahead * 2_000 / QUESTIONS_PER_SECOND).min(full),
+                };
+                refresh_ms.clamp(REFRESH_MIN_MS, most)
             }
         };
         self.line.seen(ticket.number, 2 * refresh_ms + LATE_MS, now_ms);

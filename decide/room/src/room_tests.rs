@@ -422,6 +422,21 @@ fn behind_doors_that_open_again_those_in_front_stand_ready() {
 }
 
 #[test]
+fn so_do_they_where_nothing_says_how_fast_it_goes() {
+    let mut evening = Evening::new(room(Some(2_000), None), crowd(50_000, 10_000));
+    evening.until(START + MINUTE);
+    evening.room.set_hand(Some(Hand::Closed));
+    evening.until(START + 30 * MINUTE);
+    evening.room.set_hand(None);
+    let opens = START + 30 * MINUTE;
+    evening.until(opens + MINUTE);
+    let entered = evening.entries_between(opens, opens + MINUTE);
+    println!("{entered} of 2,000 seats in a minute");
+    assert!(entered >= 1_000, "{entered} of 2,000");
+    assert!(evening.active_most <= 2_000);
+}
+
+#[test]
 fn a_restart_lets_no_more_in_within_any_minute_than_is_allowed() {
     for (crash, waiting) in [(false, 4_000), (true, 4_000), (true, 900)] {
         let mut evening = Evening::new(room(None, Some(600)), crowd(waiting, 100_000));
