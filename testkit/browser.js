@@ -68,7 +68,7 @@ async function barriers(page) {
       .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.slice(0, 3).map(({ target }) => target.join(' ')).join(', ')}`);
   });
   let timer;
-  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error('axe-core is not done within 20 s')), RULES_MS); });
+  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`axe-core is not done within ${RULES_MS / 1000} s`)), RULES_MS); });
   return Promise.race([asked, late]).finally(() => clearTimeout(timer));
 }
 
