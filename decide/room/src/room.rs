@@ -20,10 +20,10 @@ const REFRESH_CALLED_MS: u64 = 2_000;
 /// CPU on a slow machine: 100,000 who wait are to cost less than a tenth of a core, those whose turn is near and who ask more often
 /// included.
 const QUESTIONS_PER_SECOND: u64 = 50;
-/// From this time on a turn is far, in seconds.
-const FAR_S: u64 = 600;
 /// The same at the moment when doors open: all are to know their places soon.
 const QUESTIONS_PER_SECOND_OPENING: u64 = 1_500;
+/// From this time on a turn is far, in seconds.
+const FAR_S: u64 = 600;
 /// How long one who waits may be late before he counts as gone.
 const LATE_MS: u64 = 30_000;
 /// How long those who waited before a restart have to show themselves.

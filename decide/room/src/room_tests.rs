@@ -408,29 +408,28 @@ fn doors_that_are_shut_for_long_cost_nobody_his_place() {
     assert_eq!(evening.entries.len(), 1_000);
 }
 
+/// How many come in within a minute behind doors that an operator had shut.
+fn enter_after_half_an_hour_shut(evening: &mut Evening) -> usize {
+    evening.until(START + MINUTE);
+    evening.room.set_hand(Some(Hand::Closed));
+    let opens = START + 30 * MINUTE;
+    evening.until(opens);
+    evening.room.set_hand(None);
+    evening.until(opens + MINUTE);
+    evening.entries_between(opens, opens + MINUTE)
+}
+
 #[test]
 fn behind_doors_that_open_again_those_in_front_stand_ready() {
     let mut evening = Evening::new(room(None, Some(600)), crowd(50_000, 10_000));
-    evening.until(START + MINUTE);
-    evening.room.set_hand(Some(Hand::Closed));
-    evening.until(START + 30 * MINUTE);
-    evening.room.set_hand(None);
-    let opens = START + 30 * MINUTE;
-    evening.until(opens + MINUTE);
-    let entered = evening.entries_between(opens, opens + MINUTE);
+    let entered = enter_after_half_an_hour_shut(&mut evening);
     assert!((540..=606).contains(&entered), "{entered} of 600");
 }
 
 #[test]
 fn so_do_they_where_nothing_says_how_fast_it_goes() {
     let mut evening = Evening::new(room(Some(2_000), None), crowd(50_000, 10_000));
-    evening.until(START + MINUTE);
-    evening.room.set_hand(Some(Hand::Closed));
-    evening.until(START + 30 * MINUTE);
-    evening.room.set_hand(None);
-    let opens = START + 30 * MINUTE;
-    evening.until(opens + MINUTE);
-    let entered = evening.entries_between(opens, opens + MINUTE);
+    let entered = enter_after_half_an_hour_shut(&mut evening);
     println!("{entered} of 2,000 seats in a minute");
     assert!(entered >= 1_000, "{entered} of 2,000");
     assert!(evening.active_most <= 2_000);
