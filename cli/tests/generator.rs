@@ -139,7 +139,7 @@ fn a_generator_that_can_do_no_more_says_first_what_its_threads_used() {
     assert!(run.distrust.iter().any(|why| matches!(why, Distrust::Lag { .. })), "{said}");
     let used = run.steps[0].generator_cpu_share;
     assert!(used > 0.0, "{said}");
-    let rest = if used >= 0.9 { "which is all there is." } else { "and others the rest." };
+    let rest = if used >= 0.9 { "which is all there is." } else { "and had to wait for the rest." };
     let share = tentpole_report::words::percent(used);
     assert!(said.contains(&format!("its 1 thread used {share} of a core each, {rest}")), "{said}");
 }

@@ -134,7 +134,7 @@ pub fn unit(model: Model) -> &'static str {
     }
 }
 
-/// Who had the CPU that the generator lacked in this step.
+/// What the generator used of its cores in a step in which it was late: all there is, or it did not get them when it needed them.
 fn too_little_cpu(run: &Run, number: u32) -> String {
     let Some(step) = run.steps.iter().find(|step| step.number == number).filter(|_| run.agents.is_empty())
     else {
@@ -148,7 +148,7 @@ fn too_little_cpu(run: &Run, number: u32) -> String {
         )
     } else {
         format!(
-            "The generator had too little CPU: its {threads} used {share} of a core each, and others the rest."
+            "The generator had too little CPU: its {threads} used {share} of a core each, and had to wait for the rest."
         )
     }
 }
