@@ -11,6 +11,8 @@ const BENDS: f64 = 0.4;
 /// How many standard errors the interval is wide, each way: the normal distribution's 1.96 for 95 %, with some room for a search that
 /// stops when it likes what it sees.
 const WIDE: f64 = 2.4;
+/// The line is believed no farther than this beyond the loads that were tried, in logarithms.
+const BEYOND: f64 = 0.2;
 /// Rounds of weighting at most; three to five do it.
 const ROUNDS: usize = 30;
 /// In one of them a point moves no farther, in logarithms of odds.
@@ -25,8 +27,8 @@ pub struct Curve {
     pub within: Interval,
     /// How the logarithm of the odds grows with the logarithm of the load.
     pub slope: f64,
-    /// Independent observations a second near it.
-    pub rate: f64,
+    /// How far from it a trial of one second sees a difference as large as its own error, in logarithms of the load.
+    pub sees: f64,
 }
 
 fn odds(share: f64) -> f64 {
@@ -131,6 +133,12 @@ pub fn fit(points: &[(f64, Evidence, f64)], share: f64, low: f64, high: f64) -> 
     let more = if near.len() > 2 { (scatter / (near.len() - 2) as f64).max(1.0) } else { 1.0 };
     let z = WIDE * more.sqrt();
     let crosses = middle * (x_mean - y_mean / slope).exp();
+    let lowest = near.iter().map(|(x, ..)| *x).fold(f64::INFINITY, f64::min);
+    let highest = near.iter().map(|(x, ..)| *x).fold(f64::NEG_INFINITY, f64::max);
+    // Far from all that was tried a line says nothing.
+    if !(lowest - BEYOND..=highest + BEYOND).contains(&(x_mean - y_mean / slope)) {
+        return None;
+    }
     // Where the line is as near to the limit as its own error (Fieller, Some problems in interval estimation, 1954).
     let (a, b, c) = (slope * slope - z * z / xx, slope * y_mean, y_mean * y_mean - z * z / weights);
     let root = b * b - a * c;
@@ -140,15 +148,15 @@ pub fn fit(points: &[(f64, Evidence, f64)], share: f64, low: f64, high: f64) -> 
     } else {
         Interval { low: 0.0, high: f64::INFINITY }
     };
-    Some(Curve { crosses, within, slope, rate: rates / seconds.max(1e-9) })
+    let share = share.clamp(1e-4, 1.0 - 1e-4);
+    let all = (rates / seconds.max(1e-9) * share * (1.0 - share)).max(1e-3);
+    Some(Curve { crosses, within, slope, sees: 1.0 / (all.sqrt() * slope) })
 }
 
 impl Curve {
     /// How far from the crossing, as a part of the load, a trial of so many seconds sees a difference as large as its own error.
-    pub fn reach(&self, share: f64, time_s: f64) -> f64 {
-        let share = share.clamp(1e-4, 1.0 - 1e-4);
-        let all = (self.rate * time_s * share * (1.0 - share)).max(1e-3);
-        (1.0 / (all.sqrt() * self.slope)).exp_m1()
+    pub fn reach(&self, time_s: f64) -> f64 {
+        (self.sees / time_s.max(1e-3).sqrt()).exp_m1()
     }
 }
 
@@ -166,7 +174,6 @@ mod tests {
         let points = [94.0, 98.0, 102.0, 106.0].map(|load| point(load, share(load)));
         let curve = fit(&points, 0.5, 94.0, 106.0).expect("it grows");
         assert!((curve.crosses - 100.0).abs() < 1.0 && (curve.slope - 12.0).abs() < 0.5, "{curve:?}");
-        assert!((curve.rate - 100.0).abs() < 1e-9);
         assert!(curve.within.low < 100.0 && curve.within.high > 100.0, "{curve:?}");
         let longer = points.map(|(load, one, time_s)| {
             (load, Evidence { all: one.all * 9.0, over: one.over * 9.0, inflation: 1.0 }, time_s * 9.0)
@@ -176,7 +183,7 @@ mod tests {
             surer.high - surer.low < 0.85 * (curve.within.high - curve.within.low),
             "{surer:?} {curve:?}"
         );
-        assert!(curve.reach(0.5, 60.0) < curve.reach(0.5, 5.0));
+        assert!(curve.reach(60.0) < curve.reach(5.0));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod curve;
 pub mod draw;
 pub mod search;
 mod special;
+pub mod tail;
 pub mod trial;
 pub mod usl;
 pub mod warm_up;

@@ -5,6 +5,7 @@
 use crate::answer::{Answer, Drift, GoalAnswer, Level, Why, between};
 use crate::confidence::Interval;
 use crate::curve::{self, Curve};
+use crate::tail::{self, Growth, Times};
 use crate::trial::{Evidence, Goal, Trial, Verdict};
 
 /// Trials of one search at most.
@@ -20,6 +21,8 @@ const NO_DOUBT: f64 = 0.0005;
 const FULL: f64 = 0.9;
 /// So many of them at one load at most where there is nothing else to try.
 const FULL_ONES: f64 = 3.0;
+/// So many independent events over a limit, at least, before an undecided load leans to breaking: one slow page is no place.
+const LEANS_FROM: f64 = 3.0;
 /// The gap at which the curve takes over from halving.
 const NEAR: f64 = 1.3;
 /// The lowest load, as a part of the first one.
@@ -40,8 +43,8 @@ pub struct Settings {
     pub from: f64,
     /// The highest load that may be tried.
     pub to: f64,
-    /// Whether loads are whole numbers (visitors are, rates are not).
-    pub whole: bool,
+    /// Whether the load is visitors, who wait for their answers and are whole numbers (a closed model), rather than a rate.
+    pub closed: bool,
     /// How wide the interval may be, as a part of the load: 0.05 is 5 %.
     pub tolerance: f64,
     /// A short trial, in seconds.
@@ -103,13 +106,15 @@ struct Tried {
     load: f64,
     time_s: f64,
     evidence: Vec<Evidence>,
+    /// For each goal that is about load times: those.
+    times: Vec<Option<Times>>,
 }
 
 impl Settings {
     /// The usual division of so much time: a short trial is a sixtieth of it, a full one a tenth.
-    pub fn within(goals: Vec<Goal>, from: f64, to: f64, whole: bool, time_s: f64) -> Self {
+    pub fn within(goals: Vec<Goal>, from: f64, to: f64, closed: bool, time_s: f64) -> Self {
         let (short_s, full_s) = (time_s / 60.0, time_s / 10.0);
-        Self { goals, from: from.min(to), to, whole, tolerance: 0.05, short_s, full_s, time_s }
+        Self { goals, from: from.min(to), to, closed, tolerance: 0.05, short_s, full_s, time_s }
     }
 }
 
@@ -122,7 +127,8 @@ impl Search {
     /// Takes the result of a trial.
     pub fn tell(&mut self, trial: &Trial) {
         let evidence = self.settings.goals.iter().map(|goal| goal.evidence(trial)).collect();
-        self.tried.push(Tried { load: trial.load, time_s: trial.time_s, evidence });
+        let times = self.settings.goals.iter().map(|goal| goal.times(trial)).collect();
+        self.tried.push(Tried { load: trial.load, time_s: trial.time_s, evidence, times });
     }
 
     /// What is done now.
@@ -162,7 +168,7 @@ impl Search {
                 if high / low > NEAR && self.is_new(middle) && !is_curved {
                     return self.attempt(middle, self.settings.short_s, Step::Halve);
                 }
-                if self.settings.whole && high - low <= 1.0 {
+                if self.settings.closed && high - low <= 1.0 {
                     return self.neighbours(low, high, left);
                 }
                 self.confirm(low, high, left)
@@ -196,7 +202,7 @@ impl Search {
     fn downwards(&self, breaks: f64) -> Next {
         let lowest = self.tried.iter().map(|tried| tried.load).fold(breaks, f64::min);
         let floor = self.settings.from * DOWN_TO;
-        let next = self.rounded(lowest / 2.0).max(if self.settings.whole { 1.0 } else { 0.0 });
+        let next = self.rounded(lowest / 2.0).max(if self.settings.closed { 1.0 } else { 0.0 });
         if next < lowest && next >= floor {
             return self.attempt(next, self.settings.short_s, Step::Double);
         }
@@ -263,7 +269,7 @@ impl Search {
         };
         let within =
             Interval { low: lowest(|curve| curve.within.low), high: lowest(|curve| curve.within.high) };
-        let reach = first.1.reach(first.0, self.settings.full_s);
+        let reach = first.1.reach(self.settings.full_s);
         Some(Place { crosses: first.1.crosses, within, reach, share: first.0 })
     }
 
@@ -307,7 +313,7 @@ impl Search {
                 breaks = larger(surely_breaks, curved.1);
             }
         }
-        if self.settings.whole {
+        if self.settings.closed {
             holds = holds.map(f64::floor);
             breaks = breaks.map(f64::ceil);
         }
@@ -387,6 +393,7 @@ impl Search {
             let verdicts = goals.map(|((goal, evidence), verdict)| match verdict {
                 Verdict::Undecided if evidence.all <= 0.0 => Verdict::Undecided,
                 Verdict::Undecided if evidence.over / evidence.all < goal.share() => Verdict::Passes,
+                Verdict::Undecided | Verdict::Breaks if evidence.over < LEANS_FROM => Verdict::Passes,
                 Verdict::Undecided => Verdict::Breaks,
                 sure => *sure,
             });
@@ -396,7 +403,7 @@ impl Search {
     }
 
     fn is_narrow(&self, low: f64, high: f64) -> bool {
-        high / low <= 1.0 + self.settings.tolerance * WIDE || (self.settings.whole && high - low <= 1.0)
+        high / low <= 1.0 + self.settings.tolerance * WIDE || (self.settings.closed && high - low <= 1.0)
     }
 
     fn attempt(&self, load: f64, time_s: f64, step: Step) -> Next {
@@ -412,7 +419,7 @@ impl Search {
     }
 
     fn rounded(&self, load: f64) -> f64 {
-        if self.settings.whole {
+        if self.settings.closed {
             return load.round().max(1.0);
         }
         // Four digits: more would only pretend.
@@ -421,7 +428,7 @@ impl Search {
     }
 
     fn step_up(&self, load: f64) -> f64 {
-        if self.settings.whole { load + 1.0 } else { load * 1.01 }
+        if self.settings.closed { load + 1.0 } else { load * 1.01 }
     }
 
     fn time_at(&self, load: f64) -> f64 {
@@ -443,9 +450,23 @@ impl Search {
         self.tried.iter().map(|tried| (tried.load, tried.evidence[goal], tried.time_s)).collect()
     }
 
+    /// Load times of all trials, where the goal is about them.
+    fn times(&self, goal: usize) -> Vec<(f64, &Times, f64)> {
+        let mut all = Vec::with_capacity(self.tried.len());
+        for tried in &self.tried {
+            all.extend(tried.times[goal].as_ref().map(|times| (tried.load, times, tried.time_s)));
+        }
+        all
+    }
+
     fn curves(&self, low: f64, high: f64) -> Vec<Option<(f64, Curve)>> {
+        let growth = if self.settings.closed { Growth::Closed } else { Growth::Open };
         let of = |(goal, what): (usize, &Goal)| {
-            curve::fit(&self.points(goal), what.share(), low, high).map(|curve| (what.share(), curve))
+            let share = what.share();
+            // A quantile's line knows more than the share over the limit; where there is none, the share has to do.
+            let line = tail::fit(&self.times(goal), share, growth, low, high);
+            let curve = line.or_else(|| curve::fit(&self.points(goal), share, low, high));
+            curve.map(|curve| (share, curve))
         };
         self.settings.goals.iter().enumerate().map(of).collect()
     }

@@ -4,6 +4,7 @@
 
 use crate::confidence::{chance_of_fewer, chance_of_more};
 use crate::special::{normal_quantile, student_quantile};
+use crate::tail::Times;
 use crate::warm_up::mser5;
 
 /// One page load.
@@ -73,6 +74,8 @@ const BATCH_MIN: usize = 4;
 const MEDIANS_PART: f64 = 0.3;
 /// The same for failures, which need have nothing to do with load times.
 const FAILURES_PART: f64 = 0.05;
+/// The part of a trial that is cut off at least.
+const LEAST_CUT: f64 = 0.1;
 /// Page loads without a failure from which "none" is believed.
 const NONE_FROM: f64 = 100.0;
 
@@ -91,6 +94,13 @@ impl Goal {
             (Self::Quantile { .. }, None) => None,
             (Self::Failures { .. }, took) => Some(took.is_none()),
         }
+    }
+
+    /// The load times of a trial, its beginning cut off; `None` where the goal is not about them.
+    pub fn times(self, trial: &Trial) -> Option<Times> {
+        let Self::Quantile { under_ms, .. } = self else { return None };
+        let took: Vec<f64> = trial.steady().iter().filter_map(|page| page.took_ms).collect();
+        Some(Times::of(&took, self.share(), under_ms))
     }
 
     /// What a trial says about it, its beginning cut off.
@@ -149,7 +159,9 @@ impl Trial {
     /// Its page loads without its beginning, which does not belong to this load yet.
     pub fn steady(&self) -> &[Page] {
         let times = self.pages.iter().filter_map(|page| page.took_ms);
-        let cut = mser5(times);
+        // Where bursts hide the beginning, a tenth is cut off all the same.
+        let least = (times.clone().count() as f64 * LEAST_CUT) as usize;
+        let cut = mser5(times).max(least);
         // The cut counts successes; their place among all is found again.
         let mut seen = 0;
         let place = self.pages.iter().position(|page| {
