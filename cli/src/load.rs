@@ -24,10 +24,10 @@ use args::Load;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use tentpole_load::climb::Shape;
 use tentpole_load::found::{Ended, Found};
+use tentpole_load::means::{self, Lack, Share};
 use tentpole_load::probe::{Probed, probe};
-use tentpole_load::result::{FailureCause, Model};
+use tentpole_load::result::FailureCause;
 use tentpole_load::transport::Version;
 use tentpole_load::verdict::lowest_broken;
 use tentpole_load::{Plan, Run, Stop};
@@ -45,8 +45,6 @@ const UNREACHABLE: u8 = 3;
 const WRONG: u8 = 2;
 /// Ended by Ctrl-C before anything was judged, as shells have it.
 const INTERRUPTED: u8 = 130;
-/// Descriptors that are not virtual users' connections.
-const OTHER_DESCRIPTORS: u64 = 64;
 
 /// Loads, and tells by the exit code what came of it.
 pub fn run(typed: &Load) -> ExitCode {
@@ -93,7 +91,10 @@ fn load(typed: &Load) -> Result<ExitCode, (u8, String)> {
         // A search makes a run of each trial, and joins them anew for it.
         let joined = match finding {
             Some(_) => circle.rehearse(&mut plan),
-            None => circle.join(&mut plan).map(|joined| agents = joined),
+            None => circle.join(&mut plan).map(|joined| {
+                agents::warn_of_lacks(&joined);
+                agents = joined;
+            }),
         };
         joined.map_err(|missing| (UNREACHABLE, missing.to_string()))?;
     } else {
@@ -295,40 +296,17 @@ fn reach(plan: &Plan) -> Result<SocketAddr, (u8, String)> {
     }
 }
 
-/// Virtual users at once at most: each has a connection.
-fn users_max(plan: &Plan) -> u64 {
-    match plan.model {
-        Model::Closed => plan.shape.load_max() as u64,
-        Model::Open => u64::from(plan.in_flight_max),
-    }
-}
-
-/// Whether this machine has ports for what is planned. Stages are performed whatever happens, so that too many visitors are a
-/// mistake; a climb may break before.
+/// Whether this machine has ports for what is planned. What surely has none is a mistake.
 fn ports_suffice(plan: &Plan) -> Result<(), String> {
-    let Some(to) = plan.hosts.all[0].addresses.first() else { return Ok(()) };
-    let (users, most) = (users_max(plan), plan.transport.connections_max(*to));
-    let says = |sources: usize| {
-        format!(
-            "from {sources} address{} this machine can have {most} connections to {to}, and {users} visitors may need \
-             one each. Give it more addresses (--from 127.0.0.2,127.0.0.3 or --from 10.0.0.0/28), or widen \
-             net.ipv4.ip_local_port_range.",
-            if sources == 1 { "" } else { "es" }
-        )
-    };
-    if !plan.transport.sources.is_empty() {
-        say::out(&format!(
-            "{most} connections to {to} are possible, from {} addresses.\n",
-            plan.transport.sources.len()
-        ));
+    let sources = plan.transport.sources.len();
+    if let Some(to) = plan.hosts.all[0].addresses.first().filter(|_| sources > 0) {
+        let most = plan.transport.connections_max(*to);
+        say::out(&format!("{most} connections to {to} are possible, from {sources} addresses.\n"));
     }
-    if users <= most {
-        return Ok(());
-    }
-    let says = says(plan.transport.sources.len().max(1));
-    match (plan.model, &plan.shape) {
-        (Model::Closed, Shape::Stages(_)) => Err(says),
-        _ => {
+    match means::ports(plan, Share::WHOLE) {
+        None => Ok(()),
+        Some(Lack::Certain(says)) => Err(says),
+        Some(Lack::Possible(says)) => {
             say::warning(&says);
             Ok(())
         }
@@ -336,13 +314,10 @@ fn ports_suffice(plan: &Plan) -> Result<(), String> {
 }
 
 fn warn_of_few_descriptors(plan: &Plan) {
-    let limit = descriptors::raise_limit();
-    let users = users_max(plan);
-    if let Some(limit) = limit.filter(|limit| *limit < users + OTHER_DESCRIPTORS) {
-        say::warning(&format!(
-            "the system allows {limit} open files, so no more visitors than that; beyond it their requests fail. \
-             Raise it with `ulimit -n`."
-        ));
+    if let Some(Lack::Certain(says) | Lack::Possible(says)) =
+        means::files(plan, Share::WHOLE, descriptors::raise_limit())
+    {
+        say::warning(&says);
     }
 }
 

@@ -98,6 +98,47 @@ async fn two_agents_make_one_report() {
     assert_eq!(origin.requests().len(), 64);
 }
 
+/// Ports as the system gives them out, of one address.
+fn ports() -> u32 {
+    let said = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let bounds: Vec<u32> = said.split_whitespace().map(|bound| bound.parse().unwrap()).collect();
+    bounds[1] - bounds[0] + 1
+}
+
+#[tokio::test]
+async fn each_agent_counts_its_ports_before_anything_is_sent() {
+    let (folder, origin) = (folder(), Origin::start().await);
+    origin.on("/").respond(Response::ok(""));
+    let agents = [Agent::start(folder.path()), Agent::with(folder.path(), &["--threads", "3"])];
+    let list = format!("{},{}", agents[0].address, agents[1].address);
+    // A quarter of them is the first agent's, and has room; three quarters are the second's.
+    let (all, url) = (2 * ports(), origin.url());
+    let typed = |visitors: &str, more: &[&str]| {
+        let others = [&url, "--plain", "--agents", &list, "--agents-key", "file:secret"];
+        command(folder.path(), &[&others[..], &["--visitors", visitors], more].concat())
+    };
+    let refused = said(&typed(&all.to_string(), &["--time", "5s"]).output().unwrap());
+    let wanted = format!(
+        "agent {} refuses: from 1 address this machine can have {} connections to",
+        agents[1].address,
+        ports()
+    );
+    assert!(refused.contains(&wanted) && refused.contains("--from 127.0.0.2"), "{refused}");
+    assert!(
+        refused.contains(&format!("and {} visitors may need one each", (3 * all).div_ceil(4))),
+        "{refused}"
+    );
+    assert_eq!(origin.requests().len(), 1, "only whether anybody is there");
+    // A climb may break before: it is only said.
+    let mut child = typed(&format!("1..{all}"), &[]).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let wanted = format!("agent {}: from 1 address", agents[1].address);
+    let heard: Vec<String> = lines.take(1).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(heard.concat().contains(&wanted), "{heard:?}");
+}
+
 #[tokio::test]
 async fn an_agent_that_is_killed_is_named_first_and_the_rest_is_kept() {
     let (folder, origin) = (folder(), Origin::start().await);

@@ -173,10 +173,18 @@ impl Circle {
         Ok(agents)
     }
 
-    /// Whether all are there and would perform this plan.
+    /// Whether all are there and would perform this plan; warns of what they may have too little of.
     pub fn rehearse(&self, plan: &mut Plan) -> Result<(), Missing> {
-        self.join(plan).map(agents::leave)
+        let joined = self.join(plan)?;
+        warn_of_lacks(&joined);
+        agents::leave(joined);
+        Ok(())
     }
+}
+
+/// Says what the agents' machines may have too little of.
+pub fn warn_of_lacks(agents: &[Agent]) {
+    agents.iter().flat_map(Agent::lacks).for_each(|says| say::warning(&says));
 }
 
 /// What each agent is told where it is.

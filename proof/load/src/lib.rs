@@ -18,6 +18,7 @@ pub mod hosts;
 mod http2;
 pub mod journey;
 pub mod mark;
+pub mod means;
 pub mod order;
 pub mod plan;
 pub mod probe;

@@ -52,6 +52,8 @@ pub struct Agent {
     /// From where and on which cores it makes load, where that was said there.
     sources: Vec<IpAddr>,
     cpus: Vec<u32>,
+    /// What its machine may have too little of for its part.
+    lacks: Vec<String>,
     /// Its part of the plan that it has.
     part: Option<Part>,
 }
@@ -147,8 +149,8 @@ pub fn prepare(agents: &mut [Agent], plan: &mut Plan) -> Result<(), Missing> {
     for agent in agents {
         loop {
             match agent.listener.hear() {
-                Ok(ToCoordinator::Ready { sources, cpus }) => {
-                    (agent.sources, agent.cpus) = (sources, cpus);
+                Ok(ToCoordinator::Ready { sources, cpus, lacks }) => {
+                    (agent.sources, agent.cpus, agent.lacks) = (sources, cpus, lacks);
                     break;
                 }
                 Ok(ToCoordinator::Refused(says)) => {
@@ -173,6 +175,11 @@ pub fn leave(agents: Vec<Agent>) {
 }
 
 impl Agent {
+    /// What its machine may have too little of for its part of the plan, in sentences after its name.
+    pub fn lacks(&self) -> impl Iterator<Item = String> {
+        self.lacks.iter().map(|says| format!("agent {}: {says}", self.name))
+    }
+
     fn connect(address: &str, key: &Key, version: &str) -> Result<Self, String> {
         let mut found = address.to_socket_addrs().map_err(|error| {
             format!("has no address: {error}. Write HOST:PORT as its own line says when it starts")
@@ -191,6 +198,7 @@ impl Agent {
             clock: Clock::default(),
             sources: Vec::new(),
             cpus: Vec::new(),
+            lacks: Vec::new(),
             part: None,
         };
         agent.find_clock().map_err(|error| format!("was lost: {error}"))?;

@@ -67,10 +67,12 @@ pub(crate) enum ToCoordinator {
         number: u64,
         at_us: u64,
     },
-    /// All threads are there; and from which addresses and on which cores they make load, where that was said.
+    /// All threads are there; and from which addresses and on which cores they make load, where that was said. `lacks`: what
+    /// the machine may have too little of.
     Ready {
         sources: Vec<IpAddr>,
         cpus: Vec<u32>,
+        lacks: Vec<String>,
     },
     /// This plan is not performed, and why.
     Refused(String),

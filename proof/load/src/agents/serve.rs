@@ -10,6 +10,7 @@ use crate::agents::wire::{Hello, Listener, Teller, welcome};
 use crate::climb::{RATE_MAX, Shape, VISITORS_MAX};
 use crate::generator::{self, Orders, Shared};
 use crate::mark::SigningKey;
+use crate::means::{self, Lack, Share};
 use crate::plan::Plan;
 use crate::record::{Moment, Record, Tally, Window};
 use crate::result::Model;
@@ -23,6 +24,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tentpole_runtime::clock::{self, Instant};
+use tentpole_runtime::descriptors;
 use tokio::sync::watch;
 
 /// Connections at once that have not proved that they have the key, or wait for a run to end.
@@ -116,6 +118,15 @@ fn converse(stream: TcpStream, settings: &Settings, busy: &AtomicBool, say: &dyn
         Ok(both) => both,
         Err(says) => return refuse(&mut teller, says),
     };
+    let share = Share { threads: part.threads, of: part.of };
+    let mut lacks = Vec::new();
+    for lack in [means::ports(&plan, share), means::files(&plan, share, descriptors::limit())] {
+        match lack {
+            Some(Lack::Certain(says)) => return refuse(&mut teller, says),
+            Some(Lack::Possible(says)) => lacks.push(says),
+            None => {}
+        }
+    }
     let ended = tells_samples.then(|| {
         let (samples, ended, lost) = samples::queue();
         plan.samples = Some(samples);
@@ -126,7 +137,7 @@ fn converse(stream: TcpStream, settings: &Settings, busy: &AtomicBool, say: &dyn
     }
     say(&format!("loads {} with {} of {} threads", plan.url, part.threads, part.of));
     let worked = Work::begin(plan, part, ended).and_then(|mut work| {
-        let worked = work.perform(&mut teller, &heard);
+        let worked = work.perform(&mut teller, &heard, lacks);
         work.end();
         // What ended while the threads were told to.
         worked.and_then(|()| work.tell_samples(&mut teller))
@@ -201,9 +212,14 @@ impl Work {
         Ok(Self { plan, threads, orders, steps, step: None, timeline: None, ended, fed })
     }
 
-    fn perform(&mut self, teller: &mut Teller, heard: &Receiver<io::Result<ToAgent>>) -> io::Result<()> {
+    fn perform(
+        &mut self,
+        teller: &mut Teller,
+        heard: &Receiver<io::Result<ToAgent>>,
+        lacks: Vec<String>,
+    ) -> io::Result<()> {
         let (sources, cpus) = (self.plan.transport.sources.clone(), self.plan.cpus.clone());
-        teller.tell(&ToCoordinator::Ready { sources, cpus })?;
+        teller.tell(&ToCoordinator::Ready { sources, cpus, lacks })?;
         let mut told = clock::now();
         loop {
             match heard.recv_timeout(LOOK_EVERY) {
