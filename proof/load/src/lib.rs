@@ -21,6 +21,7 @@ pub mod mark;
 pub mod means;
 pub mod order;
 pub mod plan;
+pub mod ports;
 pub mod probe;
 pub mod read;
 pub mod real;

@@ -1,6 +1,7 @@
 //! How the hosts of a run are reached: from which addresses of this machine, in the clear or over TLS, by which version of
 //! HTTP. Connects; sends nothing itself.
 
+use crate::ports::{self, Ports};
 use crate::result::FailureCause;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use serde::{Deserialize, Serialize};
@@ -16,9 +17,6 @@ use tokio::net::{TcpSocket, TcpStream};
 
 /// Source addresses of a run at most.
 pub const SOURCES_MAX: usize = 4_096;
-/// What the kernel gives out when nobody has changed it (`net.ipv4.ip_local_port_range`).
-const PORTS_USUAL: (u16, u16) = (32_768, 60_999);
-
 /// Which version of HTTP is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Version {
@@ -42,6 +40,8 @@ pub struct Transport {
     pub sources: Vec<IpAddr>,
     /// Why a certificate was not believed, of all who connect in this way.
     pub disbelief: Disbelief,
+    /// Which ports connections come from.
+    pub ports: Ports,
 }
 
 /// Why the first certificate that was not believed was not. Copies share it.
@@ -86,9 +86,13 @@ impl Transport {
     /// # Errors
     /// The system's.
     pub(crate) async fn connect(&self, to: SocketAddr, number: u64) -> io::Result<TcpStream> {
-        match self.source(to, number) {
-            Some(from) => bound(from, to)?.connect(to).await,
-            None => TcpStream::connect(to).await,
+        let from = self.source(to, number);
+        match socket(from, to, Some(&self.ports))?.connect(to).await {
+            // No port is free in that window: anywhere.
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                socket(from, to, None)?.connect(to).await
+            }
+            done => done,
         }
     }
 
@@ -103,29 +107,23 @@ impl Transport {
     /// programs hold, and what was closed in the last minute, is less.
     pub fn connections_max(&self, to: SocketAddr) -> u64 {
         let like = self.sources.iter().filter(|from| from.is_ipv4() == to.is_ipv4()).count();
-        u64::from(local_ports()) * like.max(1) as u64
+        u64::from(ports::count()) * like.max(1) as u64
     }
 }
 
-/// A socket that comes from this address. The port is chosen when it connects: then it need only differ from those of
-/// connections to the same place (`IP_BIND_ADDRESS_NO_PORT`, ip(7)).
-fn bound(from: IpAddr, to: SocketAddr) -> io::Result<TcpSocket> {
+/// A socket that comes from this address, or from whichever the system chooses. Its port is chosen when it connects: then it need
+/// only differ from those of connections to the same place (`IP_BIND_ADDRESS_NO_PORT`, ip(7)).
+fn socket(from: Option<IpAddr>, to: SocketAddr, ports: Option<&Ports>) -> io::Result<TcpSocket> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = Socket::new(Domain::for_address(to), kind, Some(Protocol::TCP))?;
-    nix::sys::socket::setsockopt(&socket, IpBindAddressNoPort, &true)?;
-    socket.bind(&SocketAddr::new(from, 0).into())?;
+    if let Some(ports) = ports {
+        ports.narrow(&socket);
+    }
+    if let Some(from) = from {
+        nix::sys::socket::setsockopt(&socket, IpBindAddressNoPort, &true)?;
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+    }
     Ok(TcpSocket::from_std_stream(socket.into()))
-}
-
-/// How many ports the system gives out.
-fn local_ports() -> u32 {
-    let said = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let mut bounds = said.split_ascii_whitespace().map(str::parse::<u16>);
-    let (low, high) = match (bounds.next(), bounds.next()) {
-        (Some(Ok(low)), Some(Ok(high))) if low <= high => (low, high),
-        _ => PORTS_USUAL,
-    };
-    u32::from(high - low) + 1
 }
 
 /// Addresses as they were typed: `127.0.0.2,127.0.0.3` or `10.0.0.0/28`.
