@@ -133,21 +133,22 @@ impl Crowd {
         }
     }
 
-    /// Nine visitors in turn, until one is served from the cache. Each without a cookie.
-    pub fn until_hit(&self, path: &str) {
-        self.until_hit_with(path, "");
+    /// Nine visitors in turn, until one is served from the cache, and what he got. Each without a cookie. The one after
+    /// him may be the one who goes to see whether the page is still the same.
+    pub fn until_hit(&self, path: &str) -> Got {
+        self.until_hit_with(path, "")
     }
 
-    pub fn until_hit_with(&self, path: &str, fields: &str) {
-        self.until(path, fields, |got| got.hit);
+    pub fn until_hit_with(&self, path: &str, fields: &str) -> Got {
+        self.until(path, fields, |got| got.hit)
     }
 
     /// The same, until what is in the cache is this.
-    pub fn until_hit_says(&self, path: &str, body: &str) {
-        self.until(path, "", |got| got.hit && got.body == body);
+    pub fn until_hit_says(&self, path: &str, body: &str) -> Got {
+        self.until(path, "", |got| got.hit && got.body == body)
     }
 
-    fn until(&self, path: &str, fields: &str, is_it: impl Fn(&Got) -> bool) {
+    fn until(&self, path: &str, fields: &str, is_it: impl Fn(&Got) -> bool) -> Got {
         let mut last = Got { head: String::new(), body: String::new(), hit: false };
         // A rule takes some ten requests and 30 ms, and the learner's thread some more.
         let is_so = self.eventually(|round| {
@@ -155,7 +156,7 @@ impl Crowd {
             is_it(&last)
         });
         if is_so {
-            return;
+            return last;
         }
         panic!("{path} is not learned: {:#}\n{}\n\n{}", self.advice(), last.head, last.body);
     }

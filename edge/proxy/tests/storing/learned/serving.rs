@@ -7,9 +7,8 @@ use tentpole_proxy::LearningLimits;
 #[test]
 fn a_page_that_is_the_same_for_all_is_served_from_the_cache_and_says_so() {
     let crowd = Crowd::before(|_| page("news"));
-    crowd.until_hit("/news");
-    let got = crowd.ask(9, "/news", "");
-    assert!(got.hit && got.head.contains("detail=learned") && got.body == "news", "{}", got.head);
+    let got = crowd.until_hit("/news");
+    assert!(got.head.contains("detail=learned") && got.body == "news", "{}", got.head);
     let row = crowd.row("shop.example/*");
     assert_eq!((&row["state"], &row["ruled"]), (&"applied".into(), &1.into()), "{row:#}");
 }
@@ -78,10 +77,13 @@ fn the_tenth_page_of_a_kind_needs_less_than_the_first() {
     assert!(!crowd.ask(1, "/post/new", "").hit && !crowd.ask(1, "/post/new", "").hit);
     let before = crowd.asked().len();
     assert!(!crowd.ask(2, "/post/new", "").hit);
-    assert!(crowd.ask(3, "/post/new", "").hit, "after one request of another visitor");
+    let third = crowd.ask(3, "/post/new", "");
+    // One of the first 99 goes to see, drawn by lot: it may be the first.
+    let went = third.head.contains("detail=probe");
+    assert!(third.hit || went, "after one request of another visitor: {}", third.head);
     assert_eq!(
         crowd.asked().len(),
-        before + 1,
+        before + 1 + usize::from(went),
         "that said nothing about who asks: {:?}",
         crowd.asked().last()
     );
