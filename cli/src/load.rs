@@ -7,6 +7,7 @@ mod collector;
 mod compare;
 mod confirm;
 mod find;
+mod idle;
 pub mod import;
 mod joined;
 mod keep;

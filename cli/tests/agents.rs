@@ -177,6 +177,8 @@ async fn an_agent_that_is_killed_is_named_first_and_the_rest_is_kept() {
     assert!(run.breaking_point.is_none() && !run.trusted && run.interrupted, "{said}");
     assert!(run.took_s < 40.0, "it ends then: {}", run.took_s);
     assert!(run.steps[0].requests > 100 && run.steps[0].response_time.is_some(), "{:?}", run.steps[0]);
+    assert!(!run.steps[0].held && run.highest_held.is_none(), "half of the load is not the load: {said}");
+    assert!(!said.contains('✓') && said.contains("not judged"), "{said}");
     let named: Vec<bool> = run.agents.iter().map(|agent| agent.lost_because.is_some()).collect();
     assert_eq!(named, [true, false], "{:?}", run.agents);
     // The one that stayed is free for the next run.

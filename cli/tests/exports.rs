@@ -199,6 +199,19 @@ async fn what_cannot_be_left_is_said_and_costs_nothing_else() {
         "{}",
         text(&before.stderr)
     );
+    let same = tentpole(folder.path(), &[&url, "--out-junit", "x", "--out-jtl", "./x"]);
+    assert_eq!(same.status.code(), Some(2));
+    assert!(
+        text(&same.stderr).contains("--out-junit and --out-jtl would be one file"),
+        "{}",
+        text(&same.stderr)
+    );
+    let report = tentpole(folder.path(), &[&url, "--out-jtl", "report.json"]);
+    assert!(
+        text(&report.stderr).contains("--out-jtl and its data would be one file"),
+        "{}",
+        text(&report.stderr)
+    );
     assert_eq!(origin.request_count(), 0, "it is known before anything is sent");
     let (collector, _received) = collector("503 No");
     let after = tentpole(
@@ -393,4 +406,43 @@ async fn figures_are_served_while_it_runs_and_who_is_slow_keeps_nobody_from_them
     let output = tentpole(folder.path(), &[&url, "--metrics", &there]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("Is something else there?"), "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_run_that_was_interrupted_is_no_green_build() {
+    let origin = origin().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tentpole"))
+        .args([
+            "load",
+            &origin.url(),
+            "--visitors",
+            "2",
+            "--time",
+            "5m",
+            "--ramp",
+            "0",
+            "--think",
+            "10ms",
+            "--plain",
+        ])
+        .args(["--out-junit", "junit.xml"])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while origin.request_count() < 50 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::INT).unwrap();
+    tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    let junit = std::fs::read_to_string(folder.path().join("junit.xml")).unwrap();
+    let case = "<testcase name=\"the run went to its end\" classname=\"run\"";
+    let after = junit.split(case).nth(1).unwrap();
+    assert!(
+        after.split("</testcase>").next().unwrap().contains("<failure message=\"interrupted after "),
+        "{junit}"
+    );
 }

@@ -24,13 +24,15 @@ const CLIMB: [&str; 8] =
 const FIND: [&str; 9] =
     ["--find", "--find-time", "10s", "--visitors", "5..200", "--ramp", "50ms", "--think", "20ms"];
 const PATIENT: [&str; 4] = ["--p50", "20s", "--p99", "25s"];
+/// Late by 1 % of this is late.
+const PUNCTUAL: [&str; 4] = ["--p50", "500ms", "--p99", "25s"];
 
 fn server() -> Known {
     Known::start(Limit::Places { places: 1_000, work: Duration::from_millis(1) }).unwrap()
 }
 
 /// `tentpole load` after this line of a shell.
-fn start(folder: &Path, before: &str, url: &str, typed: &[&str]) -> Child {
+fn start(folder: &Path, before: &str, url: &str, typed: &[&str], objectives: [&str; 4]) -> Child {
     let mut command = Command::new("sh");
     command.args([
         "-c",
@@ -39,7 +41,7 @@ fn start(folder: &Path, before: &str, url: &str, typed: &[&str]) -> Child {
         "load",
         url,
     ]);
-    command.args(typed).args(PATIENT).current_dir(folder).stdin(Stdio::null());
+    command.args(typed).args(objectives).current_dir(folder).stdin(Stdio::null());
     command.env("HOME", folder).env("XDG_STATE_HOME", folder).env("TMPDIR", folder);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -73,7 +75,7 @@ fn too_few_descriptors_stand_first_and_are_no_breaking_point() {
     let (folder, server) = (tempfile::tempdir().unwrap(), server());
     let before = format!("ulimit -n {DESCRIPTORS};");
     for (typed, code) in [(&CLIMB[..], 99), (&FIND[..], 1)] {
-        let output = start(folder.path(), &before, &server.url(), typed).wait_with_output().unwrap();
+        let output = start(folder.path(), &before, &server.url(), typed, PATIENT).wait_with_output().unwrap();
         let (run, said) = could_not(folder.path(), &output, code);
         assert!(said.contains(&format!("the system allows {DESCRIPTORS} open files")), "before: {said}");
         // A machine that held it up as well may have ended the search before that.
@@ -104,7 +106,7 @@ fn is_inside(test: &str) -> bool {
 /// Ports that a program had are not free at once, so that each of these has a namespace of its own.
 fn too_few_ports(typed: &[&str], code: i32) {
     let (folder, server) = (tempfile::tempdir().unwrap(), server());
-    let output = start(folder.path(), "", &server.url(), typed).wait_with_output().unwrap();
+    let output = start(folder.path(), "", &server.url(), typed, PATIENT).wait_with_output().unwrap();
     let (run, said) = could_not(folder.path(), &output, code);
     assert!(said.contains("and 200 visitors may need one each"), "before: {said}");
     let is_late = run.distrust.iter().any(|why| matches!(why, Distrust::Lag { .. }));
@@ -133,7 +135,7 @@ fn a_generator_that_can_do_no_more_says_first_what_its_threads_used() {
     let (folder, server) = (tempfile::tempdir().unwrap(), server());
     // More than one thread makes.
     let much = ["--visitors", "1000", "--think", "0", "--time", "1s", "--ramp", "0", "--threads", "1"];
-    let output = start(folder.path(), "", &server.url(), &much).wait_with_output().unwrap();
+    let output = start(folder.path(), "", &server.url(), &much, PUNCTUAL).wait_with_output().unwrap();
     let code = output.status.code().unwrap();
     let (run, said) = could_not(folder.path(), &output, code);
     assert!(run.distrust.iter().any(|why| matches!(why, Distrust::Lag { .. })), "{said}");
@@ -149,7 +151,7 @@ fn a_generator_that_is_held_up_says_so_first_and_finds_nothing() {
     let (folder, server) = (tempfile::tempdir().unwrap(), server());
     let constant = ["--visitors", "20", "--time", "2s", "--ramp", "0", "--think", "20ms"];
     for (typed, code) in [(&constant[..], 0), (&FIND[..], 1)] {
-        let mut child = start(folder.path(), "", &server.url(), typed);
+        let mut child = start(folder.path(), "", &server.url(), typed, PUNCTUAL);
         let pid = Pid::from_child(&child);
         // As a machine does whose processors are somebody else's half of the time.
         while child.try_wait().unwrap().is_none() {

@@ -63,6 +63,26 @@ async fn a_logs_requests_are_made_at_its_times_by_its_visitors() {
 }
 
 #[tokio::test]
+async fn what_a_log_orders_is_ordered_again_only_by_a_test_account() {
+    let origin = Origin::start().await;
+    for path in ["/", "/a", "/api/placeOrder"] {
+        origin.on(path).respond(Response::ok("here"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let order =
+        "192.0.2.1 - - [10/Oct/2025:11:55:38 +0000] \"POST /api/placeOrder HTTP/1.1\" 200 5 \"-\" \"Ann\"";
+    let log = format!("{}\n{order}\n", LOG.lines().nth(2).unwrap());
+    std::fs::write(folder.path().join("access.log"), log).unwrap();
+    let all = ["--speed", "100", "--all-methods"];
+    let without = text(&replayed(folder.path(), &origin.url(), &all).stderr);
+    assert!(without.contains("1 requests are not made, because by their paths they order"), "{without}");
+    assert_eq!(origin.requests_for("/api/placeOrder").len(), 0);
+    let with = replayed(folder.path(), &origin.url(), &[&all[..], &["--account", "test@shop"]].concat());
+    assert_eq!(with.status.code(), Some(0), "{}", text(&with.stderr));
+    assert_eq!(origin.requests_for("/api/placeOrder").len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_no_log_is_refused_before_anything_is_sent() {
     let origin = Origin::start().await;
     let folder = tempfile::tempdir().unwrap();

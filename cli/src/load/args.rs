@@ -38,11 +38,11 @@ pub struct Load {
     /// Requests of an access log, at their own times
     #[arg(long, value_name = "FILE", conflicts_with_all = ["visitors", "rate", "journey", "profile"])]
     pub replay: Option<PathBuf>,
-    /// With --replay: so many times faster
-    #[arg(long, value_name = "N", requires = "replay", default_value = "1", value_parser = amount)]
-    pub speed: f64,
+    /// With --replay: so many times faster [default: 1]
+    #[arg(long, value_name = "N", value_parser = amount)]
+    pub speed: Option<f64>,
     /// With --replay: also what is not GET, HEAD or OPTIONS
-    #[arg(long, requires = "replay")]
+    #[arg(long)]
     pub all_methods: bool,
     /// Highest load of a climb without an end [default: 10000]
     #[arg(long, value_name = "N", value_parser = amount)]
@@ -50,9 +50,9 @@ pub struct Load {
     /// How long a constant load lasts [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub time: Option<Duration>,
-    /// How long each step of a climb is judged
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
-    pub step_time: Duration,
+    /// How long each step of a climb is judged [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub step_time: Option<Duration>,
     /// How long load takes to change; not judged
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse)]
     pub ramp: Duration,
@@ -74,18 +74,18 @@ pub struct Load {
     /// Longest time for one page
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub timeout: Duration,
-    /// With --rate: arrivals come poisson or constant
-    #[arg(long, value_name = "FORM", default_value = "poisson", hide_possible_values = true)]
-    pub arrivals: Arrivals,
+    /// With --rate: arrivals come poisson or constant [default: poisson]
+    #[arg(long, value_name = "FORM", hide_possible_values = true)]
+    pub arrivals: Option<Arrivals>,
     /// With --rate N: arrivals a second more at the beginning
-    #[arg(long, value_name = "N", value_parser = amount, requires = "rate")]
+    #[arg(long, value_name = "N", value_parser = amount)]
     pub burst: Option<f64>,
-    /// With --burst: the time in which half of it is gone
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
-    pub half_life: Duration,
-    /// With --rate: journeys under way at most
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub in_flight: u32,
+    /// With --burst: the time in which half of it is gone [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub half_life: Option<Duration>,
+    /// With --rate: journeys under way at most [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub in_flight: Option<u32>,
     /// The same number makes visitors choose the same
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,

@@ -47,7 +47,7 @@ pub struct Finding {
     #[arg(long, conflicts_with_all = ["profile", "replay", "time", "burst", "out_jtl"])]
     pub find: bool,
     /// With --find: longest time for all trials [default: 5m]
-    #[arg(long, value_name = "TIME", requires = "find", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub find_time: Option<Duration>,
 }
 

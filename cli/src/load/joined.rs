@@ -52,7 +52,7 @@ pub fn add(whole: &mut Option<Run>, mut run: Run) {
 
 /// The verdict over all its steps, and of the generator what was worst.
 pub fn judged(mut run: Run) -> Run {
-    run.distrust = verdict::distrust(&run.steps);
+    run.distrust = verdict::distrust(&run.steps, &run.objectives);
     run.trusted = run.distrust.is_empty();
     run.breaking_point = verdict::breaking_point(&run.steps, &run.distrust);
     run.highest_held = verdict::highest_held(&run.steps);

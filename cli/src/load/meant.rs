@@ -1,7 +1,7 @@
 //! What was meant by `tentpole load …`: a plan. Resolves the host; asks it nothing.
 
 use crate::load::args::{Arrivals, Limit, Load, Range};
-use crate::load::{import, replay};
+use crate::load::{idle, import, replay};
 use std::path::Path;
 use std::time::Duration;
 use tentpole_load::Plan;
@@ -23,6 +23,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const VISITORS_FROM: f64 = 10.0;
 const VISITORS_TO: f64 = 10_000.0;
 const TIME_USUAL: Duration = Duration::from_secs(30);
+/// How long a step of a climb is judged, and in which time half of a burst is gone.
+const STEP_TIME_USUAL: Duration = Duration::from_secs(10);
+const HALF_LIFE_USUAL: Duration = Duration::from_secs(10);
+/// Journeys under way at most.
+const IN_FLIGHT_USUAL: u32 = 10_000;
 /// A step that is judged for less says nothing.
 const STEP_TIME_MIN: Duration = Duration::from_millis(100);
 
@@ -46,6 +51,7 @@ pub fn plan(typed: &Load) -> Result<Plan, Wrong> {
     if (typed.ca.is_some() || typed.insecure) && !url.https && !typed.comparing.has_https() {
         return Err("--ca and --insecure are for https:// only.".to_owned().into());
     }
+    idle::refused(typed)?;
     let profile = typed.profile.as_deref().map(file).transpose()?.unwrap_or_default();
     let replay = typed.replay.as_deref().map(|path| replay::look(path, typed)).transpose()?;
     let (mut journeys, model, shape, source) = match replay {
@@ -79,7 +85,7 @@ pub fn plan(typed: &Load) -> Result<Plan, Wrong> {
     if typed.timeout > TIMEOUT_MAX || typed.timeout.is_zero() {
         return Err(format!("--timeout is up to {} s, and more than 0.", TIMEOUT_MAX.as_secs()).into());
     }
-    if typed.step_time < STEP_TIME_MIN || typed.time.is_some_and(|time| time < STEP_TIME_MIN) {
+    if [typed.step_time, typed.time].into_iter().flatten().any(|time| time < STEP_TIME_MIN) {
         return Err("--step-time and --time are at least 100ms.".to_owned().into());
     }
     let asked = typed.asked.find(&url, typed.seed)?;
@@ -103,10 +109,10 @@ pub fn plan(typed: &Load) -> Result<Plan, Wrong> {
         model,
         shape,
         spacing: match typed.arrivals {
-            Arrivals::Poisson => Spacing::Poisson,
-            Arrivals::Constant => Spacing::Constant,
+            None | Some(Arrivals::Poisson) => Spacing::Poisson,
+            Some(Arrivals::Constant) => Spacing::Constant,
         },
-        in_flight_max: typed.in_flight,
+        in_flight_max: typed.in_flight.unwrap_or(IN_FLIGHT_USUAL),
         objectives: objectives(typed, &profile),
         think: typed.think,
         pause: typed.pause,
@@ -210,7 +216,8 @@ fn shape(typed: &Load, profile: &Profile, journeys: &Journeys) -> Result<(Model,
     match range {
         Range::Constant(load) => {
             let time = typed.time.unwrap_or(TIME_USUAL);
-            let burst = typed.burst.map(|above| Burst { above, half_life: typed.half_life });
+            let half_life = typed.half_life.unwrap_or(HALF_LIFE_USUAL);
+            let burst = typed.burst.map(|above| Burst { above, half_life });
             Ok((model, Shape::Stages(vec![Stage { load: check(load)?, time, ramp: typed.ramp, burst }])))
         }
         Range::Climb(from, to) => {
@@ -221,7 +228,8 @@ fn shape(typed: &Load, profile: &Profile, journeys: &Journeys) -> Result<(Model,
             let to = check(to.or(typed.visitors_max).unwrap_or(VISITORS_TO))?;
             // `--visitors-max 5` also means: do not begin with 10.
             let from = check(from)?.min(to);
-            Ok((model, Shape::Climb { from, to, step_time: typed.step_time, ramp: typed.ramp, whole }))
+            let step_time = typed.step_time.unwrap_or(STEP_TIME_USUAL);
+            Ok((model, Shape::Climb { from, to, step_time, ramp: typed.ramp, whole }))
         }
     }
 }

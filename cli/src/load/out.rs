@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use tentpole_export::{jtl, junit, otlp, prometheus};
 use tentpole_load::samples::{self, Sample};
 use tentpole_load::{Event, Plan, Run};
+use tentpole_report::words;
 
 /// How often a collector hears of a run that goes on.
 const OTLP_EVERY: u32 = 5;
@@ -42,6 +43,7 @@ struct Lines {
 impl Outs {
     /// Opens what was asked for, before anything is sent. Errors say what cannot be written.
     pub fn open(typed: &Load, plan: &mut Plan) -> Result<Self, String> {
+        differ(typed)?;
         for path in [&typed.out_junit, &typed.out_prometheus].into_iter().flatten() {
             ready(path)?;
         }
@@ -88,7 +90,7 @@ impl Outs {
     /// When it is over. The plan is gone by now, and with it the last who could tell of a page load.
     pub fn end(mut self, run: &Run) {
         if let Some(path) = &self.junit {
-            self.failed.extend(replace(path, &junit::write(run)).err());
+            self.failed.extend(replace(path, &junit::write(run, &reasons(run))).err());
         }
         if let Some(path) = &self.prometheus {
             self.failed.extend(replace(path, &prometheus::end(run)).err());
@@ -146,6 +148,38 @@ fn write_lines(file: std::fs::File, received: &Receiver<Sample>, names: &[String
         file.write_all(line.as_bytes())?;
     }
     file.flush()
+}
+
+/// Why a run is not to be believed, in the words of the summary.
+fn reasons(run: &Run) -> Vec<String> {
+    let says = |why| {
+        let (what, cure) = words::distrust(run, why);
+        format!("{what} {cure}")
+    };
+    run.distrust.iter().map(says).collect()
+}
+
+/// Two exports in one file would be one.
+fn differ(typed: &Load) -> Result<(), String> {
+    let report = |name: &str| typed.out.join(name);
+    let outs = [
+        ("--out-junit", typed.out_junit.clone()),
+        ("--out-jtl", typed.out_jtl.clone()),
+        ("--out-prometheus", typed.out_prometheus.clone()),
+        ("the report", Some(report("report.html"))),
+        ("its data", Some(report("report.json"))),
+    ];
+    let named: Vec<(&str, PathBuf)> =
+        outs.into_iter().filter_map(|(name, path)| Some((name, std::path::absolute(path?).ok()?))).collect();
+    for (place, (name, path)) in named.iter().enumerate() {
+        if let Some((other, _)) = named[..place].iter().find(|(_, other)| other == path) {
+            return Err(format!(
+                "{other} and {name} would be one file, {}: give each its own.",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn ready(path: &Path) -> Result<(), String> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tentpole_import::access_log::{self, LINE_BYTES_MAX, Logged};
 use tentpole_load::climb::Shape;
+use tentpole_load::effects;
 use tentpole_load::journey::{Journeys, Verb};
 use tentpole_load::replay::{self, Request, Requests, Source};
 
@@ -25,6 +26,8 @@ pub struct Log {
     path: PathBuf,
     speed: f64,
     all_methods: bool,
+    /// Whether what orders, pays, mails or reserves may be made.
+    has_account: bool,
     first_us: u64,
     last_us: u64,
     requests: u64,
@@ -36,8 +39,9 @@ pub fn look(path: &Path, typed: &Load) -> Result<Log, String> {
     let unreadable = |error: std::io::Error| format!("{shown}: this file cannot be read: {error}.");
     let mut log = Log {
         path: path.to_owned(),
-        speed: typed.speed,
+        speed: typed.speed.unwrap_or(1.0),
         all_methods: typed.all_methods,
+        has_account: typed.account.is_some(),
         first_us: u64::MAX,
         last_us: 0,
         requests: 0,
@@ -45,12 +49,15 @@ pub fn look(path: &Path, typed: &Load) -> Result<Log, String> {
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(format!("{shown}: this is no file; a log is read twice, so it must be one."));
     }
-    let (mut bad, mut told, mut unsafe_methods) = (0_u64, Vec::new(), 0_u64);
+    let (mut bad, mut told, mut left_out) = (0_u64, Vec::new(), [0_u64; 2]);
     let mut lines = Lines::open(path).map_err(unreadable)?;
     while let Some((number, line)) = lines.next_line() {
         match line.and_then(|line| access_log::line(&line)) {
-            Ok(logged) if log.verb(&logged).is_none() => unsafe_methods += 1,
             Ok(logged) => {
+                if let Err(why) = log.verb(&logged) {
+                    left_out[why as usize] += 1;
+                    continue;
+                }
                 log.requests += 1;
                 log.first_us = log.first_us.min(logged.unix_us);
                 log.last_us = log.last_us.max(logged.unix_us);
@@ -77,10 +84,17 @@ pub fn look(path: &Path, typed: &Load) -> Result<Log, String> {
         };
         say::warning(&format!("{bad} lines are not understood and left out:\n{}{more}", told.join("\n")));
     }
-    if unsafe_methods > 0 {
+    let [methods, effects] = left_out;
+    if methods > 0 {
         say::warning(&format!(
-            "{unsafe_methods} requests are not made, because their methods may change something; --all-methods makes \
-             them, without the content that no log has."
+            "{methods} requests are not made, because their methods may change something; --all-methods makes them, \
+             without the content that no log has."
+        ));
+    }
+    if effects > 0 {
+        say::warning(&format!(
+            "{effects} requests are not made, because by their paths they order, pay, mail or reserve, which cannot be \
+             taken back; --account NAME says as which test account they may."
         ));
     }
     Ok(log)
@@ -123,10 +137,26 @@ impl Log {
         Duration::try_from_secs_f64(after).unwrap_or(Duration::MAX / 4)
     }
 
-    fn verb(&self, logged: &Logged) -> Option<Verb> {
-        let verb = Verb::ALL.into_iter().find(|verb| verb.text() == logged.method)?;
-        (self.all_methods || matches!(verb, Verb::Get | Verb::Head | Verb::Options)).then_some(verb)
+    fn verb(&self, logged: &Logged) -> Result<Verb, LeftOut> {
+        let verb = Verb::ALL.into_iter().find(|verb| verb.text() == logged.method).ok_or(LeftOut::Method)?;
+        let only_asks = matches!(verb, Verb::Get | Verb::Head | Verb::Options);
+        if !only_asks && !self.all_methods {
+            return Err(LeftOut::Method);
+        }
+        if !self.has_account && effects::of_request(verb, &logged.target).is_some() {
+            return Err(LeftOut::Effect);
+        }
+        Ok(verb)
     }
+}
+
+/// Why a request is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LeftOut {
+    /// Its method may change something.
+    Method,
+    /// It sounds like what cannot be taken back.
+    Effect,
 }
 
 /// The log while it is played: requests of one second are spread over it where the log knows no parts of seconds.
@@ -170,7 +200,7 @@ impl Played {
                     },
                 },
             };
-            let Some(verb) = self.log.verb(&logged) else { continue };
+            let Ok(verb) = self.log.verb(&logged) else { continue };
             if second.is_some_and(|second| second != logged.unix_us / 1_000_000) {
                 self.next = Some(logged);
                 break;

@@ -6,7 +6,7 @@ use crate::load::words;
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use tentpole_load::result::{Objective, Objectives, Phase};
-use tentpole_load::verdict::{self, LAG_US_MAX, Seen};
+use tentpole_load::verdict::{self, Seen};
 use tentpole_load::{Event, Live, Plan};
 use tentpole_report::words::{ms, number};
 use tentpole_search::Step;
@@ -219,7 +219,8 @@ fn lines(
         Some((number, _)) => format!("trial {number}"),
         None => format!("step {}", live.number),
     };
-    let late = if live.lag_p99_us > LAG_US_MAX { " (too late: not to be trusted)" } else { "" };
+    let is_late = live.lag_p99_us > verdict::lag_us_max(objectives);
+    let late = if is_late { " (too late: not to be trusted)" } else { "" };
     let mut all = vec![
         format!("{which}: {} {unit}, {stage}", number(live.load)),
         format!(

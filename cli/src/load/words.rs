@@ -31,6 +31,7 @@ pub fn step(step: &StepResult) -> String {
     let verdict = match (&step.broke, step.held) {
         (Some(broke), _) => format!("✗ {}", broke.objective.words()),
         (None, true) => "✓".to_owned(),
+        (None, false) if step.requests > 0 => "not judged".to_owned(),
         (None, false) => "no request".to_owned(),
     };
     row(&[

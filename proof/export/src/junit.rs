@@ -1,5 +1,5 @@
-//! A run as JUnit XML: a suite for each step of load, a test case for each objective and each step of the journeys, and
-//! one for whether the figures may be believed. What has no limit is not judged and is no case.
+//! A run as JUnit XML: a suite for each step of load, a test case for each objective and each step of the journeys, and of the run
+//! one for whether it went to its end and one for whether the figures may be believed. What has no limit is not judged and is no case.
 
 use std::fmt::Write;
 use tentpole_load::Run;
@@ -13,9 +13,9 @@ struct Case {
     failure: Option<(String, String)>,
 }
 
-/// The whole file.
-pub fn write(run: &Run) -> String {
-    let mut suites = vec![("the run".to_owned(), 0.0, vec![trust(run)])];
+/// The whole file. `reasons`: why the figures may not be believed, in sentences.
+pub fn write(run: &Run, reasons: &[String]) -> String {
+    let mut suites = vec![("the run".to_owned(), 0.0, vec![went_to_its_end(run), trust(run, reasons)])];
     for step in &run.steps {
         let name = format!("{} {}", step.load, run.model.unit());
         let mut cases = objectives(run, step);
@@ -60,15 +60,32 @@ pub fn write(run: &Run) -> String {
     out
 }
 
-fn trust(run: &Run) -> Case {
+/// Whoever reads nothing else must not take a part of a rehearsal for all of it.
+fn went_to_its_end(run: &Run) -> Case {
+    let failure = run.interrupted.then(|| {
+        let measured = run.steps.iter().filter(|step| step.requests > 0).count();
+        let says = match measured {
+            0 => format!("interrupted after {:.0} s, before anything was measured", run.took_s),
+            _ => format!("interrupted after {:.0} s", run.took_s),
+        };
+        (says.clone(), says)
+    });
+    Case { name: "the run went to its end".to_owned(), class: "run".to_owned(), failure }
+}
+
+fn trust(run: &Run, reasons: &[String]) -> Case {
     let failure = (!run.trusted).then(|| {
-        let why: Vec<String> = run.distrust.iter().map(|why| format!("{why:?}")).collect();
-        ("the generator was in the way: do not trust these figures".to_owned(), why.join("\n"))
+        let first = reasons.first().map_or("do not trust these figures", String::as_str);
+        (first.to_owned(), reasons.join("\n"))
     });
     Case { name: "the figures may be believed".to_owned(), class: "generator".to_owned(), failure }
 }
 
 fn objectives(run: &Run, step: &StepResult) -> Vec<Case> {
+    // Of what was not made as a whole there is no verdict.
+    if step.requests > 0 && step.broke.is_none() && !step.held {
+        return Vec::new();
+    }
     let limits = run.objectives;
     let times = step.response_time.as_ref();
     let share = (step.requests > 0).then(|| step.failed as f64 / step.requests as f64);

@@ -152,6 +152,14 @@ impl Template {
         })
     }
 
+    /// The variables that are filled in, by number, and whether as they are.
+    pub fn variables(&self) -> impl Iterator<Item = (usize, bool)> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Variable { number, raw, .. } => Some((*number, *raw)),
+        })
+    }
+
     /// Whether it begins with a variable that is filled in as it is: a whole link.
     pub fn starts_raw(&self) -> bool {
         matches!(self.parts.first(), Some(Part::Variable { raw: true, .. }))

@@ -3,8 +3,10 @@
 
 use crate::result::{BreakingPoint, Broke, Distrust, FailureCause, Objective, Objectives, StepResult};
 
-/// Lateness of the generator itself, 99th percentile, from which on its figures are not to be believed, in µs.
-pub const LAG_US_MAX: u64 = 1_000;
+/// Lateness of the generator itself, 99th percentile, that is always allowed, in µs.
+const LAG_US_MAX: u64 = 1_000;
+/// What lateness may be as a part of the lowest objective for load times: so little decides nothing.
+const LAG_PART: f64 = 0.01;
 /// Requests below which a 99th percentile is little more than the slowest one.
 const REQUESTS_MIN: u64 = 100;
 
@@ -68,8 +70,17 @@ pub fn highest_held(steps: &[StepResult]) -> Option<f64> {
     held.max_by(f64::total_cmp)
 }
 
+/// Lateness of the generator itself, 99th percentile, from which on its figures are not to be believed, in µs. Lateness counts in load
+/// times, so a site can only look worse by it, and by no more than a hundredth of what is asked of it.
+pub fn lag_us_max(objectives: &Objectives) -> u64 {
+    let limits = [objectives.p50_ms, objectives.p99_ms].into_iter().flatten();
+    let lowest_ms = limits.min_by(f64::total_cmp).unwrap_or(0.0);
+    LAG_US_MAX.max((lowest_ms * 1_000.0 * LAG_PART) as u64)
+}
+
 /// Every reason for which the figures are not to be believed.
-pub fn distrust(steps: &[StepResult]) -> Vec<Distrust> {
+pub fn distrust(steps: &[StepResult], objectives: &Objectives) -> Vec<Distrust> {
+    let wanted_us = lag_us_max(objectives);
     let mut reasons = Vec::new();
     let of = |cause: FailureCause| {
         let mut with = steps.iter().filter_map(|step| Some((step.number, *step.failures.get(&cause)?)));
@@ -82,10 +93,10 @@ pub fn distrust(steps: &[StepResult]) -> Vec<Distrust> {
         reasons.push(Distrust::NoPort { step, count });
     }
     // Who has no port is late as well.
-    let late = steps.iter().filter(|step| step.lag_p99_us > LAG_US_MAX).max_by_key(|step| step.lag_p99_us);
+    let late = steps.iter().filter(|step| step.lag_p99_us > wanted_us).max_by_key(|step| step.lag_p99_us);
     if let Some(step) = late {
         let (step, lag_p99_us) = (step.number, step.lag_p99_us);
-        reasons.push(Distrust::Lag { step, lag_p99_us, wanted_us: LAG_US_MAX });
+        reasons.push(Distrust::Lag { step, lag_p99_us, wanted_us });
     }
     // Only where it decided something.
     let by_tail = |step: &&StepResult| step.broke.is_some_and(|broke| broke.objective == Objective::P99);
@@ -198,20 +209,29 @@ mod tests {
     #[test]
     fn a_late_or_full_generator_and_a_tail_of_few_requests_are_not_believed() {
         let mut steps = vec![step(1, 10.0, None), step(2, 20.0, Some(SLOW))];
-        assert_eq!(distrust(&steps), []);
-        steps[0].lag_p99_us = 1_001;
+        let usual = Objectives::default();
+        steps[0].lag_p99_us = 5_000;
+        assert_eq!(distrust(&steps, &usual), [], "a hundredth of 500 ms");
+        steps[0].lag_p99_us = 5_001;
         steps[1].failures.insert(FailureCause::GeneratorFull, 7);
         steps[1].failures.insert(FailureCause::NoPort, 3);
         steps[1].requests = 99;
         assert_eq!(
-            distrust(&steps),
+            distrust(&steps, &usual),
             [
                 Distrust::GeneratorFull { step: 2, count: 7 },
                 Distrust::NoPort { step: 2, count: 3 },
-                Distrust::Lag { step: 1, lag_p99_us: 1_001, wanted_us: LAG_US_MAX },
+                Distrust::Lag { step: 1, lag_p99_us: 5_001, wanted_us: 5_000 },
                 Distrust::FewRequests { step: 2, requests: 99 },
             ]
         );
+    }
+
+    #[test]
+    fn a_generator_may_be_late_by_a_hundredth_of_what_is_asked() {
+        let of = |p50_ms, p99_ms| lag_us_max(&Objectives { p50_ms, p99_ms, errors_share: None });
+        assert_eq!(of(None, None), 1_000);
+        assert_eq!((of(Some(20.0), Some(2_000.0)), of(None, Some(2_000.0))), (1_000, 20_000));
     }
 
     proptest! {

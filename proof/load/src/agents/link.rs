@@ -117,6 +117,11 @@ impl Links {
         (agents, lost)
     }
 
+    /// Whether an agent was lost: from then on the load is not the one that was asked for.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.report().agents.iter().any(|agent| agent.lost_because.is_some())
+    }
+
     fn report(&self) -> MutexGuard<'_, Report> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -2,6 +2,7 @@
 //! waits for nobody but the threads that were told to end.
 
 use super::{Conductor, Event, Live, SECONDS_MAX, Step, lock};
+use crate::agents::Links;
 use crate::generator::Orders;
 use crate::real::{self, Suffering};
 use crate::record::{Moment, Tally};
@@ -86,6 +87,8 @@ impl Conductor {
         let seen =
             Seen { requests, failed, p50_ms: response.quantile_ms(0.5), p99_ms: response.quantile_ms(0.99) };
         let broke = verdict::broke(&self.plan.objectives, &seen);
+        // What a part of the load leaves standing is not held.
+        let is_whole = !self.links.as_ref().is_some_and(Links::has_lost);
         StepResult {
             number: step.number,
             phase: step.next.phase,
@@ -112,7 +115,7 @@ impl Conductor {
             journey_steps: tally.journey_steps(&self.names),
             failures: tally.failures,
             statuses: tally.statuses,
-            held: requests > 0 && broke.is_none(),
+            held: requests > 0 && broke.is_none() && is_whole,
             broke,
         }
     }
@@ -141,7 +144,8 @@ impl Conductor {
         let (agents, lost) =
             self.links.as_ref().map(|links| links.merge(&mut self.seconds)).unwrap_or_default();
         let plan = &self.plan;
-        let distrust: Vec<Distrust> = lost.into_iter().chain(verdict::distrust(&steps)).collect();
+        let distrust: Vec<Distrust> =
+            lost.into_iter().chain(verdict::distrust(&steps, &plan.objectives)).collect();
         let accounts: BTreeSet<_> = plan.journeys.all.iter().filter_map(|one| one.account.clone()).collect();
         Ok(Run {
             format: FORMAT,
