@@ -111,8 +111,12 @@ pub struct Extract {
     pub from: Option<String>,
     /// The text before and after.
     pub between: Option<(String, String)>,
-    /// `random`, `last`; nothing for the first.
-    pub pick: Option<&'static str>,
+    /// A pattern, and which of its groups; nothing for the first.
+    pub pattern: Option<(String, Option<usize>)>,
+    /// A path in JSON.
+    pub json: Option<String>,
+    /// Which find, as TOML: `"random"` or a number; nothing for the first.
+    pub pick: Option<String>,
     /// What it is when nothing is found.
     pub or: Option<String>,
 }
@@ -250,7 +254,12 @@ impl Extract {
         if let Some((before, after)) = &self.between {
             parts.push(format!("between = {}", list(&[before, after])));
         }
-        parts.extend(self.pick.map(|pick| format!("pick = {}", text(pick))));
+        if let Some((pattern, group)) = &self.pattern {
+            parts.push(format!("pattern = {}", text(pattern)));
+            parts.extend(group.map(|group| format!("group = {group}")));
+        }
+        parts.extend(self.json.as_ref().map(|path| format!("json = {}", text(path))));
+        parts.extend(self.pick.as_ref().map(|pick| format!("pick = {pick}")));
         parts.extend(self.or.as_ref().map(|or| format!("or = {}", text(or))));
         format!("{{ {} }}", parts.join(", "))
     }

@@ -1,6 +1,7 @@
 //! A JMeter plan → journeys with visitors of their own, so that the same requests are made as often as JMeter makes
 //! them. What has no counterpart is noted, never dropped silently. Reads the classes of JMeter 2.13 to 5.6.
 
+mod checked;
 mod http;
 pub(crate) use http::decoded;
 mod props;

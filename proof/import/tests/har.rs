@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tentpole_import::har::{Wanted, import};
 use tentpole_import::{Imported, jmx};
-use tentpole_load::extract::{Extract, From};
+use tentpole_load::extract::{Extract, Find, From};
 use tentpole_load::journey::{Content, Journey};
 use tentpole_load::read;
 
@@ -102,7 +102,7 @@ fn what_differs_between_two_recordings_is_taken_from_the_response_before() {
     let imported = import(("a.har", &one), Some(("b.har", &two)), &Wanted::default()).expect("HARs");
     let journey = journey(&imported);
     let extracts = |step: usize| journey.steps[step].extract.as_slice();
-    let [Extract { from: From::Body, between: Some((before, after)), .. }] = extracts(0) else {
+    let [Extract { from: From::Body, find: Find::Between(before, after), .. }] = extracts(0) else {
         panic!("{}", imported.text)
     };
     assert_eq!((before.ends_with("value=\""), after.as_str()), (true, "\""), "{}", imported.text);

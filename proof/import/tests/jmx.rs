@@ -75,6 +75,93 @@ fn controllers_that_are_alike_are_counted() {
     assert!(notes[0].contains("with the HTTP request in it. (2 more like this)"), "{notes:?}");
 }
 
+fn element(class: &str, name: &str, fields: &[(&str, &str)]) -> String {
+    let fields: String = fields
+        .iter()
+        .map(|(name, text)| format!("<stringProp name=\"{name}\">{text}</stringProp>"))
+        .collect();
+    format!("<{class} testname=\"{name}\">{fields}</{class}><hashTree/>\n")
+}
+
+/// A request with these below it.
+fn request_with(path: &str, below: &str) -> String {
+    request(path).replace("<hashTree/>", &format!("<hashTree>\n{below}</hashTree>"))
+}
+
+fn regex(name: &str, pattern: &str, more: &[(&str, &str)]) -> String {
+    let mut fields = vec![("RegexExtractor.refname", name), ("RegexExtractor.regex", pattern)];
+    fields.extend(more);
+    if !more.iter().any(|(name, _)| *name == "RegexExtractor.template") {
+        fields.push(("RegexExtractor.template", "$1$"));
+    }
+    element("RegexExtractor", name, &fields)
+}
+
+#[test]
+fn extractors_are_taken_as_they_are_written() {
+    let below = regex("token", "value=&quot;([a-z0-9]{32})&quot;", &[("RegexExtractor.match_number", "0")])
+        + &regex(
+            "second",
+            "(a|b)=(\\d+)",
+            &[("RegexExtractor.template", "$2$"), ("RegexExtractor.match_number", "3")],
+        )
+        + &regex("there", "Location: (.+)", &[("RegexExtractor.useHeaders", "true")])
+        + &regex("sid", "Set-Cookie: sid=([^;]+)", &[("RegexExtractor.useHeaders", "true")])
+        + &regex("around", "(?=a)(b)", &[])
+        + &regex("both", "(a)(b)", &[("RegexExtractor.template", "$1$-$2$")])
+        + &element(
+            "JSONPostProcessor",
+            "items",
+            &[
+                ("JSONPostProcessor.referenceNames", "id;price;odd"),
+                ("JSONPostProcessor.jsonPathExprs", "$.items[*].id;items[0].price;$.a[?(@.b)]"),
+                ("JSONPostProcessor.match_numbers", ";1;1"),
+                ("JSONPostProcessor.defaultValues", "none;;"),
+            ],
+        );
+    let found = imported(&(request_with("/", &below) + &request("/p/${token}/${id}")));
+    for says in [
+        "{ name = \"token\", pattern = \"value=\\\"([a-z0-9]{32})\\\"\", pick = \"random\" }",
+        "{ name = \"second\", pattern = \"(a|b)=(\\\\d+)\", group = 2, pick = 3 }",
+        "{ name = \"there\", header = \"Location\" }",
+        "{ name = \"sid\", header = \"Set-Cookie\", pattern = \"sid=([^;]+)\" }",
+        "{ name = \"id\", json = \"$.items[*].id\", pick = \"random\", or = \"none\" }",
+        "{ name = \"price\", json = \"$.items[0].price\" }",
+    ] {
+        assert!(found.text.contains(says), "{says}\n---\n{}", found.text);
+    }
+    let notes: Vec<String> = found.notes.iter().map(ToString::to_string).collect();
+    for says in [
+        "RegexExtractor \"around\": the pattern is not understood",
+        "RegexExtractor \"both\": the template $1$-$2$ is not one group; write an `extract` for {both} yourself.",
+        "JSONPostProcessor \"items\": `?(@.b)]`: filters are not understood",
+    ] {
+        assert!(notes.iter().any(|note| note.contains(says)), "{says}\n---\n{notes:#?}");
+    }
+}
+
+#[test]
+fn assertions_of_json_become_checks() {
+    let json = |name: &str, more: &[(&str, &str)]| {
+        let fields: Vec<_> = [("JSON_PATH", "$.state")].into_iter().chain(more.iter().copied()).collect();
+        element("JSONPathAssertion", name, &fields)
+    };
+    let below = json("there", &[])
+        + &json("is", &[("EXPECTED_VALUE", "sold out"), ("JSONVALIDATION", "true")])
+        + &json("is not", &[("INVERT", "true")])
+        + &json("like", &[("EXPECTED_VALUE", "s.*"), ("JSONVALIDATION", "true"), ("ISREGEX", "true")]);
+    let found = imported(&request_with("/", &below));
+    let checks = "check = [{ json = \"$.state\" }, { json = \"$.state\", is = \"sold out\" }]";
+    assert!(found.text.contains(checks), "{}", found.text);
+    let notes: Vec<String> = found.notes.iter().map(ToString::to_string).collect();
+    for says in [
+        "\"is not\": that something is not so is not understood",
+        "\"like\": the pattern s.* is not understood",
+    ] {
+        assert!(notes.iter().any(|note| note.contains(says)), "{says}\n---\n{notes:#?}");
+    }
+}
+
 #[test]
 fn nothing_but_a_condition_is_no_plan_that_could_ask() {
     let wrong =

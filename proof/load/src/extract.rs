@@ -1,10 +1,15 @@
-//! What a journey takes from a response and what must be true of it. Finds plain text between plain text; knows no
-//! HTML and no patterns.
+//! What a journey takes from a response and what must be true of it: text between text, regular expressions, paths in JSON. Knows no
+//! HTML but its escapes.
 
 use crate::arrivals::below;
 use crate::result::FailureCause;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::ops::ControlFlow;
 use std::time::Duration;
+use tentpole_find::{JsonPath, Pattern};
 use tentpole_message::{Fields, ResponseHead};
 use tentpole_runtime::Random;
 
@@ -22,8 +27,8 @@ pub struct Extract {
     pub variable: usize,
     /// Where it is looked for.
     pub from: From,
-    /// The text before and after it; `None` takes everything.
-    pub between: Option<(String, String)>,
+    /// What of it.
+    pub find: Find,
     /// Which find is taken.
     pub pick: Pick,
     /// What it is when nothing is found; without it that is a failure.
@@ -43,11 +48,26 @@ pub enum From {
     Status,
 }
 
+/// What is taken of the text that is looked into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Find {
+    /// All of it.
+    All,
+    /// What stands between this and that: the shortest that fits, with HTML's escapes undone in a body.
+    Between(String, String),
+    /// A group of what matches, as it stands there.
+    Pattern(Pattern),
+    /// Values of a JSON text: texts as they are meant, other values as JSON. `null` is no find.
+    Json(JsonPath),
+}
+
 /// Which of several finds is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pick {
     /// The first.
     First,
+    /// The second, third and so on; 1 is the first.
+    Nth(usize),
     /// The last.
     Last,
     /// Any.
@@ -67,6 +87,12 @@ pub enum Check {
     Within(Duration),
     /// It has this field; with a text, one whose value holds it (any case).
     Header(String, Option<String>),
+    /// The pattern is found in its body.
+    Matches(Pattern),
+    /// The pattern is not found in its body.
+    LacksPattern(Pattern),
+    /// Its body is JSON with something at this path, even `null`; with a text, a value that is this.
+    Json(JsonPath, Option<String>),
 }
 
 /// A response as journeys see it.
@@ -80,6 +106,19 @@ pub struct Page<'a> {
     pub url: &'a str,
     /// How long it took.
     pub took: Duration,
+    /// The body as JSON, once somebody has asked for that; nothing when it is none.
+    pub json: &'a OnceCell<Option<Value>>,
+}
+
+impl<'a> Page<'a> {
+    fn text(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.body)
+    }
+
+    fn at(&self, path: &JsonPath) -> Vec<&'a Value> {
+        let parsed = self.json.get_or_init(|| serde_json::from_slice(self.body).ok());
+        parsed.as_ref().map(|root| path.find(root)).unwrap_or_default()
+    }
 }
 
 /// Why a response is a failure by itself or by its checks; `None` when it is as it must be.
@@ -104,7 +143,10 @@ pub fn failure(page: Page<'_>, checks: &[Check]) -> Option<FailureCause> {
 impl Check {
     /// Whether the body is needed for it.
     pub fn wants_body(&self) -> bool {
-        matches!(self, Self::Contains(_) | Self::Lacks(_))
+        matches!(
+            self,
+            Self::Contains(_) | Self::Lacks(_) | Self::Matches(_) | Self::LacksPattern(_) | Self::Json(..)
+        )
     }
 
     fn holds(&self, page: Page<'_>) -> bool {
@@ -115,6 +157,10 @@ impl Check {
             Self::Within(time) => page.took <= *time,
             Self::Header(name, None) => page.head.fields.find(name.as_bytes()).next().is_some(),
             Self::Header(name, Some(text)) => has_value(&page.head.fields, name, text),
+            Self::Matches(pattern) => pattern.is_in(&page.text()),
+            Self::LacksPattern(pattern) => !pattern.is_in(&page.text()),
+            Self::Json(path, None) => !page.at(path).is_empty(),
+            Self::Json(path, Some(text)) => page.at(path).into_iter().any(|value| shown(value) == *text),
         }
     }
 }
@@ -132,41 +178,86 @@ impl Extract {
 
     /// What is found; `None` when it is nothing.
     pub fn take(&self, page: Page<'_>, random: &mut Random) -> Option<String> {
-        let found = match &self.from {
-            From::Body => self.pick(self.finds(page.body), random).map(|value| unescaped(&value)),
+        let mut picker = Picker { pick: self.pick, seen: 0, kept: Vec::new() };
+        let _ = match &self.from {
+            From::Body => match &self.find {
+                Find::Json(path) => {
+                    let values = page.at(path).into_iter().filter(|value| !value.is_null());
+                    values.map(shown).try_for_each(|value| picker.offer(&value))
+                }
+                Find::Between(..) => self.find.each(page.body, |value| picker.offer(&unescaped(value))),
+                Find::All | Find::Pattern(_) => self.find.each(page.body, |value| picker.offer(value)),
+            },
             From::Header(name) => {
-                let values = page.head.fields.find(name.as_bytes());
-                self.pick(values.flat_map(|value| self.finds(value)), random)
+                let mut values = page.head.fields.find(name.as_bytes());
+                values.try_for_each(|value| self.find.each(value, |value| picker.offer(value)))
             }
-            From::Url => self.pick(self.finds(page.url.as_bytes()), random),
-            From::Status => Some(page.head.status.to_string()),
+            From::Url => self.find.each(page.url.as_bytes(), |value| picker.offer(value)),
+            From::Status => picker.offer(&page.head.status.to_string()),
         };
-        found.or_else(|| self.or.clone())
+        picker.picked(random).or_else(|| self.or.clone())
     }
+}
 
-    fn finds<'a>(&'a self, text: &'a [u8]) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-        match &self.between {
-            None => Box::new(std::iter::once(text)),
-            Some((before, after)) => {
-                Box::new(Finds { rest: text, before: before.as_bytes(), after: after.as_bytes() })
+impl Find {
+    /// Each find in the text, until no more is wanted. A path in JSON finds nothing in it.
+    fn each(&self, text: &[u8], mut offer: impl FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {
+        match self {
+            Self::All => str::from_utf8(text).map_or(ControlFlow::Continue(()), offer),
+            Self::Between(before, after) => {
+                let finds = Finds { rest: text, before: before.as_bytes(), after: after.as_bytes() };
+                finds.filter_map(|value| str::from_utf8(value).ok()).try_for_each(offer)
             }
+            Self::Pattern(pattern) => {
+                let text = String::from_utf8_lossy(text);
+                pattern.finds(&text).try_for_each(&mut offer)
+            }
+            Self::Json(_) => ControlFlow::Continue(()),
         }
     }
+}
 
-    fn pick<'a>(&self, finds: impl Iterator<Item = &'a [u8]>, random: &mut Random) -> Option<String> {
-        let mut finds = finds
-            .filter(|value| !value.is_empty() && value.len() <= VALUE_BYTES_MAX)
-            .take(FINDS_MAX)
-            .filter_map(|value| std::str::from_utf8(value).ok());
-        let value = match self.pick {
-            Pick::First => finds.next(),
-            Pick::Last => finds.last(),
-            Pick::Random => {
-                let all: Vec<&str> = finds.collect();
-                if all.is_empty() { None } else { Some(all[below(random, all.len())]) }
-            }
+/// Takes what is offered until it has what is wanted.
+struct Picker {
+    pick: Pick,
+    seen: usize,
+    kept: Vec<String>,
+}
+
+impl Picker {
+    /// Ends when no more is wanted. What is empty or too long is no find.
+    fn offer(&mut self, value: &str) -> ControlFlow<()> {
+        if value.is_empty() || value.len() > VALUE_BYTES_MAX {
+            return ControlFlow::Continue(());
+        }
+        self.seen += 1;
+        let is_last = match self.pick {
+            Pick::First => true,
+            Pick::Nth(number) => self.seen == number,
+            Pick::Last | Pick::Random => self.seen == FINDS_MAX,
         };
-        value.map(str::to_owned)
+        match self.pick {
+            Pick::Nth(_) if !is_last => {}
+            Pick::Last if !self.kept.is_empty() => self.kept[0] = value.to_owned(),
+            _ => self.kept.push(value.to_owned()),
+        }
+        if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn picked(mut self, random: &mut Random) -> Option<String> {
+        match (self.kept.len(), self.pick) {
+            (0, _) => None,
+            (many, Pick::Random) => Some(self.kept.swap_remove(below(random, many))),
+            _ => self.kept.pop(),
+        }
+    }
+}
+
+/// A value of a JSON text, as it is sent.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -221,14 +312,34 @@ mod tests {
     }
 
     fn extract(from: From, between: Option<(&str, &str)>, pick: Pick) -> Extract {
-        let between = between.map(|(before, after)| (before.to_owned(), after.to_owned()));
-        Extract { variable: 0, from, between, pick, or: None }
+        let find = between.map_or(Find::All, |(before, after)| Find::Between(before.into(), after.into()));
+        Extract { variable: 0, from, find, pick, or: None }
+    }
+
+    fn pattern(text: &str, pick: Pick) -> Extract {
+        let find = Find::Pattern(Pattern::new(text, None).unwrap());
+        Extract { variable: 0, from: From::Body, find, pick, or: None }
+    }
+
+    fn json(path: &str, pick: Pick) -> Extract {
+        let find = Find::Json(JsonPath::new(path).unwrap());
+        Extract { variable: 0, from: From::Body, find, pick, or: None }
     }
 
     fn taken(extract: &Extract, body: &str, seed: u64) -> Option<String> {
-        let page =
-            Page { head: &head(200), body: body.as_bytes(), url: "http://a/p/red?x=1", took: Duration::ZERO };
+        let page = Page {
+            head: &head(200),
+            body: body.as_bytes(),
+            url: "http://a/p/red?x=1",
+            took: Duration::ZERO,
+            json: &OnceCell::new(),
+        };
         extract.take(page, &mut Random::from_seed(seed))
+    }
+
+    fn judged(status: u16, body: &str, checks: &[Check]) -> Option<FailureCause> {
+        let (head, json, took) = (head(status), OnceCell::new(), Duration::from_secs(2));
+        failure(Page { head: &head, body: body.as_bytes(), url: "", took, json: &json }, checks)
     }
 
     const LINKS: &str = r#"<a href="/p/red">..</a><a href="/p/blue?a=1&amp;b=2">..</a><a href="/p/green">"#;
@@ -274,12 +385,7 @@ mod tests {
 
     #[test]
     fn a_status_fails_unless_it_is_the_one_wanted() {
-        let judge = |status, checks: &[Check]| {
-            failure(
-                Page { head: &head(status), body: b"sold out", url: "", took: Duration::from_secs(2) },
-                checks,
-            )
-        };
+        let judge = |status, checks: &[Check]| judged(status, "sold out", checks);
         assert_eq!(judge(200, &[]), None);
         assert_eq!(judge(304, &[]), None);
         assert_eq!(judge(404, &[]), Some(FailureCause::Status4xx));
@@ -291,12 +397,7 @@ mod tests {
 
     #[test]
     fn checks_look_into_body_and_fields() {
-        let judge = |check| {
-            failure(
-                Page { head: &head(200), body: b"sold out", url: "", took: Duration::from_secs(2) },
-                &[check],
-            )
-        };
+        let judge = |check| judged(200, "sold out", &[check]);
         let failed = Some(FailureCause::Check);
         assert_eq!(judge(Check::Contains("sold".into())), None);
         assert_eq!(judge(Check::Contains("in stock".into())), failed);
@@ -306,6 +407,51 @@ mod tests {
         assert_eq!(judge(Check::Header("Cache-Status".into(), Some("hit".into()))), None);
         assert_eq!(judge(Check::Header("Cache-Status".into(), Some("miss".into()))), failed);
         assert_eq!(judge(Check::Header("X-None".into(), None)), failed);
+    }
+
+    #[test]
+    fn patterns_and_paths_in_json_are_found_and_picked() {
+        let body = r#"{"token":"a\u0026b","items":[{"id":7},{"id":8},{"id":null},{"id":12345678901234567890}],"cart":{}}"#;
+        let first = |path| taken(&json(path, Pick::First), body, 1);
+        assert_eq!(first("$.token").as_deref(), Some("a&b"));
+        assert_eq!(first("$.items[1].id").as_deref(), Some("8"));
+        assert_eq!((first("$.items[2].id"), first("$.none")), (None, None), "null is no find");
+        assert_eq!(first("$.cart").as_deref(), Some("{}"));
+        assert_eq!(taken(&json("$..id", Pick::Last), body, 1).as_deref(), Some("12345678901234567890"));
+        assert_eq!(taken(&json("$..id", Pick::Nth(2)), body, 1).as_deref(), Some("8"));
+        assert_eq!(taken(&json("$..id", Pick::Nth(4)), body, 1), None);
+        assert_eq!(taken(&json("$.token", Pick::First), "no json", 1), None);
+
+        let links = |pick| taken(&pattern("href=.(/p/\\w+)", pick), LINKS, 1);
+        assert_eq!(links(Pick::First).as_deref(), Some("/p/red"));
+        assert_eq!(links(Pick::Nth(2)).as_deref(), Some("/p/blue"));
+        assert_eq!(links(Pick::Last).as_deref(), Some("/p/green"));
+        assert!(
+            (0..9)
+                .filter_map(|seed| taken(&pattern("/p/(\\w+)", Pick::Random), LINKS, seed))
+                .any(|one| one == "blue")
+        );
+        assert_eq!(taken(&pattern("href=(\\d+)", Pick::First), LINKS, 1), None);
+    }
+
+    #[test]
+    fn checks_look_for_patterns_and_values_of_json() {
+        let judge = |check| judged(200, r#"{"state":"sold out","left":[0,1],"note":null}"#, &[check]);
+        let path = |path: &str, text: Option<&str>| {
+            Check::Json(JsonPath::new(path).unwrap(), text.map(str::to_owned))
+        };
+        let pattern = |text: &str| Pattern::new(text, None).unwrap();
+        let failed = Some(FailureCause::Check);
+        assert_eq!(judge(Check::Matches(pattern("sold (out|in)"))), None);
+        assert_eq!(judge(Check::Matches(pattern("left \\d"))), failed);
+        assert_eq!(judge(Check::LacksPattern(pattern("left \\d"))), None);
+        assert_eq!(judge(Check::LacksPattern(pattern("sold"))), failed);
+        assert_eq!(judge(path("$.state", None)), None);
+        assert_eq!(judge(path("$.note", None)), None, "there, though it is null");
+        assert_eq!(judge(path("$.price", None)), failed);
+        assert_eq!(judge(path("$.left[*]", Some("1"))), None);
+        assert_eq!(judge(path("$.state", Some("in stock"))), failed);
+        assert_eq!(judged(200, "<html>", &[path("$.state", None)]), failed);
     }
 
     proptest! {

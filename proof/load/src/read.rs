@@ -3,7 +3,6 @@
 
 use crate::arrivals::Pause;
 use crate::climb::Stage;
-use crate::extract::{Check, Extract, From, Pick};
 use crate::journey::{Content, Effect, Extras, Journey, Journeys, Step, Talk, Verb};
 use crate::record::JOURNEY_STEPS_MAX;
 use crate::result::Model;
@@ -15,6 +14,8 @@ pub use crate::toml_table::Problems;
 
 #[path = "read_order.rs"]
 mod order;
+#[path = "read_response.rs"]
+mod response;
 #[path = "read_stages.rs"]
 mod stages;
 
@@ -277,16 +278,8 @@ impl Reading {
             }
         };
         let method = self.method(table, &body);
-        let checks = table
-            .tables("check", &["status", "contains", "lacks", "header", "within"])
-            .iter()
-            .filter_map(check)
-            .collect();
-        let extract: Vec<Extract> = table
-            .tables("extract", &["name", "from", "header", "between", "pick", "or"])
-            .iter()
-            .filter_map(|one| self.extract(one))
-            .collect();
+        let checks = response::checks(table);
+        let extract = self.extracts(table);
         self.set.extend(extract.iter().map(|one| one.variable));
         let extras = self.extras(table);
         if chance < 1.0 {
@@ -451,62 +444,6 @@ impl Reading {
         all
     }
 
-    fn extract(&mut self, table: &Table<'_>) -> Option<Extract> {
-        let Some(name) = table.text("name") else {
-            table.tell(table.at(), "which variable? Write name = \"product\".");
-            return None;
-        };
-        let variable = self.variable(table, &name);
-        let from = match (table.text("from"), table.text("header")) {
-            (None, Some(header)) => From::Header(header.value.to_owned()),
-            (None, None) => From::Body,
-            (Some(from), header) => match (from.value, header) {
-                ("body", None) => From::Body,
-                ("url", None) => From::Url,
-                ("status", None) => From::Status,
-                ("header", Some(header)) => From::Header(header.value.to_owned()),
-                ("header", None) => {
-                    table.tell(from.at, "which one? Write from = \"header\", header = \"Location\".");
-                    return None;
-                }
-                _ => {
-                    table.tell(
-                        from.at,
-                        "`from` is \"body\", \"header\" (with header = …), \"url\" or \"status\".",
-                    );
-                    return None;
-                }
-            },
-        };
-        let between = self.between(table, &from);
-        let pick = match table.text("pick").map(|text| (text.value, text.at)) {
-            None | Some(("first", _)) => Pick::First,
-            Some(("last", _)) => Pick::Last,
-            Some(("random", _)) => Pick::Random,
-            Some((_, at)) => {
-                table.tell(at, "`pick` is \"first\", \"last\" or \"random\".");
-                Pick::First
-            }
-        };
-        let or = table.text("or").map(|text| text.value.to_owned());
-        Some(Extract { variable: variable?, from, between, pick, or })
-    }
-
-    fn between(&self, table: &Table<'_>, from: &From) -> Option<(String, String)> {
-        let texts = table.texts("between");
-        match texts.as_slice() {
-            [before, after] if !before.value.is_empty() && !after.value.is_empty() => {
-                Some((before.value.to_owned(), after.value.to_owned()))
-            }
-            [] if *from != From::Body && !table.has("between") => None,
-            _ => {
-                let says = "`between` takes the text before and the text after: between = [\"href=\\\"/p/\", \"\\\"\"].";
-                table.tell(texts.first().map_or(table.at(), |text| text.at), says);
-                None
-            }
-        }
-    }
-
     fn variable(&mut self, table: &Table<'_>, name: &At<&str>) -> Option<usize> {
         if !is_name(name.value) {
             table.tell(name.at, "a variable's name has letters, digits and `_`, and begins with a letter.");
@@ -529,37 +466,6 @@ impl Reading {
             Template::literal("/")
         })
     }
-}
-
-fn check(table: &Table<'_>) -> Option<Check> {
-    if table.has("status") {
-        let statuses: Vec<u16> = table
-            .whole_numbers("status", 100, 999)
-            .into_iter()
-            .filter_map(|status| u16::try_from(status).ok())
-            .collect();
-        return Some(Check::Status(statuses));
-    }
-    if let Some(name) = table.text("header") {
-        return Some(Check::Header(
-            name.value.to_owned(),
-            table.text("contains").map(|text| text.value.to_owned()),
-        ));
-    }
-    if let Some(text) = table.text("contains") {
-        return Some(Check::Contains(text.value.to_owned()));
-    }
-    if let Some(text) = table.text("lacks") {
-        return Some(Check::Lacks(text.value.to_owned()));
-    }
-    if table.has("within") {
-        return table.duration("within").map(Check::Within);
-    }
-    table.tell(
-        table.at(),
-        "a check is { status = 200 }, { within = \"1s\" }, { contains = \"text\" }, { lacks = \"text\" } or { header = \"name\", contains = \"text\" }.",
-    );
-    None
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What a profile file may say, and what is said about one that is wrong.
 
 use super::*;
+use crate::extract::{Check, Find, Pick};
 use crate::journey::SHOP;
 use proptest::prelude::*;
+use tentpole_find::{JsonPath, Pattern};
 
 fn wrong(text: &str) -> String {
     read("p.toml", text).expect_err("it is wrong").to_string()
@@ -61,7 +63,7 @@ fn all_that_is_wrong_is_told_with_its_line_and_what_to_write() {
     let text = step(
         "path = \"a\"\nmethod = \"get\"\nchance = 2\nthink = \"1\"\nheaders = { Host = \"x\" }\n\
          extract = [{ name = \"a-b\" }, { name = \"x\", from = \"json\" }, { name = \"y\", between = [\"a\"] }]\n\
-         check = [{ is = 1 }, { status = 42 }]\ncolour = 1",
+         check = [{ size = 1 }, { status = 42 }]\ncolour = 1",
     );
     let told = wrong(&text);
     for says in [
@@ -73,11 +75,52 @@ fn all_that_is_wrong_is_told_with_its_line_and_what_to_write() {
         "p.toml:8:21: a variable's name has letters",
         "p.toml:8:51: `from` is \"body\",",
         "`between` takes the text before and the text after",
-        "p.toml:9:12: `is` is not known here; known are status,",
+        "p.toml:9:12: `size` is not known here; known are status,",
         "a check is { status = 200 }",
-        "p.toml:9:33: `status` takes whole numbers from 100 to 999.",
+        "p.toml:9:35: `status` takes whole numbers from 100 to 999.",
         "p.toml:10:1: `colour` is not known here",
         "\n 10 | colour = 1",
+    ] {
+        assert!(told.contains(says), "{says}\n---\n{told}");
+    }
+}
+
+#[test]
+fn patterns_and_paths_in_json_are_read_and_what_is_wrong_with_them_is_told() {
+    let text = step(
+        "path = \"/\"\nextract = [{ name = \"a\", pattern = 'id=(\\d+) (\\w+)', group = 2, pick = 3 }, { name = \"b\", json = \"$.b\" }]\n\
+         check = [{ pattern = \"a|b\" }, { lacks_pattern = '\\d' }, { json = \"$..ok\", is = \"yes\" }, { json = \"$.c\" }]",
+    );
+    let journeys = read("p.toml", &text).expect("it is right").journeys.expect("journeys");
+    let step_1 = &journeys.all[0].steps[0];
+    let [a, b] = &step_1.extract[..] else { panic!("{step_1:?}") };
+    assert_eq!(
+        (&a.find, a.pick),
+        (&Find::Pattern(Pattern::new("id=(\\d+) (\\w+)", Some(2)).expect("one")), Pick::Nth(3))
+    );
+    assert_eq!(b.find, Find::Json(JsonPath::new("$.b").expect("one")));
+    assert_eq!(step_1.checks.len(), 4);
+    assert_eq!(step_1.checks[2], Check::Json(JsonPath::new("$..ok").expect("one"), Some("yes".into())));
+
+    let told = wrong(&step(
+        "path = \"/\"\nextract = [{ name = \"a\", pattern = \"(a\" },\n{ name = \"b\", pattern = \"(a)\", group = 2 },\n\
+         { name = \"c\", json = \"items\" },\n{ name = \"d\", json = \"$.a\", header = \"X\" },\n\
+         { name = \"e\", json = \"$.a\", pattern = \"a\" },\n{ name = \"f\", between = [\"a\", \"b\"], group = 1 },\n\
+         { name = \"g\", json = \"$.a\", pick = 0 }]\n\
+         check = [{ pattern = \"(?=a)\" },\n{ json = \"$[?(@.a)]\" },\n{ status = 200, contains = \"a\" },\n{ contains = \"a\", is = \"b\" }]",
+    ));
+    for says in [
+        "p.toml:4:36: the pattern is not understood",
+        "p.toml:5:25: the pattern has no group 2: 1 stand in it.",
+        "p.toml:6:22: a path in JSON begins with $: json = \"$.items\".",
+        "p.toml:7:22: `json` looks into the body",
+        "a value is taken in one way",
+        "`group` goes with `pattern`.",
+        "p.toml:10:36: `pick` takes whole numbers from 1 to 1000.",
+        "look-around is not supported",
+        "filters are not understood",
+        "a check says one thing",
+        "`is` goes with `json`.",
     ] {
         assert!(told.contains(says), "{says}\n---\n{told}");
     }

@@ -134,6 +134,10 @@ impl<'t> Table<'t> {
         self.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))
     }
 
+    pub(crate) fn is_text(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
+    }
+
     pub(crate) fn text(&self, key: &str) -> Option<At<&'t str>> {
         self.as_text(key, self.get(key)?)
     }

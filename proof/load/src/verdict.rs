@@ -71,10 +71,11 @@ pub fn highest_held(steps: &[StepResult]) -> Option<f64> {
 }
 
 /// Lateness of the generator itself, 99th percentile, from which on its figures are not to be believed, in µs. Lateness counts in load
-/// times, so a site can only look worse by it, and by no more than a hundredth of what is asked of it.
+/// times, so a site can only look worse by it, and by no more than a hundredth of what is asked of it. Where no time is judged,
+/// it is a hundredth of the usual 500 ms.
 pub fn lag_us_max(objectives: &Objectives) -> u64 {
-    let limits = [objectives.p50_ms, objectives.p99_ms].into_iter().flatten();
-    let lowest_ms = limits.min_by(f64::total_cmp).unwrap_or(0.0);
+    let lowest = |of: &Objectives| [of.p50_ms, of.p99_ms].into_iter().flatten().min_by(f64::total_cmp);
+    let lowest_ms = lowest(objectives).or(lowest(&Objectives::default())).unwrap_or(0.0);
     LAG_US_MAX.max((lowest_ms * 1_000.0 * LAG_PART) as u64)
 }
 
@@ -230,7 +231,7 @@ mod tests {
     #[test]
     fn a_generator_may_be_late_by_a_hundredth_of_what_is_asked() {
         let of = |p50_ms, p99_ms| lag_us_max(&Objectives { p50_ms, p99_ms, errors_share: None });
-        assert_eq!(of(None, None), 1_000);
+        assert_eq!(of(None, None), 5_000);
         assert_eq!((of(Some(20.0), Some(2_000.0)), of(None, Some(2_000.0))), (1_000, 20_000));
     }
 

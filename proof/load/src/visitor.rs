@@ -16,6 +16,7 @@ use crate::transport::Version;
 use crate::url::{Url, push_encoded};
 use crate::way::Way;
 use crate::websocket::{WebSocket, challenge, handshake_lines};
+use std::cell::OnceCell;
 use std::rc::Rc;
 use tentpole_http1::{Framing, write_field, write_framing, write_request_line};
 use tentpole_message::Name;
@@ -524,8 +525,9 @@ impl Visitor {
         let host = &thread.plan.hosts.all[host];
         let scheme = crate::url::scheme(thread.plan.hosts.https);
         let url = format!("{scheme}://{}{}", host.authority, scratch.target);
-        let page =
-            Page { head: &scratch.head, body: &scratch.body, url: &url, took: clock::renew().since(begun) };
+        let took = clock::renew().since(begun);
+        let json = OnceCell::new();
+        let page = Page { head: &scratch.head, body: &scratch.body, url: &url, took, json: &json };
         if let Some(cause) = failure(page, &step.checks) {
             return Err(cause);
         }

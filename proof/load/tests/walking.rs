@@ -184,6 +184,10 @@ async fn a_failed_check_or_extraction_fails_its_step_and_the_journey_begins_agai
         ("check = [{ contains = \"something\" }]", Check),
         ("check = [{ status = [301, 302] }]", Check),
         ("extract = [{ name = \"x\", between = [\"<\", \">\"] }]", Extract),
+        ("extract = [{ name = \"x\", pattern = \"(some)thing\" }]", Extract),
+        ("extract = [{ name = \"x\", json = \"$.x\" }]", Extract),
+        ("check = [{ lacks_pattern = \"no.+here\" }]", Check),
+        ("check = [{ json = \"$.x\" }]", Check),
     ] {
         let journey = format!(
             "[[journey]]\n[[journey.step]]\npath = \"/a\"\n{text}\n[[journey.step]]\npath = \"/never\"\n"
@@ -193,6 +197,39 @@ async fn a_failed_check_or_extraction_fails_its_step_and_the_journey_begins_agai
         assert_eq!((step.journey_steps[0].failed, step.journey_steps[1].count), (step.requests, 0));
     }
     assert!(origin.requests_for("/never").is_empty());
+}
+
+#[tokio::test]
+async fn an_application_that_speaks_json_is_walked_by_paths_and_patterns() {
+    let origin = Origin::start().await;
+    let items = r#"{"items":[{"id":7,"stock":3},{"id":9,"stock":0}],"token":"a\u002fb"}"#;
+    origin.on("/api/items").respond(Response::ok(items).header("Content-Type", "application/json"));
+    origin.on("/api/items/*").respond_with(|seen| {
+        Response::ok(format!("var item = {{ path: '{}', version: 'v12' }};", seen.path()))
+    });
+    origin.on_method("POST", "/api/cart").respond(Response::ok(r#"{"state":"added","count":1}"#));
+    let journey = r#"
+[[journey]]
+[[journey.step]]
+path = "/api/items"
+extract = [{ name = "id", json = "$.items[*].id", pick = 2 }, { name = "token", json = "$.token" }]
+check = [{ json = "$.items[0].stock", is = "3" }]
+[[journey.step]]
+path = "/api/items/{id}"
+extract = [{ name = "version", pattern = 'path: .(.+)., version: .(v\d+)', group = 2 }]
+check = [{ pattern = 'items/\d+' }, { lacks_pattern = "[Ee]rror" }]
+[[journey.step]]
+path = "/api/cart"
+method = "POST"
+effect = "none"
+body = "{{\"token\":\"{token}\",\"version\":\"{version}\"}}"
+check = [{ json = "$.state", is = "added" }]
+"#;
+    let step = step(walking(&origin.url(), journey)).await;
+    assert_eq!(step.failures, Default::default(), "{step:#?}");
+    assert!(step.journey_steps[2].count > 0 && !origin.requests_for("/api/items/9").is_empty());
+    let posts = origin.requests_for("/api/cart");
+    assert_eq!(posts[0].text(), r#"{"token":"a/b","version":"v12"}"#);
 }
 
 #[tokio::test]

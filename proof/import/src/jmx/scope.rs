@@ -3,7 +3,7 @@
 
 use super::props::{flag, list, number, text};
 use super::words::Words;
-use super::{data, enabled, named, taken};
+use super::{checked, data, enabled, named, taken};
 use crate::Notes;
 use crate::draft::{Data, Extract, shown};
 use crate::xml::Element;
@@ -125,7 +125,7 @@ impl Scope {
             }
             "CSVDataSet" => self.data.extend(data(one, words, notes).map(|data| (data, one.line))),
             "ConstantTimer" | "UniformRandomTimer" | "GaussianRandomTimer" => self.timer(one, words, notes),
-            "ResponseAssertion" => taken::assertion(one, words, notes, &mut self.checks),
+            "ResponseAssertion" => checked::assertion(one, words, notes, &mut self.checks),
             "DurationAssertion" => {
                 let ms = words.fixed(number(one, "DurationAssertion.duration"), one.line, notes);
                 match ms.trim().parse::<u64>() {
@@ -136,6 +136,12 @@ impl Scope {
                 }
             }
             "RegexExtractor" => self.take(taken::regex(one, words, notes), words),
+            "JSONPathAssertion" => self.checks.extend(checked::json(one, words, notes)),
+            "JSONPostProcessor" => {
+                for extract in taken::json(one, words, notes) {
+                    self.take(Some(extract), words);
+                }
+            }
             "BoundaryExtractor" => self.take(taken::boundary(one, words, notes), words),
             "Arguments" => {}
             "ResultCollector" | "Summariser" => {
