@@ -114,7 +114,8 @@ pub fn comparison(runs: &[(&str, &Run)], width: usize) -> String {
             line(format!("Ended to spare real visitors: {why}."));
         }
     }
-    if runs.iter().any(|(_, run)| run.interrupted) {
+    let is_measured = |run: &Run| run.steps.iter().any(|step| step.requests > 0);
+    if runs.iter().any(|(_, run)| run.interrupted) && runs.iter().any(|(_, run)| is_measured(run)) {
         line("Ended before its time; this is what was measured until then.".to_owned());
     }
     out

@@ -77,7 +77,7 @@ pub fn few(run: &Run) -> Option<String> {
     let (objective, wanted) =
         judged.filter_map(|one| Some((one, needed(one)?))).find(|(_, wanted)| count < *wanted)?;
     Some(format!(
-        "The {} at {} rests on {} only, and means little below {}: let it take longer (--time, --step-time).",
+        "The {} at {} rests on {} only, and means little below {}: a longer run says more.",
         objective.words(),
         load(held, run.model),
         counted(count, "request"),
