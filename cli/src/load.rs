@@ -27,7 +27,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use tentpole_load::found::{Ended, Found};
 use tentpole_load::means::{self, Lack, Share};
-use tentpole_load::probe::{Probed, probe};
+use tentpole_load::probe::{Probed, by_other_scheme, probe};
 use tentpole_load::result::FailureCause;
 use tentpole_load::transport::Version;
 use tentpole_load::verdict::lowest_broken;
@@ -250,6 +250,11 @@ fn disbelieved(plan: &Plan) -> String {
 fn reach(plan: &Plan) -> Result<SocketAddr, (u8, String)> {
     let probed = probe(plan).map_err(|error| (1, error.to_string()))?;
     let address = plan.hosts.all[0].addresses.first().map(ToString::to_string).unwrap_or_default();
+    if let Some(other) = may_be_the_other(&probed, plan).then(|| by_other_scheme(plan)).flatten() {
+        let speaks = if other.https { "speaks TLS" } else { "does not speak TLS" };
+        let says = format!("{} ({address}) {speaks}, and answers as {other}. Load that instead.", plan.url);
+        return Err((UNREACHABLE, says));
+    }
     match probed {
         Probed::Answered { status, from } => {
             // A journey asks for pages of its own, and says which statuses are good.
@@ -286,6 +291,14 @@ fn reach(plan: &Plan) -> Result<SocketAddr, (u8, String)> {
                 cause.words()
             ),
         )),
+        Probed::Unreachable(FailureCause::ConnectTimedOut) if plan.url.https => Err((
+            UNREACHABLE,
+            format!(
+                "{} ({address}) does not answer: no connection with TLS in time. Is it running, and is this its port for \
+                 https?",
+                plan.url
+            ),
+        )),
         Probed::Unreachable(cause) => Err((
             UNREACHABLE,
             format!(
@@ -297,12 +310,25 @@ fn reach(plan: &Plan) -> Result<SocketAddr, (u8, String)> {
     }
 }
 
+/// Whether this is how a place answers that speaks TLS and is asked without it, or the other way round.
+fn may_be_the_other(probed: &Probed, plan: &Plan) -> bool {
+    use FailureCause::{ClosedEarly, ConnectTimedOut, Malformed, Reset, TimedOut, Tls};
+    match probed {
+        Probed::Answered { status, .. } => *status == 400 && !plan.url.https,
+        Probed::LeadsAway(_) => false,
+        Probed::Unreachable(ClosedEarly | Malformed | Reset | TimedOut) => true,
+        Probed::Unreachable(ConnectTimedOut | Tls) => plan.url.https,
+        Probed::Unreachable(_) => false,
+    }
+}
+
 /// Whether this machine has ports for what is planned. What surely has none is a mistake.
 fn ports_suffice(plan: &Plan) -> Result<(), String> {
     let sources = plan.transport.sources.len();
     if let Some(to) = plan.hosts.all[0].addresses.first().filter(|_| sources > 0) {
         let most = plan.transport.connections_max(*to);
-        say::out(&format!("{most} connections to {to} are possible, from {sources} addresses.\n"));
+        let from = if sources == 1 { "1 address".to_owned() } else { format!("{sources} addresses") };
+        say::out(&format!("{most} connections to {to} are possible, from {from}.\n"));
     }
     match means::ports(plan, Share::WHOLE) {
         None => Ok(()),

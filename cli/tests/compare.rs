@@ -66,6 +66,8 @@ async fn two_places_get_the_same_requests_in_turns_and_each_has_its_own_verdict(
     let page = std::fs::read_to_string(folder.path().join("compared.html")).unwrap();
     assert!(page.contains("“direct”") && page.contains("“127.0.0.1”"));
     assert!(one_line(&out).contains("Compared: ./compared.html"), "{out}");
+    let rows = |name: &str| out.lines().filter(|line| line.ends_with(&format!("  {name}"))).count();
+    assert_eq!((rows("127.0.0.1"), rows("direct")), (first.steps.len(), other.steps.len()), "{out}");
     assert_eq!(page.matches("--compare").count(), 1, "one command made both");
 }
 
@@ -86,6 +88,7 @@ async fn what_differs_is_said_with_intervals_where_the_generator_is_believed() {
         assert!(out.contains("“far” at 8 visitors: median") && out.contains(" more"), "{out}");
     } else {
         assert!(out.contains("Do not trust the figures of") && !out.contains("“far” at 8 visitors"), "{out}");
+        assert!(out.contains("Nothing is compared with") && !out.contains("which all hold"), "{out}");
     }
 }
 

@@ -135,6 +135,12 @@ async fn a_run_leaves_what_other_tools_read() {
         assert!(prometheus.lines().any(|known| known == line), "{line}\n{prometheus}");
     }
 
+    // 0.1 + 0.2 is not 0.30000000000000004 here.
+    let is_short = |value: &str| value.bytes().filter(u8::is_ascii_digit).count() <= 16;
+    let values =
+        prometheus.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap().1);
+    assert!(values.clone().count() > 10 && values.clone().all(is_short), "{prometheus}");
+
     let (path, body) = received.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!(path, "/v1/metrics");
     follows_the_schema(&body);

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod servers;
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::path::Path;
@@ -292,6 +294,74 @@ async fn a_redirect_to_another_host_is_told_before_anything_is_loaded() {
     assert_eq!(origin.request_count(), 1);
 }
 
+/// Answers heads of HTTP, and waits for the end of whatever else it is sent, as small servers do.
+fn waits_for_a_head() -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            std::thread::spawn(move || {
+                let mut line = Vec::new();
+                while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                    if line.ends_with(b"\r\n\r\n") && stream.get_mut().write_all(GOOD.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    place
+}
+
+#[test]
+fn who_takes_the_wrong_scheme_is_told_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let secure = servers::Secure::start(folder.path());
+    let at_once = server(|_| GOOD).strip_prefix("http://").unwrap().to_owned();
+    for (typed, speaks, other) in [
+        (
+            format!("http://127.0.0.1:{}/p", secure.port),
+            "speaks TLS",
+            format!("https://127.0.0.1:{}/p", secure.port),
+        ),
+        (format!("https://{at_once}/p"), "does not speak TLS", format!("http://{at_once}/p")),
+    ] {
+        let output = loaded(folder.path(), &[&typed]);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{err}");
+        assert!(err.contains(&format!("{speaks}, and answers as {other}. Load that instead.")), "{err}");
+    }
+    // Here nothing comes back to what TLS begins with.
+    let patient = waits_for_a_head();
+    let output = loaded(folder.path(), &[&format!("https://{patient}/")]);
+    let err = text(&output.stderr);
+    assert!(err.contains(&format!("does not speak TLS, and answers as http://{patient}/")), "{err}");
+    assert!(!err.contains("in time"), "{err}");
+}
+
+#[tokio::test]
+async fn a_percentile_of_few_requests_holds_and_says_on_how_many_it_rests() {
+    let origin = Origin::start().await;
+    origin.on("/").respond(Response::ok("here"));
+    let folder = tempfile::tempdir().unwrap();
+    let url = origin.url();
+    let typed = ["--visitors", "1", "--time", "300ms", "--ramp", "0", "--p50", "30s", "--p99", "30s"];
+    let output = loaded(folder.path(), &[&[&*url][..], &typed].concat());
+    let out = one_line(&text(&output.stdout));
+    assert_eq!(output.status.code(), Some(0), "{out}{}", text(&output.stderr));
+    assert!(out.contains("Holds 1 visitor, the most that was tried."), "{out}");
+    let count = report(folder.path())["steps"][0]["response_time"]["count"].as_u64().unwrap();
+    let requests = if count == 1 { "1 request".to_owned() } else { format!("{count} requests") };
+    assert!(
+        out.contains(&format!("The p99 at 1 visitor rests on {requests} only, and means little below 100")),
+        "{out}"
+    );
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.contains("The p99 at 1 visitor rests on"), "the page says it too");
+}
+
 #[test]
 fn a_wrong_call_exits_with_2_and_says_what_to_type() {
     let folder = tempfile::tempdir().unwrap();
@@ -302,6 +372,14 @@ fn a_wrong_call_exits_with_2_and_says_what_to_type() {
     std::fs::write(folder.path().join("orders.toml"), orders).unwrap();
     for (typed, says) in [
         (&["localhost:8080"][..], "has no scheme; write \"http://localhost:8080\"."),
+        (
+            &["ftp://localhost:8080/"],
+            "only http:// and https:// are loaded: write \"http://localhost:8080/\".",
+        ),
+        (
+            &["http://ann:secret@localhost:8080"],
+            "no name and password here; write \"http://localhost:8080\".",
+        ),
         (&["https://localhost", "--ca", "no.pem"], "no.pem: it cannot be read"),
         (&["http://localhost", "--insecure"], "for https:// only"),
         (&["http://localhost", "--from", "192.0.2.1"], "192.0.2.1 is no address of this machine"),
@@ -407,7 +485,8 @@ async fn ctrl_c_keeps_what_was_measured() {
     let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
     let out = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "what was seen until then held: {out}");
-    assert!(out.contains("Ended before its time"), "{out}");
+    let said = "Holds 4 visitors. It was interrupted; this is what was measured until then.";
+    assert!(one_line(&out).contains(said) && !out.contains("Ended before"), "{out}");
     let report = report(folder.path());
     assert_eq!(report["interrupted"], true);
     let step = &report["steps"][0];

@@ -37,10 +37,10 @@ async fn a_logs_requests_are_made_at_its_times_by_its_visitors() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stdout));
     assert!(
-        said.contains("1 lines are not understood and left out: access.log:4: no address at its beginning"),
+        said.contains("1 line is not understood and left out: access.log:4: no address at its beginning"),
         "{said}"
     );
-    assert!(said.contains("1 requests are not made, because their methods may change something"), "{said}");
+    assert!(said.contains("1 request is not made, because such methods may change something"), "{said}");
     // The first question is the generator's own.
     let seen: Vec<_> = origin.requests().into_iter().skip(1).collect();
     let told: Vec<String> = seen
@@ -75,7 +75,7 @@ async fn what_a_log_orders_is_ordered_again_only_by_a_test_account() {
     std::fs::write(folder.path().join("access.log"), log).unwrap();
     let all = ["--speed", "100", "--all-methods"];
     let without = text(&replayed(folder.path(), &origin.url(), &all).stderr);
-    assert!(without.contains("1 requests are not made, because by their paths they order"), "{without}");
+    assert!(without.contains("1 request is not made, because such paths order"), "{without}");
     assert_eq!(origin.requests_for("/api/placeOrder").len(), 0);
     let with = replayed(folder.path(), &origin.url(), &[&all[..], &["--account", "test@shop"]].concat());
     assert_eq!(with.status.code(), Some(0), "{}", text(&with.stderr));
@@ -96,4 +96,19 @@ async fn what_is_no_log_is_refused_before_anything_is_sent() {
         ),
         "{said}"
     );
+    for (log, says) in [
+        (
+            "user,secret\nann,1\n",
+            "access.log:1: no address at its beginning A line of an access log looks like this",
+        ),
+        ("", "there is no line in it. A line of an access log looks like this"),
+        (LOG.lines().nth(4).unwrap(), "every request of this log is left out, by its method: --all-methods"),
+    ] {
+        std::fs::write(folder.path().join("access.log"), log).unwrap();
+        let output = replayed(folder.path(), &origin.url(), &[]);
+        assert_eq!((output.status.code(), origin.request_count()), (Some(2), 0));
+        assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+        let raw = String::from_utf8_lossy(&output.stderr);
+        assert!(raw.lines().all(|line| line.trim_end() == line), "{raw:?}");
+    }
 }

@@ -112,15 +112,12 @@ fn there(typed: &Load, plan: &Plan, url: &Url) -> Result<Plan, String> {
 /// # Errors
 /// The system's, when threads cannot be started or pinned.
 pub fn run(mut sides: Vec<Side>, stop: &Stop, view: &mut View) -> io::Result<Vec<(String, Run)>> {
-    let (mut round, mut shown) = (0, None);
+    let mut round = 0;
     loop {
         let mut goes_on = false;
         for at in turns(sides.len(), round) {
             let Some(next) = sides[at].next() else { continue };
-            if shown != Some(at) {
-                view.says(&format!("           {}:", sides[at].name));
-                shown = Some(at);
-            }
+            view.at(&sides[at].name);
             let was_stopped = sides[at].step(round, next, stop, view)?;
             if was_stopped {
                 return Ok(ended(sides));

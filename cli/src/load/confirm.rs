@@ -5,7 +5,7 @@ use crate::say;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use tentpole_load::Plan;
-use tentpole_report::words::{number, unit};
+use tentpole_report::words::load;
 
 /// Hosts that are remembered.
 const REMEMBERED_MAX: usize = 1_000;
@@ -43,10 +43,9 @@ pub fn confirmed(plan: &Plan, allowed: &[String]) -> bool {
 fn question(plan: &Plan, addresses: &str) -> String {
     let host = &plan.url.host;
     format!(
-        "{host} ({addresses}) is not this machine.\nUp to {} {} will load it until it breaks. Loading somebody \
+        "{host} ({addresses}) is not this machine.\nUp to {} will load it until it breaks. Loading somebody \
          else's server without leave is an attack.\nMay you load {host}? Type yes to go on: ",
-        number(plan.shape.load_max()),
-        unit(plan.model),
+        load(plan.shape.load_max(), plan.model),
     )
 }
 

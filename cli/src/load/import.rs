@@ -88,7 +88,7 @@ fn read(files: &[PathBuf], wanted: &Wanted) -> Result<Imported, String> {
     };
     imported.map_err(|wrong| {
         let line = if wrong.line > 0 { format!(":{}", wrong.line) } else { String::new() };
-        format!("{}{line}: {}", names.join(", "), wrong.says)
+        format!("{}{line}: {}", names[wrong.file.min(names.len() - 1)], wrong.says)
     })
 }
 
@@ -108,14 +108,8 @@ fn text(path: &Path) -> Result<String, String> {
 
 /// What was not understood, on standard error.
 fn tell(path: &Path, imported: &Imported) {
-    let lines: Vec<String> = imported
-        .notes
-        .iter()
-        .map(|note| match note.at {
-            0 => format!("  {}", note.says),
-            at => format!("  {}:{at}: {}", path.display(), note.says),
-        })
-        .collect();
+    let lines: Vec<String> =
+        imported.notes.iter().map(|note| format!("  {}", note.of(&path.display().to_string()))).collect();
     if !lines.is_empty() {
         say::warning(&format!("not as in the original:\n{}", lines.join("\n")));
     }

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use tentpole_export::{jtl, junit, otlp, prometheus};
 use tentpole_load::samples::{self, Sample};
 use tentpole_load::{Event, Plan, Run};
-use tentpole_report::words;
+use tentpole_report::words::{self, are};
 
 /// How often a collector hears of a run that goes on.
 const OTLP_EVERY: u32 = 5;
@@ -108,7 +108,8 @@ impl Outs {
             let lost = lines.lost.load(Relaxed);
             if lost > 0 {
                 self.failed.push(format!(
-                    "{shown}: {lost} requests are not in it, because the disk was slower than the load"
+                    "{shown}: {} not in it, because the disk was slower than the load",
+                    are(lost, "request")
                 ));
             }
         }

@@ -14,6 +14,7 @@ use tentpole_load::climb::Shape;
 use tentpole_load::effects;
 use tentpole_load::journey::{Journeys, Verb};
 use tentpole_load::replay::{self, Request, Requests, Source};
+use tentpole_report::words::{are, count};
 
 /// Bad lines that are told.
 const TOLD_MAX: usize = 10;
@@ -71,33 +72,58 @@ pub fn look(path: &Path, typed: &Load) -> Result<Log, String> {
         }
     }
     if log.requests == 0 {
-        let why = told.first().map_or_else(|| "it has none".to_owned(), |first| format!("\n{first}"));
-        return Err(format!(
-            "{shown}: no request of this log can be made: {why}\nRead are the common and combined formats and Tentpole's JSON."
-        ));
+        return Err(format!("{shown}: {}", nothing(told.first().map(String::as_str), left_out)));
     }
     if bad > 0 {
         let more = if bad > TOLD_MAX as u64 {
-            format!("\n  … and {} more", bad - TOLD_MAX as u64)
+            format!("\n  … and {} more", count(bad - TOLD_MAX as u64))
         } else {
             String::new()
         };
-        say::warning(&format!("{bad} lines are not understood and left out:\n{}{more}", told.join("\n")));
+        say::warning(&format!(
+            "{} not understood and left out:\n{}{more}",
+            are(bad, "line"),
+            told.join("\n")
+        ));
     }
     let [methods, effects] = left_out;
     if methods > 0 {
         say::warning(&format!(
-            "{methods} requests are not made, because their methods may change something; --all-methods makes them, \
-             without the content that no log has."
+            "{} not made, because such methods may change something; --all-methods lets them through, \
+             without the content that no log has.",
+            are(methods, "request")
         ));
     }
     if effects > 0 {
         say::warning(&format!(
-            "{effects} requests are not made, because by their paths they order, pay, mail or reserve, which cannot be \
-             taken back; --account NAME says as which test account they may."
+            "{} not made, because such paths order, pay, mail or reserve, which cannot be \
+             taken back; --account NAME says as which test account that may be.",
+            are(effects, "request")
         ));
     }
     Ok(log)
+}
+
+/// Why a log has no request that can be made: its first bad line, how many were left out for their methods and their effects.
+fn nothing(bad: Option<&str>, [methods, effects]: [u64; 2]) -> String {
+    if methods + effects > 0 {
+        let why = match (methods, effects) {
+            (_, 0) => "by its method: --all-methods makes also what is not GET, HEAD or OPTIONS",
+            (0, _) => {
+                "because it orders, pays, mails or reserves: --account NAME says as which test account it may"
+            }
+            _ => {
+                "by its method (--all-methods) or because it orders, pays, mails or reserves (--account NAME)"
+            }
+        };
+        return format!("every request of this log is left out, {why}.");
+    }
+    let why = bad.map_or_else(|| " there is no line in it.".to_owned(), |bad| format!("\n{bad}"));
+    format!(
+        "no request of this log can be made:{why}\nA line of an access log looks like this (common or combined format, \
+         or Tentpole's JSON):\n  {}",
+        access_log::EXAMPLE
+    )
 }
 
 impl Log {

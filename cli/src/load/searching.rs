@@ -1,6 +1,7 @@
 //! How a search is told while it goes on: what is tried now and why, what is known so far, how long it may still go on. Pure words;
 //! `view` writes them.
 
+use tentpole_load::result::Model;
 use tentpole_report::words::{duration, number};
 use tentpole_search::Step;
 
@@ -16,13 +17,14 @@ pub struct Known {
 }
 
 /// Before the first trial.
-pub fn begins(from: f64, to: f64, time_s: f64, unit: &str) -> String {
-    let (from, to, time) = (number(from), number(to), duration(time_s));
-    format!("Searching from {from} to {to} {unit}: at most {time} of trials; ramps and rests come on top.")
+pub fn begins(from: f64, to: f64, time_s: f64, model: Model) -> String {
+    let (first, last, time) = (number(from), number(to), duration(time_s));
+    let unit = model.unit_of(to);
+    format!("Searching from {first} to {last} {unit}: at most {time} of trials; ramps and rests come on top.")
 }
 
 /// A trial begins.
-pub fn trial(attempt: u32, load: f64, time_s: f64, step: Step, known: &Known, unit: &str) -> String {
+pub fn trial(attempt: u32, load: f64, time_s: f64, step: Step, known: &Known, model: Model) -> String {
     let why = match (step, known.holds, known.breaks) {
         (Step::Double, _, None) => "until it breaks".to_owned(),
         (Step::Double, _, Some(_)) => "until it holds".to_owned(),
@@ -33,18 +35,19 @@ pub fn trial(attempt: u32, load: f64, time_s: f64, step: Step, known: &Known, un
         (Step::Confirm, _, None) => "to be sure that it holds".to_owned(),
         (Step::Confirm, ..) => "to be sure".to_owned(),
     };
+    let unit = model.unit_of(load);
     let (load, time, left) = (number(load), duration(time_s), left(known));
     format!("trial {attempt}: {load} {unit} for {time}, {why}; {left}")
 }
 
 /// What is known, for a line of the live view.
-pub fn so_far(known: &Known, unit: &str) -> String {
+pub fn so_far(known: &Known, model: Model) -> String {
     let what = match (known.holds, known.breaks) {
         (None, None) => "nothing is known yet".to_owned(),
-        (Some(held), None) => format!("{} {unit} held", number(held)),
-        (None, Some(broke)) => format!("{} {unit} broke, and none held", number(broke)),
+        (Some(held), None) => format!("{} {} held", number(held), model.unit_of(held)),
+        (None, Some(broke)) => format!("{} {} broke, and none held", number(broke), model.unit_of(broke)),
         (Some(held), Some(broke)) => {
-            format!("seems to break between {} and {} {unit}", number(held), number(broke))
+            format!("seems to break between {} and {} {}", number(held), number(broke), model.unit())
         }
     };
     format!("{what}; {}", left(known))
@@ -61,7 +64,7 @@ mod tests {
     #[test]
     fn a_trial_says_why_it_is_made_and_how_long_all_of_them_may_still_take() {
         let known = |holds, breaks| Known { holds, breaks, left_s: 260.0 };
-        let trial = |step, known| trial(7, 120.0, 5.0, step, &known, "visitors");
+        let trial = |step, known| trial(7, 120.0, 5.0, step, &known, Model::Closed);
         let begin = "trial 7: 120 visitors for 5 s, ";
         for (step, known, why) in [
             (Step::Double, known(None, None), "until it breaks"),
@@ -77,9 +80,10 @@ mod tests {
 
     #[test]
     fn what_is_known_so_far_is_said() {
-        let says = |holds, breaks| so_far(&Known { holds, breaks, left_s: 9.0 }, "visitors");
+        let says = |holds, breaks| so_far(&Known { holds, breaks, left_s: 9.0 }, Model::Closed);
         assert_eq!(says(None, None), "nothing is known yet; at most 9 s left");
         assert_eq!(says(Some(80.0), None), "80 visitors held; at most 9 s left");
+        assert_eq!(says(Some(1.0), None), "1 visitor held; at most 9 s left");
         assert_eq!(says(None, Some(10.0)), "10 visitors broke, and none held; at most 9 s left");
         assert_eq!(
             says(Some(80.0), Some(160.0)),
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn the_bounds_stand_at_the_beginning() {
         assert_eq!(
-            begins(10.0, 10_000.0, 300.0, "visitors"),
+            begins(10.0, 10_000.0, 300.0, Model::Closed),
             "Searching from 10 to 10,000 visitors: at most 5 min of trials; ramps and rests come on top."
         );
     }

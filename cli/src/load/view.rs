@@ -5,7 +5,7 @@ use crate::load::searching::{self, Known};
 use crate::load::words;
 use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
-use tentpole_load::result::{Objective, Objectives, Phase};
+use tentpole_load::result::{Model, Objective, Objectives, Phase};
 use tentpole_load::verdict::{self, Seen};
 use tentpole_load::{Event, Live, Plan};
 use tentpole_report::words::{ms, number};
@@ -28,8 +28,10 @@ pub const SHOW_CURSOR: &str = "\x1b[?25h";
 pub struct View {
     redraws: bool,
     url: String,
-    unit: &'static str,
+    model: Model,
     objectives: Objectives,
+    /// Whose the lines are, where several are loaded in turns.
+    place: Option<String>,
     /// Until it has been shown.
     head: Option<String>,
     curve: VecDeque<Option<f64>>,
@@ -50,7 +52,8 @@ impl View {
         Self {
             redraws: !plain && std::io::stdout().is_terminal() && !is_dumb,
             url: plan.url.to_string(),
-            unit: plan.model.unit(),
+            model: plan.model,
+            place: None,
             objectives: plan.objectives,
             head: Some(words::head(plan.model)),
             curve: VecDeque::with_capacity(CURVE_SECONDS),
@@ -60,6 +63,15 @@ impl View {
             stage_s: 0.0,
             is_refining: false,
             trial: None,
+        }
+    }
+
+    /// From now on everything is about the place of this name.
+    pub fn at(&mut self, place: &str) {
+        if self.place.as_deref() != Some(place) {
+            self.place = Some(place.to_owned());
+            // The curve was another one's.
+            self.curve.clear();
         }
     }
 
@@ -106,29 +118,43 @@ impl View {
                 self.curve.push_back(live.second.p99_ms);
                 if self.redraws {
                     let curve: Vec<Option<f64>> = self.curve.iter().copied().collect();
-                    let now = lines(live, self.unit, &self.objectives, &curve, self.trial.as_ref(), size());
+                    let now = lines(live, self.model, &self.objectives, &curve, self.of(), size());
                     self.draw(&now);
                 } else if self.stage_s > LONG_STEP_S
                     && self.seconds.is_multiple_of(LINE_EVERY)
                     && !live.is_ramp
                 {
-                    self.print(&plain(live, self.unit));
+                    self.print(&self.told(&plain(live, self.model)));
                 }
             }
-            Event::Ended(step) => self.print(&words::step(step)),
+            Event::Ended(step) => self.print(&self.told(&words::step(step))),
         }
     }
 
     /// A search begins, between two loads and for so long.
     pub fn search(&mut self, from: f64, to: f64, time_s: f64) {
-        put(&words::wrapped(&searching::begins(from, to, time_s, self.unit), text_width()));
+        put(&words::wrapped(&searching::begins(from, to, time_s, self.model), text_width()));
     }
 
     /// A trial of it begins.
     pub fn trial(&mut self, number: u32, load: f64, time_s: f64, step: Step, known: Known) {
         self.is_refining = true;
         self.trial = Some((number, known));
-        self.says(&searching::trial(number, load, time_s, step, &known, self.unit));
+        self.says(&searching::trial(number, load, time_s, step, &known, self.model));
+    }
+
+    /// A line with whose it is, where that is to be said.
+    fn told(&self, line: &str) -> String {
+        self.place.as_ref().map_or_else(|| line.to_owned(), |place| format!("{line}  {place}"))
+    }
+
+    /// What the live part is about.
+    fn of(&self) -> Of<'_> {
+        match (&self.trial, &self.place) {
+            (Some((number, known)), _) => Of::Trial(*number, known),
+            (None, Some(place)) => Of::Place(place),
+            (None, None) => Of::Run,
+        }
     }
 
     /// A load broke the site, and it may answer again before the next one.
@@ -199,13 +225,24 @@ fn size() -> (usize, usize) {
     (or(width, WIDTH_USUAL), or(height, HEIGHT_USUAL))
 }
 
+/// What is shown.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    /// The only run there is.
+    Run,
+    /// One of several places.
+    Place(&'a str),
+    /// A trial of a search: its number, and what was known before it.
+    Trial(u32, &'a Known),
+}
+
 /// The live part: each line no wider than the terminal, and no more of them than it can take back.
 fn lines(
     live: &Live<'_>,
-    unit: &str,
+    model: Model,
     objectives: &Objectives,
     curve: &[Option<f64>],
-    trial: Option<&(u32, Known)>,
+    of_what: Of<'_>,
     (width, height): (usize, usize),
 ) -> Vec<String> {
     let stage = match live {
@@ -215,14 +252,15 @@ fn lines(
     };
     let second = live.second;
     let of = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), ms);
-    let which = match trial {
-        Some((number, _)) => format!("trial {number}"),
-        None => format!("step {}", live.number),
+    let which = match of_what {
+        Of::Trial(number, _) => format!("trial {number}"),
+        Of::Place(place) => place.to_owned(),
+        Of::Run => format!("step {}", live.number),
     };
     let is_late = live.lag_p99_us > verdict::lag_us_max(objectives);
     let late = if is_late { " (too late: not to be trusted)" } else { "" };
     let mut all = vec![
-        format!("{which}: {} {unit}, {stage}", number(live.load)),
+        format!("{which}: {} {}, {stage}", number(live.load), model.unit_of(live.load)),
         format!(
             "  now {:>7} req/s   median {:>7}   p99 {:>7}   failed {}",
             number(second.requests as f64),
@@ -234,7 +272,9 @@ fn lines(
         format!("  p99 {}", spark(curve, width.saturating_sub(6))),
         format!("  {}", states(objectives, &live.seen).join("   ")),
     ];
-    all.extend(trial.map(|(_, known)| format!("  {}", searching::so_far(known, unit))));
+    if let Of::Trial(_, known) = of_what {
+        all.push(format!("  {}", searching::so_far(known, model)));
+    }
     // The cursor stands below them, and what scrolled away cannot be reached.
     all.truncate(height.saturating_sub(1));
     for line in &mut all {
@@ -277,11 +317,12 @@ fn spark(values: &[Option<f64>], width: usize) -> String {
 }
 
 /// One line about a second.
-fn plain(live: &Live<'_>, unit: &str) -> String {
+fn plain(live: &Live<'_>, model: Model) -> String {
     let of = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), ms);
     format!(
-        "           {} {unit}, {:.0} s left: {} req/s, median {}, p99 {}, {} failed",
+        "           {} {}, {:.0} s left: {} req/s, median {}, p99 {}, {} failed",
         number(live.load),
+        model.unit_of(live.load),
         live.left_s.max(0.0).round(),
         number(live.second.requests as f64),
         of(live.seen.p50_ms),
@@ -307,10 +348,10 @@ mod tests {
     }
 
     fn drawn(width: usize, height: usize) -> Vec<String> {
-        drawn_in(None, width, height)
+        drawn_in(Of::Run, width, height)
     }
 
-    fn drawn_in(trial: Option<&(u32, Known)>, width: usize, height: usize) -> Vec<String> {
+    fn drawn_in(of_what: Of<'_>, width: usize, height: usize) -> Vec<String> {
         let second = second();
         let seen = Seen { requests: 1_000, failed: 0, p50_ms: Some(12.0), p99_ms: Some(2_400.0) };
         let live = Live {
@@ -323,15 +364,20 @@ mod tests {
             lag_p99_us: 80,
         };
         let curve = [Some(10.0), None, Some(2_400.0), Some(1_200.0)];
-        lines(&live, "visitors", &Objectives::default(), &curve, trial, (width, height))
+        lines(&live, Model::Closed, &Objectives::default(), &curve, of_what, (width, height))
     }
 
     #[test]
     fn a_search_says_which_trial_it_is_and_what_it_knows() {
         let known = Known { holds: Some(60.0), breaks: Some(120.0), left_s: 200.0 };
-        let drawn = drawn_in(Some(&(7, known)), 80, 24);
+        let drawn = drawn_in(Of::Trial(7, &known), 80, 24);
         assert_eq!(drawn[0], "trial 7: 80 visitors, 6 s left");
         assert_eq!(drawn[5], "  seems to break between 60 and 120 visitors; at most 3 min 20 s left");
+    }
+
+    #[test]
+    fn where_places_are_loaded_in_turns_it_is_said_whose_it_is() {
+        assert_eq!(drawn_in(Of::Place("direct"), 80, 24)[0], "direct: 80 visitors, 6 s left");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! is the report's, so that page and terminal say the same. Pure.
 
 use tentpole_load::result::{Model, Objective, Objectives, Run, StepResult};
-use tentpole_report::words::{distrust, ms, number, percent};
+use tentpole_report::words::{counted, distrust, few, interrupted, ms, number, percent};
 
 /// The objectives: `median < 500 ms, p99 < 2 s, errors < 1 %`.
 pub fn objectives(objectives: &Objectives) -> Vec<(Objective, String)> {
@@ -63,6 +63,7 @@ pub fn summary(run: &Run, width: usize) -> String {
         line(format!("Do not trust these figures. {why} {cure}"));
     }
     line(tentpole_report::verdict(run));
+    few(run).into_iter().for_each(&mut line);
     tentpole_report::found::sentences(run).into_iter().for_each(&mut line);
     for (cause, count) in failures(run) {
         line(format!("  {:>9} × {cause}", number(count as f64)));
@@ -84,9 +85,7 @@ pub fn summary(run: &Run, width: usize) -> String {
         line("Certificates were not verified (--insecure).".to_owned());
     }
     run.since.iter().cloned().for_each(&mut line);
-    if run.interrupted {
-        line("Ended before its time; this is what was measured until then.".to_owned());
-    }
+    interrupted(run).into_iter().for_each(|text| line(text.to_owned()));
     out
 }
 
@@ -105,6 +104,9 @@ pub fn comparison(runs: &[(&str, &Run)], width: usize) -> String {
         for (cause, count) in failures(run) {
             line(format!("  {:>9} × {cause}, {name}", number(count as f64)));
         }
+        if let Some(few) = few(run) {
+            line(format!("{name}: {few}"));
+        }
         if run.stays_down {
             line(format!("{name} did not answer any more at the end."));
         }
@@ -112,7 +114,8 @@ pub fn comparison(runs: &[(&str, &Run)], width: usize) -> String {
             line(format!("Ended to spare real visitors: {why}."));
         }
     }
-    if runs.iter().any(|(_, run)| run.interrupted) {
+    let is_measured = |run: &Run| run.steps.iter().any(|step| step.requests > 0);
+    if runs.iter().any(|(_, run)| run.interrupted) && runs.iter().any(|(_, run)| is_measured(run)) {
         line("Ended before its time; this is what was measured until then.".to_owned());
     }
     out
@@ -130,10 +133,10 @@ fn line_of_agents(run: &Run) -> Option<String> {
     });
     Some(
         format!(
-            "Made by {} agent{} with {} threads, whose clocks are known to {}: {}.",
-            names.len(),
-            if names.len() == 1 { "" } else { "s" },
-            run.machine.threads,
+            "Made by {} with {}, whose {} known to {}: {}.",
+            counted(names.len() as u64, "agent"),
+            counted(run.machine.threads.into(), "thread"),
+            if names.len() == 1 { "clock is" } else { "clocks are" },
             ms(known),
             names.join(", ")
         ) + &moved.unwrap_or_default(),
@@ -147,15 +150,14 @@ fn spread(run: &Run) -> Vec<String> {
     let mut lines = tentpole_report::spread::sentences(spread);
     let edges = spread.edges.iter().zip(spread.shares());
     lines.extend(edges.take(LINES_MAX).map(|(edge, share)| {
-        let (sessions, requests) = (number(edge.sessions as f64), number(edge.requests as f64));
-        format!(
-            "  {:<15} {:>7} of the sessions ({sessions}; {requests} requests)",
-            edge.address,
-            percent(share)
-        )
+        let (sessions, requests) = (number(edge.sessions as f64), counted(edge.requests, "request"));
+        format!("  {:<15} {:>7} of the sessions ({sessions}; {requests})", edge.address, percent(share))
     }));
     if spread.edges.len() > LINES_MAX {
-        lines.push(format!("  and {} more addresses", spread.edges.len() - LINES_MAX));
+        lines.push(match spread.edges.len() - LINES_MAX {
+            1 => "  and 1 more address".to_owned(),
+            more => format!("  and {more} more addresses"),
+        });
     }
     lines
 }

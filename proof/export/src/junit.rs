@@ -1,6 +1,7 @@
 //! A run as JUnit XML: a suite for each step of load, a test case for each objective and each step of the journeys, and of the run
 //! one for whether it went to its end and one for whether the figures may be believed. What has no limit is not judged and is no case.
 
+use crate::short::short;
 use std::fmt::Write;
 use tentpole_load::Run;
 use tentpole_load::result::{JourneyStepResult, Objective, StepResult};
@@ -17,7 +18,7 @@ struct Case {
 pub fn write(run: &Run, reasons: &[String]) -> String {
     let mut suites = vec![("the run".to_owned(), 0.0, vec![went_to_its_end(run), trust(run, reasons)])];
     for step in &run.steps {
-        let name = format!("{} {}", step.load, run.model.unit());
+        let name = format!("{} {}", short(step.load), run.model.unit());
         let mut cases = objectives(run, step);
         cases.extend(step.journey_steps.iter().filter_map(|one| journey_step(run, one)));
         suites.push((name, step.took_s, cases));
@@ -129,7 +130,8 @@ fn journey_step(run: &Run, one: &JourneyStepResult) -> Option<Case> {
 fn figures(step: &StepResult) -> String {
     let causes: Vec<String> =
         step.failures.iter().map(|(cause, count)| format!("{count} x {}", cause.words())).collect();
-    format!("{} requests, {} failed {}", step.requests, step.failed, causes.join(", "))
+    let requests = if step.requests == 1 { "request" } else { "requests" };
+    format!("{} {requests}, {} failed {}", step.requests, step.failed, causes.join(", "))
 }
 
 /// For text and attributes; what XML cannot hold becomes a question mark.

@@ -5,3 +5,4 @@ pub mod jtl;
 pub mod junit;
 pub mod otlp;
 pub mod prometheus;
+mod short;

@@ -1,6 +1,7 @@
 //! A run as OpenTelemetry metrics: the body of a POST to `/v1/metrics` (OTLP/HTTP with JSON,
 //! `ExportMetricsServiceRequest`). Numbers of 64 bits are texts in it, as the JSON form of Protocol Buffers wants.
 
+use crate::short::short;
 use serde_json::{Value, json};
 use tentpole_load::result::{StepResult, Times};
 use tentpole_load::{Live, Run};
@@ -147,7 +148,7 @@ fn gauge(name: &'static str, unit: &'static str, says: &'static str, points: Vec
 }
 
 fn of(step: &StepResult) -> Vec<(&'static str, String)> {
-    vec![("number", step.number.to_string()), ("load", step.load.to_string())]
+    vec![("number", step.number.to_string()), ("load", short(step.load).to_string())]
 }
 
 fn text(key: &str, value: &str) -> Value {
@@ -159,7 +160,7 @@ fn attributes(labels: &[(&'static str, String)]) -> Vec<Value> {
 }
 
 fn number(value: f64, now_ns: u64, labels: &[(&'static str, String)]) -> Value {
-    json!({ "timeUnixNano": now_ns.to_string(), "asDouble": value, "attributes": attributes(labels) })
+    json!({ "timeUnixNano": now_ns.to_string(), "asDouble": short(value), "attributes": attributes(labels) })
 }
 
 fn count(value: u64, began_ns: u64, now_ns: u64, labels: &[(&'static str, String)]) -> Value {
@@ -181,10 +182,10 @@ fn summary(step: &StepResult, times: &Times, began_ns: u64, now_ns: u64) -> Valu
     ];
     let quantiles: Vec<Value> = quantiles
         .iter()
-        .map(|(quantile, ms)| json!({ "quantile": quantile, "value": ms / 1_000.0 }))
+        .map(|(quantile, ms)| json!({ "quantile": quantile, "value": short(ms / 1_000.0) }))
         .collect();
     json!({
         "startTimeUnixNano": began_ns.to_string(), "timeUnixNano": now_ns.to_string(), "attributes": attributes(&of(step)),
-        "count": times.count.to_string(), "sum": times.mean * times.count as f64 / 1_000.0, "quantileValues": quantiles,
+        "count": times.count.to_string(), "sum": short(times.mean * times.count as f64 / 1_000.0), "quantileValues": quantiles,
     })
 }

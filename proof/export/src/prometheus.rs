@@ -1,6 +1,7 @@
 //! A run as Prometheus reads it (text exposition format 0.0.4): during the run what the last second saw, at its end
 //! everything. For the node exporter's textfile collector, or a push gateway.
 
+use crate::short::short;
 use std::fmt::Write;
 use tentpole_load::result::{Second, StepResult, Times};
 use tentpole_load::{Live, Run};
@@ -139,7 +140,7 @@ fn second(out: &mut String, second: &Second, labels: &str) {
 }
 
 fn of(labels: &str, step: &StepResult) -> String {
-    format!("{labels},number=\"{}\",load=\"{}\"", step.number, step.load)
+    format!("{labels},number=\"{}\",load=\"{}\"", step.number, short(step.load))
 }
 
 fn summary(out: &mut String, labels: &str, times: &Times) {
@@ -154,10 +155,10 @@ fn summary(out: &mut String, labels: &str, times: &Times) {
         let _ = writeln!(
             out,
             "tentpole_load_response_seconds{{{labels},quantile=\"{quantile}\"}} {}",
-            ms / 1_000.0
+            short(ms / 1_000.0)
         );
     }
-    let sum = times.mean * times.count as f64 / 1_000.0;
+    let sum = short(times.mean * times.count as f64 / 1_000.0);
     let _ = writeln!(out, "tentpole_load_response_seconds_sum{{{labels}}} {sum}");
     let _ = writeln!(out, "tentpole_load_response_seconds_count{{{labels}}} {}", times.count);
 }
@@ -168,7 +169,7 @@ fn head(out: &mut String, name: &str, kind: &str, help: &str) {
 
 fn gauge(out: &mut String, name: &str, help: &str, labels: &str, value: f64) {
     head(out, name, "gauge", help);
-    let _ = writeln!(out, "{name}{{{labels}}} {value}");
+    let _ = writeln!(out, "{name}{{{labels}}} {}", short(value));
 }
 
 fn label(name: &str, value: &str) -> String {

@@ -5,6 +5,9 @@ use jiff::Timestamp;
 use jiff::fmt::strtime;
 use serde::Deserialize;
 
+/// A line as many servers write it.
+pub const EXAMPLE: &str =
+    r#"203.0.113.9 - - [10/Oct/2025:13:55:36 +0200] "GET /shoes?page=2 HTTP/1.1" 200 2326"#;
 /// Longer lines are not read.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 
@@ -150,6 +153,11 @@ mod tests {
         let json = r#"{"time":"2025-10-10T11:55:36.250000Z","peer":"::1","method":"GET","target":"/x","status":404,"took_us":5}"#;
         let read = line(json).expect("JSON");
         assert_eq!((read.unix_us, read.status, read.address.as_str()), (1_760_097_336_250_000, 404, "::1"));
+    }
+
+    #[test]
+    fn the_line_that_is_shown_is_one() {
+        assert_eq!(line(EXAMPLE).map(|read| read.target).as_deref(), Ok("/shoes?page=2"));
     }
 
     #[test]

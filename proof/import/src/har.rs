@@ -5,7 +5,7 @@ mod differ;
 mod entry;
 
 use crate::draft::{Draft, Item, Journey, Step, escaped, shown};
-use crate::{Imported, Notes, Wrong};
+use crate::{Imported, Notes, Place, Wrong};
 use entry::{Content, Recording, Request};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,10 +35,10 @@ pub fn import(one: (&str, &str), two: Option<(&str, &str)>, wanted: &Wanted) -> 
     let first = Recording::read(one.1, wanted, &mut notes)?;
     let second = match two {
         None => None,
-        Some((name, text)) => {
+        Some((_, text)) => {
             // Of the second only what differs is of interest.
             let read = Recording::read(text, wanted, &mut Notes::default());
-            Some(read.map_err(|wrong| Wrong::at(wrong.line, format!("{name}: {}", wrong.says)))?)
+            Some(read.map_err(|wrong| Wrong { file: 1, ..wrong })?)
         }
     };
     if second.is_none() {
@@ -77,7 +77,7 @@ fn steps(recording: &Recording, notes: &mut Notes) -> Vec<Step> {
         let think = pause.map(|pause| {
             if pause > PAUSE_MAX {
                 notes.say(
-                    request.number,
+                    request.place(),
                     format!("a pause of {} s is taken as {} s.", pause.as_secs(), PAUSE_MAX.as_secs()),
                 );
             }
@@ -103,7 +103,8 @@ fn steps(recording: &Recording, notes: &mut Notes) -> Vec<Step> {
         steps.push(Step { name, method, path, headers, form, body, think, checks, ..Step::default() });
     }
     if recording.requests.len() > STEPS_MAX {
-        let says = format!("{} requests; the first {STEPS_MAX} are taken.", recording.requests.len());
+        let says =
+            format!("these are {} requests; the first {STEPS_MAX} are taken.", recording.requests.len());
         notes.say(0, says);
     }
     steps
@@ -115,6 +116,11 @@ fn rounded(time: Duration) -> Duration {
 }
 
 impl Request {
+    /// Where it stands in the recording.
+    fn place(&self) -> Place {
+        entry::place(self.number, &self.method, &self.target)
+    }
+
     /// Every text of it that may differ, with what it is called.
     fn texts(&self) -> Vec<(String, &str)> {
         let mut all = vec![("its path".to_owned(), self.target.as_str())];

@@ -88,8 +88,11 @@ fn a_recording_becomes_the_requests_of_its_site_with_the_pauses_between_them() {
     let headers: Vec<&str> = journey.steps[0].headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(headers, ["Accept", "X-Seen"]);
     let said = said(&imported);
-    assert!(said.contains("1 requests for pictures, scripts, styles and fonts are left out"), "{said}");
-    assert!(said.contains("1 requests to ads.example are left out"), "{said}");
+    assert!(
+        said.contains("1 request for a picture, script, style or font is left out; --assets keeps it."),
+        "{said}"
+    );
+    assert!(said.contains("1 request to ads.example is left out"), "{said}");
     assert!(said.contains("one recording cannot show what changes"), "{said}");
     let all = Wanted { hosts: vec!["shop.example".into(), "ads.example".into()], assets: true };
     let all = import(("shop.har", &har), None, &all).expect("a HAR");
@@ -118,6 +121,20 @@ fn what_differs_between_two_recordings_is_taken_from_the_response_before() {
     let said = said(&imported);
     assert!(said.contains("the field X-Seen differs between the recordings (\"x1\", \"y2\") and stands in no response before"), "{said}");
     assert!(!said.contains("one recording cannot"), "{said}");
+    // What could be taken for a line of the file says that it is a request, and which.
+    let note = imported.notes.iter().find(|note| note.says.contains("X-Seen")).expect("a note");
+    assert!(note.of("a.har").starts_with("a.har, request 1 (GET /): the field X-Seen differs"), "{said}");
+    assert!(note.says.ends_with("(requests 4, 6, 7, 8 too)"), "{said}");
+    assert!(imported.text.contains("#   request 1 (GET /): the field X-Seen"), "{}", imported.text);
+}
+
+#[test]
+fn of_two_files_the_wrong_one_is_told() {
+    let good = recording("t", "1", "s", "x");
+    let wrong = import(("a.har", &good), Some(("b.har", "{")), &Wanted::default()).expect_err("wrong");
+    assert_eq!((wrong.file, wrong.line), (1, 1));
+    let wrong = import(("a.har", "{"), Some(("b.har", &good)), &Wanted::default()).expect_err("wrong");
+    assert_eq!(wrong.file, 0);
 }
 
 /// Found by fuzzing: a check for it, and a file that was then refused.

@@ -148,8 +148,9 @@ pub fn csv(text: &str, separator: char, columns: &[&str], has_quotes: bool) -> R
         }
         if values.len() < rows.names.len() {
             return Err(format!(
-                "{began}: {} values where {} are named ({}).",
+                "{began}: {} value{} where {} are named ({}).",
                 values.len(),
+                if values.len() == 1 { "" } else { "s" },
                 rows.names.len(),
                 rows.names.join(", ")
             ));
@@ -233,7 +234,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_line() {
         let wrong = |text| csv(text, ',', &[], true).expect_err("wrong");
-        assert_eq!(wrong("a,b\n1,2\n3\n"), "3: 1 values where 2 are named (a, b).");
+        assert_eq!(wrong("a,b\n1,2\n3\n"), "3: 1 value where 2 are named (a, b).");
         assert_eq!(wrong("a,b\n1,\"2\n"), "2: a value begins with a quote and nothing ends it.");
         assert!(json("{}").expect_err("no list").contains("a list of objects"));
         assert!(

@@ -4,14 +4,17 @@ use crate::conductor::Stop;
 use crate::connection::Connection;
 use crate::plan::Plan;
 use crate::result::FailureCause;
+use crate::transport::Transport;
+use crate::url::Url;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tentpole_http1::{write_field, write_request_line};
 use tentpole_message::ResponseHead;
-use tentpole_model::Method;
+use tentpole_model::{EndpointTls, Method};
 use tentpole_runtime::clock::{self, Instant};
 use tentpole_runtime::deadline::{self, Deadline};
+use tentpole_tls::Client;
 
 /// How often a site is asked whether it answers again, and for how long each time.
 const ASK_EVERY: Duration = Duration::from_millis(250);
@@ -77,6 +80,28 @@ async fn ask(plan: &Plan) -> Probed {
     match there {
         Some(there) if plan.hosts.place_of(&there).is_none() => Probed::LeadsAway(there.to_string()),
         _ => Probed::Answered { status: head.status, from: connection.to },
+    }
+}
+
+/// The same place by the other scheme, where it answers by that: http where https is wanted, https where it is not. Asks once;
+/// whoever answers is believed, because nothing is asked of him but what he speaks.
+pub fn by_other_scheme(plan: &Plan) -> Option<Url> {
+    let mut plan = plan.clone();
+    plan.url.https = !plan.url.https;
+    let settings = EndpointTls { verify: false, ..EndpointTls::default() };
+    let tls = plan.url.https.then(|| Client::load(&settings)).transpose().ok()?;
+    plan.transport = Transport {
+        tls: tls.map(|(client, _)| client.without_tickets()),
+        sources: plan.transport.sources,
+        ..Transport::default()
+    };
+    plan.timeout = plan.timeout.min(ASK_FOR);
+    plan.connect_timeout = plan.connect_timeout.min(ASK_FOR);
+    match probe(&plan).ok()? {
+        // So answer those who speak TLS and are asked without it.
+        Probed::Answered { status: 400, .. } if !plan.url.https => None,
+        Probed::Answered { .. } | Probed::LeadsAway(_) => Some(plan.url),
+        Probed::Unreachable(_) => None,
     }
 }
 

@@ -118,6 +118,9 @@ struct Reading {
     blocks: usize,
     files: usize,
     opened: Vec<order::Opened>,
+    /// Whether a data file of the journey at hand is not understood. What it would set is not known then, so nothing that is used
+    /// counts as unset: that would be a second complaint about one mistake.
+    is_file_lost: bool,
     /// Whether the journey at hand keeps its variables.
     keeps_variables: bool,
 }
@@ -182,6 +185,7 @@ impl Reading {
         let hosts = table.texts("host").into_iter().filter_map(|host| self.host(table, &host)).collect();
         let account = crate::effects::account(table);
         self.set.clear();
+        self.is_file_lost = false;
         self.keeps_variables = keeps_variables;
         let set = self.begins_with(table);
         let data = self.data(table);
@@ -280,7 +284,6 @@ impl Reading {
         let method = self.method(table, &body);
         let checks = response::checks(table);
         let extract = self.extracts(table);
-        self.set.extend(extract.iter().map(|one| one.variable));
         let extras = self.extras(table);
         if chance < 1.0 {
             // Whoever skips this step has none of its values.
@@ -438,7 +441,10 @@ impl Reading {
                 table.entry_texts(name.value, value).into_iter().map(|text| text.value.to_owned()).collect();
             match self.variable(table, &name) {
                 Some(variable) if !values.is_empty() => all.push((variable, values)),
-                _ => table.tell(name.at, format!("write {} = [\"one\", \"other\"].", name.value)),
+                variable => {
+                    self.set.extend(variable);
+                    table.tell(name.at, format!("write {} = [\"one\", \"other\"].", name.value));
+                }
             }
         }
         all
@@ -461,6 +467,7 @@ impl Reading {
             let number = self.variables.iter().position(|known| known == name)?;
             self.set.contains(&number).then_some(number)
         };
+        let number = |name: &str| number(name).or(self.is_file_lost.then_some(0));
         Template::parse(text.value, number).unwrap_or_else(|error| {
             table.tell(text.at, error.to_string());
             Template::literal("/")

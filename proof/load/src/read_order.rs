@@ -139,7 +139,10 @@ impl Reading {
     /// The files of a journey; their columns are variables from its beginning on.
     pub(super) fn data(&mut self, table: &Table<'_>) -> Vec<Data> {
         const KEYS: [&str; 7] = ["file", "columns", "separator", "quotes", "take", "each", "end"];
-        table.tables("data", &KEYS).iter().filter_map(|one| self.file(one)).collect()
+        let tables = table.tables("data", &KEYS);
+        let files: Vec<Data> = tables.iter().filter_map(|one| self.file(one)).collect();
+        self.is_file_lost = table.has("data") && (tables.is_empty() || files.len() < tables.len());
+        files
     }
 
     fn file(&mut self, table: &Table<'_>) -> Option<Data> {

@@ -30,6 +30,8 @@ impl Reading {
             return None;
         };
         let variable = self.variable(table, &name);
+        // Also when the rest is wrong: that is told once.
+        self.set.extend(variable);
         let from = match (table.text("from"), table.text("header")) {
             (None, Some(header)) => From::Header(header.value.to_owned()),
             (None, None) => From::Body,

@@ -138,6 +138,47 @@ fn a_variable_must_be_set_on_every_way_to_its_use() {
     read("p.toml", &step(itself)).expect("a step draws before it asks");
 }
 
+/// One mistake, one complaint: what the file would have set is used further down.
+#[test]
+fn of_a_data_file_that_is_not_understood_nothing_else_follows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("users.csv"), "user,secret\nann\n").expect("a file");
+    let name = folder.path().join("p.toml").display().to_string();
+    let uses = "[[journey.step]]\npath = \"/{user}\"\nform = { secret = \"{secret}\" }\n";
+    let told = |data: &str| {
+        read(&name, &format!("[[journey]]\n{data}\n{uses}")).expect_err("it is wrong").to_string()
+    };
+    for (data, says) in [
+        ("data = [{ file = \"none.csv\" }]", "none.csv: this file cannot be read"),
+        ("data = [{ file = \"users.csv\" }]", "users.csv:2: 1 value where 2 are named (user, secret)."),
+        ("data = [{ file = \"users.csv\", columns = [\"a-b\"] }]", "a variable's name has letters"),
+        ("data = [{ take = \"own\" }]", "which file?"),
+        ("data = \"users.csv\"", "takes tables"),
+    ] {
+        let told = told(data);
+        assert!(told.contains(says), "{says}\n---\n{told}");
+        assert!(!told.contains("nothing sets"), "{told}");
+    }
+    // Another journey, and a journey whose files are fine, are told as ever.
+    let other = "[[journey]]\n[[journey.step]]\npath = \"/{x}\"\n";
+    let both = format!("[[journey]]\ndata = [{{ file = \"none.csv\" }}]\n{uses}{other}");
+    let told = read(&name, &both).expect_err("it is wrong").to_string();
+    assert_eq!(
+        (told.matches("nothing sets").count(), told.contains("nothing sets `{x}`")),
+        (1, true),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_variable_is_told_once() {
+    let told = wrong(&step(
+        "path = \"/\"\nextract = [{ name = \"x\", from = \"json\" }]\nchoose = { y = [] }\n[[journey.step]]\npath = \"/{x}/{y}\"",
+    ));
+    assert!(told.contains("`from` is \"body\"") && told.contains("write y = ["), "{told}");
+    assert!(!told.contains("nothing sets"), "{told}");
+}
+
 #[test]
 fn a_journey_has_a_step_that_is_always_walked() {
     assert!(wrong("[[journey]]\nname = \"x\"\n").contains("journey \"x\" has no step"));

@@ -102,10 +102,9 @@ fn suffered(before: &Figures, now: &Figures, objectives: &Objectives) -> Option<
     let failed = now.visitors_failed().saturating_sub(before.visitors_failed());
     let share = failed as f64 / visitors as f64;
     if let Some(limit) = objectives.errors_share.filter(|limit| share >= *limit) {
-        let (share, limit) = (share * 100.0, limit * 100.0);
-        return Some(format!(
-            "{share:.1} % of {visitors} visitors' requests failed (wanted under {limit} %)"
-        ));
+        // As one writes them: 0.07 × 100 is a little more than 7.
+        let (share, limit) = ((share * 1e4).round() / 1e2, (limit * 1e8).round() / 1e6);
+        return Some(format!("{share} % of {visitors} visitors' requests failed (wanted under {limit} %)"));
     }
     let limits = [("median", 0.5, objectives.p50_ms), ("p99", 0.99, objectives.p99_ms)];
     for (name, quantile, limit) in limits {
@@ -322,7 +321,7 @@ mod tests {
         assert_eq!(onlooker.judge(at(2), text((3_100, 1_000, 3_100), (2_000, 1_000, 2_000))), None);
         // Then 5 of 100 visitors.
         let why = onlooker.judge(at(3), text((5_200, 2_005, 5_200), (4_000, 2_000, 4_000)));
-        assert_eq!(why.as_deref(), Some("5.0 % of 100 visitors' requests failed (wanted under 1 %)"));
+        assert_eq!(why.as_deref(), Some("5 % of 100 visitors' requests failed (wanted under 1 %)"));
     }
 
     #[test]

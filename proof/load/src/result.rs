@@ -491,6 +491,15 @@ impl Model {
             Self::Open => "journeys/s",
         }
     }
+
+    /// The same behind so many: `1 visitor`, `2 visitors`.
+    pub fn unit_of(self, load: f64) -> &'static str {
+        match self {
+            Self::Closed if load == 1.0 => "visitor",
+            Self::Open if load == 1.0 => "journey/s",
+            _ => self.unit(),
+        }
+    }
 }
 
 impl Objective {

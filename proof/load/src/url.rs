@@ -19,8 +19,12 @@ pub struct Url {
 /// What is wrong with a URL. Its text says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UrlError {
-    /// Neither `http://` nor `https://`.
+    /// Nothing before the host.
     Scheme(String),
+    /// Neither `http://` nor `https://`.
+    OtherScheme(String),
+    /// A name and a password before the host; the rest of it.
+    User(String),
     /// No host, or not one.
     Host(String),
     /// A port that is none.
@@ -31,8 +35,19 @@ impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scheme(url) => {
-                write!(f, "\"{url}\" has no scheme; write \"http://{}\".", after_scheme(url))
+                write!(f, "\"{url}\" has no scheme; write \"{}\".", instead(url))
             }
+            Self::OtherScheme(url) => write!(
+                f,
+                "\"{}://\" is not what websites speak; only http:// and https:// are loaded: write \"{}\".",
+                url.split_once("://").map_or("", |(scheme, _)| scheme),
+                instead(url)
+            ),
+            Self::User(url) => write!(
+                f,
+                "a URL has no name and password here; write \"{url}\". The steps of a journey can send them: \
+                 headers = {{ Authorization = \"Basic \u{2026}\" }}, with what `printf NAME:PASSWORD | base64` says."
+            ),
             Self::Host(url) => write!(f, "\"{url}\" names no host; write \"http://HOST:PORT/\"."),
             Self::Port(url) => write!(f, "\"{url}\" has a port that is not 1 to 65535."),
         }
@@ -52,11 +67,20 @@ impl Url {
             |name: &str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
         let https = scheme("https://");
         if !https && !scheme("http://") {
-            return Err(UrlError::Scheme(text.to_owned()));
+            let text = text.to_owned();
+            return Err(if text.contains("://") {
+                UrlError::OtherScheme(text)
+            } else {
+                UrlError::Scheme(text)
+            });
         }
         let rest = &text[if https { "https://".len() } else { "http://".len() }..];
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
+        if let Some((_, host)) = authority.rsplit_once('@') {
+            // Without the password: this is printed.
+            return Err(UrlError::User(format!("{}://{host}{target}", self::scheme(https))));
+        }
         let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, "")) => (host, None),
             Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or("?"))),
@@ -137,8 +161,12 @@ pub fn authority(https: bool, host: &str, port: u16) -> String {
     if port == usual_port(https) { host } else { format!("{host}:{port}") }
 }
 
-fn after_scheme(url: &str) -> &str {
-    url.split_once("://").map_or(url, |(_, rest)| rest)
+/// The same place by http, or by https where the other scheme is encrypted too; without name and password.
+fn instead(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let host = rest[..end].rsplit_once('@').map_or(&rest[..end], |(_, host)| host);
+    format!("{}://{host}{}", self::scheme(scheme.eq_ignore_ascii_case("wss")), &rest[end..])
 }
 
 /// Path and query as they may be sent: without fragment and dot segments, and with nothing in them that would end
@@ -242,7 +270,17 @@ mod tests {
             says("localhost:8080"),
             "\"localhost:8080\" has no scheme; write \"http://localhost:8080\"."
         );
-        assert!(says("ftp://a/").contains("\"http://a/\""));
+        let ftp = says("ftp://ann:secret@a/");
+        assert!(
+            ftp.starts_with("\"ftp://\" is not what websites speak") && ftp.contains("\"http://a/\""),
+            "{ftp}"
+        );
+        assert!(says("wss://a/live").contains("\"https://a/live\""));
+        for url in ["http://ann:secret@a:8080/x", "http://ann@a:8080/x", "http://ann:p@ss@a:8080/x"] {
+            let user = says(url);
+            assert!(user.contains("write \"http://a:8080/x\".") && user.contains("Authorization"), "{user}");
+            assert!(!user.contains("ann") && !user.contains("secret"), "{user}");
+        }
         assert!(says("http://").contains("names no host"));
         assert!(says("http://a:0/").contains("1 to 65535"));
         assert!(says("http://a:x/").contains("1 to 65535"));

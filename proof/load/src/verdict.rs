@@ -7,8 +7,9 @@ use crate::result::{BreakingPoint, Broke, Distrust, FailureCause, Objective, Obj
 const LAG_US_MAX: u64 = 1_000;
 /// What lateness may be as a part of the lowest objective for load times: so little decides nothing.
 const LAG_PART: f64 = 0.01;
-/// Requests below which a 99th percentile is little more than the slowest one.
+/// Requests below which a 99th percentile is little more than the slowest one, and a median no more than either of two.
 const REQUESTS_MIN: u64 = 100;
+const REQUESTS_OF_A_MEDIAN_MIN: u64 = 2;
 
 /// What was seen of one step, as far as objectives ask for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,6 +78,15 @@ pub fn lag_us_max(objectives: &Objectives) -> u64 {
     let lowest = |of: &Objectives| [of.p50_ms, of.p99_ms].into_iter().flatten().min_by(f64::total_cmp);
     let lowest_ms = lowest(objectives).or(lowest(&Objectives::default())).unwrap_or(0.0);
     LAG_US_MAX.max((lowest_ms * 1_000.0 * LAG_PART) as u64)
+}
+
+/// Load times below which an objective's percentile says little; `None` for one about no percentile.
+pub fn needed(objective: Objective) -> Option<u64> {
+    match objective {
+        Objective::P99 => Some(REQUESTS_MIN),
+        Objective::P50 => Some(REQUESTS_OF_A_MEDIAN_MIN),
+        Objective::Errors => None,
+    }
 }
 
 /// Every reason for which the figures are not to be believed.

@@ -3,7 +3,7 @@
 
 use crate::markup::Markup;
 use crate::parts;
-use crate::words::{broke, moment, ms, number, percent, unit};
+use crate::words::{broke, load, moment, ms, number, percent, unit};
 use tentpole_load::Run;
 use tentpole_load::result::{JourneyStepResult, Objective, StepResult};
 use tentpole_search::confidence::{Interval, wilson};
@@ -115,7 +115,7 @@ fn at_one_load(before: &Run, now: &Run) -> Vec<String> {
     if was.failed + is.failed > 0 {
         all.push(told("failures", share(was), share(is), percent));
     }
-    vec![format!("At {} {}: {}.", number(is.load), unit(now.model), all.join("; "))]
+    vec![format!("At {}: {}.", load(is.load, now.model), all.join("; "))]
 }
 
 /// `p99 1.2 to 1.4 s, before 2 to 2.2 s: better`.
@@ -162,12 +162,11 @@ fn next(before: &Run, now: &Run) -> Option<String> {
     if point.broke.objective == Objective::Errors {
         let (cause, count) = step.failures.iter().max_by_key(|(_, count)| **count)?;
         return Some(format!(
-            "Look next at why requests fail: {} of {} by \u{201c}{}\u{201d} at {} {}.",
+            "Look next at why requests fail: {} of {} by \u{201c}{}\u{201d} at {}.",
             number(*count as f64),
             number(step.failed as f64),
             cause.words(),
-            number(step.load),
-            unit(now.model)
+            load(step.load, now.model)
         ));
     }
     let time = |one: &JourneyStepResult| match point.broke.objective {
@@ -181,12 +180,11 @@ fn next(before: &Run, now: &Run) -> Option<String> {
         .and_then(time)
         .map_or_else(String::new, |was| format!(", before {}", ms(was)));
     Some(format!(
-        "Look next at \u{201c}{}\u{201d}: its {} is {}{was} at {} {}, the longest of the journey; {}.",
+        "Look next at \u{201c}{}\u{201d}: its {} is {}{was} at {}, the longest of the journey; {}.",
         slowest.name,
         point.broke.objective.words(),
         ms(takes),
-        number(step.load),
-        unit(now.model),
+        load(step.load, now.model),
         broke(&point.broke)
     ))
 }

@@ -5,7 +5,7 @@ use crate::baseline::within;
 use crate::curves::{self, by_load, failed_share, served_per_s};
 use crate::markup::Markup;
 use crate::parts::{self, Cell, Row};
-use crate::words::{self, ms, number, percent, unit};
+use crate::words::{self, load, ms, number, percent, unit};
 use std::collections::BTreeSet;
 use tentpole_load::Run;
 use tentpole_load::result::StepResult;
@@ -28,7 +28,7 @@ pub fn compare(runs: &[(&str, &Run)]) -> String {
     if !rest.is_empty() {
         body.raw("<p class=\"lede\">").text(rest).raw("</p>\n");
     }
-    for text in differences(runs) {
+    for text in differences(runs).into_iter().chain(distrusted(runs)) {
         body.raw("<p class=\"note\">").text(text).raw("</p>\n");
     }
     body.raw("</header>\n");
@@ -73,16 +73,13 @@ pub fn compare(runs: &[(&str, &Run)]) -> String {
 
 /// Headline: where each breaks. Then: how much more each holds than the first, and how long visitors wait where all hold.
 pub fn verdict(runs: &[(&str, &Run)]) -> (String, String) {
-    let each = |(label, run): &(&str, &Run)| {
-        let unit = unit(run.model);
-        match (run.breaking_point, run.highest_held) {
-            _ if !run.trusted && lowest_broken(&run.steps).is_some() => {
-                format!("where \u{201c}{label}\u{201d} breaks cannot be said")
-            }
-            (Some(point), _) => format!("\u{201c}{label}\u{201d} breaks at {} {unit}", number(point.load)),
-            (None, Some(held)) => format!("\u{201c}{label}\u{201d} holds {} {unit}", number(held)),
-            (None, None) => format!("\u{201c}{label}\u{201d} measured nothing"),
+    let each = |(label, run): &(&str, &Run)| match (run.breaking_point, run.highest_held) {
+        _ if !run.trusted && lowest_broken(&run.steps).is_some() => {
+            format!("where \u{201c}{label}\u{201d} breaks cannot be said")
         }
+        (Some(point), _) => format!("\u{201c}{label}\u{201d} breaks at {}", load(point.load, run.model)),
+        (None, Some(held)) => format!("\u{201c}{label}\u{201d} holds {}", load(held, run.model)),
+        (None, None) => format!("\u{201c}{label}\u{201d} measured nothing"),
     };
     let all: Vec<_> = runs.iter().map(each).collect();
     let mut headline = format!("{}.", all.join("; "));
@@ -93,7 +90,7 @@ pub fn verdict(runs: &[(&str, &Run)]) -> (String, String) {
     if let Some(((base, first), others)) = runs.split_first() {
         for (label, run) in others {
             let (Some(before), Some(after)) = (first.highest_held, run.highest_held) else { continue };
-            if before <= 0.0 || run.model != first.model {
+            if before <= 0.0 || run.model != first.model || !first.trusted || !run.trusted {
                 continue;
             }
             let (more, less) = (number(after), number(before));
@@ -121,7 +118,17 @@ pub fn sentences(runs: &[(&str, &Run)]) -> Vec<String> {
     let mut all = vec![headline];
     all.extend((!rest.is_empty()).then_some(rest));
     all.extend(differences(runs));
+    all.extend(distrusted(runs));
     all
+}
+
+/// That figures are not compared, and whose fault it is: said where the comparison would stand.
+fn distrusted(runs: &[(&str, &Run)]) -> Option<String> {
+    let names = runs.iter().filter(|(_, run)| !run.trusted);
+    let names: Vec<_> = names.map(|(label, _)| format!("\u{201c}{label}\u{201d}")).collect();
+    (!names.is_empty() && runs.len() > 1).then(|| {
+        format!("Nothing is compared with {}: those figures are not to be trusted.", names.join(", "))
+    })
 }
 
 /// What each of the others takes longer, or shorter, than the first at the highest load that both held, with intervals of 95 %.
@@ -148,19 +155,17 @@ fn difference((base, first): (&str, &Run), (label, run): (&str, &Run)) -> Option
     };
     let times: Vec<_> =
         [("median", 0.5), ("p99", 0.99)].into_iter().filter_map(|(n, q)| told(n, q)).collect();
-    (!times.is_empty()).then(|| {
-        format!(
-            "\u{201c}{label}\u{201d} at {} {}: {}.",
-            number(one.load),
-            unit(first.model),
-            times.join("; ")
-        )
-    })
+    (!times.is_empty())
+        .then(|| format!("\u{201c}{label}\u{201d} at {}: {}.", load(one.load, first.model), times.join("; ")))
 }
 
-/// The highest load that all of them held, with what their visitors waited there.
+/// The highest load that all of them held, with what their visitors waited there. Nothing where one is not to be trusted: its
+/// figures would stand there as if they were.
 fn at_the_same_load(runs: &[(&str, &Run)]) -> Option<String> {
     let (_, first) = runs.first()?;
+    if runs.iter().any(|(_, run)| !run.trusted || run.model != first.model) {
+        return None;
+    }
     let held = |load: f64, run: &Run| -> Option<f64> {
         let step = at(run, load).filter(|step| step.held)?;
         step.response_time.map(|times| times.p99)
@@ -176,12 +181,7 @@ fn at_the_same_load(runs: &[(&str, &Run)]) -> Option<String> {
         .zip(times)
         .map(|((label, _), time)| format!("{} \u{201c}{label}\u{201d}", ms(time)))
         .collect();
-    Some(format!(
-        "At {} {}, which all hold, the p99 is {}.",
-        number(load),
-        unit(first.model),
-        times.join(", ")
-    ))
+    Some(format!("At {}, which all hold, the p99 is {}.", self::load(load, first.model), times.join(", ")))
 }
 
 /// The last step of a run at a load.

@@ -314,7 +314,7 @@ fn over_time(run: &Run, charts: &mut Charts) {
         let mark = |step: &StepResult| Mark {
             x: Some(step.began_s),
             y: None,
-            label: format!("breaks: {} {}", words::number(step.load), words::unit(run.model)),
+            label: format!("breaks: {}", words::load(step.load, run.model)),
             tone: "bad",
         };
         broke.map(mark).into_iter().collect()

@@ -2,7 +2,7 @@
 
 use crate::markup::Markup;
 use crate::parts::{self, Cell, Row};
-use crate::words::{broke, counted, duration, in_the_way, number, percent, unit};
+use crate::words::{broke, counted, duration, in_the_way, load, number, percent, unit};
 use tentpole_load::Run;
 use tentpole_load::found::{Ended, Found, FoundObjective, Scaling};
 use tentpole_load::result::{Model, Objective};
@@ -19,7 +19,7 @@ pub fn verdict(run: &Run, found: &Found) -> (String, String) {
     );
     if found.ended == Ended::Distrusted {
         let why = run.distrust.first().map_or("the generator was in the way", in_the_way);
-        let held = found.holds.map(|held| format!("{} {unit} held.", number(held))).unwrap_or_default();
+        let held = found.holds.map(|held| format!("{} held.", load(held, run.model))).unwrap_or_default();
         return (format!("Where it breaks cannot be said: {why}."), held);
     }
     // Known before the interval has both ends.
@@ -32,31 +32,31 @@ pub fn verdict(run: &Run, found: &Found) -> (String, String) {
             (headline, how)
         }
         (Some(holds), None) if found.ended == Ended::Clear => {
-            (format!("Holds {} {unit}, the most that was tried.", number(holds)), how)
+            (format!("Holds {}, the most that was tried.", load(holds, run.model)), how)
         }
-        (Some(holds), None) => (format!("Holds {} {unit}{}", number(holds), more(found)), how),
+        (Some(holds), None) => (format!("Holds {}{}", load(holds, run.model), more(found)), how),
         (None, Some(1.0)) if found.ended == Ended::Below && run.model == Model::Closed => {
             (format!("Breaks at a single visitor{first}."), how)
         }
         (None, Some(breaks)) if found.ended == Ended::Below => {
-            (format!("Breaks below {} {unit}{first}. No load that was tried held.", number(breaks)), how)
+            (format!("Breaks below {}{first}. No load that was tried held.", load(breaks, run.model)), how)
         }
         (None, Some(breaks)) => {
             let seems = found.seems_to_hold.map(|held| format!(" {} seemed to hold.", number(held)));
-            (format!("Breaks below {} {unit}{first}.{}", number(breaks), seems.unwrap_or_default()), how)
+            (format!("Breaks below {}{first}.{}", load(breaks, run.model), seems.unwrap_or_default()), how)
         }
         (None, None) => match (found.seems_to_hold, found.seems_to_break) {
             (None, None) => ("Nothing was found: no trial ended.".to_owned(), String::new()),
             (Some(held), None) if found.ended != Ended::Stopped => (
-                format!("Seems to hold {} {unit}, the most that was tried.", number(held)),
+                format!("Seems to hold {}, the most that was tried.", load(held, run.model)),
                 "Nothing is sure yet: give it more time (--find-time).".to_owned(),
             ),
             (Some(held), None) => (
-                format!("Ended early: {} {unit} seemed to hold.", number(held)),
+                format!("Ended early: {} seemed to hold.", load(held, run.model)),
                 "Nothing is sure yet.".to_owned(),
             ),
             (None, Some(broke)) => (
-                format!("Seems to break below {} {unit}{first}.", number(broke)),
+                format!("Seems to break below {}{first}.", load(broke, run.model)),
                 "Nothing is sure yet.".to_owned(),
             ),
             (Some(held), Some(broke)) => (
@@ -127,13 +127,12 @@ pub fn sentences(run: &Run) -> Vec<String> {
 /// The law of scaling, where it says something.
 fn hint(run: &Run, scaling: &Scaling) -> Option<String> {
     let (peak, (low, high)) = (scaling.peak?, scaling.peak_within?);
-    let unit = unit(run.model);
     Some(format!(
-        "A hint, from the shape of the throughput (Universal Scalability Law, contention {:.3}, coherency {:.2e}): it peaks near {} {unit} \
+        "A hint, from the shape of the throughput (Universal Scalability Law, contention {:.3}, coherency {:.2e}): it peaks near {} \
          ({} to {}).",
         scaling.alpha,
         scaling.beta,
-        number(peak.round()),
+        load(peak.round(), run.model),
         number(low.round()),
         number(high.round())
     ))

@@ -52,6 +52,9 @@ fn header(into: &mut Markup, run: &Run) {
         into.raw("<p class=\"lede\">").text(rest).raw("</p>\n");
     }
     parts::figures(into, &remembered(run));
+    if let Some(few) = words::few(run) {
+        into.raw("<p class=\"note\">").text(few).raw("</p>\n");
+    }
     into.raw("</header>\n");
 }
 
@@ -111,10 +114,9 @@ fn throughput(into: &mut Markup, run: &Run, charts: &Charts) {
     let best = run.steps.iter().max_by(|a, b| served_per_s(a).total_cmp(&served_per_s(b)));
     let note = best.map(|step| {
         format!(
-            "Most were answered at {} {}: {} requests per second.",
-            number(step.load),
-            unit(run.model),
-            number(served_per_s(step))
+            "Most were answered at {}: {} per second.",
+            words::load(step.load, run.model),
+            words::of_these(served_per_s(step), "request")
         )
     });
     parts::heading(into, "Throughput", &note.unwrap_or_default());
@@ -220,9 +222,7 @@ fn journey(into: &mut Markup, run: &Run) {
     let columns = if shown.iter().any(|(_, step)| step.failed > 0) { ("3", 3) } else { ("2", 2) };
     let mut groups = vec![(run.journey.name.clone(), "1")];
     groups.extend(
-        shown
-            .iter()
-            .map(|(what, step)| (format!("{what}{} {}", number(step.load), unit(run.model)), columns.0)),
+        shown.iter().map(|(what, step)| (format!("{what}{}", words::load(step.load, run.model)), columns.0)),
     );
     let mut head = vec![Cell::words("step")];
     for _ in &shown {
@@ -268,17 +268,12 @@ fn slowest(run: &Run, calm: &StepResult, last: &StepResult) -> String {
     let before = find(calm, &one.name).and_then(|one| one.p99_ms).filter(|ms| *ms > 0.0);
     let then = match before {
         Some(before) if calm.number != last.number => {
-            format!(
-                ", {} what it took at {} {}",
-                words::times(p99 / before),
-                number(calm.load),
-                unit(run.model)
-            )
+            format!(", {} what it took at {}", words::times(p99 / before), words::load(calm.load, run.model))
         }
         _ => String::new(),
     };
-    let load = number(last.load);
-    format!("Slowest at {load} {}: \u{201c}{}\u{201d}, p99 {}{then}.", unit(run.model), one.name, ms(p99))
+    let load = words::load(last.load, run.model);
+    format!("Slowest at {load}: \u{201c}{}\u{201d}, p99 {}{then}.", one.name, ms(p99))
 }
 
 fn every_journey_step(into: &mut Markup, run: &Run, names: &[String], steps: &[&StepResult]) {
@@ -438,13 +433,8 @@ fn response_and_service(run: &Run) -> String {
     let step = broke_step(run).or_else(|| held_step(run)).or(run.steps.last());
     let both = step.and_then(|step| Some((step, step.response_time?, step.service_time?)));
     if let Some((step, response, service)) = both {
-        let load = number(step.load);
-        text += &format!(
-            ". At {load} {} their p99 were {} and {}",
-            unit(run.model),
-            ms(response.p99),
-            ms(service.p99)
-        );
+        let load = words::load(step.load, run.model);
+        text += &format!(". At {load} their p99 were {} and {}", ms(response.p99), ms(service.p99));
     }
     text + "."
 }

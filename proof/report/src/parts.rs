@@ -207,7 +207,9 @@ pub fn banners(into: &mut Markup, name: Option<&str>, run: &Run) {
     if run.interrupted {
         into.raw("<div class=\"banner mild\" role=\"note\"><b>").text(&whose).raw("Interrupted after ");
         into.text(words::duration(run.took_s));
-        into.raw(".</b> Everything measured until then is here; more load was not tried.</div>\n");
+        let is_some = run.steps.iter().any(|step| step.requests > 0);
+        into.raw(".</b>").raw(if is_some { " What was measured until then is here." } else { "" });
+        into.raw("</div>\n");
     }
 }
 

@@ -65,9 +65,8 @@ fn times(cells: &mut Vec<Cell>, times: Option<&Times>) {
 pub fn tags(into: &mut Markup, run: &Run, most: Option<&StepResult>) {
     let Some(most) = most.or(run.steps.last()).filter(|step| !step.tags.is_empty()) else { return };
     let note = format!(
-        "Steps of the journeys with the same tag, together, at {} {}.",
-        number(most.load),
-        unit(run.model)
+        "Steps of the journeys with the same tag, together, at {}.",
+        words::load(most.load, run.model)
     );
     parts::heading(into, "By tag", &note);
     let columns = || ["requests", "median", "p95", "p99", "failed"].map(Cell::figure);

@@ -2,8 +2,12 @@
 
 use tentpole_load::Run;
 use tentpole_load::result::{Broke, Distrust, Model, Objective, Objectives, StepResult};
-use tentpole_load::verdict::lowest_broken;
+use tentpole_load::verdict::{lowest_broken, needed};
 
+/// The whole verdict on a run that was ended too early.
+const NOTHING_MEASURED: &str = "Interrupted before anything was measured.";
+/// What follows where something was.
+const UNTIL_THEN: &str = "It was interrupted; this is what was measured until then.";
 /// From this share of its cores on, what the generator lacked was its own doing.
 const ALL_CPU: f64 = 0.9;
 
@@ -15,11 +19,10 @@ pub fn verdict(run: &Run) -> String {
 
 /// The verdict's headline, and what follows it.
 pub fn verdict_parts(run: &Run) -> (String, String) {
-    let held = run.highest_held.map(number);
+    let held = run.highest_held.map(|held| load(held, run.model));
     if let Some(Distrust::AgentLost { agent, at_s, because }) = lost(run) {
         let headline = format!("Lost agent {agent} after {}: {because}.", duration(*at_s));
-        let held =
-            held.map_or_else(String::new, |held| format!("Before that it held {held} {}. ", unit(run.model)));
+        let held = held.map_or_else(String::new, |held| format!("Before that it held {held}. "));
         return (headline, format!("{held}What was measured is kept; where it breaks cannot be said."));
     }
     if let Some(found) = &run.found {
@@ -27,42 +30,59 @@ pub fn verdict_parts(run: &Run) -> (String, String) {
     }
     if let (Some(first), Some(seen)) = (run.distrust.first(), lowest_broken(&run.steps)) {
         let headline = format!("Where it breaks cannot be said: {}.", in_the_way(first));
-        let held = match held {
-            Some(held) => format!("; {held} held"),
-            None => String::new(),
-        };
-        let (load, unit) = (number(seen.load), unit(run.model));
-        return (headline, format!("Seen at {load} {unit}: {}{held}.", broke(&seen.broke)));
+        let held = run.highest_held.map(|held| format!("; {} held", number(held))).unwrap_or_default();
+        return (headline, format!("Seen at {}: {}{held}.", load(seen.load, run.model), broke(&seen.broke)));
     }
     let Some(point) = &run.breaking_point else {
         return match held {
-            None if run.interrupted => {
-                ("Interrupted before anything was measured.".to_owned(), String::new())
-            }
+            None if run.interrupted => (NOTHING_MEASURED.to_owned(), String::new()),
             None => ("Nothing was measured: no request ended.".to_owned(), String::new()),
-            Some(held) if run.interrupted => (
-                format!("Holds {held} {}.", unit(run.model)),
-                "It was interrupted before more was tried.".to_owned(),
-            ),
+            Some(held) if run.interrupted => (format!("Holds {held}."), UNTIL_THEN.to_owned()),
             Some(held) if no_objective(&run.objectives) => (
-                format!("Carries {held} {}, the most that was tried.", unit(run.model)),
+                format!("Carries {held}, the most that was tried."),
                 "No objective was set, so nothing was judged.".to_owned(),
             ),
             Some(held) => (
-                format!("Holds {held} {}, the most that was tried.", unit(run.model)),
+                format!("Holds {held}, the most that was tried."),
                 format!("Every objective held: {}.", objectives(&run.objectives)),
             ),
         };
     };
-    let headline = format!("Breaks at {} {}: {}.", number(point.load), unit(run.model), broke(&point.broke));
-    let mut rest = match held {
-        Some(held) => format!("Holds {held}."),
+    let headline = format!("Breaks at {}: {}.", load(point.load, run.model), broke(&point.broke));
+    let mut rest = match run.highest_held {
+        Some(held) => format!("Holds {}.", number(held)),
         None => "No load that was tried held.".to_owned(),
     };
     if run.stays_down {
         rest += " It stayed down when the load was gone, so the place was not looked for more closely.";
     }
     (headline, rest)
+}
+
+/// What is said of a run that ended before its time, where its verdict does not say it.
+pub fn interrupted(run: &Run) -> Option<&'static str> {
+    let (headline, rest) = verdict_parts(run);
+    let is_said = rest == UNTIL_THEN || headline == NOTHING_MEASURED;
+    (run.interrupted && !is_said).then_some("Ended before its time; this is what was measured until then.")
+}
+
+/// That a percentile that held rests on too few load times to mean much, and what to do about it: `None` where it does not, or
+/// nothing is judged by it. Of the highest load that held, which is what a verdict says; a search judges its own certainty.
+pub fn few(run: &Run) -> Option<String> {
+    let held = run.highest_held.filter(|_| run.found.is_none())?;
+    let step = run.steps.iter().rfind(|step| step.held && step.load.total_cmp(&held).is_eq())?;
+    let count = step.response_time.as_ref().map_or(0, |times| times.count);
+    let limits = [(Objective::P99, run.objectives.p99_ms), (Objective::P50, run.objectives.p50_ms)];
+    let judged = limits.into_iter().filter(|(_, limit)| limit.is_some()).map(|(objective, _)| objective);
+    let (objective, wanted) =
+        judged.filter_map(|one| Some((one, needed(one)?))).find(|(_, wanted)| count < *wanted)?;
+    Some(format!(
+        "The {} at {} rests on {} only, and means little below {}: a longer run says more.",
+        objective.words(),
+        load(held, run.model),
+        counted(count, "request"),
+        self::count(wanted)
+    ))
 }
 
 /// What the generator could not do, in half a sentence.
@@ -87,18 +107,29 @@ pub fn broke(broke: &Broke) -> String {
         return "no request succeeded".to_owned();
     };
     if broke.objective == Objective::Errors {
-        let (seen, wanted) =
-            apart(seen, broke.wanted, percent, |share| format!("{} %", grouped(share * 100.0, 4)));
+        let (seen, wanted) = apart(seen, broke.wanted, percent, |share, digits| {
+            format!("{} %", grouped(share * 100.0, digits))
+        });
         return format!("{seen} of the requests failed (wanted under {wanted})");
     }
-    let (seen, wanted) = apart(seen, broke.wanted, ms, |ms| format!("{} ms", grouped(ms, 2)));
+    let (seen, wanted) = times_apart(seen, broke.wanted);
     format!("{} {seen} (wanted under {wanted})", broke.objective.words())
 }
 
-/// Two figures that differ look different: with more digits where the usual ones do not show it.
-fn apart(a: f64, b: f64, usual: fn(f64) -> String, finer: fn(f64) -> String) -> (String, String) {
+/// Two figures that differ look different: with as many more digits as it takes, where the usual ones do not show it.
+fn apart(a: f64, b: f64, usual: fn(f64) -> String, finer: fn(f64, usize) -> String) -> (String, String) {
+    const DIGITS_MAX: usize = 9;
     let (one, two) = (usual(a), usual(b));
-    if one == two { (finer(a), two) } else { (one, two) }
+    if one != two || a.total_cmp(&b).is_eq() {
+        return (one, two);
+    }
+    let differs = |digits: &usize| finer(a, *digits) != finer(b, *digits);
+    ((2..=DIGITS_MAX).find(differs).map_or(one, |digits| finer(a, digits)), two)
+}
+
+/// The same of two times in ms.
+fn times_apart(a: f64, b: f64) -> (String, String) {
+    apart(a, b, ms, |ms, digits| format!("{} ms", grouped(ms, digits)))
 }
 
 /// The verdict on one step, for a table.
@@ -134,6 +165,17 @@ pub fn unit(model: Model) -> &'static str {
     }
 }
 
+/// A load with what it is counted in: `1 visitor`, `1,280 visitors`, `0.5 journeys per second`.
+pub fn load(value: f64, model: Model) -> String {
+    let number = number(value);
+    let unit = match model {
+        Model::Closed if number == "1" => "visitor",
+        Model::Open if number == "1" => "journey per second",
+        _ => unit(model),
+    };
+    format!("{number} {unit}")
+}
+
 /// What the generator used of its cores in a step in which it was late: all there is, or it did not get them when it needed them.
 fn too_little_cpu(run: &Run, number: u32) -> String {
     let Some(step) = run.steps.iter().find(|step| step.number == number).filter(|_| run.agents.is_empty())
@@ -158,7 +200,7 @@ pub fn distrust(run: &Run, why: &Distrust) -> (String, String) {
     let at = |number: u32| {
         let step = run.steps.iter().find(|step| step.number == number);
         match step {
-            Some(step) => format!("step {number} ({} {})", self::number(step.load), unit(run.model)),
+            Some(step) => format!("step {number} ({})", load(step.load, run.model)),
             None => format!("step {number}"),
         }
     };
@@ -169,7 +211,7 @@ pub fn distrust(run: &Run, why: &Distrust) -> (String, String) {
             } else {
                 " Give it a machine with more cores."
             };
-            let (late, wanted) = (ms(micros(lag_p99_us)), ms(micros(wanted_us)));
+            let (late, wanted) = times_apart(micros(lag_p99_us), micros(wanted_us));
             (
                 format!(
                     "The generator was late itself: in {} it began 1 % of the requests more than {late} after they \
@@ -257,6 +299,18 @@ pub fn count(value: u64) -> String {
 /// `1,204 requests`.
 pub fn counted(value: u64, what: &str) -> String {
     format!("{} {what}{}", count(value), if value == 1 { "" } else { "s" })
+}
+
+/// `1 request is`, `1,204 requests are`.
+pub fn are(value: u64, what: &str) -> String {
+    format!("{} {}", counted(value, what), if value == 1 { "is" } else { "are" })
+}
+
+/// The same of what need not be whole: `1 request`, `0.5 requests`.
+pub fn of_these(value: f64, what: &str) -> String {
+    let number = number(value);
+    let end = if number == "1" { "" } else { "s" };
+    format!("{number} {what}{end}")
 }
 
 /// `1.5 MiB`.
@@ -375,6 +429,29 @@ mod tests {
             broke(Objective::Errors, Some(0.010_001), 0.01),
             "1.0001 % of the requests failed (wanted under 1 %)"
         );
+        assert_eq!(
+            broke(Objective::Errors, Some(0.010_000_4), 0.01),
+            "1.00004 % of the requests failed (wanted under 1 %)"
+        );
+        assert_eq!(broke(Objective::P99, Some(500.001), 500.0), "p99 500.001 ms (wanted under 500 ms)");
+        assert_eq!(broke(Objective::P99, Some(1_000.0), 1_000.0), "p99 1 s (wanted under 1 s)");
         assert_eq!(broke(Objective::P50, None, 500.0), "no request succeeded");
+    }
+
+    #[test]
+    fn how_late_it_was_and_how_late_it_may_be_differ() {
+        for (late, said) in [(1.04, "1.04 ms"), (1.001, "1.001 ms"), (1.2, "1.2 ms"), (12.0, "12 ms")] {
+            assert_eq!(times_apart(late, 1.0), (said.to_owned(), "1 ms".to_owned()));
+        }
+        assert_eq!(times_apart(1_004.0, 1_000.0), ("1,004 ms".to_owned(), "1 s".to_owned()));
+    }
+
+    #[test]
+    fn one_visitor_is_no_visitors() {
+        let said = [(1.0, Model::Closed), (2.0, Model::Closed), (1.0, Model::Open), (0.5, Model::Open)];
+        assert_eq!(
+            said.map(|(value, model)| load(value, model)),
+            ["1 visitor", "2 visitors", "1 journey per second", "0.5 journeys per second"]
+        );
     }
 }

@@ -79,12 +79,14 @@ fn verdicts_read_like_sentences() {
         (run.objectives.p50_ms, run.objectives.p99_ms, run.objectives.errors_share) = (None, None, None);
     });
     let stopped = made::holds().with(|run| run.interrupted = true);
+    let one = made::run(&[1.0], &|_| made::Effect { p50: 9.0, failing: vec![] });
     let more = [
         ("broke at once", broke_at_once),
         ("refused", refused),
         ("by a hair", by_a_hair),
         ("unjudged", unjudged),
         ("stopped", stopped),
+        ("one visitor", one),
         ("died", made::breaks().with(|run| run.stays_down = true)),
     ];
     let said: Vec<_> =
@@ -92,6 +94,58 @@ fn verdicts_read_like_sentences() {
     insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("verdicts", said.join("\n"));
     });
+}
+
+/// What a run was ended before is said once, and nothing was measured where nothing was.
+#[test]
+fn an_early_end_is_said_once() {
+    use tentpole_report::words::interrupted;
+    let until_then = "Ended before its time; this is what was measured until then.";
+    assert_eq!(interrupted(&made::empty()), None, "the verdict says it");
+    assert_eq!(interrupted(&made::holds().with(|run| run.interrupted = true)), None, "here too");
+    assert_eq!(interrupted(&made::breaks().with(|run| run.interrupted = true)), Some(until_then));
+    assert_eq!(interrupted(&made::breaks()), None);
+    assert!(!html(&made::empty()).contains("measured until then"));
+}
+
+#[test]
+fn what_a_percentile_rests_on_is_said_where_it_is_too_little() {
+    use tentpole_report::words::few;
+    let of = |count: u64| {
+        made::holds().with(|run| {
+            for times in run.steps.iter_mut().filter_map(|step| step.response_time.as_mut()) {
+                times.count = count;
+            }
+        })
+    };
+    assert_eq!((few(&of(100)), few(&made::untrusted()), few(&made::empty())), (None, None, None));
+    let said = few(&of(99)).unwrap();
+    assert!(
+        said.starts_with("The p99 at 400 visitors rests on 99 requests only, and means little below 100"),
+        "{said}"
+    );
+    assert!(verdict(&of(99)).starts_with("Holds 400 visitors"), "it holds all the same");
+    assert!(html(&of(99)).contains("rests on 99 requests only"));
+    let median = of(1).with(|run| run.objectives.p99_ms = None);
+    assert!(few(&median).unwrap().starts_with("The median at 400 visitors rests on 1 request only"));
+    let unjudged = median.with(|run| run.objectives.p50_ms = None);
+    assert_eq!(few(&unjudged), None);
+}
+
+#[test]
+fn figures_that_are_not_to_be_trusted_are_not_compared() {
+    let (good, late) = (made::holds(), made::holds().with(|run| run.trusted = false));
+    let said = |one: &Run, two: &Run| {
+        tentpole_report::compared::sentences(&[("edge", one), ("direct", two)]).join("\n")
+    };
+    assert!(
+        said(&good, &good).contains("which all hold, the p99 is")
+            && said(&good, &good).contains("as “edge” does")
+    );
+    for said in [said(&late, &good), said(&good, &late)] {
+        assert!(!said.contains("p99") && !said.contains("as “edge” does"), "{said}");
+        assert!(said.contains("Nothing is compared with “"), "{said}");
+    }
 }
 
 /// The first screen: the interval, not one load as if it were certain; then the curve, and only then how it was searched.

@@ -45,7 +45,7 @@ pub fn find(one: &Recording, two: &Recording, steps: &mut [Step], notes: &mut No
                         short(&ours),
                         short(&theirs)
                     );
-                    notes.say(here.number, says);
+                    notes.say(here.place(), says);
                     continue;
                 };
                 let name = named(&what, &mut names);
@@ -73,14 +73,8 @@ fn pair_up(one: &Recording, two: &Recording, notes: &mut Notes) -> Vec<Option<us
         let found = found.filter(|at| at - next <= 20);
         match found {
             Some(at) => next = at + 1,
-            None => notes.say(
-                request.number,
-                format!(
-                    "{} {} has no like in the second recording; it is taken as it is.",
-                    request.method,
-                    short(&request.target)
-                ),
-            ),
+            None => notes
+                .say(request.place(), "there is none like it in the second recording; it is taken as it is."),
         }
         pairs.push(found);
     }

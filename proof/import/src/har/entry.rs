@@ -2,7 +2,7 @@
 
 use super::Wanted;
 use crate::jmx::decoded;
-use crate::{Notes, Wrong};
+use crate::{Notes, Place, Wrong, several};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 const ENTRIES_MAX: usize = 20_000;
 /// Bytes of a response in which values are looked for; a visitor looks no further either.
 const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Characters of a path that are told.
+const PATH_CHARS_MAX: usize = 60;
 
 /// A recording, as far as it is wanted.
 #[derive(Debug)]
@@ -203,7 +206,8 @@ impl Recording {
             }
             let method = entry.request.method.to_ascii_uppercase();
             if !["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].contains(&method.as_str()) {
-                notes.say(number, format!("method {method} is not made here; this request is left out."));
+                let says = format!("method {method} is not made here; this request is left out.");
+                notes.say(place(number, &method, &target), says);
                 continue;
             }
             url_taken.get_or_insert(origin);
@@ -233,22 +237,27 @@ struct Left {
 impl Left {
     fn tell(self, notes: &mut Notes) {
         for (host, count) in self.hosts {
-            notes.say(0, format!("{count} requests to {host} are left out: a run goes to one site."));
+            let to = several(count, "request", "requests") + " to " + &host;
+            let are = if count == 1 { "is" } else { "are" };
+            notes.say(0, format!("{to} {are} left out: a run goes to one site."));
         }
         if self.assets > 0 {
+            let (one, more) = (
+                "request for a picture, script, style or font is",
+                "requests for pictures, scripts, styles and fonts are",
+            );
             notes.say(
                 0,
                 format!(
-                    "{} requests for pictures, scripts, styles and fonts are left out; --assets keeps them.",
-                    self.assets
+                    "{} left out; --assets keeps {}.",
+                    several(self.assets, one, more),
+                    if self.assets == 1 { "it" } else { "them" }
                 ),
             );
         }
         if self.other_scheme > 0 {
-            notes.say(
-                0,
-                format!("{} entries are neither http nor https; they are left out.", self.other_scheme),
-            );
+            let count = several(self.other_scheme, "request is", "requests are");
+            notes.say(0, format!("{count} neither http nor https, and left out."));
         }
     }
 }
@@ -264,7 +273,8 @@ impl Request {
                 headers.push((name.clone(), value.clone()));
             }
         }
-        let content = content(entry.request.post_data.as_ref(), &mut kind, number, notes);
+        let content =
+            content(entry.request.post_data.as_ref(), &mut kind, &place(number, &method, &target), notes);
         if matches!(content, Content::Text(_)) && !kind.is_empty() {
             headers.push(("Content-Type".to_owned(), kind));
         }
@@ -422,14 +432,23 @@ fn is_sent_again(name: &str) -> bool {
         && !NOT.contains(&lower.as_str())
 }
 
-fn content(data: Option<&PostData>, kind: &mut String, number: usize, notes: &mut Notes) -> Content {
+/// Where a request stands in its recording, and what it asks for: its path without the query, of which much is known only to
+/// programs.
+pub fn place(number: usize, method: &str, target: &str) -> Place {
+    let path = target.split(['?', '#']).next().unwrap_or("/");
+    let short: String = path.chars().take(PATH_CHARS_MAX).collect();
+    let more = if short.len() < path.len() { "\u{2026}" } else { "" };
+    Place::Request(number, format!("{method} {short}{more}"))
+}
+
+fn content(data: Option<&PostData>, kind: &mut String, place: &Place, notes: &mut Notes) -> Content {
     let Some(data) = data else { return Content::None };
     if kind.is_empty() {
         *kind = data.mime_type.clone().unwrap_or_default();
     }
     let lower = kind.to_ascii_lowercase();
     if lower.starts_with("multipart/") && data.params.iter().any(|param| param.file_name.is_some()) {
-        notes.say(number, "files are not sent here; this form goes without them.");
+        notes.say(place.clone(), "files are not sent here; this form goes without them.");
     }
     let text = data.text.as_deref().unwrap_or_default();
     if lower.starts_with("application/x-www-form-urlencoded") {
@@ -450,7 +469,7 @@ fn content(data: Option<&PostData>, kind: &mut String, number: usize, notes: &mu
     }
     if text.is_empty() && !data.params.is_empty() {
         notes.say(
-            number,
+            place.clone(),
             format!("the form of type {kind} is recorded without its text; it is sent url-encoded."),
         );
         kind.clear();

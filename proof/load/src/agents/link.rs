@@ -69,7 +69,8 @@ pub struct Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "agent {} {}.", self.agent, self.says)
+        let end = if self.says.ends_with(['.', '?', '!']) { "" } else { "." };
+        write!(f, "agent {} {}{end}", self.agent, self.says)
     }
 }
 

@@ -84,3 +84,14 @@ fn an_agent_whose_clock_runs_wrong_is_told_when_what_is_judged_ends_by_what_its_
     performing.join().expect("no panic").expect("it went well");
     assert!(links.report().agents[0].moved_us >= moved, "the report says it");
 }
+
+#[test]
+fn what_an_agent_is_missed_for_ends_as_one_sentence() {
+    let told = |says: &str| Missing { agent: "a:1".to_owned(), says: says.to_owned() }.to_string();
+    assert_eq!(
+        told("says nothing: perhaps it is no agent"),
+        "agent a:1 says nothing: perhaps it is no agent."
+    );
+    assert_eq!(told("is not found. Look at its name."), "agent a:1 is not found. Look at its name.");
+    assert_eq!(told("is it there?"), "agent a:1 is it there?");
+}

@@ -135,7 +135,8 @@ fn converse(stream: TcpStream, settings: &Settings, busy: &AtomicBool, say: &dyn
     if busy.swap(true, Relaxed) {
         return refuse(&mut teller, "it performs another run".to_owned());
     }
-    say(&format!("loads {} with {} of {} threads", plan.url, part.threads, part.of));
+    let threads = if part.of == 1 { "thread" } else { "threads" };
+    say(&format!("loads {} with {} of {} {threads}", plan.url, part.threads, part.of));
     let worked = Work::begin(plan, part, ended).and_then(|mut work| {
         let worked = work.perform(&mut teller, &heard, lacks);
         work.end();

@@ -117,7 +117,7 @@ pub(crate) fn greet(
              --key"
                 .to_owned()
         }
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "says nothing: is an agent there?".to_owned(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "says nothing: perhaps it is no agent".to_owned(),
         _ => format!("cannot be spoken to: {error}"),
     }
     };
