@@ -519,6 +519,27 @@ async fn a_profile_has_stages_objectives_and_journeys() {
 }
 
 #[tokio::test]
+async fn where_steps_of_a_journey_fail_it_says_which() {
+    let origin = Origin::start().await;
+    origin.on("/").respond(Response::ok("here"));
+    origin.on("/cart").respond(Response::ok(r#"{"state":"sold out"}"#));
+    let folder = tempfile::tempdir().unwrap();
+    let journey = "[[journey]]\nname = \"buy\"\n[[journey.step]]\nname = \"home\"\npath = \"/\"\n\
+                   [[journey.step]]\nname = \"cart\"\npath = \"/cart\"\ncheck = [{ json = \"$.state\", is = \"added\" }]\n";
+    std::fs::write(folder.path().join("buy.toml"), journey).unwrap();
+    let typed =
+        ["--journey", "buy.toml", "--visitors", "2", "--time", "1s", "--ramp", "0", "--think", "20ms"];
+    let output = loaded(folder.path(), &[&[&origin.url()[..]], &typed[..]].concat());
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(99), "{out}{}", text(&output.stderr));
+    let report = report(folder.path());
+    let cart = &report["steps"][0]["journey_steps"][1];
+    assert_eq!(cart["count"], cart["failed"], "{cart}");
+    assert!(out.contains("× check did not hold"), "{out}");
+    assert!(one_line(&out).contains(&format!("Failed at cart ({0} of {0}).", cart["count"])), "{out}");
+}
+
+#[tokio::test]
 async fn the_shops_journey_is_read_and_asks_the_shops_markets() {
     let origin = Origin::start().await;
     origin.otherwise(|_| Response::ok("nothing"));

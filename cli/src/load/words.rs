@@ -4,6 +4,9 @@
 use tentpole_load::result::{Model, Objective, Objectives, Run, StepResult};
 use tentpole_report::words::{counted, distrust, few, interrupted, ms, number, percent};
 
+/// Steps of journeys that are told where several failed.
+const FAILED_AT_MAX: usize = 5;
+
 /// The objectives: `median < 500 ms, p99 < 2 s, errors < 1 %`.
 pub fn objectives(objectives: &Objectives) -> Vec<(Objective, String)> {
     let mut all = Vec::new();
@@ -68,6 +71,7 @@ pub fn summary(run: &Run, width: usize) -> String {
     for (cause, count) in failures(run) {
         line(format!("  {:>9} × {cause}", number(count as f64)));
     }
+    failed_at(run).into_iter().for_each(&mut line);
     line_of_agents(run).into_iter().for_each(&mut line);
     for text in spread(run) {
         line(text);
@@ -199,6 +203,28 @@ fn failures(run: &Run) -> Vec<(&'static str, u64)> {
     let mut all: Vec<_> = all.into_iter().map(|(cause, count)| (cause.words(), count)).collect();
     all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     all
+}
+
+/// Which steps of journeys failed, where there are several to choose from.
+fn failed_at(run: &Run) -> Option<String> {
+    let mut all: std::collections::BTreeMap<&str, (u64, u64)> = Default::default();
+    for step in run.steps.iter().flat_map(|step| &step.journey_steps) {
+        let (failed, of) = all.entry(&step.name).or_default();
+        (*failed, *of) = (*failed + step.failed, *of + step.count);
+    }
+    let is_choice = all.len() > 1;
+    let mut failed: Vec<_> = all.into_iter().filter(|(_, (failed, _))| *failed > 0).collect();
+    failed.sort_by_key(|(_, (failed, _))| std::cmp::Reverse(*failed));
+    let more = failed.len().saturating_sub(FAILED_AT_MAX);
+    failed.truncate(FAILED_AT_MAX);
+    let told = failed
+        .iter()
+        .map(|(name, (failed, of))| format!("{name} ({} of {})", number(*failed as f64), number(*of as f64)));
+    let mut told: Vec<String> = told.collect();
+    if more > 0 {
+        told.push(format!("{more} more"));
+    }
+    (is_choice && !told.is_empty()).then(|| format!("Failed at {}.", told.join(", ")))
 }
 
 #[cfg(test)]
