@@ -7,8 +7,9 @@ use crate::result::{BreakingPoint, Broke, Distrust, FailureCause, Objective, Obj
 const LAG_US_MAX: u64 = 1_000;
 /// What lateness may be as a part of the lowest objective for load times: so little decides nothing.
 const LAG_PART: f64 = 0.01;
-/// Requests below which a 99th percentile is little more than the slowest one, and a median no more than either of two.
+/// Requests below which a 99th percentile is little more than the slowest one.
 const REQUESTS_MIN: u64 = 100;
+/// Requests below which a median is no more than a single load time.
 const REQUESTS_OF_A_MEDIAN_MIN: u64 = 2;
 
 /// What was seen of one step, as far as objectives ask for it.
